@@ -1,0 +1,45 @@
+# Every target sets itself up in .venv, from nothing but Python 3.11 or newer with pip (uv is used where it is installed).
+# The set-up runs again only when pyproject.toml or constraints.txt changed.
+
+BIN := .venv/bin
+READY := .venv/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench soak lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## run a thousand orders through the example flow
+	@$(BIN)/jetfleet run examples/order_processing.yaml --local --input @examples/orders.jsonl
+
+test: $(READY) ## run the tests (ARGS="-k merge" narrows them)
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(READY) ## ruff, mypy --strict and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(READY) ## let ruff format and repair what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(READY) ## run the benchmarks (see benchmarks/README.md)
+	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
+
+soak: $(READY) ## the property tests, with a hundred times the examples
+	@$(BIN)/pytest -m hypothesis --hypothesis-profile=soak $(ARGS)
+
+lock: ## resolve the dependencies anew and pin them in constraints.txt
+	@.ci/lock
+
+clean: ## remove .venv and everything else that was generated
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@.ci/setup
+	@touch $@

@@ -1,0 +1,10 @@
+"""The engine: every flow semantic, as pure functions over the state of one run.
+
+It reads no clock, draws no random number and does no I/O; time and ids come from the records. The same functions run in the
+coordinator, in the in-process runner, in replay and in the simulator.
+"""
+
+from .decide import begin, decide, fold, state_at
+from .state import Run, Status
+
+__all__ = ["Run", "Status", "begin", "decide", "fold", "state_at"]

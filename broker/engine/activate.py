@@ -1,0 +1,140 @@
+"""Activation: what each kind of node does when its join is satisfied.
+
+Structural nodes are decided here and now; for everything else a task goes out. A node's own failure to be decided (a selector's
+value of the wrong kind, a list that is none) ends its attempt with a typed error like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...schemas import payload as payloads
+from ...schemas.effects import Emit
+from ...schemas.errors import UnencodableValue, UnreadablePayload
+from ...schemas.flow.node_types import Kind
+from ...schemas.payload import Payload
+from ...schemas.plan.plan import NONE, PlanNode
+from ...schemas.records import Error
+from ...schemas.values import to_text
+from . import failure, guards
+from .bodies import start_loop, start_split
+from .cancel import cancel_nodes
+from .reading import engine_lookup, live_inputs, node_input, render
+from .routing import complete, skip
+from .state import OPEN, READY, Scope, activation
+from .turn import Turn
+from .waits import start_child, start_delay, start_wait
+
+
+def activate(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    """Start a node whose join is satisfied, or skip it if no way led to it."""
+    cells = scope.cells
+    if cells[node.slot] != READY:
+        return
+    if node.compensates == NONE and (cells[2 * scope.plan.size + node.slot] == 0 or not node.enabled):
+        skip(turn, scope, node)
+        return
+    if turn.run.paused:
+        return  # it stays READY; resuming starts it
+    if node.guard != NONE:
+        guards.enter(turn, scope, node.guard)
+    start(turn, scope, node)
+
+
+def start(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    """Begin the node's current attempt."""
+    if node.kind == Kind.TASK:
+        turn.dispatch(scope, node, node_input(turn.run, scope, node))
+        return
+    try:
+        _STARTERS[node.kind](turn, scope, node)
+    except (UnreadablePayload, UnencodableValue) as error:
+        failure.attempt_failed(turn, scope, node, Error(error.code.lower(), str(error), False))
+
+
+def _switch(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    payload = node_input(turn.run, scope, node)
+    find = engine_lookup(turn.run, scope, node) if node.needs or node.program.conditions[0].selectors else _no_lookup
+    holds = node.program.conditions[0].test(payloads.decode(payload), find)
+    complete(turn, scope, node, node.ports.index("true" if holds else "false"), payload)
+
+
+def _no_lookup(selector: Any) -> None:
+    return None
+
+
+def _merge(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    inputs = live_inputs(turn.run, scope, node)
+    if node.program.cancel_others:
+        cancel_nodes(turn, scope, [turn.plan.nodes[index] for index in node.rivals])
+    complete(turn, scope, node, node.ports.index("out"), _joined(node, inputs))
+
+
+def _joined(node: PlanNode, inputs: list[tuple[str, Payload]]) -> Payload:
+    output = node.program.output
+    if output == "first" or (len(node.ins) == 1 and node.ins[0].source != NONE and node.ins[0].port == "continue"):
+        return inputs[0][1]
+    if output == "list":
+        return payloads.pack_list(payload for _, payload in inputs)
+    if output == "deep_merge":
+        merged: Any = None
+        for _, payload in inputs:
+            merged = _deep_merge(merged, payloads.decode(payload))
+        return payloads.encode(merged)
+    return payloads.pack_map(inputs)
+
+
+def _deep_merge(base: Any, over: Any) -> Any:
+    """Maps are merged key by key, anything else is replaced by what comes later."""
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return over
+    merged = dict(base)
+    for key, value in over.items():
+        merged[key] = _deep_merge(base[key], value) if key in base else value
+    return merged
+
+
+def _split(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    start_split(turn, scope, node, node_input(turn.run, scope, node))
+    _set_timeout(turn, scope, node)
+
+
+def _loop(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    start_loop(turn, scope, node, node_input(turn.run, scope, node))
+    _set_timeout(turn, scope, node)
+
+
+def _set_timeout(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    if node.timeout_ms is not None and scope.cells[node.slot] == OPEN:
+        turn.set_timer(scope, node, "timeout", turn.now + node.timeout_ms)
+
+
+def _emit(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    values = render(turn.run, scope, node)
+    value = node_input(turn.run, scope, node)
+    address = activation(scope, node)
+    place = "".join(f"[{step}]" for step in address[1:])
+    id = to_text(values["id"]) or f"{turn.run.id}/{node.id}{place}"
+    payload = payloads.encode(values["payload"]) if node.config.payload is not None else value
+    turn.effects.append(Emit(turn.run.id, address, to_text(values["subject"]) or "", payload, id))
+    complete(turn, scope, node, node.ports.index("out"), value)
+
+
+def _raise(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    values = render(turn.run, scope, node)
+    error = Error(to_text(values["type"]) or "raised", to_text(values["message"]) or "", bool(values["retryable"]), details=values["details"])
+    failure.attempt_failed(turn, scope, node, error)
+
+
+_STARTERS: dict[Kind, Callable[[Turn, Scope, PlanNode], None]] = {
+    Kind.SWITCH: _switch,
+    Kind.MERGE: _merge,
+    Kind.SPLIT: _split,
+    Kind.LOOP: _loop,
+    Kind.WAIT: start_wait,
+    Kind.DELAY: start_delay,
+    Kind.SUBFLOW: start_child,
+    Kind.EMIT: _emit,
+    Kind.RAISE: _raise,
+}

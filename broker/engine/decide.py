@@ -1,0 +1,268 @@
+"""Decide: one record in, effects out.
+
+    begin(plan, record)   a new run from its RunStarted, and its first effects
+    decide(run, record)   the run takes the record in; what it wants done because of it
+    fold(plan, records)   a run from all of its records, the effects thrown away
+
+Everything is a function of the records alone. A record that comes twice, too late, for an earlier attempt or for nothing that exists
+changes nothing but the count of ignored records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ...schemas.effects import ClearTimer, Effect, FinishRun, SetTimer
+from ...schemas.errors import UnencodableValue, UnreadablePayload, UnreadableRecord
+from ...schemas.flow.node_types import Kind
+from ...schemas.plan.plan import Plan, PlanNode
+from ...schemas.records import (
+    CancelRequested,
+    ChildEnded,
+    Completion,
+    Error,
+    EventReceived,
+    PauseRequested,
+    Record,
+    ResumeRequested,
+    RunStarted,
+    SignalReceived,
+    TimerFired,
+    TimerId,
+)
+from . import bodies, failure, guards, undo, waits
+from .activate import activate, start
+from .cancel import cancel_body
+from .edges import arrive
+from .reading import run_output
+from .routing import complete
+from .state import OPEN, READY, RETRYING, RUNNING, WAITING, Run, Scope, Wait
+from .turn import Ended, Turn, Undone
+
+
+def begin(plan: Plan, record: RunStarted, keep: bool = False) -> tuple[Run, list[Effect]]:
+    """Start a run. With `keep`, instances of loop and split bodies stay readable after they have ended (for views of the run)."""
+    run = Run(record.run, plan, record.at, record.trigger, record.payload, record.meta)
+    run.parent, run.keep = record.parent, keep
+    turn = Turn(run, record.at)
+    if plan.settings.execution_timeout_ms is not None:
+        turn.effects.append(SetTimer(run.id, RUN_TIMER, record.at + plan.settings.execution_timeout_ms))
+    for edge in plan.scopes[0].entries:
+        arrive(turn, run.root, edge, edge.trigger == record.trigger and _is_enabled(plan, edge.trigger))
+    _settle(turn)
+    return run, turn.effects
+
+
+RUN_TIMER = TimerId((), "run", 1)
+
+
+def decide(run: Run, record: Record) -> list[Effect]:
+    """Take a record in. Returns what is to be done now, in order."""
+    turn = Turn(run, record.at)
+    run.records += 1
+    handler = _HANDLERS.get(type(record))
+    if run.ended or handler is None or not handler(turn, record):
+        run.ignored += 1
+        return turn.effects
+    run.updated_at = max(run.updated_at, record.at)
+    _settle(turn)
+    return turn.effects
+
+
+def fold(plan: Plan, records: Iterable[Record], keep: bool = False) -> Run:
+    """The run that a journal describes. Raises UnreadableRecord if the journal does not begin with RunStarted."""
+    run: Run | None = None
+    for record in records:
+        if run is not None:
+            decide(run, record)
+        elif isinstance(record, RunStarted):
+            run, _ = begin(plan, record, keep)
+        else:
+            raise UnreadableRecord(f"the journal begins with {type(record).__name__}, not with RunStarted")
+    if run is None:
+        raise UnreadableRecord("the journal is empty")
+    return run
+
+
+def state_at(plan: Plan, records: Iterable[Record], n: int) -> Run:
+    """The run as it was after its first n records (n ≥ 1), with the instances of all bodies."""
+    return fold(plan, (record for number, record in enumerate(records) if number < n), keep=True)
+
+
+# --- one turn
+
+
+def _settle(turn: Turn) -> None:
+    """Work the queue off: starts, skips, ends and failures, in the order in which they came about."""
+    run, queue = turn.run, turn.queue
+    while queue:
+        scope, item = queue.popleft()
+        if type(item) is PlanNode:
+            activate(turn, scope, item)
+        elif type(item) is Ended:
+            if scope.parent is not None:
+                bodies.ended(turn, scope)
+            elif run.status == "running" and scope.open == 0:
+                _run_ended(turn)
+        elif type(item) is Undone:
+            finished = undo.ended(turn, scope, item)
+            if finished is not None:
+                failure.undone(turn, finished)
+        elif type(item) is Error:
+            bodies.failed(turn, scope, item)
+    if run.ended:
+        turn.effects.append(FinishRun(run.id, run.status, run.output, run.error))
+
+
+def _run_ended(turn: Turn) -> None:
+    """Nothing is open: the run has completed, or failed after its independent branches ran to their ends."""
+    run = turn.run
+    if run.error is not None:
+        failure.end_run(turn, "failed", run.error)
+        return
+    try:
+        run.output = run_output(run)
+        run.status = "completed"
+    except (UnreadablePayload, UnencodableValue) as error:
+        failure.end_run(turn, "failed", Error(error.code.lower(), f"the flow's outputs: {error}", False))
+    if run.status == "completed" and run.plan.settings.execution_timeout_ms is not None:
+        turn.effects.append(ClearTimer(run.id, RUN_TIMER))
+
+
+def _is_enabled(plan: Plan, trigger: str | None) -> bool:
+    found = None if trigger is None else plan.trigger(trigger)
+    return found is None or found.enabled
+
+
+# --- the records. Each handler says whether the record meant anything.
+
+
+def _completion(turn: Turn, record: Completion) -> bool:
+    found = turn.run.find(record.activation)
+    if found is None:
+        return False
+    scope, node = found
+    if scope.cells[node.slot] != RUNNING or scope.attempt(node.slot) != record.attempt:
+        return False
+    if record.error is not None:
+        failure.attempt_failed(turn, scope, node, record.error, record.retry_after_ms)
+        return True
+    port = node.port_index(record.port)
+    if port < 0 or record.port == "error":
+        known = ", ".join(port for port in node.ports if port != "error")
+        failure.attempt_failed(turn, scope, node, Error("unknown_port", f"no port {record.port!r}; the node has: {known}", False))
+    else:
+        complete(turn, scope, node, port, record.output)
+    return True
+
+
+def _timer_fired(turn: Turn, record: TimerFired) -> bool:
+    run, timer = turn.run, record.timer
+    if timer.purpose == "run":
+        if run.status != "running":
+            return False
+        failure.end_run(turn, "failed", Error("timeout", f"the run took longer than {run.plan.settings.execution_timeout_ms} ms", False))
+        return True
+    if run.paused:
+        run.rare().held_timers.append((timer.activation, timer.purpose, timer.attempt))
+        return True
+    if timer.purpose in ("scope", "scope_retry"):
+        return _guard_timer(turn, timer)
+    found = run.find(timer.activation)
+    if found is None or found[0].attempt(found[1].slot) != timer.attempt:
+        return False
+    scope, node = found
+    timers = None if scope.more is None else scope.more.timers
+    if not timers or timers.pop((node.slot, timer.purpose), None) is None:
+        return False
+    return _node_timer(turn, scope, node, timer.purpose)
+
+
+def _node_timer(turn: Turn, scope: Scope, node: PlanNode, purpose: str) -> bool:
+    status = scope.cells[node.slot]
+    if purpose == "retry" and status == RETRYING:
+        scope.cells[node.slot] = READY
+        start(turn, scope, node)
+    elif purpose in ("delay", "wait") and status == WAITING:
+        waits.timer_fired(turn, scope, node, purpose)
+    elif purpose == "timeout" and status in (WAITING, OPEN):
+        cancel_body(turn, scope, node)
+        turn.release(scope, node)
+        failure.attempt_failed(turn, scope, node, Error("timeout", f"took longer than {node.timeout_ms} ms"))
+    else:
+        return False
+    return True
+
+
+def _guard_timer(turn: Turn, timer: TimerId) -> bool:
+    index = timer.activation[0] if timer.activation else -1
+    if not isinstance(index, int) or not 0 <= index < len(turn.plan.guards):
+        return False
+    guard = turn.plan.guards[index]
+    scope = turn.run.scope_at(guard.scope, timer.activation[1:])
+    state = None if scope is None else guards.state_of(scope, index)
+    timers = None if scope is None or scope.more is None else scope.more.timers
+    if scope is None or state is None or state.attempt != timer.attempt or not timers or timers.pop((index, timer.purpose), None) is None:
+        return False
+    if timer.purpose == "scope":
+        failure.fail_guard(turn, scope, index, Error("timeout", f"scope {guard.id!r} took longer than {guard.timeout_ms} ms"))
+    else:
+        failure.restart_guard(turn, scope, index)
+    return True
+
+
+def _child_ended(turn: Turn, record: ChildEnded) -> bool:
+    found = turn.run.find(record.activation)
+    if found is None:
+        return False
+    scope, node = found
+    waiting: Wait | None = scope.more.waits.get(node.slot) if scope.more is not None and scope.more.waits else None
+    if scope.cells[node.slot] != WAITING or waiting is None or waiting.name != record.child or node.kind != Kind.SUBFLOW:
+        return False
+    waits.child_ended(turn, scope, node, record)
+    return True
+
+
+def _cancel(turn: Turn, record: CancelRequested) -> bool:
+    if turn.run.status == "compensating" and not record.kill:
+        return False
+    turn.run.paused = False
+    reason = record.reason or ("killed" if record.kill else "cancelled")
+    turn.run.error = turn.run.error or Error("killed" if record.kill else "cancelled", reason, False)
+    failure.end_run(turn, "killed" if record.kill else "cancelled", turn.run.error)
+    return True
+
+
+def _pause(turn: Turn, record: PauseRequested) -> bool:
+    if turn.run.paused or turn.run.status != "running":
+        return False
+    turn.run.paused = True
+    return True
+
+
+def _resume(turn: Turn, record: ResumeRequested) -> bool:
+    run = turn.run
+    if not run.paused:
+        return False
+    run.paused = False
+    for scope in list(run.scopes()):
+        for index in scope.plan.nodes:
+            if scope.cells[run.plan.nodes[index].slot] == READY:
+                turn.queue.append((scope, run.plan.nodes[index]))
+    held, run.rare().held_timers = run.rare().held_timers, []
+    for path, purpose, attempt in held:
+        _timer_fired(turn, TimerFired(run.id, record.at, TimerId(path, purpose, attempt)))
+    return True
+
+
+_HANDLERS: dict[type[Any], Callable[[Turn, Any], bool]] = {
+    Completion: _completion,
+    TimerFired: _timer_fired,
+    SignalReceived: waits.signal_received,
+    EventReceived: waits.event_received,
+    ChildEnded: _child_ended,
+    CancelRequested: _cancel,
+    PauseRequested: _pause,
+    ResumeRequested: _resume,
+}

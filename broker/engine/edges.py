@@ -1,0 +1,106 @@
+"""Edges: every one of them ends taken or dead, once, in the instance that is its home.
+
+A node is queued as soon as its join is satisfied: all in-edges decided with at least one taken, or as many taken as its merge asks
+for. With all of them dead it is queued too, to be skipped: that is how a join behind a branch that was not taken always fires.
+
+An edge that leaves a guard waits until the guard has ended (`deferred`). An edge that leaves a body waits in `leaving` until the
+body's loop or split has ended.
+"""
+
+from __future__ import annotations
+
+from ...schemas import payload as payloads
+from ...schemas.errors import UnreadablePayload
+from ...schemas.payload import Payload
+from ...schemas.plan.plan import NONE, EdgeKind, PlanEdge, PlanNode
+from .reading import engine_lookup
+from .state import COMPLETED, DEAD, FAILED, PENDING, READY, TAKEN, Scope
+from .turn import Turn
+
+
+def arrive(turn: Turn, scope: Scope, edge: PlanEdge, taken: bool) -> None:
+    """Decide an edge in its home, and queue its target if that satisfies the target's join."""
+    cells = scope.cells
+    node = turn.plan.nodes[edge.target]
+    size, slot = scope.plan.size, node.slot
+    cells[edge.mark] = TAKEN if taken else DEAD
+    left = cells[size + slot] - 1
+    cells[size + slot] = left
+    if taken:
+        cells[2 * size + slot] += 1
+    if cells[slot] == PENDING and (left == 0 or (taken and 0 < node.join <= cells[2 * size + slot])):
+        cells[slot] = READY
+        turn.queue.append((scope, node))
+
+
+def follow(turn: Turn, scope: Scope, node: PlanNode, port: int, output: Payload) -> None:
+    """Decide all out-edges of a node that has ended by this port; NONE: by none, all its ways are dead."""
+    for number, edges in enumerate(node.outs):
+        for edge in edges:
+            if edge.kind == EdgeKind.FORWARD:
+                if edge.deferred == NONE:
+                    arrive(turn, scope, edge, number == port and _holds(turn, scope, node, edge, output))
+            elif number == port and _holds(turn, scope, node, edge, output):
+                _keep_leaving(scope, edge, output)
+
+
+def leave_body(turn: Turn, around: Scope, edge: PlanEdge, value: Payload | None) -> None:
+    """Decide an edge out of a body whose loop or split has ended; None: it is dead. `around` is where that one stands."""
+    if edge.home != around.plan.index:
+        if value is not None:
+            _keep_leaving(around, edge, value)
+        return
+    if value is not None:
+        more = around.rare()
+        more.arrivals = more.arrivals or {}
+        more.arrivals[edge.index] = value
+    if edge.deferred == NONE:
+        arrive(turn, around, edge, value is not None)
+
+
+def kill_exits(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    """The node's body will not run, or not to its end: the ways out of it are dead."""
+    if node.body != NONE:
+        for edge in turn.plan.scopes[node.body].exits:
+            leave_body(turn, scope, edge, None)
+
+
+def release_deferred(turn: Turn, scope: Scope, guard: int, failed: bool) -> None:
+    """Decide the edges that a guard has held back: by the ports of its members, or all dead because it failed."""
+    plan, size = turn.plan, scope.plan.size
+    arrivals = (scope.more.arrivals if scope.more is not None else None) or {}
+    for index in plan.guards[guard].members:
+        node = plan.nodes[index]
+        ended = not failed and scope.cells[node.slot] in (COMPLETED, FAILED)
+        port = scope.cells[3 * size + node.slot]
+        for number, edges in enumerate(node.outs):
+            for edge in edges:
+                if edge.deferred == guard and edge.kind == EdgeKind.FORWARD:
+                    taken = ended and number == port and _holds(turn, scope, node, edge, scope.output(node.slot))
+                    arrive(turn, scope, edge, taken)
+        for edge in plan.scopes[node.body].exits if node.body != NONE else ():
+            if edge.deferred == guard and edge.home == scope.plan.index:
+                arrive(turn, scope, edge, ended and edge.index in arrivals)
+
+
+def drop_leaving(turn: Turn, scope: Scope, members: tuple[int, ...]) -> None:
+    """Forget the edges out of the body that members of a failed guard had taken."""
+    leaving = None if scope.more is None else scope.more.leaving
+    if leaving:
+        for index in [index for index in leaving if turn.plan.edges[index].source in members]:
+            del leaving[index]
+
+
+def _keep_leaving(scope: Scope, edge: PlanEdge, value: Payload) -> None:
+    more = scope.rare()
+    more.leaving = more.leaving or {}
+    more.leaving[edge.index] = value
+
+
+def _holds(turn: Turn, scope: Scope, node: PlanNode, edge: PlanEdge, output: Payload) -> bool:
+    if edge.condition is None:
+        return True
+    try:
+        return edge.condition.test(payloads.decode(output), engine_lookup(turn.run, scope, node))
+    except UnreadablePayload:
+        return False

@@ -1,0 +1,224 @@
+"""Failure: from a failed attempt outwards, until somebody handles it.
+
+    the node's retry policy     another attempt, later
+    the node's error edge       the run goes on along it
+    the innermost guard         its retry, then its error handler
+    the loop or split around    fails in turn, unless the split collects or skips failed items
+    the run                     fails, after its compensations
+
+Each step outwards gives up what is still open inside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from ...schemas.flow.definition import Retry
+from ...schemas.plan.plan import NONE, PlanNode
+from ...schemas.records import Error
+from . import guards, undo
+from .cancel import cancel_node, cancel_scope
+from .edges import drop_leaving
+from .reading import error_payload
+from .routing import divert, drop
+from .state import CANCELLED, COMPLETED, FAILED, PENDING, READY, RETRYING, TAKEN, UNDECIDED, Scope, Undo, activation
+from .turn import Turn
+
+
+def attempt_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error, after_ms: int | None = None) -> None:
+    """An attempt has ended with an error: try again if the policy says so, else the activation has failed."""
+    attempt = scope.attempt(node.slot)
+    tries = attempt - (scope.more.bases.get(node.slot, 0) if scope.more is not None and scope.more.bases else 0)
+    error = Error(error.type, error.message, error.retryable, error.node or node.id, tries, error.details)
+    if node.retry is None or not error.retryable or tries >= node.retry.max_attempts or error.type in node.retry.non_retryable:
+        activation_failed(turn, scope, node, error)
+        return
+    scope.cells[node.slot] = RETRYING
+    more = scope.rare()
+    more.attempts, more.errors = more.attempts or {}, more.errors or {}
+    more.attempts[node.slot] = attempt + 1
+    more.errors[node.slot] = error
+    delay = after_ms if after_ms is not None else backoff_ms(node.retry, tries, f"{turn.run.id}/{activation(scope, node)}")
+    turn.set_timer(scope, node, "retry", turn.now + delay)
+
+
+def backoff_ms(retry: Retry, failures: int, seed: str) -> int:
+    """Delay before the attempt after the n-th failure: `min(initial · multiplier^(n-1), max)`.
+
+    With jitter it is spread over the upper half of that, by a hash and not by chance: the engine must decide the same again.
+    """
+    delay: float = retry.max_delay_ms
+    if failures < 1_000:  # beyond, the power would overflow; it has long passed any maximum
+        delay = min(retry.initial_delay_ms * retry.backoff_multiplier ** (failures - 1), retry.max_delay_ms)
+    if not retry.jitter:
+        return int(delay)
+    digest = hashlib.blake2b(f"{seed}/{failures}".encode(), digest_size=4).digest()
+    return int(delay * (0.5 + 0.5 * int.from_bytes(digest, "big") / 0xFFFFFFFF))
+
+
+def activation_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error) -> None:
+    """No attempt is left."""
+    if node.handles_error or node.compensates != NONE:
+        divert(turn, scope, node, error)
+    elif node.guard != NONE:
+        fail_guard(turn, scope, node.guard, error, culprit=node)
+    elif scope.parent is not None:
+        _mark_failed(turn, scope, node, error)
+        turn.queue.append((scope, error))
+    elif turn.plan.settings.on_failure == "finish":
+        turn.run.error = turn.run.error or error
+        divert(turn, scope, node, error)
+    else:
+        _mark_failed(turn, scope, node, error)
+        end_run(turn, "failed", error)
+
+
+def fail_guard(turn: Turn, scope: Scope, guard: int, error: Error, culprit: PlanNode | None = None) -> None:
+    """Give up the guard's open members, undo what it is told to undo, then see what comes next."""
+    guards.enter(turn, scope, guard, starting=False)
+    state = guards.state_of(scope, guard)
+    assert state is not None
+    plan = turn.plan.guards[guard]
+    state.phase, state.error = "undoing", error
+    guards.clear_timers(turn, scope, guard)
+    if culprit is not None:
+        _mark_failed(turn, scope, culprit, error)
+    for inner in turn.plan.guards:
+        inner_state = guards.state_of(scope, inner.index) if inner.scope == scope.plan.index else None
+        if inner_state is not None and inner_state.phase not in ("done", "failed") and _inside(turn, inner.index, guard):
+            inner_state.phase = "failed"
+            guards.clear_timers(turn, scope, inner.index)
+    for index in plan.members:
+        if scope.cells[turn.plan.nodes[index].slot] < COMPLETED:
+            cancel_node(turn, scope, turn.plan.nodes[index])
+    drop_leaving(turn, scope, plan.members)
+    if plan.compensate is None or not undo.begin(turn, guard, scope.path()):
+        guard_given_up(turn, scope, guard, error)
+
+
+def guard_given_up(turn: Turn, scope: Scope, guard: int, error: Error) -> None:
+    """The guard's work is cancelled and undone: try it again, hand its error on, or fail what is around it."""
+    plan, state = turn.plan.guards[guard], guards.state_of(scope, guard)
+    assert state is not None
+    state.error = error
+    retry = plan.retry
+    if retry is not None and error.retryable and state.attempt < retry.max_attempts and error.type not in retry.non_retryable:
+        state.phase = "retrying"
+        delay = backoff_ms(retry, state.attempt, f"{turn.run.id}/{plan.id}/{scope.path()}")
+        state.attempt += 1
+        guards.set_timer(turn, scope, guard, "scope_retry", turn.now + delay)
+    elif plan.edges:
+        guards.finish(turn, scope, guard, failed=True)
+    elif plan.parent != NONE:
+        state.phase = "failed"
+        fail_guard(turn, scope, plan.parent, error)
+    elif scope.parent is not None:
+        turn.queue.append((scope, error))
+    elif turn.plan.settings.on_failure == "finish":
+        turn.run.error = turn.run.error or error
+        guards.finish(turn, scope, guard, failed=True)
+    else:
+        end_run(turn, "failed", error)
+
+
+def restart_guard(turn: Turn, scope: Scope, guard: int) -> None:
+    """Begin the guard's next attempt: its members are as if nothing had happened, but for their attempt numbers."""
+    plan, state = turn.plan.guards[guard], guards.state_of(scope, guard)
+    assert state is not None
+    members = set(plan.members)
+    more = scope.rare()
+    for inner in turn.plan.guards:
+        if inner.index != guard and more.guards and inner.index in more.guards and set(inner.members) <= members and inner.scope == plan.scope:
+            del more.guards[inner.index]
+    for index in plan.members:
+        _reset(turn, scope, turn.plan.nodes[index], members)
+    state.phase, state.open = "active", len(members)
+    for index in plan.members:
+        node = turn.plan.nodes[index]
+        size = scope.plan.size
+        if scope.cells[size + node.slot] == 0 or 0 < node.join <= scope.cells[2 * size + node.slot]:
+            scope.cells[node.slot] = READY
+            turn.queue.append((scope, node))
+
+
+def end_run(turn: Turn, status: str, error: Error | None) -> None:
+    """Give up what is open, undo what was completed, and end the run with that status (`killed` undoes nothing)."""
+    run = turn.run
+    run.error = error if run.error is None else run.error
+    run.status = "compensating"  # before the cancelling, so that nothing new starts
+    cancel_scope(turn, run.root, kill=status == "killed")
+    run.rare().ended = status
+    turn.queue.clear()
+    undo.abandon(turn)
+    if status == "killed" or not undo.begin(turn, NONE, ()):
+        run.status = status
+
+
+def undone(turn: Turn, finished: Undo) -> None:
+    """All compensations of a guard or of the run have ended."""
+    run = turn.run
+    if finished.guard == NONE:
+        if run.error is not None:
+            run.error = undo.both_errors(run.error, finished)
+        elif finished.errors:
+            run.error = undo.both_errors(Error("compensation_failed", "the run was cancelled, and undoing it failed", False), finished)
+        run.status = run.rare().ended
+        return
+    scope = run.scope_at(turn.plan.guards[finished.guard].scope, finished.path)
+    state = None if scope is None else guards.state_of(scope, finished.guard)
+    if scope is not None and state is not None and state.phase == "undoing" and state.error is not None:
+        guard_given_up(turn, scope, finished.guard, undo.both_errors(state.error, finished))
+
+
+def _mark_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error) -> None:
+    """The culprit ends as failed with its error as value; where that leads is decided outside of it."""
+    scope.put(node.slot, error_payload(error))
+    scope.cells[3 * scope.plan.size + node.slot] = node.ports.index("error")
+    drop(turn, scope, node, FAILED)
+
+
+def _inside(turn: Turn, guard: int, outer: int) -> bool:
+    while guard not in (NONE, outer):
+        guard = turn.plan.guards[guard].parent
+    return guard == outer
+
+
+def _reset(turn: Turn, scope: Scope, node: PlanNode, members: set[int]) -> None:
+    size, cells, more = scope.plan.size, scope.cells, scope.rare()
+    if cells[node.slot] in (COMPLETED, FAILED, CANCELLED):
+        more.attempts, more.bases = more.attempts or {}, more.bases or {}
+        more.bases[node.slot] = more.attempts.get(node.slot, 1)
+        more.attempts[node.slot] = more.bases[node.slot] + 1
+    if cells[node.slot] != PENDING:
+        _reopen(turn, scope, node)
+    if scope.outputs is not None:
+        scope.outputs[node.slot] = None
+    if more.bodies:
+        more.bodies.pop(node.slot, None)
+    cells[node.slot] = PENDING
+    for edge in node.ins:
+        if cells[edge.mark] != UNDECIDED and _from_inside(turn, scope, edge.source, members):
+            cells[size + node.slot] += 1
+            cells[2 * size + node.slot] -= cells[edge.mark] == TAKEN
+            cells[edge.mark] = UNDECIDED
+
+
+def _reopen(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    """Count the member as open again in its instance and in the guards around the one that restarts."""
+    scope.open += 1
+    guard = node.guard
+    while guard != NONE:
+        state = guards.state_of(scope, guard)
+        if state is not None and state.phase == "active":
+            state.open += 1
+        guard = turn.plan.guards[guard].parent
+
+
+def _from_inside(turn: Turn, scope: Scope, source: int, members: set[int]) -> bool:
+    """Whether an edge comes from a member or out of a body that a member owns."""
+    while source != NONE and turn.plan.nodes[source].scope != scope.plan.index:
+        owner_scope = turn.plan.scopes[turn.plan.nodes[source].scope]
+        source = owner_scope.owner
+    return source in members
+
+

@@ -1,0 +1,300 @@
+"""The state of a run: what the fold of its records has led to, in as few objects as it takes.
+
+    Run      one execution; its terminal result once it has one
+    Scope    one instance of a plan scope: the flow itself, a loop's iteration, a split's item
+    More     what most instances never need (attempts beyond the first, timers, bodies, guards)
+    LoopBody, SplitBody   how far a loop or split has come
+    GuardState            how a try or parallel scope is doing
+    Undo                  a compensation in progress
+
+An open run of three nodes costs about three quarters of a KiB, an open item of a split a few hundred bytes: the states of an instance's
+nodes and edges are one row of bytes (see `PlanScope.cells`), outputs are the payload bytes that arrived, and everything rare hangs
+on `More` and `Rare`, which most instances never get.
+
+Nothing here decides anything. Nothing outside the engine may change it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import TypeAlias
+
+from ...schemas.payload import NULL, ListCursor, Payload
+from ...schemas.plan.plan import NONE, Plan, PlanNode, PlanScope
+from ...schemas.records import Activation, Error
+
+Path: TypeAlias = tuple[int | str, ...]
+
+
+class Status(IntEnum):
+    """Of an activation. From COMPLETED on it has ended, for good."""
+
+    PENDING = 0  # its in-edges are not decided yet
+    READY = 1  # its join is satisfied; it starts in this turn, or when the run is resumed
+    RUNNING = 2  # its task is out
+    WAITING = 3  # for a timer, a signal, an event, a child
+    OPEN = 4  # its body is running
+    RETRYING = 5  # for the next attempt
+    COMPLETED = 6
+    FAILED = 7
+    SKIPPED = 8
+    CANCELLED = 9
+
+
+PENDING, READY, RUNNING, WAITING, OPEN, RETRYING, COMPLETED, FAILED, SKIPPED, CANCELLED = (int(status) for status in Status)
+
+# The states of an edge.
+UNDECIDED, TAKEN, DEAD = 0, 1, 2
+
+Cells: TypeAlias = "bytearray | array[int]"
+
+
+class Scope:
+    """One instance of a plan scope. `index` is the iteration or item; `open` counts what must end before the instance has ended."""
+
+    __slots__ = ("cells", "index", "input", "more", "open", "outputs", "parent", "plan")
+
+    def __init__(self, plan: PlanScope, parent: Scope | None, index: int, input: Payload) -> None:
+        self.plan = plan
+        self.parent = parent
+        self.index = index
+        self.input = input
+        template = plan.cells
+        self.cells: Cells = bytearray(template) if type(template) is bytes else array("I", template)
+        self.outputs: list[Payload | None] | None = None
+        self.open = plan.live
+        self.more: More | None = None
+
+    def rare(self) -> More:
+        if self.more is None:
+            self.more = More()
+        return self.more
+
+    def path(self) -> Path:
+        """The iteration of each enclosing loop and split, outermost first; empty for the root."""
+        if self.parent is None:
+            return ()
+        return (*self.parent.path(), self.index)
+
+    def status(self, node: PlanNode) -> int:
+        return self.cells[node.slot]
+
+    def output(self, slot: int) -> Payload:
+        outputs = self.outputs
+        return NULL if outputs is None or outputs[slot] is None else outputs[slot]  # type: ignore[return-value]
+
+    def put(self, slot: int, payload: Payload) -> None:
+        if self.outputs is None:
+            self.outputs = [None] * self.plan.size
+        self.outputs[slot] = payload
+
+    def attempt(self, slot: int) -> int:
+        return 1 if self.more is None or self.more.attempts is None else self.more.attempts.get(slot, 1)
+
+    def body(self, slot: int) -> Body | None:
+        return None if self.more is None or self.more.bodies is None else self.more.bodies.get(slot)
+
+
+class More:
+    """The rare half of an instance."""
+
+    __slots__ = ("arrivals", "attempts", "bases", "bodies", "errors", "guards", "leaving", "timers", "waits")
+
+    def __init__(self) -> None:
+        self.attempts: dict[int, int] | None = None  # slot → attempt, where it is not the first
+        self.bases: dict[int, int] | None = None  # slot → attempts used up before its guard started again
+        self.timers: dict[tuple[int, str], int] | None = None  # (slot or guard, purpose) → due
+        self.waits: dict[int, Wait] | None = None
+        self.bodies: dict[int, Body] | None = None
+        self.guards: dict[int, GuardState] | None = None
+        self.arrivals: dict[int, Payload] | None = None  # edge → value, where it is not the source's output here
+        self.leaving: dict[int, Payload] | None = None  # edge → value, for outer scopes and for the next iteration
+        self.errors: dict[int, Error] | None = None  # slot → last error
+
+
+class Wait:
+    """What a waiting activation waits for. `kind`: approval, signal, event, timer or child."""
+
+    __slots__ = ("correlate", "kind", "name")
+
+    def __init__(self, kind: str, name: str, correlate: tuple[tuple[str, str], ...] = ()) -> None:
+        self.kind, self.name, self.correlate = kind, name, correlate
+
+
+class LoopBody:
+    """`scope` is the current iteration, the last one once the loop has ended; `kept` the earlier ones, if asked to keep them."""
+
+    __slots__ = ("kept", "scope", "value")
+
+    def __init__(self) -> None:
+        self.scope: Scope | None = None
+        self.value: Payload = NULL
+        self.kept: dict[int, Scope] = {}
+
+    def scopes(self) -> Iterator[Scope]:
+        yield from self.kept.values()
+        if self.scope is not None:
+            yield self.scope
+
+
+class SplitBody:
+    """How far a split is. Items are slices of `data`; results are joined bytes; neither is ever a list of objects.
+
+    `position` and `offset` tell which item starts next and where its bytes begin. Results that come out of order wait in `early`.
+    """
+
+    __slots__ = (
+        "active", "consumed", "count", "cursor_", "data", "early", "flushed", "kept", "leaving", "offset", "position", "results", "total",
+    )  # fmt: skip
+
+    def __init__(self, data: Payload, total: int, offset: int) -> None:
+        self.data = data
+        self.total = total
+        self.offset = offset
+        self.position = 0  # the next item or batch
+        self.consumed = 0  # list items that are in the items and batches so far
+        self.cursor_: ListCursor | None = None
+        self.active: dict[int, Scope] = {}
+        self.flushed = 0
+        self.early: dict[int, tuple[Payload | None, dict[int, Payload] | None]] = {}
+        self.results = bytearray()
+        self.count = 0
+        self.leaving: dict[int, tuple[int, bytearray]] = {}
+        self.kept: dict[int, Scope] = {}
+
+    def cursor(self) -> ListCursor:
+        """Where the next item is cut from; made anew only after a restore."""
+        if self.cursor_ is None:
+            self.cursor_ = ListCursor(self.data, self.consumed, self.offset)
+        return self.cursor_
+
+    def scopes(self) -> Iterator[Scope]:
+        yield from self.kept.values()
+        yield from self.active.values()
+
+
+Body: TypeAlias = LoopBody | SplitBody
+
+
+class GuardState:
+    """`phase`: active → done, or → undoing → retrying → active …, or → failed. `open` counts members that have not ended."""
+
+    __slots__ = ("attempt", "error", "open", "phase")
+
+    def __init__(self, open: int) -> None:
+        self.open = open
+        self.phase = "active"
+        self.attempt = 1
+        self.error: Error | None = None
+
+
+class Undo:
+    """Compensations of a failed guard (`guard` in the scope at `path`) or of the run (`guard` is NONE).
+
+    `todo` are the activations to undo, next one last; `running` the compensation activations that are out.
+    """
+
+    __slots__ = ("errors", "guard", "path", "running", "todo")
+
+    def __init__(self, guard: int, path: Path, todo: list[Activation]) -> None:
+        self.guard, self.path, self.todo = guard, path, todo
+        self.running: set[Activation] = set()
+        self.errors: list[Error] = []
+
+
+class Rare:
+    """What most runs never need."""
+
+    __slots__ = ("awaiting", "done", "ended", "events", "held_timers", "seen", "signals", "undos")
+
+    def __init__(self) -> None:
+        self.signals: dict[str, list[Payload]] = {}  # early ones, oldest first
+        self.events: dict[str, list[Payload]] = {}
+        self.seen: set[str] = set()  # ids of signals and events
+        self.awaiting: dict[tuple[str, str], list[Activation]] = {}  # derived from the waits
+        self.done: list[Activation] = []  # completed nodes that can be undone, in the order of completion
+        self.undos: list[Undo] = []
+        self.held_timers: list[tuple[Path, str, int]] = []  # fired while the run was paused
+        self.ended = ""  # the status that the run will have when its compensations are through
+
+
+class Run:
+    """One execution of one plan. `status`: running, compensating, completed, failed, cancelled or killed."""
+
+    __slots__ = (
+        "error", "id", "ignored", "keep", "meta", "output", "parent", "paused",
+        "plan", "rare_", "records", "root", "started_at", "status", "trigger", "updated_at",
+    )  # fmt: skip
+
+    def __init__(self, id: str, plan: Plan, started_at: int, trigger: str | None, payload: Payload, meta: Payload) -> None:
+        self.id = id
+        self.plan = plan
+        self.status = "running"
+        self.started_at = started_at
+        self.updated_at = started_at
+        self.trigger = trigger
+        self.meta = meta
+        self.parent: tuple[str, tuple[int | str, ...]] | None = None
+        self.root = Scope(plan.scopes[0], None, 0, payload)
+        self.records = 1
+        self.ignored = 0
+        self.paused = False
+        self.keep = False
+        self.error: Error | None = None
+        self.output: Payload = NULL
+        self.rare_: Rare | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status not in ("running", "compensating")
+
+    def rare(self) -> Rare:
+        if self.rare_ is None:
+            self.rare_ = Rare()
+        return self.rare_
+
+    def find(self, activation: Activation) -> tuple[Scope, PlanNode] | None:
+        """The instance and node of an activation; None if there is no such node, or its instance is gone."""
+        if not activation or type(activation[0]) is not int or not 0 <= activation[0] < len(self.plan.nodes):
+            return None
+        node = self.plan.nodes[activation[0]]
+        scope = self.scope_at(node.scope, activation[1:])
+        return None if scope is None else (scope, node)
+
+    def scope_at(self, index: int, path: Path) -> Scope | None:
+        """The instance of a plan scope with these iterations."""
+        if index == 0:
+            return None if path else self.root
+        plan = self.plan.scopes[index]
+        if len(path) != plan.depth:
+            return None
+        around = self.scope_at(plan.parent, path[:-1])
+        body = None if around is None else around.body(self.plan.nodes[plan.owner].slot)
+        if isinstance(body, LoopBody):
+            current = body.scope
+            return current if current is not None and current.index == path[-1] else body.kept.get(path[-1])  # type: ignore[arg-type]
+        if body is not None:
+            return body.active.get(path[-1]) or body.kept.get(path[-1])  # type: ignore[arg-type]
+        return None
+
+    def scopes(self) -> Iterator[Scope]:
+        """All instances that exist, outer ones first."""
+        waiting = [self.root]
+        while waiting:
+            scope = waiting.pop()
+            yield scope
+            if scope.more is not None and scope.more.bodies is not None:
+                waiting += [inner for body in scope.more.bodies.values() for inner in body.scopes()]
+
+
+def activation(scope: Scope, node: PlanNode) -> Activation:
+    """The address of a node in an instance."""
+    return (node.index,) if scope.parent is None else (node.index, *scope.path())
+
+
+__all__ = [
+    "CANCELLED", "COMPLETED", "DEAD", "FAILED", "NONE", "OPEN", "PENDING", "READY", "RETRYING", "RUNNING", "SKIPPED", "TAKEN",
+    "UNDECIDED", "WAITING", "Body", "GuardState", "LoopBody", "More", "Rare", "Run", "Scope", "SplitBody", "Status", "Undo", "Wait", "activation",
+]  # fmt: skip

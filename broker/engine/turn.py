@@ -1,0 +1,93 @@
+"""A turn: the engine's answer to one record, while it is being worked out.
+
+It collects the effects, and a queue of what to look at next, so that a cascade through ten thousand nodes is a loop and not a recursion.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TypeAlias
+
+from ...schemas.effects import CancelChild, CancelTask, ClearTimer, Dispatch, Effect, SetTimer, StopAwaiting
+from ...schemas.payload import Payload
+from ...schemas.plan.plan import PlanNode
+from ...schemas.records import Error, TimerId
+from .reading import collect_needs
+from .state import RUNNING, WAITING, Run, Scope, activation
+
+
+class Ended:
+    """Queue mark: nothing in this instance is open any more."""
+
+
+class Undone:
+    """Queue mark: a compensation node has ended."""
+
+    __slots__ = ("error", "node")
+
+    def __init__(self, node: PlanNode, error: Error | None) -> None:
+        self.node, self.error = node, error
+
+
+ENDED = Ended()
+Item: TypeAlias = tuple[Scope, "PlanNode | Ended | Undone | Error"]
+
+
+class Turn:
+    """`now` is the record's time: the only clock there is."""
+
+    __slots__ = ("effects", "now", "plan", "queue", "run")
+
+    def __init__(self, run: Run, now: int) -> None:
+        self.run = run
+        self.plan = run.plan
+        self.now = now
+        self.effects: list[Effect] = []
+        self.queue: deque[Item] = deque()
+
+    def dispatch(self, scope: Scope, node: PlanNode, payload: Payload) -> None:
+        """Have a worker execute the node's current attempt."""
+        scope.cells[node.slot] = RUNNING
+        address = (node.index,) if scope.parent is None else activation(scope, node)
+        attempt = 1 if scope.more is None else scope.attempt(node.slot)
+        needs = collect_needs(self.run, scope, node.needs) if node.needs else ()
+        self.effects.append(Dispatch(self.run.id, address, attempt, payload, needs))
+
+    def set_timer(self, scope: Scope, node: PlanNode, purpose: str, due: int) -> None:
+        more = scope.rare()
+        if more.timers is None:
+            more.timers = {}
+        more.timers[node.slot, purpose] = due
+        self.effects.append(SetTimer(self.run.id, TimerId(activation(scope, node), purpose, scope.attempt(node.slot)), due))
+
+    def clear_timer(self, scope: Scope, node: PlanNode, purpose: str) -> None:
+        """Forget the timer if it is set."""
+        if scope.more is not None and scope.more.timers and scope.more.timers.pop((node.slot, purpose), None) is not None:
+            self.effects.append(ClearTimer(self.run.id, TimerId(activation(scope, node), purpose, scope.attempt(node.slot))))
+
+    def release(self, scope: Scope, node: PlanNode, kill: bool = False) -> None:
+        """Take back what the activation has asked the world for: its task, timers, wait or child."""
+        status = scope.cells[node.slot]
+        if status == RUNNING:
+            self.effects.append(CancelTask(self.run.id, activation(scope, node), scope.attempt(node.slot)))
+            return
+        if scope.more is None:
+            return
+        for purpose in ("retry", "delay", "wait", "timeout"):
+            self.clear_timer(scope, node, purpose)
+        wait = scope.more.waits.pop(node.slot, None) if scope.more.waits else None
+        if wait is None or status != WAITING:
+            return
+        address = activation(scope, node)
+        if wait.kind == "child":
+            self.effects.append(CancelChild(self.run.id, wait.name, "its parent no longer waits for it", kill))
+        elif wait.kind != "timer":
+            self.forget_wait(wait.kind, wait.name, address)
+            self.effects.append(StopAwaiting(self.run.id, address, wait.kind, wait.name))
+
+    def forget_wait(self, kind: str, name: str, address: tuple[int | str, ...]) -> None:
+        waiting = self.run.rare().awaiting.get((kind, name), [])
+        if address in waiting:
+            waiting.remove(address)
+        if not waiting:
+            self.run.rare().awaiting.pop((kind, name), None)

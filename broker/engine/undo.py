@@ -1,0 +1,98 @@
+"""Undo: the compensations of a failed guard, or of a run that failed or was cancelled.
+
+Only completed work is undone. The order is the reverse of its completion, all at once, or the order that the author listed. A
+compensation that fails does not stop the others; its error is kept beside the one that caused all this.
+"""
+
+from __future__ import annotations
+
+from ...schemas.plan.plan import NONE
+from ...schemas.records import Activation, Error
+from .state import PENDING, READY, Path, Scope, Undo, activation
+from .turn import Turn, Undone
+
+
+def begin(turn: Turn, guard: int, path: Path) -> bool:
+    """Start undoing what the guard, or the whole run for NONE, has completed. False: there is nothing to undo."""
+    rare = turn.run.rare()
+    mine = [done for done in rare.done if guard == NONE or _in_guard(turn, done, guard, path)]
+    if not mine:
+        return False
+    rare.done = [done for done in rare.done if done not in mine]
+    mode, order = turn.plan.guards[guard].compensate or ("reverse", ()) if guard != NONE else (turn.plan.settings.compensate, ())
+    if mode == "list":
+        # Unlisted ones come last; `todo` is a stack, so the first to undo stands at its end.
+        rank = {index: place for place, index in enumerate(order)}
+        mine.sort(key=lambda done: -rank.get(int(done[0]), len(rank)))
+    undo = Undo(guard, path, mine)
+    rare.undos.append(undo)
+    _go_on(turn, undo, everything=mode == "parallel")
+    return True
+
+
+def ended(turn: Turn, scope: Scope, item: Undone) -> Undo | None:
+    """A compensation has ended. The undo that it was the last one of, if it was."""
+    address = activation(scope, item.node)
+    undo = next((undo for undo in turn.run.rare().undos if address in undo.running), None)
+    if undo is None:
+        return None
+    undo.running.discard(address)
+    if item.error is not None:
+        undo.errors.append(item.error)
+    _go_on(turn, undo, everything=False)
+    if undo.todo or undo.running:
+        return None
+    turn.run.rare().undos.remove(undo)
+    return undo
+
+
+def abandon(turn: Turn) -> None:
+    """The run ends while guards are undoing: what they had not undone yet becomes the run's to undo."""
+    rare = turn.run.rare()
+    left = [done for undo in rare.undos for done in [*undo.todo, *(_compensated(turn, address) for address in sorted(undo.running))]]
+    rare.done = left + rare.done
+    rare.undos.clear()
+
+
+def both_errors(error: Error, undo: Undo) -> Error:
+    """The original error, with those of its compensations in its details."""
+    if not undo.errors:
+        return error
+    details = {"cause": error.details, "compensation_errors": [failure.as_value() for failure in undo.errors]}
+    return Error(error.type, error.message, error.retryable, error.node, error.attempts, details)
+
+
+def _go_on(turn: Turn, undo: Undo, everything: bool) -> None:
+    while undo.todo and (everything or not undo.running):
+        done = undo.todo.pop()
+        found = turn.run.find(done)
+        if found is None:
+            continue
+        scope, node = found
+        compensation = turn.plan.nodes[node.compensate]
+        undo.running.add(activation(scope, compensation))
+        if scope.cells[compensation.slot] != PENDING:  # its guard has started again since it last ran
+            scope.cells[compensation.slot] = PENDING
+            more = scope.rare()
+            more.attempts = more.attempts or {}
+            more.bases = more.bases or {}
+            more.bases[compensation.slot] = more.attempts.get(compensation.slot, 1)
+            more.attempts[compensation.slot] = more.bases[compensation.slot] + 1
+        scope.cells[compensation.slot] = READY
+        turn.queue.append((scope, compensation))
+
+
+def _compensated(turn: Turn, address: Activation) -> Activation:
+    return (turn.plan.nodes[int(address[0])].compensates, *address[1:])
+
+
+def _in_guard(turn: Turn, done: Activation, guard: int, path: Path) -> bool:
+    """Whether the activation stands in the guard: itself, or the loop or split in whose body it stands."""
+    plan = turn.plan
+    scope = plan.scopes[plan.nodes[int(done[0])].scope]
+    index, target = int(done[0]), plan.guards[guard].scope
+    while scope.index != target:
+        if scope.parent == NONE:
+            return False
+        index, scope = scope.owner, plan.scopes[scope.parent]
+    return index in plan.guards[guard].members and done[1 : scope.depth + 1] == path

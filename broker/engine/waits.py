@@ -1,0 +1,227 @@
+"""Waits: timers, approvals, signals, events and children, and the records that end them.
+
+A signal or event that comes before anybody waits for it is kept, up to a bound, and handed to the first who does. One with
+an id is applied once, however often it is delivered.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...schemas import payload as payloads
+from ...schemas.effects import Await, StartChild
+from ...schemas.errors import UnreadablePayload
+from ...schemas.flow.control_configs import WaitConfig
+from ...schemas.payload import Payload
+from ...schemas.plan.plan import PlanNode
+from ...schemas.records import ChildEnded, Error, EventReceived, SignalReceived
+from ...schemas.selectors import parse_path
+from ...schemas.values import MISSING, get, to_number, to_text
+from . import failure
+from .reading import node_input, render
+from .routing import complete
+from .state import WAITING, Scope, Wait, activation
+from .turn import Turn
+
+EARLY_MAX = 1_000
+"""Early signals or events that a run keeps per name; more are ignored and counted."""
+
+_DECISIONS = {
+    "approve": "out", "approved": "out", "reject": "rejected", "rejected": "rejected", "escalate": "escalated", "escalated": "escalated",
+}  # fmt: skip
+_NAMES = {"out": "approve", "rejected": "reject", "escalated": "escalate"}
+APPROVAL, SIGNAL, EVENT, TIMER, CHILD = "approval", "signal", "event", "timer", "child"
+
+
+def start_delay(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    duration = to_number(render(turn.run, scope, node)["duration_ms"])
+    if duration is None or duration < 0:
+        failure.attempt_failed(turn, scope, node, Error("invalid_config", "`duration_ms` is not a number of milliseconds", False))
+        return
+    _wait(scope, node, Wait(TIMER, ""))
+    turn.set_timer(scope, node, "delay", turn.now + int(duration))
+
+
+def start_wait(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    config: WaitConfig = node.config
+    values = render(turn.run, scope, node)
+    kind = APPROVAL if config.hook_id is not None else SIGNAL if config.signal is not None else EVENT if config.event is not None else TIMER
+    name = to_text(values[{APPROVAL: "hook_id", SIGNAL: "signal", EVENT: "event"}[kind]]) or "" if kind != TIMER else ""
+    correlate = tuple((path, to_text(value) or "") for path, value in (values.get("correlate") or {}).items())
+    wait = Wait(kind, name, correlate)
+    early = _take_early(turn, wait)
+    if early is not None:
+        _answer(turn, scope, node, wait, early)
+        return
+    _wait(scope, node, wait)
+    due = None if config.due_after_ms is None else turn.now + config.due_after_ms
+    if due is not None:
+        turn.set_timer(scope, node, "wait", due)
+    if kind != TIMER:
+        address = activation(scope, node)
+        turn.run.rare().awaiting.setdefault((kind, name), []).append(address)
+        turn.effects.append(Await(turn.run.id, address, kind, name, _metadata(turn, scope, node, config), due))
+
+
+def start_child(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    values = render(turn.run, scope, node)
+    attempt = scope.attempt(node.slot)
+    address = activation(scope, node)
+    place = "".join(f"[{step}]" for step in address[1:])
+    child = f"{turn.run.id}.{node.id}{place}" + (f".{attempt}" if attempt > 1 else "")
+    given = node.config.input is not None
+    value = payloads.encode(values["input"]) if given else node_input(turn.run, scope, node)
+    detached = bool(values["detached"])
+    turn.effects.append(StartChild(turn.run.id, address, attempt, child, str(values["flow"]), values["version"], value, detached))
+    if detached:
+        complete(turn, scope, node, node.ports.index("out"), payloads.encode({"run_id": child}))
+        return
+    _wait(scope, node, Wait(CHILD, child))
+    if node.timeout_ms is not None:
+        turn.set_timer(scope, node, "timeout", turn.now + node.timeout_ms)
+
+
+def timer_fired(turn: Turn, scope: Scope, node: PlanNode, purpose: str) -> None:
+    """The delay or the timeout of a waiting node is over."""
+    wait = _forget(turn, scope, node)
+    if purpose == "delay":
+        complete(turn, scope, node, node.ports.index("out"), node_input(turn.run, scope, node))
+        return
+    action = node.config.timeout_action
+    if action == "fail":
+        what = f"{wait.kind} {wait.name!r}" if wait is not None and wait.name else "anything"
+        failure.attempt_failed(turn, scope, node, Error("timeout", f"waited in vain for {what}", True))
+        return
+    _resume(turn, scope, node, _DECISIONS[action], None, "timed out", timed_out=True)
+
+
+def signal_received(turn: Turn, record: SignalReceived) -> bool:
+    """Hand a signal, or the answer to an approval, to who waits for it. False: the record is ignored."""
+    if not _fresh(turn, record.id):
+        return False
+    for kind in (APPROVAL, SIGNAL):
+        waiting = turn.run.rare().awaiting.get((kind, record.name))
+        found = turn.run.find(waiting[0]) if waiting else None
+        if found is not None:
+            scope, node = found
+            return _answer(turn, scope, node, Wait(kind, record.name), record.payload)
+    return _keep_early(turn.run.rare().signals, record.name, record.payload)
+
+
+def event_received(turn: Turn, record: EventReceived) -> bool:
+    """Hand an event to every wait whose correlation it matches; keep it for later if there is none."""
+    if not _fresh(turn, record.id):
+        return False
+    waiting = list(turn.run.rare().awaiting.get((EVENT, record.event), ()))
+    matched = False
+    for address in waiting:
+        found = turn.run.find(address)
+        wait = None if found is None or found[0].more is None or not found[0].more.waits else found[0].more.waits.get(found[1].slot)
+        if found is not None and wait is not None and _matches(record.payload, wait):
+            matched = True
+            _answer(turn, *found, wait, record.payload)
+    return matched or _keep_early(turn.run.rare().events, record.event, record.payload)
+
+
+def child_ended(turn: Turn, scope: Scope, node: PlanNode, record: ChildEnded) -> None:
+    turn.clear_timer(scope, node, "timeout")
+    _forget(turn, scope, node)
+    if record.status == "completed":
+        complete(turn, scope, node, node.ports.index("out"), record.output)
+        return
+    error = record.error or Error(record.status, f"child run {record.child} was {record.status}", False)
+    failure.attempt_failed(turn, scope, node, Error(error.type, error.message, error.retryable, "", 0, error.details))
+
+
+def _wait(scope: Scope, node: PlanNode, wait: Wait) -> None:
+    scope.cells[node.slot] = WAITING
+    more = scope.rare()
+    more.waits = more.waits or {}
+    more.waits[node.slot] = wait
+
+
+def _forget(turn: Turn, scope: Scope, node: PlanNode) -> Wait | None:
+    wait = scope.more.waits.pop(node.slot, None) if scope.more is not None and scope.more.waits else None
+    if wait is not None and wait.kind in (APPROVAL, SIGNAL, EVENT):
+        turn.forget_wait(wait.kind, wait.name, activation(scope, node))
+    return wait
+
+
+def _answer(turn: Turn, scope: Scope, node: PlanNode, wait: Wait, payload: Payload) -> bool:
+    """Resume a wait with what it waited for. False: an approval's answer that is none."""
+    if wait.kind != APPROVAL:
+        _resume(turn, scope, node, "out", _decoded(payload), None)
+        return True
+    answer = _decoded(payload)
+    port = _DECISIONS.get(str(answer.get("decision", "")).lower()) if isinstance(answer, dict) else None
+    if port is None:
+        return False
+    response = answer.get("response", answer.get("response_data"))
+    _resume(turn, scope, node, port, response, answer.get("reason", answer.get("details")))
+    return True
+
+
+def _resume(turn: Turn, scope: Scope, node: PlanNode, port: str, response: Any, reason: Any, timed_out: bool = False) -> None:
+    turn.clear_timer(scope, node, "wait")
+    wait = _forget(turn, scope, node)
+    decision = _NAMES[port] if timed_out or (wait is not None and wait.kind == APPROVAL) or node.config.hook_id is not None else None
+    fields = [("decision", decision), ("response", response), ("reason", reason), ("timed_out", timed_out)]
+    head = [("input", node_input(turn.run, scope, node))]
+    output = payloads.pack_map([*head, *((key, payloads.encode(value)) for key, value in fields)])
+    complete(turn, scope, node, node.ports.index(port), output)
+
+
+def _metadata(turn: Turn, scope: Scope, node: PlanNode, config: WaitConfig) -> Payload:
+    """What a person sees who has to decide: the named fields of the input, by their last key."""
+    if not config.metadata_fields:
+        return payloads.encode({})
+    value = _decoded(node_input(turn.run, scope, node))
+    paths = [parse_path(text) for text in config.metadata_fields]
+    found = {str(path[-1]) if path else "input": get(value, path) for path in paths}
+    return payloads.encode({key: item for key, item in found.items() if item is not MISSING})
+
+
+def _fresh(turn: Turn, id: str) -> bool:
+    if not id:
+        return True
+    seen = turn.run.rare().seen
+    if id in seen:
+        return False
+    seen.add(id)
+    return True
+
+
+def _take_early(turn: Turn, wait: Wait) -> Payload | None:
+    rare = turn.run.rare_
+    if rare is None or wait.kind == TIMER:
+        return None
+    kept = (rare.events if wait.kind == EVENT else rare.signals).get(wait.name, [])
+    for place, payload in enumerate(kept):
+        if wait.kind == SIGNAL or (wait.kind == EVENT and _matches(payload, wait)) or (wait.kind == APPROVAL and _is_answer(payload)):
+            return kept.pop(place)
+    return None
+
+
+def _is_answer(payload: Payload) -> bool:
+    answer = _decoded(payload)
+    return isinstance(answer, dict) and str(answer.get("decision", "")).lower() in _DECISIONS
+
+
+def _keep_early(kept: dict[str, list[Payload]], name: str, payload: Payload) -> bool:
+    waiting = kept.setdefault(name, [])
+    if len(waiting) >= EARLY_MAX:
+        return False
+    waiting.append(payload)
+    return True
+
+
+def _matches(payload: Payload, wait: Wait) -> bool:
+    value = _decoded(payload)
+    return all(to_text(get(value, parse_path(path))) == wanted for path, wanted in wait.correlate)
+
+
+def _decoded(payload: Payload) -> Any:
+    try:
+        return payloads.decode(payload)
+    except UnreadablePayload:
+        return None

@@ -1,0 +1,151 @@
+"""The `jetfleet` command: it collects the commands of all packages and turns what goes wrong into one line and an exit code.
+
+Commands are found by the entry point group `jetfleet.commands`; each entry point names a `commands: list[click.Command]`. So a
+package brings its own commands, this module imports none of them, and one that is not asked for is not loaded.
+
+    0    done                                     5    a flow is not valid
+    1    refused or failed, the message says why  70   a defect of jetfleet
+    2    the call makes no sense as made          130  interrupted
+
+Guarantees: an error is `error: CODE message` on standard error; no traceback unless JETFLEET_DEBUG=1 asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+from .errors import InvalidFlow, JetfleetError, UsageError
+
+GROUP = "jetfleet.commands"
+OWN = ("schemas", "broker", "workers", "triggers")
+"""Our packages from the lightest to the heaviest: `validate` must not wait for what runs nodes. Plug-ins come after."""
+
+FAILED, USAGE, INVALID, INTERNAL, INTERRUPTED = 1, 2, 5, 70, 130
+
+
+class CommandGroup(click.Group):
+    """A group whose commands come from entry points, which are loaded in order and only until the name is found."""
+
+    def __init__(self, pending: Sequence[EntryPoint] | None = None, **options: object) -> None:
+        super().__init__(**options)  # type: ignore[arg-type]
+        self._pending = list(pending) if pending is not None else None
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        while self._load_next():
+            pass
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        while cmd_name not in self.commands and self._load_next():
+            pass
+        return super().get_command(ctx, cmd_name)
+
+    def _load_next(self) -> bool:
+        """Load the commands of one more entry point; False when there is none left."""
+        if self._pending is None:
+            self._pending = sorted(entry_points(group=GROUP), key=_weight)
+        if not self._pending:
+            return False
+        entry_point = self._pending.pop(0)
+        try:
+            commands: list[click.Command] = entry_point.load()
+        except Exception as error:
+            # One broken plug-in must not take every other command with it.
+            _say(f"warning: COMMANDS the commands of {entry_point.name!r} ({entry_point.value}) cannot be loaded: {_one_line(error)}")
+            return True
+        for command in commands:
+            self.commands.setdefault(command.name or "", command)
+        return True
+
+
+def _weight(entry_point: EntryPoint) -> tuple[int, str]:
+    return (OWN.index(entry_point.name) if entry_point.name in OWN else len(OWN), entry_point.name)
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="jetfleet", message="%(prog)s %(version)s")
+def jetfleet() -> None:
+    """Durable workflows on a fleet of stateless workers."""
+
+
+def main(args: Sequence[str] | None = None, group: click.Group = jetfleet) -> int:
+    """Run the command line `args` (default: the process's own) and return its exit code."""
+    try:
+        code = _run(args, group)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _reader_is_gone()
+    return code
+
+
+def _run(args: Sequence[str] | None, group: click.Group) -> int:
+    try:
+        result = group.main(args=args, prog_name="jetfleet", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except click.ClickException as error:
+        return _report_usage(error)
+    except JetfleetError as error:
+        return _report(error)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return _report_defect(error)
+
+
+def _report_usage(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return error.exit_code
+    context = getattr(error, "ctx", None)
+    _say(f"error: USAGE {_one_line(error.format_message())}")
+    if context is not None:
+        _say(f"hint: {context.command_path} --help lists what can be said here")
+    return error.exit_code
+
+
+def _report(error: JetfleetError) -> int:
+    _trace_if_asked()
+    if isinstance(error, InvalidFlow):
+        for problem in error.problems:
+            _say(f"{problem.severity}: {problem}")
+        return INVALID
+    _say(f"error: {error.code} {_one_line(error)}")
+    return USAGE if isinstance(error, UsageError) else FAILED
+
+
+def _report_defect(error: Exception) -> int:
+    _trace_if_asked()
+    hint = "" if _debugging() else "; JETFLEET_DEBUG=1 shows where"
+    _say(f"error: INTERNAL {type(error).__name__}: {_one_line(error)} (this is a defect of jetfleet{hint})")
+    return INTERNAL
+
+
+def _reader_is_gone() -> int:
+    """`jetfleet … | head` is no error. The interpreter flushes once more when it ends: give it somewhere to write to."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED
+
+
+def _debugging() -> bool:
+    return os.environ.get("JETFLEET_DEBUG", "") not in ("", "0")
+
+
+def _trace_if_asked() -> None:
+    if _debugging():
+        traceback.print_exc()
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,60 @@
+"""The commands about definitions: `validate` and `schema`. They need no server and run nothing.
+
+Exit codes: 0 valid, 5 not valid, 2 a call that makes no sense (such as a file that does not exist).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from .cli import INVALID
+from .errors import UsageError
+from .flow.json_schema import schema_text
+from .flow.loader import load_flow
+from .flow.report import FORMATS, Report
+
+SUFFIXES = frozenset((".yaml", ".yml", ".json"))
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="PATH...")
+@click.option("--format", "format_", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="How to write the findings.")
+@click.pass_context
+def validate(context: click.Context, paths: tuple[Path, ...], format_: str) -> None:
+    """Check flow definitions: files, or folders with all .yaml, .yml and .json files in them."""
+    files = list(_files(paths))
+    loaded = [load_flow(file) for file in files]
+    report = Report(tuple(map(str, files)), tuple(problem for one in loaded for problem in one.problems))
+    text = FORMATS[format_](report)
+    if text:
+        click.echo(text)
+    context.exit(0 if report.valid else INVALID)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of flow definitions, for editors."""
+    click.echo(schema_text(), nl=False)
+
+
+def _files(paths: Iterable[Path]) -> Iterable[Path]:
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(
+            file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file() and not _hidden(file.relative_to(path))
+        )
+        if not found:
+            raise UsageError(f"{path} holds no .yaml, .yml or .json file")
+        yield from found
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+commands: list[click.Command] = [validate, schema]

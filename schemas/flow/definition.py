@@ -1,0 +1,164 @@
+"""A flow as its author writes it: the models behind the YAML, one class per block of the language.
+
+These models say what a definition may look like (keys, types, bounds, defaults). Whether its parts fit together
+(names, ports, cycles) is the compiler's question. Unknown keys are errors everywhere; scalars are strict, so that
+`version: 1.0` is told to become `"1.0"` instead of being guessed at.
+
+The triggers' map form is turned into the list form by the loader before it reaches these models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,127}$")]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Milliseconds = Annotated[int, Field(ge=1)]
+Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(ms|s|m|h|d)$")]
+
+
+class Block(BaseModel):
+    """What all blocks share: unknown keys refused, no silent conversion, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+
+class Retry(Block):
+    """When a failed attempt is tried again. `max_attempts` counts the first attempt too."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=10_000)] = 3
+    initial_delay_ms: Annotated[int, Field(ge=0)] = 1_000
+    max_delay_ms: Annotated[int, Field(ge=0)] = 30_000
+    backoff_multiplier: Annotated[float, Field(ge=1)] = 2.0
+    jitter: bool = True
+    non_retryable: list[Text] = []
+    """Error types that end the retrying at once."""
+
+
+class Concurrency(Block):
+    """At most `max` activations of the node at a time for each value of `key` (one shared key when absent)."""
+
+    max: Annotated[int, Field(ge=1)]
+    key: str | None = None
+    on_limit: Literal["queue", "reject", "cancel_oldest"] = "queue"
+
+
+class Node(Block):
+    """A unit of work: its type, and the policies around it."""
+
+    type: Text
+    config: Any = None
+    description: str | None = None
+    enabled: bool = True
+    retry: Retry | None = None
+    timeout_ms: Milliseconds | None = None
+    labels: dict[str, str] = {}
+    queue: Identifier | None = None
+    concurrency: Concurrency | None = None
+    compensate: Identifier | None = None
+
+
+class Trigger(Block):
+    """What starts a run. `params` belong to the trigger's type."""
+
+    id: Identifier
+    type: Text
+    params: Any = None
+    enabled: bool = True
+    description: str | None = None
+
+
+class Edge(Block):
+    """A connection from a node's port to a node; `node` alone means its port `out`."""
+
+    from_: Annotated[Text, Field(alias="from")]
+    to: Text
+    condition: str | None = None
+    loop_back: bool = False
+    description: str | None = None
+
+
+class AtLeast(Block):
+    """Completion of a parallel scope as soon as this many branches have ended."""
+
+    at_least: Annotated[int, Field(ge=1)]
+
+
+class Scope(Block):
+    """A part of the flow that is guarded as one: try/catch, or parallel branches with a completion rule.
+
+    `nodes` names nodes and inner scopes. `compensate` undoes its completed nodes when it fails: in reverse order of their
+    completion, all at once, or in the order of the list.
+    """
+
+    nodes: Annotated[list[Identifier], Field(min_length=1)]
+    type: Literal["try", "parallel"] = "try"
+    on_error: Identifier | None = None
+    timeout_ms: Milliseconds | None = None
+    retry: Retry | None = None
+    compensate: Literal["reverse", "parallel"] | list[Identifier] | None = None
+    completion: Literal["all", "any"] | AtLeast | None = None
+    description: str | None = None
+
+
+class SizeLimits(Block):
+    """Raises (or lowers) the language's limits for this flow."""
+
+    nodes: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    edges: Annotated[int, Field(ge=1, le=500_000)] = 5_000
+    triggers: Annotated[int, Field(ge=1, le=10_000)] = 100
+    iterations: Annotated[int, Field(ge=1)] = 10_000
+    """Of a loop that is closed by a `loop_back` edge onto an ordinary node and so has no `max_iterations`."""
+
+
+class Settings(Block):
+    """How runs of this flow are admitted, bounded and ended."""
+
+    max_concurrent_executions: Annotated[int, Field(ge=1)] = 100
+    execution_timeout_ms: Milliseconds | None = None
+    on_failure: Literal["fail_fast", "finish"] = "fail_fast"
+    compensate: Literal["reverse", "parallel"] = "reverse"
+    """Order in which the nodes' compensations run when the run fails or is cancelled."""
+    circuit_breaker_threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
+    circuit_breaker_window_ms: Milliseconds = 60_000
+    max_concurrent_versions: Annotated[int, Field(ge=1)] = 5
+    drain_timeout_ms: Milliseconds = 1_800_000
+    drain_grace_period_ms: Milliseconds = 300_000
+    debug: bool = False
+    env: dict[str, str] = {}
+    limits: SizeLimits = SizeLimits()
+
+
+class History(Block):
+    """How long the journal of a finished run is kept."""
+
+    keep: Duration = "30d"
+
+
+class Flow(Block):
+    """A whole definition. Its `digest` is its version for the engine: any change of meaning changes it."""
+
+    name: Identifier
+    version: Text = "1.0"
+    description: str | None = None
+    metadata: dict[str, Any] | None = None
+    config: dict[str, Any] = {}
+    inputs: dict[str, Any] | bool | None = None
+    outputs: Any = None
+    settings: Settings = Settings()
+    history: History = History()
+    triggers: list[Trigger] = []
+    nodes: dict[Identifier, Node] = {}
+    scopes: dict[Identifier, Scope] = {}
+    edges: list[Edge] = []
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of the canonical form: defaults left out, `metadata` and descriptions too (they do nothing)."""
+        canonical = self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"metadata", "description"})
+        text = json.dumps(canonical, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,172 @@
+"""A payload: one value as bytes, and the few ways to look into it without decoding it.
+
+A payload is a msgpack document. It is immutable, so one node can never change what another one sees, and it is
+what travels in records, tasks and snapshots. Combining payloads (the map that a join hands on, the list that a
+split collects) is done on the bytes: nothing is decoded.
+
+A value that lies elsewhere (arena, object store) is a *ref*: a msgpack extension of type `REF` inside the
+document. A ref can therefore stand wherever a value can, also deep inside a combined payload. This module knows
+how to recognise one; reading what it points at is the payload plane's work.
+
+Guarantees: `decode(encode(v)) == v` for JSON-like values and bytes; equal values with equal key order give equal bytes.
+Does not: keep tuples (they become lists), sets, or integers beyond 64 bits (typed error).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import msgpack
+import msgspec
+
+from .errors import UnencodableValue, UnreadablePayload
+
+Payload: TypeAlias = bytes
+
+REF = 1
+"""msgpack extension type of a ref. The extension's data is opaque here."""
+
+_encoder = msgspec.msgpack.Encoder(decimal_format="string")
+_decoder = msgspec.msgpack.Decoder()
+
+NULL: Payload = _encoder.encode(None)
+EMPTY_LIST: Payload = _encoder.encode([])
+
+
+def encode(value: Any) -> Payload:
+    """Encode a JSON-like value (also bytes, dataclasses, datetimes) as a payload.
+
+    Raises UnencodableValue for what msgpack has no form for: functions, cycles, integers beyond 64 bits.
+    """
+    try:
+        return _encoder.encode(value)
+    except RecursionError:
+        raise UnencodableValue("the value is nested without end (does it contain itself?)") from None
+    except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
+        raise UnencodableValue(f"the value cannot be encoded: {error}") from None
+
+
+def decode(payload: Payload) -> Any:
+    """The value of an inline payload. Raises UnreadablePayload if the bytes are no msgpack document."""
+    try:
+        return _decoder.decode(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
+        raise UnreadablePayload(f"a payload of {len(payload)} bytes is not a readable value: {error}") from None
+
+
+def is_ref(payload: Payload) -> bool:
+    """Whether the payload as a whole lies elsewhere."""
+    if not payload:
+        return False
+    head = payload[0]
+    if 0xD4 <= head <= 0xD8:
+        return len(payload) > 1 and payload[1] == REF
+    width = {0xC7: 2, 0xC8: 3, 0xC9: 5}.get(head)
+    return width is not None and len(payload) > width and payload[width] == REF
+
+
+def pack_map(items: Iterable[tuple[str, Payload]]) -> Payload:
+    """{key: payload, …} as one payload, in the given order, by joining bytes."""
+    pairs = list(items)
+    out = bytearray(_map_header(len(pairs)))
+    for key, payload in pairs:
+        out += _encoder.encode(key)
+        out += payload
+    return bytes(out)
+
+
+def pack_list(items: Iterable[Payload]) -> Payload:
+    """[payload, …] as one payload, by joining bytes."""
+    parts = list(items)
+    return list_header(len(parts)) + b"".join(parts)
+
+
+def find(payload: Payload, path: Sequence[str | int]) -> Payload | None:
+    """The bytes of the value at a path, without decoding what lies around it; None if nothing is there.
+
+    Raises UnreadablePayload if the bytes are no value.
+    """
+    if not path:
+        return payload
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(payload), 1), strict_map_key=False)
+    unpacker.feed(payload)
+    try:
+        if not all(_step(unpacker, step) for step in path):
+            return None
+        start = unpacker.tell()
+        unpacker.skip()
+        return payload[start : unpacker.tell()]
+    except (ValueError, msgpack.exceptions.UnpackException) as error:
+        raise UnreadablePayload(f"a payload of {len(payload)} bytes is not a readable value: {error}") from None
+
+
+def _step(unpacker: msgpack.Unpacker, step: str | int) -> bool:
+    """Move to the value under a key or index; False if the value here has none."""
+    try:
+        length: int = unpacker.read_array_header() if isinstance(step, int) else unpacker.read_map_header()
+    except ValueError:  # a list where a map is asked for, or the other way round
+        return False
+    if isinstance(step, int):
+        for _ in range(min(step, length)):
+            unpacker.skip()
+        return step < length
+    for _ in range(length):
+        if unpacker.unpack() == step:
+            return True
+        unpacker.skip()
+    return False
+
+
+def list_header(length: int) -> bytes:
+    """The msgpack head of a list of `length` items, for callers that collect the items' bytes themselves."""
+    return _packer.pack_array_header(length)
+
+
+def _map_header(length: int) -> bytes:
+    return _packer.pack_map_header(length)
+
+
+_packer = msgpack.Packer()
+
+
+class ListCursor:
+    """Walks the items of a list payload as slices of its bytes: an item costs nothing until it is asked for.
+
+    `total` is the number of items, `position` the index of the next one, `offset` where it starts in the bytes.
+    Raises UnreadablePayload if the payload is no list.
+    """
+
+    __slots__ = ("_base", "_unpacker", "data", "offset", "position", "total")
+
+    def __init__(self, data: Payload, position: int = 0, offset: int = 0) -> None:
+        self.data = data
+        self._unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
+        self._unpacker.feed(data)
+        try:
+            self.total: int = self._unpacker.read_array_header()
+            self.offset: int = self._unpacker.tell()
+            self.position = 0
+            if position:
+                self._unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
+                self._unpacker.feed(memoryview(data)[offset:])
+                self.position, self.offset = position, offset
+        except (ValueError, msgpack.exceptions.UnpackException) as error:
+            raise UnreadablePayload(f"the payload is not a list: {error}") from None
+        self._base = self.offset - self._unpacker.tell()
+
+    def __iter__(self) -> Iterator[Payload]:
+        while self.position < self.total:
+            yield self.next(1)
+
+    def next(self, count: int) -> Payload:
+        """The bytes of the next `count` items, one after the other and without a list head."""
+        start = self.offset
+        try:
+            for _ in range(count):
+                self._unpacker.skip()
+        except (ValueError, msgpack.exceptions.UnpackException) as error:
+            raise UnreadablePayload(f"item {self.position} cannot be read: {error}") from None
+        self.position += count
+        self.offset = self._base + self._unpacker.tell()
+        return self.data[start : self.offset]

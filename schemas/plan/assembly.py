@@ -1,0 +1,291 @@
+"""The last pass: draft, regions and guards become an immutable plan.
+
+Here edges get their home and their place in its cells, nodes their slots, selectors their needs, and joins, ends and rivals
+are worked out, so that at run time nothing is searched for.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from ..conditions import Condition, parse_condition
+from ..flow.definition import Flow
+from ..flow.node_configs import Block
+from ..flow.node_types import Kind, node_type, parse_config
+from ..selectors import Template, compile_template
+from .draft import ERROR, Draft, DraftEdge, DraftNode, join_settings
+from .guards import DraftGuard, Guards
+from .needs import Needs
+from .plan import ALL_DECIDED, NONE, ROOT, Binding, EdgeKind, Plan, PlanEdge, PlanGuard, PlanNode, PlanScope, PlanTrigger
+from .programs import LoopProgram, hidden_loop, program
+from .regions import Regions
+
+
+def assemble(draft: Draft, regions: Regions, guards: Guards, order: list[int]) -> Plan:
+    needs = Needs(draft, regions, guards, order)
+    nodes = [_node(draft, regions, guards, needs, node) for node in draft.nodes]
+    scopes = _scopes(draft, regions, nodes)
+    edges = _edges(draft, regions, guards, scopes)
+    _connect(nodes, scopes, edges)
+    for scope in scopes:
+        _finish(draft, regions, nodes, scope)
+    for plan_node in nodes:
+        if plan_node.kind == Kind.MERGE and plan_node.program.cancel_others:
+            plan_node.rivals = _rivals(nodes, scopes, plan_node)
+    flow = draft.flow
+    return Plan(
+        name=flow.name,
+        version=flow.version,
+        digest=flow.digest,
+        nodes=tuple(nodes),
+        edges=tuple(edges),
+        scopes=tuple(scopes),
+        guards=tuple(_guard(draft, edges, guard) for guard in guards.all),
+        triggers=tuple(PlanTrigger(t.id, t.type.removeprefix("trigger::"), t.params, t.enabled) for t in flow.triggers),
+        settings=flow.settings,
+        config=flow.config,
+        inputs=flow.inputs,
+        outputs=None if flow.outputs is None else needs.bind(flow.outputs, ("outputs",), ROOT),
+        description=flow.description,
+        by_id={node.id: node.index for node in nodes},
+    )
+
+
+def _node(draft: Draft, regions: Regions, guards: Guards, needs: Needs, node: DraftNode) -> PlanNode:
+    plan_node = PlanNode(node.index, node.id, node.type, node.kind, tuple(node.ports), hidden=node.hidden)
+    plan_node.scope = regions.innermost[node.index]
+    plan_node.guard = guards.innermost[node.index]
+    plan_node.compensates = node.compensates
+    for body in regions.bodies:
+        if body.owner == node.index:
+            plan_node.body = body.index
+    if node.definition is not None:
+        _policies(draft, needs, node, plan_node)
+        _config(needs, node, plan_node)
+    elif node.kind == Kind.LOOP:
+        plan_node.program = hidden_loop(draft.flow.settings.limits.iterations)
+    else:
+        config = parse_config(_described(node), join_settings(draft.flow.scopes[node.id]))
+        plan_node.config, plan_node.program = config, program(node.kind, config)
+    return plan_node
+
+
+def _described(node: DraftNode):  # type: ignore[no-untyped-def]
+    found = node_type(node.type)
+    assert found is not None
+    return found
+
+
+def _policies(draft: Draft, needs: Needs, node: DraftNode, plan_node: PlanNode) -> None:
+    definition = node.definition
+    assert definition is not None
+    plan_node.enabled = definition.enabled
+    plan_node.retry, plan_node.queue = definition.retry, definition.queue
+    plan_node.timeout_ms = definition.timeout_ms
+    plan_node.labels, plan_node.description = definition.labels, definition.description
+    plan_node.concurrency = definition.concurrency
+    if definition.compensate is not None:
+        plan_node.compensate = draft.by_id[definition.compensate]
+    if definition.concurrency is not None and definition.concurrency.key is not None:
+        path = ("nodes", node.id, "concurrency", "key")
+        plan_node.concurrency_key = needs.bind(definition.concurrency.key, path, plan_node.scope, node.index)
+
+
+def _config(needs: Needs, node: DraftNode, plan_node: PlanNode) -> None:
+    assert node.definition is not None
+    raw = node.definition.config
+    path = ("nodes", node.id, "config")
+    entry = node_type(node.type)
+    if entry is not None:
+        plan_node.config = parse_config(entry, raw)
+        raw = plan_node.config.model_dump(by_alias=True)
+    if node.kind in (Kind.SWITCH, Kind.MERGE, Kind.SPLIT, Kind.LOOP):
+        plan_node.program = program(node.kind, plan_node.config)
+        conditions: list[Condition] = plan_node.program.conditions if node.kind in (Kind.SWITCH, Kind.LOOP) else []
+        selectors = tuple(dict.fromkeys(selector for condition in conditions for selector in condition.selectors))
+        bound: Binding | None = needs.bind_selectors(EMPTY, selectors, path, plan_node.scope, node.index)
+    else:
+        bound = needs.bind(raw, path, plan_node.scope, node.index)
+    if bound is not None:
+        plan_node.template, plan_node.needs, plan_node.roots = bound.template, bound.needs, bound.roots
+
+
+EMPTY: Template = compile_template(None)
+
+
+def _scopes(draft: Draft, regions: Regions, nodes: list[PlanNode]) -> list[PlanScope]:
+    scopes = [PlanScope(ROOT, NONE, NONE, 0)]
+    scopes += [PlanScope(body.index, body.parent, body.owner, body.depth, closing=body.closing) for body in regions.bodies]
+    for scope in scopes:
+        scope.nodes = tuple(node.index for node in nodes if node.scope == scope.index)
+        scope.live = sum(1 for index in scope.nodes if nodes[index].compensates == NONE)
+        for slot, index in enumerate(scope.nodes):
+            nodes[index].slot = slot
+    return scopes
+
+
+def _edges(draft: Draft, regions: Regions, guards: Guards, scopes: list[PlanScope]) -> list[PlanEdge]:
+    edges = []
+    for index, edge in enumerate(draft.edges):
+        kind, home = _kind_and_home(draft, regions, edge)
+        mark = NONE
+        if kind != EdgeKind.BACK:
+            mark = 4 * scopes[home].size + scopes[home].edge_count
+            scopes[home].edge_count += 1
+        guard = next((guard.index for guard in guards.all if guard.id == edge.guard), NONE)
+        edges.append(
+            PlanEdge(
+                index, kind, edge.source, edge.port, edge.target, _label(draft, edge), home, mark, edge.trigger, guard,
+                edge.condition, edge.condition_text, _deferred(draft, regions, guards, edge, kind, home), edge.declared,
+            )
+        )  # fmt: skip
+    return edges
+
+
+def _kind_and_home(draft: Draft, regions: Regions, edge: DraftEdge) -> tuple[EdgeKind, int]:
+    target_scope = regions.innermost[edge.target]
+    if edge.kind == EdgeKind.BACK:
+        return EdgeKind.BACK, next(body.index for body in regions.bodies if body.owner == edge.target)
+    if edge.kind in (EdgeKind.ENTRY, EdgeKind.GUARD):
+        return edge.kind, target_scope
+    source_scope = regions.innermost[edge.source]
+    if source_scope == target_scope:
+        return EdgeKind.FORWARD, target_scope
+    owned = target_scope != ROOT and regions.bodies[target_scope - 1].owner == edge.source
+    return (EdgeKind.ENTRY if owned else EdgeKind.EXIT), target_scope
+
+
+def _label(draft: Draft, edge: DraftEdge) -> str:
+    """The source's id; `id.port` where one source feeds the same node over several ports."""
+    if edge.source == NONE or draft.nodes[edge.source].hidden:
+        return edge.label
+    ports = {other.port for other in draft.nodes[edge.target].ins if other.source == edge.source}
+    twice = len(ports) > 1 and draft.nodes[edge.target].definition is not None
+    return f"{draft.nodes[edge.source].id}.{edge.port}" if twice else draft.nodes[edge.source].id
+
+
+def _deferred(draft: Draft, regions: Regions, guards: Guards, edge: DraftEdge, kind: EdgeKind, home: int) -> int:
+    """The outermost guard that the edge leaves, seen from its home; a body's edge leaves with the body's owner."""
+    if kind not in (EdgeKind.FORWARD, EdgeKind.EXIT):
+        return NONE
+    source = edge.source
+    while regions.innermost[source] != home:
+        source = regions.bodies[regions.innermost[source] - 1].owner
+    target_guards = set(guards.chain(guards.innermost[edge.target]))
+    left = [guard for guard in guards.chain(guards.innermost[source]) if guard not in target_guards]
+    return left[-1] if left else NONE
+
+
+def _connect(nodes: list[PlanNode], scopes: list[PlanScope], edges: list[PlanEdge]) -> None:
+    ins: list[list[PlanEdge]] = [[] for _ in nodes]
+    outs: list[dict[str, list[PlanEdge]]] = [{} for _ in nodes]
+    entries: list[list[PlanEdge]] = [[] for _ in scopes]
+    exits: list[list[PlanEdge]] = [[] for _ in scopes]
+    for edge in edges:
+        if edge.kind != EdgeKind.BACK:
+            ins[edge.target].append(edge)
+        if edge.kind == EdgeKind.ENTRY:
+            entries[edge.home].append(edge)
+        elif edge.source != NONE:
+            outs[edge.source].setdefault(edge.port, []).append(edge)
+        if edge.kind == EdgeKind.EXIT:
+            at = nodes[edge.source].scope
+            while at != edge.home:
+                exits[at].append(edge)
+                at = scopes[at].parent
+    for node in nodes:
+        # The order of declaration is the order of a join's values, whatever the passes did to the list.
+        node.ins = tuple(sorted(ins[node.index], key=lambda edge: (edge.declared < 0, edge.declared, edge.index)))
+        node.outs = tuple(tuple(outs[node.index].get(port, ())) for port in node.ports)
+        node.handles_error = bool(outs[node.index].get(ERROR))
+        if node.kind == Kind.MERGE:
+            node.join = {"any": 1, "count": node.program.count}.get(node.program.strategy, ALL_DECIDED)
+    for scope in scopes:
+        scope.entries, scope.exits = tuple(entries[scope.index]), tuple(exits[scope.index])
+        scope.backs = tuple(edge for edge in edges if edge.kind == EdgeKind.BACK and edge.home == scope.index)
+
+
+def _finish(draft: Draft, regions: Regions, nodes: list[PlanNode], scope: PlanScope) -> None:
+    size = scope.size
+    cells = [0] * (4 * size + scope.edge_count)
+    for index in scope.nodes:
+        cells[size + nodes[index].slot] = len(nodes[index].ins)
+    # Cells are bytes unless some join has more in-edges than a byte can count.
+    scope.cells = bytes(cells) if max(cells, default=0) <= 255 else array("I", cells)
+    scope.ends = _ends(draft, regions, nodes, scope)
+
+
+def _ends(draft: Draft, regions: Regions, nodes: list[PlanNode], scope: PlanScope) -> tuple[int, ...]:
+    """The nodes whose values are the scope's value: those before the closing merge, else those that nothing follows."""
+    found = []
+    for index in scope.nodes:
+        node = nodes[index]
+        if node.compensates != NONE or not node.enabled:
+            continue
+        exits = () if node.body == NONE else tuple(edge for edge in draft.edges if _leaves_body(draft, regions, edge, node.body, scope.index))
+        onward = [edge for port, group in zip(node.ports, node.outs, strict=True) if port != ERROR for edge in group]
+        if scope.closing != NONE:
+            closes = any(edge.target == scope.closing for edge in onward) or any(edge.target == scope.closing for edge in exits)
+            if closes:
+                found.append(index)
+        elif not any(nodes[edge.target].enabled and nodes[edge.target].scope == scope.index for edge in onward) and not exits:
+            found.append(index)
+    return tuple(found)
+
+
+def _leaves_body(draft: Draft, regions: Regions, edge: DraftEdge, body: int, outer: int) -> bool:
+    return (
+        edge.source != NONE
+        and edge.kind == EdgeKind.FORWARD
+        and body in regions.chain(regions.innermost[edge.source])
+        and regions.innermost[edge.target] in regions.chain(outer)
+    )
+
+
+def _rivals(nodes: list[PlanNode], scopes: list[PlanScope], merge: PlanNode) -> tuple[int, ...]:
+    """The nodes of the merge's scope whose every way on leads to the merge: what its `cancel_others` may cancel."""
+    rivals: set[int] = set()
+    waiting = [_at_level(nodes, scopes, edge.source, merge.scope) for edge in merge.ins if edge.source != NONE]
+    while waiting:
+        index = waiting.pop()
+        if index in rivals:
+            continue
+        onward = {edge.target for group in nodes[index].outs for edge in group if edge.kind != EdgeKind.ENTRY}
+        if nodes[index].body != NONE:
+            onward |= {edge.target for edge in scopes[nodes[index].body].exits}
+        if onward and onward <= rivals | {merge.index}:
+            rivals.add(index)
+            waiting += [_at_level(nodes, scopes, edge.source, merge.scope) for edge in nodes[index].ins if edge.source != NONE]
+    return tuple(sorted(rivals))
+
+
+def _at_level(nodes: list[PlanNode], scopes: list[PlanScope], index: int, scope: int) -> int:
+    """The node itself, or the loop or split of the given scope in whose body it stands."""
+    while nodes[index].scope != scope:
+        index = scopes[nodes[index].scope].owner
+    return index
+
+
+def _guard(draft: Draft, edges: list[PlanEdge], guard: DraftGuard) -> PlanGuard:
+    definition = guard.definition
+    undo: tuple[str, tuple[int, ...]] | None = None
+    if isinstance(definition.compensate, list):
+        undo = ("list", tuple(draft.by_id[name] for name in definition.compensate))
+    elif definition.compensate is not None:
+        undo = (definition.compensate, ())
+    completion = definition.completion if isinstance(definition.completion, str) else "all" if definition.completion is None else "at_least"
+    return PlanGuard(
+        guard.index,
+        guard.id,
+        guard.scope,
+        guard.parent,
+        tuple(guard.members),
+        tuple(edge for edge in edges if edge.guard == guard.index),
+        definition.retry,
+        definition.timeout_ms,
+        undo,
+        definition.type,
+        completion,
+    )
+
+

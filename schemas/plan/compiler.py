@@ -1,0 +1,66 @@
+"""From a flow to its plan: the passes in order, and the freezing of their result.
+
+    draw           names and ports                → a graph of integers
+    close_loops    cycles, back-edges, loop heads → a graph without cycles
+    find_regions   the bodies of loops and splits → scopes
+    find_guards    try and parallel scopes        → guards
+    Needs          selectors                      → what travels with each task
+    assemble       everything                     → Plan
+
+A pass runs only if the passes before it found no error, because it relies on what they checked; within a pass all problems
+are collected. Compiling is a pure function of the flow: the same flow gives the same plan on any machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..errors import InvalidFlow
+from ..flow.definition import Flow
+from ..flow.node_types import NodeType
+from ..flow.problems import Problem
+from .assembly import assemble
+from .draft import Draft, draw
+from .guards import find_guards
+from .loops import close_loops, reach, topological
+from .plan import NONE, EdgeKind, Plan
+from .regions import find_regions
+
+
+def compile_flow(flow: Flow, known_types: Mapping[str, NodeType] | None = None) -> Plan:
+    """The plan of a flow. Raises InvalidFlow with all problems that were found."""
+    plan, problems = check(flow, known_types)
+    if plan is None:
+        raise InvalidFlow([problem for problem in problems if problem.severity == "error"])
+    return plan
+
+
+def check(flow: Flow, known_types: Mapping[str, NodeType] | None = None) -> tuple[Plan | None, list[Problem]]:
+    """The plan, or None if there are errors; and all problems, warnings included.
+
+    `known_types` describes own node types (ports); a type that neither it nor the catalogue knows may have any port.
+    """
+    draft = draw(flow, known_types)
+    if not draft.failed:
+        close_loops(draft)
+    plan = None
+    if not draft.failed:
+        regions = find_regions(draft)
+        guards = find_guards(draft, regions)
+        _warn_unreachable(draft)
+        if not draft.failed:
+            plan = assemble(draft, regions, guards, topological(draft))
+    return (None if draft.failed else plan), draft.problems
+
+
+def _warn_unreachable(draft: Draft) -> None:
+    """In a flow with triggers only what hangs on one can ever run."""
+    if not draft.flow.triggers:
+        return
+    reached = reach(draft, [edge.target for edge in draft.edges if edge.kind == EdgeKind.ENTRY and edge.trigger is not None])
+    for node in draft.nodes:
+        if node.index in reached or node.compensates != NONE or node.definition is None:
+            continue
+        alone = not any(edge.source != NONE for edge in node.ins) and not node.outs
+        code, what = ("ORPHANED_NODE", "no edge touches") if alone else ("UNREACHABLE_NODE", "no trigger leads to")
+        draft.report(code, f"{what} node {node.id!r}: it never runs", ("nodes", node.id), "add an edge, or remove it", warning=True)

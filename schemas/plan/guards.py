@@ -1,0 +1,143 @@
+"""Guards: try and parallel scopes as sets of nodes that fail, retry and undo as one.
+
+A guard lies in one scope of the plan. Guards are disjoint or nested, and no way leads out of one and back in: edges that
+leave it are decided when it has ended, so such a way could never be walked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..flow.definition import Scope
+from ..flow.problems import Path
+from .draft import Draft
+from .loops import reach
+from .plan import NONE, EdgeKind
+from .regions import Regions
+
+
+@dataclass(slots=True)
+class DraftGuard:
+    index: int
+    id: str
+    definition: Scope
+    scope: int
+    members: list[int]
+    parent: int = NONE
+
+
+@dataclass(slots=True)
+class Guards:
+    all: list[DraftGuard]
+    innermost: list[int]  # guard of each node
+
+    def chain(self, guard: int) -> list[int]:
+        """The guard and those around it, innermost first."""
+        found = []
+        while guard != NONE:
+            found.append(guard)
+            guard = self.all[guard].parent
+        return found
+
+
+def find_guards(draft: Draft, regions: Regions) -> Guards:
+    guards = []
+    for name, definition in draft.flow.scopes.items():
+        _check_names(draft, name, definition)
+        members = _members(draft, regions, name)
+        scopes = {regions.innermost[index] for index in members}
+        path: Path = ("scopes", name, "nodes")
+        if not members:
+            continue
+        if len(scopes) > 1:
+            draft.report("INVALID_SCOPE", f"the nodes of scope {name!r} stand in different loop or split bodies", path, "guard each body")
+            continue
+        guards.append(DraftGuard(len(guards), name, definition, scopes.pop(), members))
+    _nest(draft, guards)
+    innermost = [NONE] * len(draft.nodes)
+    for guard in sorted(guards, key=lambda guard: -len(guard.members)):
+        for index in guard.members:
+            innermost[index] = guard.index
+    result = Guards(guards, innermost)
+    for guard in guards:
+        _check(draft, regions, result, guard)
+    return result
+
+
+def _check_names(draft: Draft, name: str, definition: Scope) -> None:
+    for place, member in enumerate(definition.nodes):
+        if member not in draft.by_id and member not in draft.flow.scopes:
+            draft.report("INVALID_REFERENCE", f"no node or scope is called {member!r}", ("scopes", name, "nodes", place))
+        elif member in draft.by_id and draft.nodes[draft.by_id[member]].compensates != NONE:
+            message = f"{member!r} only compensates: it cannot be a member of a scope"
+            draft.report("INVALID_SCOPE", message, ("scopes", name, "nodes", place))
+    if definition.completion is not None and definition.type != "parallel":
+        draft.report("INVALID_SCOPE", "`completion` belongs to parallel scopes", ("scopes", name, "completion"), "add `type: parallel`")
+    if isinstance(definition.compensate, list):
+        members = {draft.nodes[index].id for index in draft.members(name)}
+        for place, member in enumerate(definition.compensate):
+            if member not in members or draft.flow.nodes[member].compensate is None:
+                message = f"{member!r} is no node of this scope with a `compensate`"
+                draft.report("INVALID_REFERENCE", message, ("scopes", name, "compensate", place))
+
+
+def _members(draft: Draft, regions: Regions, name: str) -> list[int]:
+    """The scope's nodes; those in a body whose loop or split is listed too are covered by it, heads and joins come along."""
+    listed = draft.members(name)
+    names = {name, *_inner_scopes(draft, name)}
+    joins = [draft.by_id[inner] for inner in names if inner in draft.by_id]
+    heads = [draft.by_id[f"{draft.nodes[index].id}~"] for index in listed if f"{draft.nodes[index].id}~" in draft.by_id]
+    members = {*listed, *joins, *heads}
+    covered = {index for body in regions.bodies if body.owner in members for index in body.nodes}
+    return sorted(members - covered)
+
+
+def _inner_scopes(draft: Draft, name: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for inner in draft.flow.scopes[waiting.pop()].nodes:
+            if inner in draft.flow.scopes and inner not in found:
+                found.add(inner)
+                waiting.append(inner)
+    return found
+
+
+def _nest(draft: Draft, guards: list[DraftGuard]) -> None:
+    sets = [set(guard.members) for guard in guards]
+    for guard in guards:
+        around = []
+        for other in guards:
+            common = sets[guard.index] & sets[other.index]
+            if other is guard or not common:
+                continue
+            if sets[guard.index] < sets[other.index] or (sets[guard.index] == sets[other.index] and other.index < guard.index):
+                around.append(other)
+            elif not sets[other.index] <= sets[guard.index]:
+                shared = draft.nodes[min(common)].id
+                message = f"scopes {guard.id!r} and {other.id!r} overlap in {shared!r} without one lying inside the other"
+                if guard.index < other.index:
+                    draft.report("INVALID_SCOPE", message, ("scopes", other.id, "nodes"), "nest them: list one scope in the other's nodes")
+        if around:
+            guard.parent = min(around, key=lambda other: len(other.members)).index
+
+
+def _check(draft: Draft, regions: Regions, guards: Guards, guard: DraftGuard) -> None:
+    members = set(guard.members)
+    bodies = {index for body in regions.bodies if body.owner in members for index in body.nodes}
+    inside = members | bodies
+    after = [edge.target for index in inside for edge in draft.nodes[index].outs if edge.kind != EdgeKind.BACK and edge.target not in inside]
+    back_in = reach(draft, after) & members
+    path: Path = ("scopes", guard.id, "nodes")
+    if back_in:
+        name = draft.nodes[min(back_in)].id
+        message = f"a way leads out of scope {guard.id!r} and back in at {name!r}"
+        draft.report("INVALID_SCOPE", message, path, "list the nodes on that way in the scope too")
+    for edge in draft.edges:
+        if edge.guard != guard.id:
+            continue
+        target = draft.nodes[edge.target]
+        if regions.innermost[edge.target] != guard.scope or guards.innermost[edge.target] != guard.parent:
+            where = ("scopes", guard.id, "on_error") if edge.declared < 0 else ("edges", edge.declared, "to")
+            message = f"{target.id!r} handles the error of scope {guard.id!r} but does not stand directly around it"
+            draft.report("INVALID_SCOPE", message, where, "move it to the scope or body that holds this one")

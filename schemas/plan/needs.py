@@ -1,0 +1,140 @@
+"""Needs: what each selector of a node reads, found and checked before anything runs.
+
+A selector's first word is a node, a trigger, a scope (its `error`), or one of `pipeline`, `trigger`, `run`, `trace_id`,
+`iteration`. Anything else is an error here, with the nearest known name. So is a node whose output is not one value for the reader: one
+inside a split body, seen from outside.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from ..errors import SelectorError
+from ..flow.node_types import Kind
+from ..flow.problems import Path
+from ..selectors import Selector, Template, compile_template
+from .draft import ERROR, Draft
+from .guards import Guards
+from .plan import NONE, ROOT, Binding, EdgeKind, Need, Source
+from .regions import Regions
+
+RESERVED = ("pipeline", "trigger", "run", "trace_id", "iteration")
+_FIELDS = {"trigger": ("payload", "meta", "id", "type"), "run": ("id", "started_at")}
+
+
+class Needs:
+    """Compiles the values of one draft; reports problems into it."""
+
+    def __init__(self, draft: Draft, regions: Regions, guards: Guards, order: list[int]) -> None:
+        self.draft, self.regions, self.guards = draft, regions, guards
+        self.triggers = {trigger.id for trigger in draft.flow.triggers}
+        self.guard_of = {guard.id: guard for guard in guards.all}
+        self.upstream = _upstream(draft, order)
+
+    def template(self, value: object, path: Path) -> Template | None:
+        try:
+            return compile_template(value)
+        except SelectorError as error:
+            self.draft.report("INVALID_SELECTOR", str(error), path + getattr(error, "path", ()), getattr(error, "hint", ""))
+            return None
+
+    def bind(self, value: object, path: Path, scope: int, reader: int = NONE) -> Binding | None:
+        """The value compiled, with its needs as seen from `scope`; None if a selector in it is wrong."""
+        template = self.template(value, path)
+        if template is None:
+            return None
+        return self.bind_selectors(template, template.selectors, path, scope, reader)
+
+    def bind_selectors(self, template: Template, selectors: tuple[Selector, ...], path: Path, scope: int, reader: int = NONE) -> Binding:
+        needs: list[Need] = []
+        roots: dict[str, int] = {}
+        for selector in selectors:
+            found = self._need(selector, path, scope, reader)
+            if found is None:
+                continue
+            key = f"{selector.root}.{ERROR}" if found.source == Source.SCOPE else selector.root
+            if key not in roots:
+                roots[key] = len(needs)
+                needs.append(found)
+        return Binding(template, tuple(needs), roots)
+
+    def _need(self, selector: Selector, path: Path, scope: int, reader: int) -> Need | None:
+        root, first = selector.root, selector.path[0] if selector.path else None
+        if root == "pipeline":
+            self._check_config(selector, path)
+            return None
+        if root == "iteration" and scope == ROOT:
+            self._refuse(selector, "nothing repeats here", "`${iteration}` exists in the body of a loop or split", path)
+        if root in ("trace_id", "iteration"):
+            return None
+        if root in _FIELDS:
+            if first is not None and first not in _FIELDS[root]:
+                known = ", ".join(f"${{{root}.{name}}}" for name in _FIELDS[root])
+                self._refuse(selector, f"{root} has no field {first!r}", f"known: {known}", path)
+            return Need(Source.TRIGGER if root == "trigger" else Source.RUN)
+        if root in self.triggers:
+            return Need(Source.EVENT, name=root)
+        if root in self.guard_of and (first == ERROR or root not in self.draft.by_id):
+            return self._scope_error(selector, path, scope)
+        if root in self.draft.by_id:
+            return self._output(selector, path, scope, reader)
+        near = get_close_matches(root, [*self.draft.by_id, *self.triggers, *self.guard_of, *RESERVED], n=1)
+        hint = f"did you mean ${{{near[0]}…}}?" if near else "the first word names a node, or pipeline.config, trigger, run, trace_id, iteration"
+        self._refuse(selector, f"no node is called {root!r}", hint, path)
+        return None
+
+    def _check_config(self, selector: Selector, path: Path) -> None:
+        config = self.draft.flow.config
+        if not selector.path or selector.path[0] != "config":
+            self._refuse(selector, "only `pipeline.config` can be read", "write ${pipeline.config.name}", path)
+        elif len(selector.path) > 1 and selector.path[1] not in config:
+            name = str(selector.path[1])
+            near = get_close_matches(name, config, n=1)
+            hint = f"did you mean ${{pipeline.config.{near[0]}}}?" if near else "add it to the flow's `config:`"
+            self._refuse(selector, f"the flow's config has no {name!r}", hint, path)
+
+    def _scope_error(self, selector: Selector, path: Path, scope: int) -> Need | None:
+        guard = self.guard_of[selector.root]
+        chain = self.regions.chain(scope)
+        if not selector.path or selector.path[0] != ERROR:
+            self._refuse(selector, f"scope {guard.id!r} has no field but `error`", f"write ${{{guard.id}.error.message}}", path)
+            return None
+        if guard.scope not in chain:
+            self._refuse(selector, f"scope {guard.id!r} stands in a body that is not around this place", "", path)
+            return None
+        return Need(Source.SCOPE, guard.index, up=chain.index(guard.scope))
+
+    def _output(self, selector: Selector, path: Path, scope: int, reader: int) -> Need | None:
+        node = self.draft.nodes[self.draft.by_id[selector.root]]
+        chain = self.regions.chain(scope)
+        down: list[int] = []
+        at = self.regions.innermost[node.index]
+        while at not in chain:
+            body = self.regions.bodies[at - 1]
+            if self.draft.nodes[body.owner].kind == Kind.SPLIT:
+                owner = self.draft.nodes[body.owner].id
+                message = f"{node.id!r} runs once per item of {owner!r}: it has no single value out here"
+                self._refuse(selector, message, f"read ${{{owner}}}: the list of the items' results", path)
+                return None
+            down.insert(0, body.owner)
+            at = body.parent
+        if reader != NONE and self.draft.nodes[reader].compensates == NONE and not self.upstream[reader] >> node.index & 1:
+            message = f"${{{selector.text}}}: {node.id!r} does not come before {self.draft.nodes[reader].id!r}, so it may not have run yet"
+            self.draft.report("INVALID_SELECTOR", message, path, "add an edge, or read a node on the way to here", warning=True)
+        return Need(Source.NODE, node.index, chain.index(at), tuple(down))
+
+    def _refuse(self, selector: Selector, message: str, hint: str, path: Path) -> None:
+        self.draft.report("INVALID_SELECTOR", f"${{{selector.text}}}: {message}", path, hint)
+
+
+def _upstream(draft: Draft, order: list[int]) -> list[int]:
+    """For each node the set of nodes before it, as the bits of an integer; a loop's body comes before all of the body."""
+    before = [0] * len(draft.nodes)
+    for index in order:
+        own = before[index] | 1 << index
+        for target in draft.forward(index):
+            before[target] |= own
+    for edge in draft.edges:
+        if edge.kind == EdgeKind.BACK and edge.source != NONE:
+            before[edge.target] |= before[edge.source] | 1 << edge.source
+    return before

@@ -1,0 +1,206 @@
+"""The plan: a flow compiled to what the engine runs. Immutable, integer-indexed, the same on every machine.
+
+    nodes    every node, by index; also the joins and loop heads that the compiler adds (`hidden`)
+    edges    every connection, by index, each knowing the scope whose instance keeps its state
+    scopes   the parts that can exist more than once: scope 0 is the flow itself, then one per loop or split body
+    guards   the parts that fail as one: try and parallel scopes; they never repeat by themselves
+
+Nodes of a scope are numbered again from 0 (`slot`), so that an instance of a small body in a huge flow costs what the body
+costs. The state of an instance is one row of small integers (`cells`), laid out by the scope:
+
+    status[n] · undecided in-edges[n] · taken in-edges[n] · port[n] · state of each edge[m]
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from ..conditions import Condition
+from ..flow.definition import Concurrency, Retry, Settings
+from ..flow.node_types import Kind
+from ..selectors import Template
+
+ROOT = 0
+NONE = -1
+ALL_DECIDED = 0
+"""`PlanNode.join`: wait until every in-edge is decided. Any other number: go as soon as that many are taken."""
+
+
+class EdgeKind(IntEnum):
+    FORWARD = 0  # source and target in one scope
+    ENTRY = 1  # from a trigger, or from a loop or split into its body
+    BACK = 2  # from a body back to its loop
+    EXIT = 3  # out of a body, decided when the body is done with
+    GUARD = 4  # from a try or parallel scope that failed
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEdge:
+    """`home` is the scope whose instance holds the edge's state, `mark` the state's place in its cells.
+
+    `deferred` names the outermost guard that the edge leaves: it is decided when that guard has ended, not before.
+    """
+
+    index: int
+    kind: EdgeKind
+    source: int  # node index; NONE when it comes from a trigger, an entry or a guard
+    port: str
+    target: int
+    label: str  # the key of its value where several arrive
+    home: int
+    mark: int = NONE
+    trigger: str | None = None
+    guard: int = NONE
+    condition: Condition | None = None
+    condition_text: str | None = None
+    deferred: int = NONE
+    declared: int = NONE  # place in the definition's list of edges
+
+
+class Source(IntEnum):
+    NODE = 0  # the output of a node
+    SCOPE = 1  # the error of a guard
+    TRIGGER = 2  # {payload, meta, id, type}
+    EVENT = 3  # the payload of one trigger, null if another one fired
+    RUN = 4  # {id, started_at}
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A payload that must travel with a task because a selector reads it.
+
+    `up` scopes outwards from the reader, then `down` through the last iteration of these loops (node indices).
+    """
+
+    source: Source
+    index: int = NONE  # of the node or guard
+    up: int = 0
+    down: tuple[int, ...] = ()
+    name: str = ""  # of the trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A compiled value with selectors, and where each selector's first word is found among the needs."""
+
+    template: Template
+    needs: tuple[Need, ...] = ()
+    roots: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class PlanNode:
+    """A node. Mutable only while the compiler builds it."""
+
+    index: int
+    id: str
+    type: str
+    kind: Kind
+    ports: tuple[str, ...]
+    config: Any = None  # the normalised config model, None for own nodes
+    template: Template | None = None  # of the whole config; rendered by whoever executes the node
+    needs: tuple[Need, ...] = ()
+    roots: Mapping[str, int] = field(default_factory=dict)
+    program: Any = None  # what the engine needs of a structural node's config, compiled
+    scope: int = ROOT
+    slot: int = 0
+    body: int = NONE
+    guard: int = NONE
+    join: int = ALL_DECIDED
+    ins: tuple[PlanEdge, ...] = ()
+    outs: tuple[tuple[PlanEdge, ...], ...] = ()  # by port, in the order of `ports`
+    retry: Retry | None = None
+    timeout_ms: int | None = None
+    queue: str | None = None
+    concurrency: Concurrency | None = None
+    concurrency_key: Binding | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    description: str | None = None
+    compensate: int = NONE
+    compensates: int = NONE  # set: this node has no edges and only runs to undo that one
+    rivals: tuple[int, ...] = ()  # nodes that a merge with `cancel_others` cancels
+    enabled: bool = True
+    hidden: bool = False
+    handles_error: bool = False  # it has an edge on port `error`
+
+    def port_index(self, port: str) -> int:
+        return self.ports.index(port) if port in self.ports else NONE
+
+
+@dataclass(slots=True)
+class PlanScope:
+    """A part of the flow that can have many instances: the flow itself, a loop's body, a split's body."""
+
+    index: int
+    parent: int
+    owner: int  # the loop or split node; NONE for the root
+    depth: int
+    nodes: tuple[int, ...] = ()
+    entries: tuple[PlanEdge, ...] = ()  # taken when an instance starts
+    exits: tuple[PlanEdge, ...] = ()  # edges that leave the body for an outer scope
+    backs: tuple[PlanEdge, ...] = ()  # edges that lead back to the loop
+    ends: tuple[int, ...] = ()  # nodes whose value is the value of the scope
+    closing: int = NONE  # the merge that ends a split's body
+    edge_count: int = 0
+    live: int = 0  # nodes that must end before an instance has ended
+    cells: bytes | array[int] = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.nodes)
+
+
+@dataclass(slots=True)
+class PlanGuard:
+    """A try or parallel scope. `members` are node indices of one scope; inner guards' members are among them."""
+
+    index: int
+    id: str
+    scope: int
+    parent: int
+    members: tuple[int, ...]
+    edges: tuple[PlanEdge, ...] = ()  # taken with the error when it fails
+    retry: Retry | None = None
+    timeout_ms: int | None = None
+    compensate: tuple[str, tuple[int, ...]] | None = None  # ("reverse" | "parallel" | "list", order of node indices)
+    kind: str = "try"
+    completion: str = "all"
+
+
+@dataclass(slots=True)
+class PlanTrigger:
+    id: str
+    type: str
+    params: Any
+    enabled: bool = True
+
+
+@dataclass(slots=True)
+class Plan:
+    """A compiled flow. `digest` names it: equal digests mean equal plans."""
+
+    name: str
+    version: str
+    digest: str
+    nodes: tuple[PlanNode, ...]
+    edges: tuple[PlanEdge, ...]
+    scopes: tuple[PlanScope, ...]
+    guards: tuple[PlanGuard, ...]
+    triggers: tuple[PlanTrigger, ...]
+    settings: Settings
+    config: Mapping[str, Any]
+    inputs: Any = None
+    outputs: Binding | None = None
+    description: str | None = None
+    by_id: Mapping[str, int] = field(default_factory=dict)
+
+    def node(self, id: str) -> PlanNode:
+        """The node with that id. Raises KeyError."""
+        return self.nodes[self.by_id[id]]
+
+    def trigger(self, id: str) -> PlanTrigger | None:
+        return next((trigger for trigger in self.triggers if trigger.id == id), None)

@@ -1,0 +1,159 @@
+"""Records: the entries of the write-ahead log, always inputs to the engine, never its decisions.
+
+The set is closed and versioned. On the wire a record is a msgpack array `[kind, run, at, …]`; `kind` is the integer below and is
+never reused. Fields are only ever appended, with a default, so that an older journal stays readable and a newer one
+can be read up to the fields that are known.
+
+    1 RunStarted        an event became a run
+    2 Completion        an attempt ended: port and output, or an error
+    3 TimerFired        a timer that the engine had set is due
+    4 SignalReceived    a named signal, also the answer to an approval
+    5 EventReceived     an event that waiting nodes may be correlated with
+    6 ChildEnded        a sub-flow's run ended
+    7 CancelRequested   stop the run (kill: without compensation)
+    8 PauseRequested    start nothing new, hold timers
+    9 ResumeRequested   go on
+   10 (StepsDiscovered) reserved: the activations that a code-first flow asked for while its function replayed
+   11 (RunRetried)      reserved: a failed run goes on from its failed activations
+
+`at` is wall time in milliseconds since the epoch, set by whoever wrote the record: it is the engine's only clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from .payload import NULL, Payload
+
+Activation: TypeAlias = tuple[int | str, ...]
+"""Which node in which scope: (node index, iteration of each enclosing loop or split, outermost first).
+
+A step that a code-first flow discovers while it runs is addressed by its key as a last element of type str.
+"""
+
+
+class Error(msgspec.Struct, array_like=True, frozen=True):
+    """Why an attempt, a scope or a run failed. `type` is what policies and handlers match on."""
+
+    type: str
+    message: str
+    retryable: bool = True
+    node: str = ""
+    attempts: int = 0
+    details: Any = None
+
+    def as_value(self) -> dict[str, Any]:
+        """The value that an error edge, an `on_error` node or `${scope.error}` sees."""
+        return {
+            "type": self.type,
+            "message": self.message,
+            "retryable": self.retryable,
+            "node": self.node,
+            "attempts": self.attempts,
+            "details": self.details,
+        }
+
+
+class TimerId(msgspec.Struct, array_like=True, frozen=True):
+    """One timer of a run. `purpose` is one of `retry`, `wait`, `delay`, `scope`, `scope_retry`, `run`.
+
+    `attempt` is the attempt (of node or scope) that set it: a timer of an earlier attempt is stale.
+    """
+
+    activation: tuple[int | str, ...]
+    purpose: str
+    attempt: int
+
+
+class RunStarted(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    run: str
+    at: int
+    flow: str
+    digest: str
+    trigger: str | None = None
+    payload: Payload = NULL
+    meta: Payload = NULL
+    parent: tuple[str, tuple[int | str, ...]] | None = None
+
+
+class Completion(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """`error` set: the attempt failed, and `port` and `output` mean nothing."""
+
+    run: str
+    at: int
+    activation: tuple[int | str, ...]
+    attempt: int
+    port: str = "out"
+    output: Payload = NULL
+    error: Error | None = None
+    retry_after_ms: int | None = None
+    worker: str = ""
+    took_us: int = 0
+
+
+class TimerFired(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    run: str
+    at: int
+    timer: TimerId
+
+
+class SignalReceived(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """`id` makes delivery idempotent: the same id is applied once. Empty: every delivery counts."""
+
+    run: str
+    at: int
+    name: str
+    payload: Payload = NULL
+    id: str = ""
+
+
+class EventReceived(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    run: str
+    at: int
+    event: str
+    payload: Payload = NULL
+    id: str = ""
+
+
+class ChildEnded(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    run: str
+    at: int
+    activation: tuple[int | str, ...]
+    attempt: int
+    child: str
+    status: str
+    output: Payload = NULL
+    error: Error | None = None
+
+
+class CancelRequested(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    run: str
+    at: int
+    reason: str = ""
+    kill: bool = False
+
+
+class PauseRequested(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    run: str
+    at: int
+    reason: str = ""
+
+
+class ResumeRequested(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    run: str
+    at: int
+
+
+Record: TypeAlias = (
+    RunStarted
+    | Completion
+    | TimerFired
+    | SignalReceived
+    | EventReceived
+    | ChildEnded
+    | CancelRequested
+    | PauseRequested
+    | ResumeRequested
+)

@@ -1,0 +1,90 @@
+"""What is installed is what stands in the repository: packages, modules and data files."""
+
+from __future__ import annotations
+
+import importlib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from setuptools import Distribution
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETUPTOOLS = PROJECT["tool"]["setuptools"]
+TOPS = {folder: name for name, folder in SETUPTOOLS["package-dir"].items()}
+
+
+def packages() -> list[str]:
+    """The import names of all folders below our packages that hold Python files."""
+    folders = {path.parent.relative_to(ROOT) for top in TOPS for path in (ROOT / top).rglob("*.py")}
+    return sorted(name_of(folder) for folder in folders)
+
+
+def modules() -> list[str]:
+    files = [path.relative_to(ROOT) for top in TOPS for path in (ROOT / top).rglob("*.py")]
+    return sorted(name_of(file.parent if file.stem == "__init__" else file.with_suffix("")) for file in files)
+
+
+def name_of(path: Path) -> str:
+    return ".".join([TOPS[path.parts[0]], *path.parts[1:]])
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The files that a wheel holds: setuptools' own build step, run into a folder (no network, no isolated environment)."""
+    target = tmp_path_factory.mktemp("wheel")
+    distribution = Distribution({"script_name": "setup.py", "src_root": str(ROOT)})
+    distribution.packages = SETUPTOOLS["packages"]
+    distribution.package_dir = {name: str(ROOT / folder) for name, folder in SETUPTOOLS["package-dir"].items()}
+    distribution.package_data = SETUPTOOLS["package-data"]
+    step = build_py(distribution)
+    step.build_lib = str(target)
+    step.ensure_finalized()
+    step.run()
+    return {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
+
+
+def test_every_package_folder_is_listed_for_the_wheel() -> None:
+    assert sorted(SETUPTOOLS["packages"]) == packages()
+
+
+def test_every_package_folder_has_an_init_file() -> None:
+    for name in packages():
+        assert importlib.import_module(name).__file__ is not None, f"{name} lacks __init__.py"
+
+
+@pytest.mark.parametrize("name", modules())
+def test_every_module_imports(name: str) -> None:
+    importlib.import_module(name)
+
+
+def test_the_wheel_holds_every_module(wheel: set[str]) -> None:
+    built = {file for file in wheel if file.endswith(".py")}
+    assert built == {f"jetfleet/{path.relative_to(ROOT).as_posix()}" for top in TOPS for path in (ROOT / top).rglob("*.py")}
+
+
+def test_the_wheel_says_that_it_is_typed_and_carries_the_json_schema(wheel: set[str]) -> None:
+    assert {f"jetfleet/{top}/py.typed" for top in TOPS} <= wheel
+    assert "jetfleet/schemas/flow.schema.json" in wheel
+
+
+def test_type_checkers_see_the_same_folders_as_the_interpreter() -> None:
+    links = {link.name: link.resolve() for link in (ROOT / ".typing" / "jetfleet").iterdir()}
+    assert links == {top: ROOT / top for top in TOPS}
+
+
+def test_every_entry_point_leads_to_something() -> None:
+    targets = [*PROJECT["project"]["scripts"].values(), *PROJECT["project"]["entry-points"]["jetfleet.commands"].values()]
+    for target in targets:
+        module, _, attribute = target.partition(":")
+        assert hasattr(importlib.import_module(module), attribute), target
+
+
+def test_every_direct_dependency_is_pinned() -> None:
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    asked = PROJECT["project"]["dependencies"] + sum(PROJECT["project"]["optional-dependencies"].values(), [])
+    missing = {name for line in asked if (name := line.split(">=")[0].lower().replace("_", "-")) not in pinned}
+    assert not missing, "run `make lock`"

@@ -38,7 +38,7 @@ _TRUE = frozenset({"true", "1", "yes"})
 _FALSE = frozenset({"false", "0", "no"})
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
-_NUMBER_LENGTH_MAX = 400
+_NUMBER_LENGTH_MAX = 300
 """Longer texts are no numbers: no float needs more, and reading an integer costs the square of its length."""
 
 _json = msgspec.json.Encoder(decimal_format="string")

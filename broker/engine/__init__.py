@@ -5,6 +5,11 @@ coordinator, in the in-process runner, in replay and in the simulator.
 """
 
 from .decide import begin, decide, fold, state_at
+from .inspection import Blocked, NodeView, blocked_on, nodes
+from .outstanding import outstanding
+from .snapshot import digest, restore, snapshot
 from .state import Run, Status
 
-__all__ = ["Run", "Status", "begin", "decide", "fold", "state_at"]
+__all__ = [
+    "Blocked", "NodeView", "Run", "Status", "begin", "blocked_on", "decide", "digest", "fold", "nodes", "outstanding", "restore", "snapshot", "state_at",
+]  # fmt: skip

@@ -115,12 +115,15 @@ class More:
 
 
 class Wait:
-    """What a waiting activation waits for. `kind`: approval, signal, event, timer or child."""
+    """What a waiting activation waits for. `kind`: approval, signal, event, timer or child.
 
-    __slots__ = ("correlate", "kind", "name")
+    `since` is the number of the record that began it: who waits longest for a signal gets it first.
+    """
 
-    def __init__(self, kind: str, name: str, correlate: tuple[tuple[str, str], ...] = ()) -> None:
-        self.kind, self.name, self.correlate = kind, name, correlate
+    __slots__ = ("correlate", "kind", "name", "since")
+
+    def __init__(self, kind: str, name: str, correlate: tuple[tuple[str, str], ...] = (), since: int = 0) -> None:
+        self.kind, self.name, self.correlate, self.since = kind, name, correlate, since
 
 
 class LoopBody:

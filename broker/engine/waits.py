@@ -20,7 +20,7 @@ from ...schemas.values import MISSING, get, to_number, to_text
 from . import failure
 from .reading import node_input, render
 from .routing import complete
-from .state import WAITING, Scope, Wait, activation
+from .state import WAITING, Run, Scope, Wait, activation
 from .turn import Turn
 
 EARLY_MAX = 1_000
@@ -38,7 +38,7 @@ def start_delay(turn: Turn, scope: Scope, node: PlanNode) -> None:
     if duration is None or duration < 0:
         failure.attempt_failed(turn, scope, node, Error("invalid_config", "`duration_ms` is not a number of milliseconds", False))
         return
-    _wait(scope, node, Wait(TIMER, ""))
+    _wait(turn, scope, node, Wait(TIMER, ""))
     turn.set_timer(scope, node, "delay", turn.now + int(duration))
 
 
@@ -53,32 +53,35 @@ def start_wait(turn: Turn, scope: Scope, node: PlanNode) -> None:
     if early is not None:
         _answer(turn, scope, node, wait, early)
         return
-    _wait(scope, node, wait)
+    _wait(turn, scope, node, wait)
     due = None if config.due_after_ms is None else turn.now + config.due_after_ms
     if due is not None:
         turn.set_timer(scope, node, "wait", due)
     if kind != TIMER:
         address = activation(scope, node)
         turn.run.rare().awaiting.setdefault((kind, name), []).append(address)
-        turn.effects.append(Await(turn.run.id, address, kind, name, _metadata(turn, scope, node, config), due))
+        turn.effects.append(Await(turn.run.id, address, kind, name, wait_metadata(turn.run, scope, node), due))
 
 
 def start_child(turn: Turn, scope: Scope, node: PlanNode) -> None:
-    values = render(turn.run, scope, node)
-    attempt = scope.attempt(node.slot)
-    address = activation(scope, node)
-    place = "".join(f"[{step}]" for step in address[1:])
-    child = f"{turn.run.id}.{node.id}{place}" + (f".{attempt}" if attempt > 1 else "")
-    given = node.config.input is not None
-    value = payloads.encode(values["input"]) if given else node_input(turn.run, scope, node)
-    detached = bool(values["detached"])
-    turn.effects.append(StartChild(turn.run.id, address, attempt, child, str(values["flow"]), values["version"], value, detached))
-    if detached:
-        complete(turn, scope, node, node.ports.index("out"), payloads.encode({"run_id": child}))
+    request = child_request(turn.run, scope, node)
+    turn.effects.append(request)
+    if request.detached:
+        complete(turn, scope, node, node.ports.index("out"), payloads.encode({"run_id": request.child}))
         return
-    _wait(scope, node, Wait(CHILD, child))
+    _wait(turn, scope, node, Wait(CHILD, request.child))
     if node.timeout_ms is not None:
         turn.set_timer(scope, node, "timeout", turn.now + node.timeout_ms)
+
+
+def child_request(run: Run, scope: Scope, node: PlanNode) -> StartChild:
+    """The request for a sub-flow's run. The child's id is made of the parent's, so that asking twice starts one."""
+    values = render(run, scope, node)
+    attempt, address = scope.attempt(node.slot), activation(scope, node)
+    place = "".join(f"[{step}]" for step in address[1:])
+    child = f"{run.id}.{node.id}{place}" + (f".{attempt}" if attempt > 1 else "")
+    value = payloads.encode(values["input"]) if node.config.input is not None else node_input(run, scope, node)
+    return StartChild(run.id, address, attempt, child, str(values["flow"]), values["version"], value, bool(values["detached"]))
 
 
 def timer_fired(turn: Turn, scope: Scope, node: PlanNode, purpose: str) -> None:
@@ -133,8 +136,9 @@ def child_ended(turn: Turn, scope: Scope, node: PlanNode, record: ChildEnded) ->
     failure.attempt_failed(turn, scope, node, Error(error.type, error.message, error.retryable, "", 0, error.details))
 
 
-def _wait(scope: Scope, node: PlanNode, wait: Wait) -> None:
+def _wait(turn: Turn, scope: Scope, node: PlanNode, wait: Wait) -> None:
     scope.cells[node.slot] = WAITING
+    wait.since = turn.run.records - turn.run.ignored
     more = scope.rare()
     more.waits = more.waits or {}
     more.waits[node.slot] = wait
@@ -171,12 +175,12 @@ def _resume(turn: Turn, scope: Scope, node: PlanNode, port: str, response: Any, 
     complete(turn, scope, node, node.ports.index(port), output)
 
 
-def _metadata(turn: Turn, scope: Scope, node: PlanNode, config: WaitConfig) -> Payload:
+def wait_metadata(run: Run, scope: Scope, node: PlanNode) -> Payload:
     """What a person sees who has to decide: the named fields of the input, by their last key."""
-    if not config.metadata_fields:
+    if not node.config.metadata_fields:
         return payloads.encode({})
-    value = _decoded(node_input(turn.run, scope, node))
-    paths = [parse_path(text) for text in config.metadata_fields]
+    value = _decoded(node_input(run, scope, node))
+    paths = [parse_path(text) for text in node.config.metadata_fields]
     found = {str(path[-1]) if path else "input": get(value, path) for path in paths}
     return payloads.encode({key: item for key, item in found.items() if item is not MISSING})
 

@@ -78,19 +78,24 @@ def _spelled(part: str | int, here: Mapping[str, Any], model: type[Block], path:
 
 def _fold(findings: list[_Finding]) -> list[_Finding]:
     """One finding per union instead of one per member: the member that fits best speaks, else all with one voice."""
-    folded: dict[tuple[Path, str | None, int], _Finding] = {}
+    folded: dict[Any, _Finding] = {}
     for number, finding in enumerate(findings):
         if finding.union is None:
-            folded[(finding.path, None, number)] = finding
+            folded[number] = finding
             continue
         place = finding.path[: finding.union]
         rivals = [other for other in findings if other.union is not None and other.path[: other.union] == place]
-        deeper = any(len(rival.path) > len(place) for rival in rivals)
-        if len(rivals) == 1 or (deeper and len(finding.path) > len(place)):
-            folded[(finding.path, None, number)] = finding
-        elif not deeper:
-            folded[(place, "union", 0)] = _Finding("union", place, finding.value, {}, "", None, finding.base)
+        near = [rival for rival in rivals if _fits(rival, place)]
+        if finding in near or len(rivals) == 1:
+            folded[number] = finding
+        elif not near:
+            folded[place] = _Finding("union", place, finding.value, {}, "", None, finding.base)
     return list(folded.values())
+
+
+def _fits(finding: _Finding, place: Path) -> bool:
+    """Whether this member of a union took the value for one of its own and found a fault further in."""
+    return len(finding.path) > len(place) or not (finding.kind.endswith("_type") or finding.kind == "literal_error")
 
 
 def _without_echoes(problems: list[Problem]) -> list[Problem]:

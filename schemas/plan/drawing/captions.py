@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..flow.node_types import Kind
-from .plan import NONE, Plan, PlanGuard, PlanNode, PlanTrigger
+from ...flow.node_types import Kind
+from ..plan import NONE, Plan, PlanGuard, PlanNode, PlanTrigger
 
 
 def gist(node: PlanNode) -> str:

@@ -1,0 +1,63 @@
+"""Outstanding: what a run has asked for and not been answered yet, worked out from its state alone.
+
+After a crash the new owner folds the journal to its end and asks here for the effects that may never have reached anybody.
+All of them carry the same keys as the first time, so that one which did arrive is recognised as a repetition.
+"""
+
+from __future__ import annotations
+
+from ...schemas.effects import Await, Dispatch, Effect, FinishRun, SetTimer, StartChild
+from ...schemas.flow.node_types import Kind
+from ...schemas.plan.plan import PlanNode
+from ...schemas.records import TimerId
+from . import guards
+from .decide import RUN_TIMER
+from .reading import collect_needs, node_input
+from .state import RUNNING, WAITING, Run, Scope, activation
+from .waits import child_request, wait_metadata
+
+
+def outstanding(run: Run) -> list[Effect]:
+    """The effects to repeat, in the order of instances and nodes; for a run that has ended, its FinishRun."""
+    if run.ended:
+        return [FinishRun(run.id, run.status, run.output, run.error)]
+    effects: list[Effect] = []
+    limit = run.plan.settings.execution_timeout_ms
+    if limit is not None and run.status == "running":
+        effects.append(SetTimer(run.id, RUN_TIMER, run.started_at + limit))
+    for scope in run.scopes():
+        _timers(run, scope, effects)
+        for index in scope.plan.nodes:
+            node = run.plan.nodes[index]
+            if scope.cells[node.slot] == RUNNING:
+                effects.append(_dispatch(run, scope, node))
+            elif scope.cells[node.slot] == WAITING:
+                effects += _waiting(run, scope, node)
+    return effects
+
+
+def _dispatch(run: Run, scope: Scope, node: PlanNode) -> Dispatch:
+    needs = collect_needs(run, scope, node.needs)
+    return Dispatch(run.id, activation(scope, node), scope.attempt(node.slot), node_input(run, scope, node), needs)
+
+
+def _timers(run: Run, scope: Scope, effects: list[Effect]) -> None:
+    for (index, purpose), due in sorted(((scope.more.timers if scope.more is not None else None) or {}).items()):
+        if purpose in ("scope", "scope_retry"):
+            state = guards.state_of(scope, index)
+            timer = TimerId((index, *scope.path()), purpose, 1 if state is None else state.attempt)
+        else:
+            node = run.plan.nodes[scope.plan.nodes[index]]
+            timer = TimerId(activation(scope, node), purpose, scope.attempt(index))
+        effects.append(SetTimer(run.id, timer, due))
+
+
+def _waiting(run: Run, scope: Scope, node: PlanNode) -> list[Effect]:
+    wait = scope.more.waits.get(node.slot) if scope.more is not None and scope.more.waits else None
+    if wait is None or wait.kind == "timer":
+        return []
+    if node.kind == Kind.SUBFLOW:
+        request: StartChild = child_request(run, scope, node)
+        return [request]
+    due = scope.more.timers.get((node.slot, "wait")) if scope.more is not None and scope.more.timers else None
+    return [Await(run.id, activation(scope, node), wait.kind, wait.name, wait_metadata(run, scope, node), due)]

@@ -1,0 +1,207 @@
+"""Snapshots: a run's whole state as bytes, and back.
+
+`restore(plan, snapshot(run))` behaves exactly like `run` for every record that follows, and `digest` is equal for equal
+states on any machine. What can be derived (the index of waits, the cursors of splits) is not stored.
+
+The form is a msgpack array that begins with VERSION; a reader refuses other versions (the journal can always be folded anew).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from typing import Any
+
+import msgspec
+
+from ...schemas.errors import UnreadableRecord
+from ...schemas.plan.plan import Plan
+from ...schemas.records import Error
+from .state import GuardState, LoopBody, More, Rare, Run, Scope, SplitBody, Undo, Wait
+
+VERSION = 1
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder()
+
+
+def snapshot(run: Run) -> bytes:
+    """The run's state as bytes."""
+    head = [VERSION, run.id, run.plan.digest, run.status, run.started_at, run.updated_at, run.trigger, run.meta, run.parent]
+    tail = [run.records, run.ignored, run.paused, run.keep, run.error, run.output, _rare(run.rare_), _scope(run.root)]
+    return _encoder.encode(head + tail)
+
+
+def digest(run: Run) -> str:
+    """Hex SHA-256 of the state, the count of records taken in and ignored left out."""
+    head = [run.id, run.plan.digest, run.status, run.started_at, run.trigger, run.meta, run.parent, run.paused]
+    return hashlib.sha256(_encoder.encode([*head, run.error, run.output, _rare(run.rare_), _scope(run.root)])).hexdigest()
+
+
+def restore(plan: Plan, data: bytes) -> Run:
+    """The run of a snapshot. Raises UnreadableRecord for other bytes, another version or another plan."""
+    try:
+        fields = _decoder.decode(data)
+        if not isinstance(fields, list) or fields[0] != VERSION:
+            raise UnreadableRecord("not a snapshot of this version")
+        if fields[2] != plan.digest:
+            raise UnreadableRecord(f"the snapshot is of plan {fields[2][:12]}, not of {plan.digest[:12]}")
+        return _run(plan, fields)
+    except (msgspec.MsgspecError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+        raise UnreadableRecord(f"{len(data)} bytes are no snapshot: {error}") from None
+
+
+def _run(plan: Plan, fields: list[Any]) -> Run:
+    _, id, _, status, started_at, updated_at, trigger, meta, parent, records, ignored, paused, keep, error, output, rare, root = fields
+    run = Run(id, plan, started_at, trigger, b"", meta)
+    run.status, run.updated_at = status, updated_at
+    run.parent = None if parent is None else (parent[0], tuple(parent[1]))
+    run.records, run.ignored, run.paused, run.keep = records, ignored, paused, keep
+    run.error, run.output = _error(error), output
+    run.rare_ = _restore_rare(rare)
+    run.root = _restore_scope(plan, None, root)
+    for scope in run.scopes():
+        for slot, wait in sorted(((scope.more.waits if scope.more is not None else None) or {}).items()):
+            if wait.kind not in ("timer", "child"):
+                address = (scope.plan.nodes[slot], *scope.path())
+                run.rare().awaiting.setdefault((wait.kind, wait.name), []).append((wait.since, address))  # type: ignore[arg-type]
+    if run.rare_ is not None:
+        for waiting in run.rare_.awaiting.values():
+            waiting[:] = [address for _, address in sorted(waiting)]  # type: ignore[misc]
+    return run
+
+
+# --- scopes
+
+
+def _scope(scope: Scope) -> list[Any]:
+    return [scope.plan.index, scope.index, scope.input, list(scope.cells), scope.outputs, scope.open, _more(scope.more)]
+
+
+def _restore_scope(plan: Plan, parent: Scope | None, fields: list[Any]) -> Scope:
+    index, number, input, cells, outputs, open, more = fields
+    scope = Scope(plan.scopes[index], parent, number, input)
+    scope.cells = bytearray(cells) if isinstance(scope.cells, bytearray) else array("I", cells)
+    scope.outputs, scope.open = outputs, open
+    scope.more = None if more is None else _restore_more(plan, scope, more)
+    return scope
+
+
+def _more(more: More | None) -> list[Any] | None:
+    if more is None:
+        return None
+    return [
+        _pairs(more.attempts),
+        _pairs(more.bases),
+        _pairs(more.timers),
+        None if more.waits is None else [[slot, wait.kind, wait.name, wait.correlate, wait.since] for slot, wait in sorted(more.waits.items())],
+        None if more.bodies is None else [[slot, _body(body)] for slot, body in sorted(more.bodies.items())],
+        None if more.guards is None else [[key, g.open, g.phase, g.attempt, g.error] for key, g in sorted(more.guards.items())],
+        _pairs(more.arrivals),
+        _pairs(more.leaving),
+        _pairs(more.errors),
+    ]
+
+
+def _restore_more(plan: Plan, scope: Scope, fields: list[Any]) -> More:
+    attempts, bases, timers, waits, bodies, states, arrivals, leaving, errors = fields
+    more = More()
+    more.attempts, more.bases = _dict(attempts), _dict(bases)
+    more.timers = None if timers is None else {(key[0], key[1]): due for key, due in timers}
+    more.arrivals, more.leaving = _dict(arrivals), _dict(leaving)
+    more.errors = None if errors is None else {key: _some_error(error) for key, error in errors}
+    if waits is not None:
+        more.waits = {slot: Wait(kind, name, tuple((p, v) for p, v in correlate), since) for slot, kind, name, correlate, since in waits}
+    if bodies is not None:
+        more.bodies = {slot: _restore_body(plan, scope, body) for slot, body in bodies}
+    if states is not None:
+        more.guards = {}
+        for key, open, phase, attempt, error in states:
+            state = more.guards[key] = GuardState(open)
+            state.phase, state.attempt, state.error = phase, attempt, _error(error)
+    return more
+
+
+# --- bodies
+
+
+def _body(body: LoopBody | SplitBody) -> list[Any]:
+    if isinstance(body, LoopBody):
+        return ["loop", body.value, None if body.scope is None else _scope(body.scope), _scopes(body.kept)]
+    return [
+        "split", body.data, body.total, body.offset, body.position, body.consumed, body.flushed, bytes(body.results), body.count,
+        [[key, value, _pairs(leaving)] for key, (value, leaving) in sorted(body.early.items())],
+        [[key, count, bytes(joined)] for key, (count, joined) in sorted(body.leaving.items())],
+        _scopes(body.active), _scopes(body.kept),
+    ]  # fmt: skip
+
+
+def _restore_body(plan: Plan, parent: Scope, fields: list[Any]) -> LoopBody | SplitBody:
+    if fields[0] == "loop":
+        loop = LoopBody()
+        loop.value = fields[1]
+        loop.scope = None if fields[2] is None else _restore_scope(plan, parent, fields[2])
+        loop.kept = _restore_scopes(plan, parent, fields[3])
+        return loop
+    _, data, total, offset, position, consumed, flushed, results, count, early, leaving, active, kept = fields
+    split = SplitBody(data, total, offset)
+    split.position, split.consumed, split.flushed = position, consumed, flushed
+    split.results, split.count = bytearray(results), count
+    split.early = {key: (value, _dict(left)) for key, value, left in early}
+    split.leaving = {key: (number, bytearray(joined)) for key, number, joined in leaving}
+    split.active, split.kept = _restore_scopes(plan, parent, active), _restore_scopes(plan, parent, kept)
+    return split
+
+
+def _scopes(scopes: dict[int, Scope]) -> list[Any]:
+    return [_scope(scope) for _, scope in sorted(scopes.items())]
+
+
+def _restore_scopes(plan: Plan, parent: Scope, fields: list[Any]) -> dict[int, Scope]:
+    scopes = [_restore_scope(plan, parent, each) for each in fields]
+    return {scope.index: scope for scope in scopes}
+
+
+# --- the run's rare half
+
+
+def _rare(rare: Rare | None) -> list[Any] | None:
+    if rare is None:
+        return None
+    undos = [[undo.guard, undo.path, undo.todo, sorted(undo.running), undo.errors] for undo in rare.undos]
+    kept = [[[name, waiting] for name, waiting in sorted(early.items()) if waiting] for early in (rare.signals, rare.events)]
+    return [*kept, sorted(rare.seen), rare.done, undos, rare.held_timers, rare.ended]
+
+
+def _restore_rare(fields: list[Any] | None) -> Rare | None:
+    if fields is None:
+        return None
+    signals, events, seen, done, undos, held, ended = fields
+    rare = Rare()
+    rare.signals, rare.events = dict(signals), dict(events)
+    rare.seen = set(seen)
+    rare.done = [tuple(address) for address in done]
+    rare.held_timers = [(tuple(path), purpose, attempt) for path, purpose, attempt in held]
+    rare.ended = ended
+    for guard, path, todo, running, errors in undos:
+        undo = Undo(guard, tuple(path), [tuple(address) for address in todo])
+        undo.running = {tuple(address) for address in running}
+        undo.errors = [_some_error(error) for error in errors]
+        rare.undos.append(undo)
+    return rare
+
+
+def _pairs(mapping: dict[Any, Any] | None) -> list[Any] | None:
+    return None if mapping is None else sorted(([key, value] for key, value in mapping.items()), key=lambda pair: pair[0])
+
+
+def _dict(pairs: list[Any] | None) -> dict[Any, Any] | None:
+    return None if pairs is None else {key: value for key, value in pairs}  # noqa: C416
+
+
+def _error(fields: list[Any] | None) -> Error | None:
+    return None if fields is None else Error(*fields)
+
+
+def _some_error(fields: list[Any]) -> Error:
+    return Error(*fields)

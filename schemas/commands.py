@@ -1,4 +1,4 @@
-"""The commands about definitions: `validate` and `schema`. They need no server and run nothing.
+"""The commands about definitions: `validate`, `schema` and `graph`. They need no server and run nothing.
 
 Exit codes: 0 valid, 5 not valid, 2 a call that makes no sense (such as a file that does not exist).
 """
@@ -15,6 +15,8 @@ from .errors import UsageError
 from .flow.json_schema import schema_text
 from .flow.loader import load_flow
 from .flow.report import FORMATS, Report
+from .plan.drawing import FORMATS as DRAWINGS
+from .plan.drawing import draw
 
 SUFFIXES = frozenset((".yaml", ".yml", ".json"))
 
@@ -40,6 +42,15 @@ def schema() -> None:
     click.echo(schema_text(), nl=False)
 
 
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FLOW")
+@click.option("--format", "format_", type=click.Choice(list(DRAWINGS)), default="ascii", show_default=True, help="What to draw for.")
+def graph(file: Path, format_: str) -> None:
+    """Draw a flow: its nodes and ports, where ways part and meet, loops and scopes."""
+    _, plan = load_flow(file).require()
+    click.echo(draw(plan, format_))
+
+
 def _files(paths: Iterable[Path]) -> Iterable[Path]:
     for path in paths:
         if not path.is_dir():
@@ -57,4 +68,4 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-commands: list[click.Command] = [validate, schema]
+commands: list[click.Command] = [validate, schema, graph]

@@ -45,8 +45,10 @@ Lookup: TypeAlias = Callable[[Selector], Any]
 def parse_path(text: str) -> Path:
     """The path that a text spells: `a.b[0].c`, `[0][1]`, `$.a`, `$[0]`; empty and `$` are the value itself.
 
-    Raises SelectorError for empty keys, unclosed or negative indices, wildcards.
+    Raises SelectorError for empty keys, unclosed or negative indices, wildcards, and for what is no text.
     """
+    if not isinstance(text, str):
+        raise SelectorError(f"a path must be a text, not {to_text(text) or 'null'}", "a selector in its place must yield a text")
     rest = text.strip()
     if rest.startswith("$"):
         rest = rest[1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import tomllib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,6 @@ def test_every_entry_point_leads_to_something() -> None:
 
 def test_every_direct_dependency_is_pinned() -> None:
     pinned = {line.partition("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    asked = PROJECT["project"]["dependencies"] + sum(PROJECT["project"]["optional-dependencies"].values(), [])
+    asked = [*PROJECT["project"]["dependencies"], *chain(*PROJECT["project"]["optional-dependencies"].values())]
     missing = {name for line in asked if (name := line.split(">=")[0].lower().replace("_", "-")) not in pinned}
     assert not missing, "run `make lock`"

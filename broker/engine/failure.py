@@ -63,8 +63,9 @@ def activation_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error) ->
     elif node.guard != NONE:
         fail_guard(turn, scope, node.guard, error, culprit=node)
     elif scope.parent is not None:
-        _mark_failed(turn, scope, node, error)
+        # Queued before the node ends: where it is the last of its instance, the failure must be seen before that end.
         turn.queue.append((scope, error))
+        _mark_failed(turn, scope, node, error)
     elif turn.plan.settings.on_failure == "finish":
         turn.run.error = turn.run.error or error
         divert(turn, scope, node, error)

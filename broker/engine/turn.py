@@ -83,9 +83,10 @@ class Turn:
             self.effects.append(CancelChild(self.run.id, wait.name, "its parent no longer waits for it", kill))
         elif wait.kind != "timer":
             self.forget_wait(wait.kind, wait.name, address)
-            self.effects.append(StopAwaiting(self.run.id, address, wait.kind, wait.name))
 
     def forget_wait(self, kind: str, name: str, address: tuple[int | str, ...]) -> None:
+        """The activation no longer waits, whether it was answered, gave up or was cancelled: nobody is to be asked any more."""
+        self.effects.append(StopAwaiting(self.run.id, address, kind, name))
         waiting = self.run.rare().awaiting.get((kind, name), [])
         if address in waiting:
             waiting.remove(address)

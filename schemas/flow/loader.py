@@ -11,8 +11,11 @@ apart. Nothing here raises for a bad definition: the problems are in the result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -172,6 +175,24 @@ def _placed(found: list[Problem], document: Document) -> tuple[Problem, ...]:
     for problem in [*document.problems, *found]:
         if not problem.line:
             locate = document.locate_key if problem.code == "UNKNOWN_KEY" else document.place
-            problem = problem.at(document.file, *locate(problem.path))
+            problem = problem.at(document.file, *locate(_to_the_text(problem, document.value)))
         placed.setdefault((problem.code, problem.line, problem.column, problem.message), problem)
     return tuple(sorted(placed.values(), key=lambda problem: (problem.line, problem.column)))
+
+
+def _to_the_text(problem: Problem, raw: Any) -> Path:
+    """The path of a problem; of one about a selector somewhere in a config, the path of the first text that holds it."""
+    quoted = re.match(r"\$\{[^}]+\}", problem.message)
+    if problem.code != "INVALID_SELECTOR" or quoted is None or not _exists(raw, problem.path):
+        return problem.path
+    inner = quoted[0][2:-1]
+    held = (path for path, text in _texts(reduce(getitem, problem.path, raw), problem.path) if "${" in text and inner in text)
+    return next(held, problem.path)
+
+
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, (dict, list)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts(item, (*path, key))

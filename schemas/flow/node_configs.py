@@ -15,7 +15,7 @@ from .definition import Block, Milliseconds, Text
 
 
 class FieldMapping(Block):
-    """Copies the value at `from` to `to`; a missing one is left out unless `default` is written."""
+    """Copies the value at `from` to `to`; a missing one is left out unless there is a `default` (null means none)."""
 
     from_: Annotated[FieldPath, Field(alias="from")]
     to: FieldPath

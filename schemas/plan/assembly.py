@@ -27,8 +27,9 @@ def assemble(draft: Draft, regions: Regions, guards: Guards, order: list[int]) -
     scopes = _scopes(draft, regions, nodes)
     edges = _edges(draft, regions, guards, scopes)
     _connect(nodes, scopes, edges)
+    dead = _dead(draft, nodes, order)
     for scope in scopes:
-        _finish(draft, regions, nodes, scope)
+        _finish(draft, regions, nodes, scope, dead)
     for plan_node in nodes:
         if plan_node.kind == Kind.MERGE and plan_node.program.cancel_others:
             plan_node.rivals = _rivals(nodes, scopes, plan_node)
@@ -60,8 +61,9 @@ def _node(draft: Draft, regions: Regions, guards: Guards, needs: Needs, node: Dr
         if body.owner == node.index:
             plan_node.body = body.index
     if node.definition is not None:
-        _policies(draft, needs, node, plan_node)
+        _policies(draft, node, plan_node)
         _config(needs, node, plan_node)
+        _concurrency_key(needs, node, plan_node)
     elif node.kind == Kind.LOOP:
         plan_node.program = hidden_loop(draft.flow.settings.limits.iterations)
     else:
@@ -76,7 +78,7 @@ def _described(node: DraftNode):  # type: ignore[no-untyped-def]
     return found
 
 
-def _policies(draft: Draft, needs: Needs, node: DraftNode, plan_node: PlanNode) -> None:
+def _policies(draft: Draft, node: DraftNode, plan_node: PlanNode) -> None:
     definition = node.definition
     assert definition is not None
     plan_node.enabled = definition.enabled
@@ -86,9 +88,22 @@ def _policies(draft: Draft, needs: Needs, node: DraftNode, plan_node: PlanNode) 
     plan_node.concurrency = definition.concurrency
     if definition.compensate is not None:
         plan_node.compensate = draft.by_id[definition.compensate]
-    if definition.concurrency is not None and definition.concurrency.key is not None:
-        path = ("nodes", node.id, "concurrency", "key")
-        plan_node.concurrency_key = needs.bind(definition.concurrency.key, path, plan_node.scope, node.index)
+
+
+def _concurrency_key(needs: Needs, node: DraftNode, plan_node: PlanNode) -> None:
+    """The key's selectors read from the same needs as the config's, so that one task carries both."""
+    limit = plan_node.concurrency
+    if limit is None or limit.key is None:
+        return
+    bound = needs.bind(limit.key, ("nodes", node.id, "concurrency", "key"), plan_node.scope, node.index)
+    if bound is None:
+        return
+    found, roots = list(plan_node.needs), dict(plan_node.roots)
+    for root, index in bound.roots.items():
+        if root not in roots:
+            roots[root] = len(found)
+            found.append(bound.needs[index])
+    plan_node.needs, plan_node.roots, plan_node.concurrency_key = tuple(found), roots, bound.template
 
 
 def _config(needs: Needs, node: DraftNode, plan_node: PlanNode) -> None:
@@ -205,22 +220,33 @@ def _connect(nodes: list[PlanNode], scopes: list[PlanScope], edges: list[PlanEdg
         scope.backs = tuple(edge for edge in edges if edge.kind == EdgeKind.BACK and edge.home == scope.index)
 
 
-def _finish(draft: Draft, regions: Regions, nodes: list[PlanNode], scope: PlanScope) -> None:
+def _dead(draft: Draft, nodes: list[PlanNode], order: list[int]) -> set[int]:
+    """The nodes that can never run: those that are disabled, and those to which only these or disabled triggers lead."""
+    disabled = {trigger.id for trigger in draft.flow.triggers if not trigger.enabled}
+    dead: set[int] = set()
+    for index in order:
+        ins = nodes[index].ins
+        if not nodes[index].enabled or (ins and all(edge.source in dead or edge.trigger in disabled for edge in ins)):
+            dead.add(index)
+    return dead
+
+
+def _finish(draft: Draft, regions: Regions, nodes: list[PlanNode], scope: PlanScope, dead: set[int]) -> None:
     size = scope.size
     cells = [0] * (4 * size + scope.edge_count)
     for index in scope.nodes:
         cells[size + nodes[index].slot] = len(nodes[index].ins)
     # Cells are bytes unless some join has more in-edges than a byte can count.
     scope.cells = bytes(cells) if max(cells, default=0) <= 255 else array("I", cells)
-    scope.ends = _ends(draft, regions, nodes, scope)
+    scope.ends = _ends(draft, regions, nodes, scope, dead)
 
 
-def _ends(draft: Draft, regions: Regions, nodes: list[PlanNode], scope: PlanScope) -> tuple[int, ...]:
+def _ends(draft: Draft, regions: Regions, nodes: list[PlanNode], scope: PlanScope, dead: set[int]) -> tuple[int, ...]:
     """The nodes whose values are the scope's value: those before the closing merge, else those that nothing follows."""
     found = []
     for index in scope.nodes:
         node = nodes[index]
-        if node.compensates != NONE or not node.enabled:
+        if node.compensates != NONE or index in dead:
             continue
         exits = () if node.body == NONE else tuple(edge for edge in draft.edges if _leaves_body(draft, regions, edge, node.body, scope.index))
         onward = [edge for port, group in zip(node.ports, node.outs, strict=True) if port != ERROR for edge in group]
@@ -228,7 +254,7 @@ def _ends(draft: Draft, regions: Regions, nodes: list[PlanNode], scope: PlanScop
             closes = any(edge.target == scope.closing for edge in onward) or any(edge.target == scope.closing for edge in exits)
             if closes:
                 found.append(index)
-        elif not any(nodes[edge.target].enabled and nodes[edge.target].scope == scope.index for edge in onward) and not exits:
+        elif not any(edge.target not in dead and nodes[edge.target].scope == scope.index for edge in onward) and not exits:
             found.append(index)
     return tuple(found)
 

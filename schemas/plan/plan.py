@@ -117,7 +117,7 @@ class PlanNode:
     timeout_ms: int | None = None
     queue: str | None = None
     concurrency: Concurrency | None = None
-    concurrency_key: Binding | None = None
+    concurrency_key: Template | None = None  # its selectors are found among `needs` too
     labels: Mapping[str, str] = field(default_factory=dict)
     description: str | None = None
     compensate: int = NONE

@@ -97,7 +97,9 @@ def test_a_broken_plug_in_is_reported_and_the_others_still_work(jetfleet: Callab
     assert err.startswith("warning: COMMANDS the commands of 'plugin_that_is_broken'")
 
 
-def test_a_plug_in_is_not_loaded_when_its_command_is_not_asked_for(jetfleet: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plug_in_is_not_loaded_when_its_command_is_not_asked_for(
+    jetfleet: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert jetfleet("end", "well", plugins=("plugin_that_works", "plugin_that_is_broken")) == 0
     assert capsys.readouterr().err == ""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from textwrap import dedent
 
 import pytest
+
 from jetfleet.schemas.flow.loader import Loaded, parse_flow
 from jetfleet.schemas.flow.problems import Problem
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from jetfleet.schemas.flow.loader import Loaded
 from jetfleet.schemas.flow.node_types import NodeType
 
@@ -15,19 +16,20 @@ HEAD = "name: f\ntriggers:\n- {id: start, type: manual}\n"
 NODES = "name: f\nnodes:\n"
 TRIGGERS = "name: f\ntriggers:\n"
 STARTED = HEAD + "nodes:\n"
-LOG = "{type: std::log}"
+STARTED_A = STARTED + "  a: {type: std::log}\n"
+EDGE = "edges:\n- {from: start, to: a}\n"
 
 MISTAKES = [
     ("an unknown key", "name: f\nnodez: {}\n", ("UNKNOWN_KEY", 2, 1)),
-    ("an unknown key of a node", NODES + "  a: {type: std::log, retries: 3}\n", ("UNKNOWN_KEY", 3, 22)),
+    ("an unknown key of a node", NODES + "  a: {type: std::log, retries: 3}\n", ("UNKNOWN_KEY", 3, 23)),
     ("an unknown key of a config", NODES + "  a: {type: std::log, config: {mesage: x}}\n", ("UNKNOWN_KEY", 3, 32)),
     ("an unknown node type", NODES + "  a:\n    type: std::swich\n", ("INVALID_NODE_TYPE", 4, 11)),
     ("an unknown trigger type", TRIGGERS + "- id: a\n  type: webhok\n", ("INVALID_TRIGGER_TYPE", 4, 9)),
-    ("an unknown port", STARTED + "  a: {type: std::log}\n  b: {type: std::log}\nedges:\n- {from: start, to: a}\n- {from: a.maybe, to: b}\n", ("UNKNOWN_PORT", 9, 10)),
-    ("an unknown input port", STARTED + "  a: {type: std::log}\nedges:\n- {from: start, to: a.left}\n", ("UNKNOWN_PORT", 7, 21)),
-    ("an edge to nowhere", STARTED + "  a: {type: std::log}\nedges:\n- {from: start, to: b}\n", ("INVALID_REFERENCE", 7, 21)),
-    ("an edge from nowhere", STARTED + "  a: {type: std::log}\nedges:\n- {from: begin, to: a}\n", ("INVALID_REFERENCE", 7, 10)),
-    ("an undeclared cycle", STARTED + "  a: {type: std::log}\n  b: {type: std::log}\nedges:\n- {from: start, to: a}\n- {from: a, to: b}\n- {from: b, to: a}\n", ("CYCLE", 9, 3)),
+    ("an unknown port", STARTED_A + "  b: {type: std::log}\n" + EDGE + "- {from: a.maybe, to: b}\n", ("UNKNOWN_PORT", 9, 10)),
+    ("an unknown input port", STARTED_A + "edges:\n- {from: start, to: a.left}\n", ("UNKNOWN_PORT", 7, 21)),
+    ("an edge to nowhere", STARTED_A + "edges:\n- {from: start, to: b}\n", ("INVALID_REFERENCE", 7, 21)),
+    ("an edge from nowhere", STARTED_A + "edges:\n- {from: begin, to: a}\n", ("INVALID_REFERENCE", 7, 10)),
+    ("an undeclared cycle", STARTED_A + "  b: {type: std::log}\n" + EDGE + "- {from: a, to: b}\n- {from: b, to: a}\n", ("CYCLE", 9, 3)),
     ("two triggers with one id", TRIGGERS + "- {id: a, type: manual}\n- {id: a, type: manual}\n", ("DUPLICATE_ID", 4, 8)),
     ("a node with a trigger's id", STARTED + "  start: {type: std::log}\n", ("DUPLICATE_ID", 5, 3)),
     ("a node written twice", NODES + "  a: {type: std::log}\n  a: {type: std::log}\n", ("DUPLICATE_KEY", 4, 3)),
@@ -47,16 +49,32 @@ MISTAKES = [
     ("a missing condition", NODES + "  a:\n    type: std::switch\n", ("MISSING_FIELD", 3, 3)),
     ("a missing key of a config", NODES + "  a:\n    type: std::http\n    config: {method: GET}\n", ("MISSING_FIELD", 5, 5)),
     ("a config that is no mapping", NODES + "  a: {type: std::log, config: hello}\n", ("INVALID_TYPE", 3, 31)),
-    ("an unknown condition", NODES + "  a: {type: std::switch, config: {condition: {type: about, field: x}}}\n", ("INVALID_CONDITION", 3, 35)),
-    ("a bad regular expression", NODES + "  a: {type: std::switch, config: {condition: {type: matches, field: x, pattern: '('}}}\n", ("INVALID_CONDITION", 3, 35)),
+    (
+        "an unknown condition",
+        NODES + "  a: {type: std::switch, config: {condition: {type: about, field: x}}}\n",
+        ("INVALID_CONDITION", 3, 35),
+    ),
+    (
+        "a bad regular expression",
+        NODES + "  a: {type: std::switch, config: {condition: {type: matches, field: x, pattern: '('}}}\n",
+        ("INVALID_CONDITION", 3, 35),
+    ),
     ("a selector that names nothing", NODES + "  a: {type: std::log, config: {message: 'x ${nope.y}'}}\n", ("INVALID_SELECTOR", 3, 41)),
     ("a selector that is not closed", NODES + "  a: {type: std::log, config: {message: 'x ${a.y'}}\n", ("INVALID_SELECTOR", 3, 41)),
     ("a path that is no path", NODES + "  a: {type: std::split, config: {field: 'items['}}\n", ("INVALID_SELECTOR", 3, 41)),
-    ("an edge condition that does not parse", STARTED + "  a: {type: std::log}\nedges:\n- {from: start, to: a, condition: '>> 3'}\n", ("INVALID_CONDITION", 7, 35)),
+    (
+        "an edge condition that does not parse",
+        STARTED_A + "edges:\n- {from: start, to: a, condition: '>> 3'}\n",
+        ("INVALID_CONDITION", 7, 35),
+    ),
     ("a bad schedule", TRIGGERS + "- id: a\n  type: cron\n  params: {schedule: 61 * * * *}\n", ("INVALID_CRON", 5, 22)),
-    ("a compensation that does not exist", STARTED + "  a: {type: std::log, compensate: undo}\nedges:\n- {from: start, to: a}\n", ("INVALID_REFERENCE", 5, 35)),
-    ("an error handler that does not exist", STARTED + "  a: {type: std::log}\nscopes:\n  s: {nodes: [a], on_error: help}\nedges:\n- {from: start, to: a}\n", ("INVALID_REFERENCE", 7, 29)),
-]  # fmt: skip
+    ("a compensation that does not exist", STARTED + "  a: {type: std::log, compensate: undo}\n" + EDGE, ("INVALID_REFERENCE", 5, 35)),
+    (
+        "an error handler that does not exist",
+        STARTED_A + "scopes:\n  s: {nodes: [a], on_error: help}\n" + EDGE,
+        ("INVALID_REFERENCE", 7, 29),
+    ),
+]
 
 
 @pytest.mark.parametrize(("text", "where"), [case[1:] for case in MISTAKES], ids=[case[0] for case in MISTAKES])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from jetfleet.schemas.errors import InvalidFlow
 from jetfleet.schemas.flow.document import read
 from jetfleet.schemas.flow.problems import Problem

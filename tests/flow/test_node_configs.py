@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
+
 from jetfleet.schemas.flow.findings import problems_of
 from jetfleet.schemas.flow.node_types import NODE_TYPES, Kind, NodeType, node_type, parse_config, suggest
-from pydantic import ValidationError
 
 
 def config(type: str, raw: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+
 from jetfleet.schemas.flow.cron import next_fire
 from jetfleet.schemas.flow.loader import Loaded
 from jetfleet.schemas.flow.trigger_types import TRIGGER_TYPES, parse_params, trigger_type

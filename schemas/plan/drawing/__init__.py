@@ -28,8 +28,16 @@ def draw(plan: Plan, format: str = "ascii") -> str:
 
 
 def _json(plan: Plan) -> str:
-    picture = {"flow": plan.name, "version": plan.version, "digest": plan.digest, **asdict(paint(plan))}
-    return json.dumps(picture, ensure_ascii=False, indent=2)
+    picture = asdict(paint(plan))
+    value = {
+        "flow": plan.name,
+        "version": plan.version,
+        "digest": plan.digest,
+        "nodes": picture["figures"],
+        "edges": picture["arrows"],
+        "boxes": picture["boxes"],
+    }
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 FORMATS: Mapping[str, Callable[[Plan], str]] = {

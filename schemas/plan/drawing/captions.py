@@ -26,7 +26,8 @@ def gist(node: PlanNode) -> str:
         case Kind.WAIT:
             return _wait(node)
         case Kind.DELAY:
-            return f"{node.config.duration_ms} ms"
+            asked = node.config.duration_ms
+            return duration(asked) if isinstance(asked, int) else str(asked)
         case Kind.SUBFLOW:
             return str(node.config.flow) + (" (detached)" if node.config.detached else "")
         case Kind.EMIT:

@@ -4,12 +4,12 @@ A node stands below the node that it follows. Where the ways part, each way is i
 again, the line goes on at the level where they parted, and says which ends it joins:
 
     validate         std::log
-    risky            std::switch   amount > 100
+    risky            std::switch  amount > 100
     +- true
     |  flag          std::log
     |  -> meet
     +- false -> meet
-    meet             std::merge    all            <- flag, risky.false
+    meet             std::merge    all  <- flag, risky.false
 
 A body that is repeated has `:` as its margin instead of `|`. The levels are the dominator tree of the graph without its
 back-edges: a node stands where every way to it has passed.
@@ -42,10 +42,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A node that is still to be drawn, with the margin to its left."""
+    """A node that is still to be drawn, with the margin to its left. `follows`: the line above is where it comes from."""
 
     node: int
     margin: str
+    follows: bool = False
 
 
 Item: TypeAlias = Row | Place
@@ -54,11 +55,19 @@ Item: TypeAlias = Row | Place
 def outline(plan: Plan) -> str:
     """The whole drawing: title, triggers, the graph, then what stands beside it (compensations and scopes)."""
     rows = list(_Graph(plan).rows())
-    parts = [f"{plan.name} {plan.version}", _table([Row(f"> {t.id}", (t.type, trigger_caption(t))) for t in plan.triggers]), _table(rows)]
+    parts = [f"{plan.name} {plan.version}", _table(_triggers(plan)), _table(rows)]
     undoing = [node for node in plan.nodes if node.compensates != NONE]
     parts.append(_section("compensations", [Row(node.id, (node.type, ", ".join(policies(plan, node)))) for node in undoing]))
     parts.append(_section("scopes", [Row(guard.id, (guard_caption(plan, guard),)) for guard in plan.guards]))
     return "\n\n".join(filter(None, parts))
+
+
+def _triggers(plan: Plan) -> list[Row]:
+    targets = {
+        trigger.id: ", ".join(_name(plan.nodes[edge.target]) for edge in plan.edges if edge.trigger == trigger.id)
+        for trigger in plan.triggers
+    }
+    return [Row(f"> {t.id}", (t.type, trigger_caption(t), f"-> {targets[t.id]}" if targets[t.id] else "")) for t in plan.triggers]
 
 
 def _section(title: str, rows: list[Row]) -> str:
@@ -101,52 +110,55 @@ class _Graph:
             if isinstance(item, Row):
                 yield item
             else:
-                pending += reversed(list(self._unfold(self.plan.nodes[item.node], item.margin)))
+                pending += reversed(list(self._unfold(self.plan.nodes[item.node], item)))
 
-    def _unfold(self, node: PlanNode, margin: str) -> Iterator[Item]:
+    def _unfold(self, node: PlanNode, place: Place) -> Iterator[Item]:
         """The node's own line, its ways, and then what stands on its level behind them."""
-        yield self._node_row(node, margin)
+        margin = place.margin
+        yield self._node_row(node, place)
         ways = self.ways.get(node.index, [])
         below = self.below.get(node.index, [])
         heads = {edge.target for edge in ways if edge.target in below and len(self.plan.nodes[edge.target].ins) == 1}
-        follows_plainly = len(ways) == 1 and not _way_label(ways[0])
+        follows_plainly = len(ways) == 1 and not self._way_label(ways[0])
         for edge in ways:
             if follows_plainly:
-                yield Place(edge.target, margin) if edge.target in heads else Row(f"{margin}{self._reference(edge)}")
+                yield Place(edge.target, margin, follows=True) if edge.target in heads else Row(f"{margin}{self._reference(edge)}")
             else:
                 yield from self._branch(node, edge, margin, edge.target in heads)
         yield from (Place(index, margin) for index in below if index not in heads)
 
     def _branch(self, node: PlanNode, edge: PlanEdge, margin: str, is_head: bool) -> Iterator[Item]:
         repeated = edge.kind == EdgeKind.ENTRY and edge.port == BODY_PORTS.get(node.kind)
-        label = (_way_label(edge) or edge.port) + (f": {REPEATED[node.kind]}" if repeated else "")
+        label = (self._way_label(edge) or edge.port) + (f": {REPEATED[node.kind]}" if repeated else "")
         if is_head:
             yield Row(f"{margin}+- {label}")
-            yield Place(edge.target, margin + (":  " if repeated else "|  "))
+            yield Place(edge.target, margin + (":  " if repeated else "|  "), follows=True)
         else:
             yield Row(f"{margin}+- {label} {self._reference(edge)}")
 
-    def _node_row(self, node: PlanNode, margin: str) -> Row:
+    def _node_row(self, node: PlanNode, place: Place) -> Row:
+        origins = "" if place.follows else ", ".join(map(self._origin, node.ins))
+        arrival = f"<- {origins}" if origins else ""
         if node.hidden:
-            return Row(f"{margin}(loop)", ("", gist(node), self._arrival_note(node)))
+            return Row(f"{place.margin}(loop)", ("", gist(node), arrival))
         remarks = ", ".join(policies(self.plan, node))
-        return Row(margin + node.id, (node.type, gist(node), f"[{remarks}]" if remarks else "", self._arrival_note(node)))
-
-    def _arrival_note(self, node: PlanNode) -> str:
-        return "<- " + ", ".join(map(self._origin, node.ins)) if len(node.ins) > 1 else ""
+        return Row(place.margin + node.id, (node.type, gist(node), arrival, f"[{remarks}]" if remarks else ""))
 
     def _origin(self, edge: PlanEdge) -> str:
         if edge.guard != NONE:
             return f"{self.plan.guards[edge.guard].id} fails"
         if edge.source == NONE:
             return edge.trigger or "start"
-        source = self.plan.nodes[edge.source]
-        name = source.id.removesuffix("~") if source.hidden else source.id
+        name = _name(self.plan.nodes[edge.source])
         return name if edge.port == "out" else f"{name}.{edge.port}"
 
     def _reference(self, edge: PlanEdge) -> str:
-        target = self.plan.nodes[edge.target]
-        return f"{'^-' if edge.kind == EdgeKind.BACK else '->'} {target.id.removesuffix('~') if target.hidden else target.id}"
+        return f"{'^-' if edge.kind == EdgeKind.BACK else '->'} {_name(self.plan.nodes[edge.target])}"
+
+    def _way_label(self, edge: PlanEdge) -> str:
+        """What must be said about a way: its port unless that is `out`, and its condition."""
+        port = f"{self.plan.guards[edge.guard].id} fails" if edge.guard != NONE else "" if edge.port == "out" else edge.port
+        return " ".join(filter(None, [port, f"if {edge.condition_text}" if edge.condition_text else ""]))
 
     def _way_from(self, edge: PlanEdge) -> int:
         """The node under which an edge is drawn: of a failing scope its only node, if it has but one."""
@@ -202,8 +214,6 @@ def _lowest_common(sources: set[int], above: dict[int, int], depth: dict[int, in
     return found
 
 
-def _way_label(edge: PlanEdge) -> str:
-    """What must be said about a way: its port unless that is `out`, and its condition."""
-    port = "" if edge.port == "out" or edge.guard != NONE else edge.port
-    fails = "fails" if edge.guard != NONE else ""
-    return " ".join(filter(None, [port, fails, f"if {edge.condition_text}" if edge.condition_text else ""]))
+def _name(node: PlanNode) -> str:
+    """What the author calls the node; a hidden loop head goes by the name of the node that it was put before."""
+    return node.id.removesuffix("~") if node.hidden else node.id

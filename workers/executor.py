@@ -1,0 +1,176 @@
+"""The executor: one task in, one completion out.
+
+    resolve     find the node's code, resolve the selectors of its config, bind the one to the other
+    perform     decode, call, encode: here, in the loop, in a thread, or in a process
+    report      the completion, with who did it and how long it took
+
+Two ways lead through it. `execute_inline` is for nodes that are done in microseconds (the standard data nodes): a plain
+call. `execute` is for all nodes: it waits, has a timeout, and can be cancelled.
+
+Neither raises for anything that node code does. Does not retry, nor know of limits and acknowledgements.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter_ns
+from typing import Any
+
+import msgspec
+
+from ..schemas.effects import Dispatch
+from ..schemas.errors import Permanent
+from ..schemas.plan.binding import lookup
+from ..schemas.plan.plan import Plan, PlanNode
+from ..schemas.records import Completion
+from .attempt import perform, perform_async, timed_out
+from .context import Context, Identity
+from .deadline import Deadline
+from .faults import fail
+from .outcome import Outcome
+from .processes import Job, Processes
+from .providers import Services
+from .registry import Registry
+from .spec import Call, NodeSpec
+from .threads import Threads
+
+NODE_TIMEOUT_MS_DEFAULT = 30_000
+PREPARED_MAX = 10_000
+"""Bound nodes that are kept; flows that are deployed again and again must not fill the memory."""
+
+
+@dataclass(slots=True)
+class Work:
+    """A task, with the plan that it belongs to."""
+
+    plan: Plan
+    node: PlanNode
+    dispatch: Dispatch
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A node's code with its config, ready to be called."""
+
+    spec: NodeSpec
+    config: Any
+    call: Call
+
+
+class Executor:
+    """Executes tasks with the nodes of a registry. `worker` signs the completions."""
+
+    def __init__(self, registry: Registry, services: Services | None = None, *, worker: str = "", processes: int | None = None) -> None:
+        self.registry = registry
+        self.services = Services() if services is None else services
+        self.worker = worker
+        self.threads = Threads()
+        self.processes = Processes(processes or os.cpu_count() or 1, registry.files)
+        self._bound: dict[tuple[str, int], Bound] = {}
+
+    def is_inline(self, node: PlanNode) -> bool:
+        """Whether `execute_inline` may be used: nothing in the node waits. True also for a type that nobody serves: refusing is quick."""
+        spec = self.registry.get(node.type)
+        return spec is None or spec.mode == "inline"
+
+    def execute_inline(self, plan: Plan, node: PlanNode, dispatch: Dispatch) -> Completion:
+        """Execute a node for which `is_inline` holds."""
+        started = perf_counter_ns()
+        work = Work(plan, node, dispatch)
+        try:
+            bound = self._resolve(work)
+            context = self._context(work, bound) if bound.spec.wants_context else None
+        except Exception as error:
+            return self._report(work, fail(error), started)
+        return self._report(work, perform(bound.call, bound.spec.ports, work.dispatch.input, context), started)
+
+    async def execute(self, plan: Plan, node: PlanNode, dispatch: Dispatch) -> Completion:
+        """Execute any node. Raises CancelledError if the attempt is cancelled: then there is nothing to report."""
+        started = perf_counter_ns()
+        work = Work(plan, node, dispatch)
+        try:
+            bound = self._resolve(work)
+        except Exception as error:
+            return self._report(work, fail(error), started)
+        return self._report(work, await self._perform(work, bound), started)
+
+    async def close(self) -> None:
+        """Stop the processes, let go of the threads, close connections. Attempts that still run are lost."""
+        self.processes.close()
+        self.threads.close()
+        await self.services.close()
+
+    def _resolve(self, work: Work) -> Bound:
+        key = (work.plan.digest, work.node.index)
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = self._bind(work)
+            if work.node.template is None or work.node.template.constant:
+                if len(self._bound) >= PREPARED_MAX:
+                    self._bound.clear()
+                self._bound[key] = bound
+        return bound
+
+    def _bind(self, work: Work) -> Bound:
+        node, dispatch = work.node, work.dispatch
+        spec = self.registry.get(node.type)
+        if spec is None:
+            raise Permanent(
+                f"no node type `{node.type}` is registered on this worker; load its module with --nodes", type="unknown_node_type"
+            )
+        config = None
+        if node.template is not None:
+            config = node.template.render(lookup(work.plan, node.roots, dispatch.needs, dispatch.run, dispatch.activation))
+        return Bound(spec, config, spec.prepare(config))
+
+    def _context(self, work: Work, bound: Bound) -> Context:
+        return Context(_identity(work), self.services, bound.config, work.plan.settings.env)
+
+    async def _perform(self, work: Work, bound: Bound) -> Outcome:
+        spec, payload = bound.spec, work.dispatch.input
+        timeout_ms = work.node.timeout_ms or spec.timeout_ms or NODE_TIMEOUT_MS_DEFAULT
+        if spec.mode == "process" and spec.function is not None:
+            job = Job(spec.function, bound.config, spec.ports, payload, _identity(work), work.plan.settings.env)
+            return await self.processes.run(job, timeout_ms)
+        context = self._context(work, bound) if spec.wants_context else None
+        if spec.mode == "async":
+            return await perform_async(bound.call, spec.ports, payload, context, Deadline(self.services.clock, timeout_ms))
+        if spec.mode == "thread":
+            return await self._perform_in_thread(partial(perform, bound.call, spec.ports, payload, context), context, timeout_ms)
+        return perform(bound.call, spec.ports, payload, context)
+
+    async def _perform_in_thread(self, function: Callable[[], Outcome], context: Context | None, timeout_ms: int) -> Outcome:
+        try:
+            async with Deadline(self.services.clock, timeout_ms):
+                return await self.threads.run(function)
+        except TimeoutError:
+            return timed_out(timeout_ms)
+        finally:
+            # Whoever is still at work in the thread can see that nobody waits any more.
+            if context is not None:
+                context.cancelled.set()
+
+    def _report(self, work: Work, outcome: Outcome, started: int) -> Completion:
+        dispatch = work.dispatch
+        error = outcome.error
+        if error is not None:
+            error = msgspec.structs.replace(error, node=work.node.id, attempts=dispatch.attempt)
+        return Completion(
+            run=dispatch.run,
+            at=self.services.clock.now_ms(),
+            activation=dispatch.activation,
+            attempt=dispatch.attempt,
+            port=outcome.port,
+            output=outcome.output,
+            error=error,
+            retry_after_ms=outcome.retry_after_ms,
+            worker=self.worker,
+            took_us=(perf_counter_ns() - started) // 1_000,
+        )
+
+
+def _identity(work: Work) -> Identity:
+    return Identity(work.dispatch.run, work.node.id, work.dispatch.activation, work.dispatch.attempt)

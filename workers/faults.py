@@ -1,0 +1,87 @@
+"""Faults: what a failure is called. One table from exceptions to the error types that retry policies and handlers match on.
+
+    NodeError (Permanent, Retry)   whatever it says itself
+    a class in TABLE               the word in the table
+    anything else                  the name of the exception's class, retryable
+
+The message is short enough for a status line. A traceback goes to `details.traceback`: the last frames of the node's own code,
+bounded, so that an endless recursion does not make an endless record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..schemas.errors import NodeError, SelectorError, UnencodableValue, UnreadablePayload
+from ..schemas.payload import encode
+from ..schemas.records import Error
+from .outcome import Outcome
+
+MESSAGE_CHARACTERS_MAX = 500
+TRACEBACK_FRAMES_MAX = 8
+
+TABLE: tuple[tuple[type[BaseException], str, bool], ...] = (
+    (TimeoutError, "timeout", True),
+    (asyncio.CancelledError, "cancelled", True),
+    (RecursionError, "recursion", False),
+    (MemoryError, "out_of_memory", True),
+    (UnencodableValue, "unencodable", False),
+    (UnreadablePayload, "unreadable_payload", False),
+    (SelectorError, "invalid_path", False),
+    (SystemExit, "exit", False),
+)
+"""(class, type, retryable); the first class that fits counts."""
+
+_OURS = str(Path(__file__).resolve().parent)
+
+
+def fail(error: BaseException) -> Outcome:
+    """The outcome of an attempt that ended by this exception."""
+    error = _innermost(error)
+    after = error.after if isinstance(error, NodeError) else None
+    return Outcome(error=describe(error), retry_after_ms=None if after is None else max(round(after * 1_000), 0))
+
+
+def describe(error: BaseException) -> Error:
+    """The exception as an error value."""
+    if isinstance(error, NodeError):
+        return Error(error.type, _message(error), error.retryable, details=_encodable(error.details))
+    for kind, type, retryable in TABLE:
+        if isinstance(error, kind):
+            return Error(type, _message(error), retryable, details=_details(error))
+    return Error(error.__class__.__name__, _message(error), True, details=_details(error))
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """A group of one exception, as task groups raise it, says nothing that its one member does not."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _message(error: BaseException) -> str:
+    text = str(error) or error.__class__.__name__
+    return text if len(text) <= MESSAGE_CHARACTERS_MAX else text[: MESSAGE_CHARACTERS_MAX - 1] + "…"
+
+
+def _encodable(details: Any) -> Any:
+    """Details travel in the record: what has no bytes is shown as text instead of failing a second time."""
+    try:
+        encode(details)
+    except UnencodableValue:
+        return repr(details)[:MESSAGE_CHARACTERS_MAX]
+    return details
+
+
+def _details(error: BaseException) -> dict[str, Any] | None:
+    lines = _frames(error.__traceback__)
+    return {"traceback": lines} if lines else None
+
+
+def _frames(trace: TracebackType | None) -> list[str]:
+    frames = [frame for frame in traceback.extract_tb(trace, limit=-TRACEBACK_FRAMES_MAX) if not frame.filename.startswith(_OURS)]
+    return [f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line or ''}".rstrip(": ") for frame in frames]

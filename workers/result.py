@@ -1,0 +1,62 @@
+"""The result of a run: how it ended, and everything that can be asked about it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..broker.engine import NodeView, Run, nodes
+from ..schemas.payload import Payload, decode
+from ..schemas.records import Error, Record
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunResult:
+    """`status`: completed, failed, cancelled or killed. `journal` is empty unless the runner keeps journals."""
+
+    run_id: str
+    status: str
+    payload: Payload
+    error: Error | None
+    records: int
+    started_at: int
+    ended_at: int
+    journal: Sequence[Record]
+    state: Run
+
+    @staticmethod
+    def of(run: Run, journal: Sequence[Record]) -> RunResult:
+        return RunResult(run.id, run.status, run.output, run.error, run.records, run.started_at, run.updated_at, journal, run)
+
+    @property
+    def completed(self) -> bool:
+        return self.status == "completed"
+
+    @property
+    def output(self) -> Any:
+        """The run's output, decoded."""
+        return decode(self.payload)
+
+    def nodes(self) -> dict[str, NodeView]:
+        """Every activation by its key: `charge`, `charge[2]`. Those in bodies only if the runner keeps journals."""
+        return nodes(self.state)
+
+    def as_value(self) -> dict[str, Any]:
+        """The result as plain data, as `jetfleet run -o json` prints it."""
+        views = {
+            key: {"status": view.status, "port": view.port, "attempts": view.attempts, "output": _plain(view.output)}
+            for key, view in self.nodes().items()
+        }
+        return {
+            "run_id": self.run_id,
+            "status": self.status,
+            "output": self.output,
+            "error": None if self.error is None else self.error.as_value(),
+            "nodes": views,
+            "records": self.records,
+        }
+
+
+def _plain(payload: Payload | None) -> Any:
+    return None if payload is None else decode(payload)

@@ -3,6 +3,7 @@
 
 BIN := .venv/bin
 READY := .venv/.ready
+NAME ?= engine
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -27,8 +28,8 @@ format: $(READY) ## let ruff format and repair what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(READY) ## run the benchmarks (see benchmarks/README.md)
-	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
+bench: $(READY) ## measure (NAME=engine, ARGS=--json; see benchmarks/README.md)
+	@$(BIN)/python -m benchmarks $(NAME) $(ARGS)
 
 soak: $(READY) ## the property tests, with a hundred times the examples
 	@$(BIN)/pytest -m hypothesis --hypothesis-profile=soak $(ARGS)

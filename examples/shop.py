@@ -11,15 +11,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from jetfleet.schemas.errors import NodeError, Permanent
-from jetfleet.workers import Context, node
+from jetfleet.workers import Context, NodeError, Permanent, node
 
 BUSY, DECLINED, UNSHIPPABLE = 7, 13, 99
 
 
 @node("shop.charge", idempotent=True)
 async def charge(order: dict[str, Any], config: dict[str, Any], context: Context) -> dict[str, Any]:
-    """Take the money. The receipt is the idempotency key: however often it is tried, the bank sees one payment."""
+    """Take the money.
+
+    The receipt is the idempotency key, the same at every attempt: however often it is tried, the bank sees one payment.
+    """
     cents = cents_of(config["amount"])
     if cents == DECLINED:
         raise Permanent(f"the card of {config['customer']} was declined", type="card_declined")

@@ -17,7 +17,7 @@ from .errors import ConditionError, SelectorError
 from .selectors import Path, Selector, parse_path, parse_selector
 from .values import to_number
 
-_REFERENCE = re.compile(r"\s*(?:\$\{([^}]*)\}|(\$?[A-Za-z0-9_.\[\]-]+))\s*", re.ASCII)
+_REFERENCE = re.compile(r"\s*(?:\$\{([^}]*)\}|(\$[A-Za-z0-9_.\[\]-]*|[A-Za-z0-9_.\[\]-]+))\s*", re.ASCII)
 _SIGNS = re.compile(r"[<>=!~&|^]+")
 _SENTENCE = re.compile(r"[<>=!&|]|\s(?:and|or)\s", re.IGNORECASE)
 _HOW_TO_WRITE = 'write one comparison, such as `amount > 100` or `${status} == "open"`; several of them need a switch each'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections import Counter
 from dataclasses import dataclass
 
@@ -17,43 +18,46 @@ settings.load_profile("jetfleet")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Something that jetfleet can do without, or that only some machines have. Tests name it by `pytest.mark.part(name)`."""
+    """Something that jetfleet can do without, or that works only on some machines.
+
+    A test says that it exercises the part by `pytest.mark.part(name)`. A `silent` part has no tests of its own: it counts as
+    exercised once its module was imported.
+    """
 
     name: str
     module: str
     remedy: str
+    silent: bool = False
 
 
 PARTS = (
-    Part("uvloop", "uvloop", "pip install 'jetfleet[speed]'"),
+    Part("uvloop", "uvloop", "pip install 'jetfleet[speed]'", silent=True),
     Part("process pool", "pebble", "pip install jetfleet"),
 )
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Printed above pytest's own last line."""
-    passed = {report.nodeid for report in terminalreporter.stats.get("passed", [])}
-    exercised = Counter(name for item, names in config.stash.get(MARKED, {}).items() if item in passed for name in names)
-    terminalreporter.section("optional parts")
-    for part in PARTS:
-        terminalreporter.write_line(f"{part.name}: {state(part, exercised[part.name])}")
-
-
-def state(part: Part, tests: int) -> str:
-    if importlib.util.find_spec(part.module) is None:
-        return f"not installed ({part.remedy})"
-    return f"exercised by {tests} {'test' if tests == 1 else 'tests'}" if tests else "installed, not exercised"
-
-
 MARKED = pytest.StashKey[dict[str, set[str]]]()
 """Which test exercises which parts, by node id."""
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    known = {part.name for part in PARTS}
-    marked: dict[str, set[str]] = {}
-    for item in session.items:
-        marked[item.nodeid] = {mark.args[0] for mark in item.iter_markers("part")}
-        if unknown := marked[item.nodeid] - known:
-            raise pytest.UsageError(f"{item.nodeid}: unknown part {', '.join(sorted(unknown))}; conftest.py lists them")
+    marked = {item.nodeid: {mark.args[0] for mark in item.iter_markers("part")} for item in session.items}
+    unknown = set().union(*marked.values()) - {part.name for part in PARTS}
+    if unknown:
+        raise pytest.UsageError(f"no part is called {', '.join(sorted(unknown))}; tests/conftest.py lists them")
     session.config.stash[MARKED] = marked
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Printed above pytest's own last line."""
+    passed = {report.nodeid for report in terminalreporter.stats.get("passed", [])}
+    exercised = Counter(name for id, names in config.stash.get(MARKED, {}).items() if id in passed for name in names)
+    terminalreporter.section("optional parts")
+    for part in PARTS:
+        terminalreporter.write_line(f"{part.name}: {_state(part, exercised[part.name])}")
+
+
+def _state(part: Part, tests: int) -> str:
+    if importlib.util.find_spec(part.module) is None:
+        return f"not installed ({part.remedy})"
+    if tests:
+        return f"exercised by {tests} {'test' if tests == 1 else 'tests'}"
+    return "exercised" if part.silent and part.module in sys.modules else "installed, not exercised"

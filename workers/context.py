@@ -125,6 +125,7 @@ class Context:
 
     @property
     def http(self) -> HttpClient:
+        """For code that runs in the event loop (mode async)."""
         return self._services.http
 
     @property

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ..schemas import payload
 from ..schemas.errors import NodeError, SelectorError, UnencodableValue, UnreadablePayload
-from ..schemas.payload import encode
 from ..schemas.records import Error
 from .outcome import Outcome
 
@@ -36,7 +36,7 @@ TABLE: tuple[tuple[type[BaseException], str, bool], ...] = (
 )
 """(class, type, retryable); the first class that fits counts."""
 
-_OURS = str(Path(__file__).resolve().parent)
+_OURS = tuple(str(Path(module).resolve().parent) for module in (__file__, payload.__file__))
 
 
 def fail(error: BaseException) -> Outcome:
@@ -71,7 +71,7 @@ def _message(error: BaseException) -> str:
 def _encodable(details: Any) -> Any:
     """Details travel in the record: what has no bytes is shown as text instead of failing a second time."""
     try:
-        encode(details)
+        payload.encode(details)
     except UnencodableValue:
         return repr(details)[:MESSAGE_CHARACTERS_MAX]
     return details

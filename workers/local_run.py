@@ -12,20 +12,26 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from ..broker.engine import Blocked, NodeView, Run, begin, blocked_on, decide, nodes
 from ..schemas import effects as fx
 from ..schemas import records as rec
-from ..schemas.payload import encode
+from ..schemas.errors import JetfleetError, UsageError
+from ..schemas.payload import NULL, Payload, encode
 from ..schemas.plan.binding import lookup
 from ..schemas.plan.plan import Plan, PlanNode
 from ..schemas.records import Activation, Record, TimerId
 from ..schemas.values import to_text
 from .clock import Alarm
+from .faults import describe
 from .result import RunResult
 from .slots import Job
 
 if TYPE_CHECKING:
     from .runner import LocalRunner
+
+_log = structlog.get_logger("jetfleet.runner")
 
 RECORDS_PER_TURN = 256
 """Records that a run takes in before it lets the event loop serve others."""
@@ -37,10 +43,14 @@ class LocalRun:
     def __init__(self, runner: LocalRunner, plan: Plan, started: rec.RunStarted) -> None:
         self.id = started.run
         self.plan = plan
+        self.parent = started.parent
+        self.depth = 0  # of nested sub-flows
         self.journal: list[Record] = []
         self.ended: asyncio.Future[RunResult] = asyncio.get_running_loop().create_future()
         self.children: dict[str, LocalRun] = {}
         self.awaiting: dict[Activation, fx.Await] = {}
+        self.stuck_on = ""
+        """What the run waited for when it was given up, because nobody could move it."""
         self._runner = runner
         self._started = started
         self._run: Run | None = None
@@ -48,17 +58,24 @@ class LocalRun:
         self._alarms: dict[TimerId, Alarm] = {}
         self._jobs: dict[tuple[Activation, int], Job] = {}
         self._pumping = False
+        self._waiters: list[asyncio.Future[RunResult]] = []
 
     # --- what callers do
 
     async def result(self) -> RunResult:
         """How the run ended; waits for it."""
-        return await asyncio.shield(self.ended)
+        if self.ended.done():
+            return self.ended.result()
+        # A future of this caller's own: who gives up waiting must not take the result from the others.
+        waiter: asyncio.Future[RunResult] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return await waiter
 
     @property
     def state(self) -> Run:
-        """The run's state, to read. It is made with the first record, in the next turn of the event loop."""
-        assert self._run is not None
+        """The run's state, to read. Raises UsageError before the run has begun, in the next turn of the event loop at the earliest."""
+        if self._run is None:
+            raise UsageError(f"run {self.id} has not begun yet")
         return self._run
 
     def signal(self, name: str, value: Any = None, id: str = "") -> None:
@@ -72,6 +89,7 @@ class LocalRun:
     def cancel(self, reason: str = "", kill: bool = False) -> None:
         """End the run: with its compensations, or without them if killed."""
         self.deliver(rec.CancelRequested(self.id, self._now(), reason, kill))
+        self._runner.cancelled(self)
 
     def pause(self, reason: str = "") -> None:
         """Start nothing new until `resume`; what is running ends normally."""
@@ -81,22 +99,34 @@ class LocalRun:
         self.deliver(rec.ResumeRequested(self.id, self._now()))
 
     def nodes(self) -> dict[str, NodeView]:
-        return nodes(self.state)
+        """Every activation so far, by its key. Empty before the run has begun."""
+        return nodes(self._run) if self._run is not None else {}
 
     def blocked_on(self) -> list[Blocked]:
         """Why the run is not moving right now."""
-        return blocked_on(self.state) if self._run is not None else []
+        return blocked_on(self._run) if self._run is not None else []
+
+    # --- what the runner asks and does
+
+    def awaits(self, kind: str, name: str) -> bool:
+        """Whether a node waits for that signal or event right now."""
+        return any(wait.kind == kind and wait.name == name for wait in self.awaiting.values())
 
     @property
-    def needs_help(self) -> bool:
-        """Whether only a signal, an event or a person can move it: nothing runs here and no timer is set."""
-        quiet = not (self._inbox or self._jobs or self._alarms or self.children or self._pumping)
-        return quiet and self._run is not None and not self._run.ended
+    def moves(self) -> bool:
+        """Whether it goes on without help from outside: something is at work, or a timer is set."""
+        return bool(self._inbox or self._jobs or self._alarms or self._pumping)
 
-    @property
-    def busy(self) -> bool:
-        """Whether there are records that it has not taken in yet."""
-        return bool(self._inbox)
+    def give_up(self) -> None:
+        """Cancel the run because nobody can move it, with what it waits for as reason."""
+        if self._run is not None and not self._run.ended:
+            self.stuck_on = "; ".join(self._waits())
+            self.cancel(f"nobody can move it; it waited for {self.stuck_on}")
+
+    def _waits(self) -> list[str]:
+        """What the run and its sub-flows wait for in the end."""
+        own = [str(blocked) for blocked in self.blocked_on() if blocked.reason != "child"]
+        return own + [wait for child in self.children.values() for wait in child._waits()]
 
     # --- the pump
 
@@ -115,36 +145,43 @@ class LocalRun:
 
     def _wake(self) -> None:
         if not self._pumping:
-            self._pumping = True
+            self._start_pumping()
             asyncio.get_running_loop().call_soon(self._pump)
 
+    def _start_pumping(self) -> None:
+        self._pumping = True
+        self._runner.awake += 1
+
     def _pump(self) -> None:
-        inbox, journal, keep = self._inbox, self.journal, self._runner.keep
         try:
-            for _ in range(RECORDS_PER_TURN):
-                if not inbox:
-                    break
-                record = inbox.popleft()
-                if keep:
-                    journal.append(record)
-                run = self._run
-                if run is None:
-                    self._run, effects = begin(self.plan, self._started, keep)
-                else:
-                    effects = decide(run, record)
-                for effect in effects:
-                    _PERFORM[type(effect)](self, effect)
-        except BaseException as error:
+            self._take_in()
+        except Exception as error:
             # A defect of the engine must reach the caller of this run, and must not take the other runs with it.
-            self._release()
-            if not self.ended.done():
-                self.ended.set_exception(error)
-            return
-        if inbox and not self.ended.done():
+            self._end(error)
+        if self._inbox and not self.ended.done():
             asyncio.get_running_loop().call_soon(self._pump)
-        else:
-            self._pumping = False
-            self._runner.went_quiet()
+            return
+        self._pumping = False
+        self._runner.awake -= 1
+        self._runner.went_quiet()
+
+    def _take_in(self) -> None:
+        inbox, journal, keep = self._inbox, self.journal, self._runner.keep
+        for _ in range(RECORDS_PER_TURN):
+            if not inbox:
+                break
+            record = inbox.popleft()
+            if keep:
+                journal.append(record)
+            run = self._run
+            if run is None:
+                self._run, effects = begin(self.plan, self._started, keep)
+                if any(isinstance(later, rec.CancelRequested) for later in inbox):
+                    effects = []  # cancelled before it began: nothing of it is to happen
+            else:
+                effects = decide(run, record)
+            for effect in effects:
+                _PERFORM[type(effect)](self, effect)
 
     def _now(self) -> int:
         return self._runner.clock.now_ms()
@@ -152,34 +189,54 @@ class LocalRun:
     # --- what effects ask for
 
     def _dispatch(self, effect: fx.Dispatch) -> None:
-        node = self.plan.nodes[effect.activation[0]]  # type: ignore[call-overload]
+        node = self.plan.nodes[int(effect.activation[0])]
         executor = self._runner.executor
         if node.concurrency is None and executor.is_inline(node):
             self._inbox.append(executor.execute_inline(self.plan, node, effect))
             return
         job = Job(lambda: self._execute(node, effect))
         if node.concurrency is not None:
-            job.key, job.limit, job.on_limit = self._concurrency_key(node, effect), node.concurrency.max, node.concurrency.on_limit
-            job.refuse = lambda why: self._refuse(effect, why)
+            try:
+                job.key = self._concurrency_key(node, effect)
+            except JetfleetError as error:
+                self._fail(effect, describe(error))
+                return
+            job.limit, job.on_limit = node.concurrency.max, node.concurrency.on_limit
+            job.refuse = lambda why, again: self._refuse(effect, rec.Error("concurrency_limit", why, again))
         self._jobs[effect.activation, effect.attempt] = job
         self._runner.slots.submit(job)
 
-    def _concurrency_key(self, node: PlanNode, effect: fx.Dispatch) -> tuple[str, int, str]:
+    def _concurrency_key(self, node: PlanNode, effect: fx.Dispatch) -> tuple[str, str, str]:
+        """Raises JetfleetError if the key's selectors lead to what cannot be read."""
         key = ""
         if node.concurrency_key is not None:
             find = lookup(self.plan, node.roots, effect.needs, self.id, effect.activation)
             key = to_text(node.concurrency_key.render(find)) or ""
-        return (self.plan.name, node.index, key)
+        return (self.plan.name, node.id, key)
 
     async def _execute(self, node: PlanNode, effect: fx.Dispatch) -> None:
-        completion = await self._runner.executor.execute(self.plan, node, effect)
-        if self._jobs.pop((effect.activation, effect.attempt), None) is not None:
-            self.deliver(completion)
+        try:
+            completion = await self._runner.executor.execute(self.plan, node, effect)
+        except Exception as error:  # nothing that node code does gets here
+            self._end(error)
+            return
+        if self._jobs.pop((effect.activation, effect.attempt), None) is None:
+            return
+        if self._pumping or self._jobs:
+            self.deliver(completion)  # others are about to end too: the pump takes them all in at once
+            return
+        # The only one in flight: go on at once instead of in the next turn of the loop. In a context of its own, so that context
+        # variables which this node set are not seen by the next one.
+        self._inbox.append(completion)
+        self._start_pumping()
+        self._runner.fresh_context().run(self._pump)
 
-    def _refuse(self, effect: fx.Dispatch, why: str) -> None:
+    def _refuse(self, effect: fx.Dispatch, error: rec.Error) -> None:
         if self._jobs.pop((effect.activation, effect.attempt), None) is not None:
-            error = rec.Error("concurrency_limit", why)
-            self.deliver(rec.Completion(self.id, self._now(), effect.activation, effect.attempt, error=error))
+            self._fail(effect, error)
+
+    def _fail(self, effect: fx.Dispatch, error: rec.Error) -> None:
+        self.deliver(rec.Completion(self.id, self._now(), effect.activation, effect.attempt, error=error))
 
     def _cancel_task(self, effect: fx.CancelTask) -> None:
         job = self._jobs.pop((effect.activation, effect.attempt), None)
@@ -207,18 +264,26 @@ class LocalRun:
 
     def _start_child(self, effect: fx.StartChild) -> None:
         child = self._runner.start_child(self, effect)
-        if isinstance(child, rec.Error):
-            self.deliver(rec.ChildEnded(self.id, self._now(), effect.activation, effect.attempt, effect.child, "failed", error=child))
-        elif not effect.detached:
-            self.children[effect.child] = child
-            child.ended.add_done_callback(lambda ended: self._child_ended(effect, ended))
+        if isinstance(child, LocalRun):
+            if not effect.detached:
+                self.children[effect.child] = child
+                child.ended.add_done_callback(lambda ended: self._child_ended(effect, ended))
+        elif effect.detached:
+            _log.warning("a detached sub-flow was not started", run=self.id, flow=effect.flow, error=child.message)
+        else:
+            self._deliver_end(effect, "failed", NULL, child)
 
     def _child_ended(self, effect: fx.StartChild, ended: asyncio.Future[RunResult]) -> None:
         self.children.pop(effect.child, None)
-        if not ended.cancelled() and ended.exception() is None:
-            r = ended.result()
-            end = rec.ChildEnded(self.id, self._now(), effect.activation, effect.attempt, effect.child, r.status, r.payload, r.error)
-            self.deliver(end)
+        defect = ended.exception()
+        if defect is not None:
+            self._deliver_end(effect, "failed", NULL, rec.Error("internal", f"run {effect.child} met a defect of jetfleet: {defect!r}", False))
+        else:
+            result = ended.result()
+            self._deliver_end(effect, result.status, result.payload, result.error)
+
+    def _deliver_end(self, effect: fx.StartChild, status: str, output: Payload, error: rec.Error | None) -> None:
+        self.deliver(rec.ChildEnded(self.id, self._now(), effect.activation, effect.attempt, effect.child, status, output, error))
 
     def _cancel_child(self, effect: fx.CancelChild) -> None:
         child = self.children.pop(effect.child, None)
@@ -229,8 +294,20 @@ class LocalRun:
         self._runner.emit(effect)
 
     def _finish(self, effect: fx.FinishRun) -> None:
+        self._end(RunResult.of(self.state, self.journal))
+
+    def _end(self, how: RunResult | BaseException) -> None:
+        """Tell everybody who waits, once."""
         self._release()
-        self.ended.set_result(RunResult.of(self.state, self.journal))
+        for future in (self.ended, *self._waiters):
+            if future.done():
+                continue
+            if isinstance(how, BaseException):
+                future.set_exception(how)
+            else:
+                future.set_result(how)
+        if isinstance(how, BaseException):
+            self.ended.exception()  # seen: asyncio need not complain if nobody else looks
 
     def _release(self) -> None:
         """Give back everything that the run still holds: slots, timers, its place among the waiting."""
@@ -242,7 +319,6 @@ class LocalRun:
         self._jobs.clear()
         self._inbox.clear()
         self.awaiting.clear()
-        self._pumping = False
         self._runner.forget(self)
 
 

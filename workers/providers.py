@@ -76,10 +76,10 @@ class Services:
     fs: Files = field(default_factory=LocalFiles)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     report: Reporter = _unheard
+    secrets: Secrets = field(init=False)
 
-    @property
-    def secrets(self) -> Secrets:
-        return Secrets(self.environ)
+    def __post_init__(self) -> None:
+        self.secrets = Secrets(self.environ)
 
     async def close(self) -> None:
         await self.http.close()

@@ -17,6 +17,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -73,9 +74,14 @@ class Registry:
         Raises UsageError with the cause if it is not there, or fails when it is imported.
         """
         is_file = module_or_file.endswith(".py") or os.sep in module_or_file
-        module = load_file(module_or_file) if is_file else _load_module(module_or_file)
+        filling = _filled.set(self)
+        try:
+            module = load_file(module_or_file) if is_file else _load_module(module_or_file)
+        finally:
+            _filled.reset(filling)
         if is_file and module_or_file not in self.files:
             self.files.append(str(Path(module_or_file).resolve()))
+        # What was imported before, by somebody else, has not been registered here: its functions carry their specs.
         specs = [spec for value in vars(module).values() if isinstance(spec := getattr(value, _MARK, None), NodeSpec)]
         for spec in specs:
             self.register(spec)
@@ -83,7 +89,9 @@ class Registry:
 
 
 default_registry = Registry()
-"""What `@node` fills when no other registry is named."""
+"""What `@node` fills when no other registry is named, and none is loading."""
+
+_filled: ContextVar[Registry] = ContextVar("filled", default=default_registry)
 
 
 def node(
@@ -103,7 +111,7 @@ def node(
 
     def register(function: Function) -> Function:
         spec = _own_spec(function, name, tuple(ports), mode, timeout_ms, _retry(retry, name), idempotent)
-        (default_registry if registry is None else registry).register(spec)
+        (_filled.get() if registry is None else registry).register(spec)
         setattr(function, _MARK, spec)
         return function
 
@@ -154,7 +162,7 @@ def _mode(function: Callable[..., Any], mode: Mode | None, name: str) -> Mode:
         raise UsageError(f"node `{name}`: there is no mode `{mode}`; known: async, thread, process, inline")
     if is_async != (mode == "async"):
         raise UsageError(f"node `{name}`: mode `{mode}` needs {'an `async def`' if mode == 'async' else 'a plain `def`'}")
-    if mode == "process" and "<locals>" in function.__qualname__:
+    if mode == "process" and "<" in function.__qualname__:
         raise UsageError(f"node `{name}`: another process finds a function by its name, so define it at the top of its module")
     return mode
 

@@ -11,21 +11,19 @@ With a VirtualClock, waiting costs nothing: time jumps whenever nothing is left 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..schemas import effects as fx
 from ..schemas import records as rec
-from ..schemas.errors import InvalidFlow, UsageError
-from ..schemas.flow.definition import Flow
+from ..schemas.errors import EventRejected, InvalidFlow, UsageError
+from ..schemas.payload import NULL, Payload, decode, encode
 from ..schemas.plan.events import check_event
-from ..schemas.flow.loader import load_flow, parse_flow
-from ..schemas.payload import NULL, Payload, encode
-from ..schemas.plan.compiler import compile_flow
 from ..schemas.plan.plan import Plan
+from .admission import Admission
 from .clock import Clock, SystemClock
 from .executor import Executor
 from .local_run import LocalRun
@@ -33,19 +31,28 @@ from .providers import Services
 from .registry import Registry, default_registry
 from .result import RunResult
 from .slots import Slots
+from .sources import FlowSource, choose_trigger, compile_source
 from .virtual_clock import VirtualClock
 
-FlowSource: TypeAlias = "Plan | Flow | Mapping[str, Any] | str | Path"
-"""A compiled plan, a definition, plain data, YAML text (with a line break in it), or the path of a file."""
-
 SLOTS_DEFAULT = 64
+NAMED_RUNS_MAX = 1_000
+"""Runs with an id of the caller's choice that are remembered after their end, so that asking for one again does not run it again."""
+EMITTED_MAX = 10_000
+DEPTH_MAX = 100
+"""How deep sub-flows may start sub-flows: a flow that starts itself must end before the memory does."""
+
+Parent: TypeAlias = tuple[str, rec.Activation]
 
 
 class LocalRunner:
     """Runs flows in this event loop. Use it as `async with LocalRunner() as runner`.
 
-    `slots` bounds the attempts that execute at once; `flows` are what sub-flows are found in, by name; `keep` keeps journals and the
-    instances of loop and split bodies, for looking at a run after it has ended; `on_emit` gets every event that a flow emits.
+    slots        attempts that execute at once
+    flows        where sub-flows are found, by name
+    keep         keep journals and the instances of loop and split bodies, for looking at a run after it has ended
+    on_emit      gets every event that a flow emits
+    unattended   nobody sends signals from outside: when all runs wait for something that none of them can send, they are
+                 cancelled, with what they waited for as reason
     """
 
     def __init__(
@@ -58,23 +65,29 @@ class LocalRunner:
         keep: bool = True,
         on_emit: Callable[[fx.Emit], None] | None = None,
         services: Services | None = None,
+        unattended: bool = False,
     ) -> None:
         self.registry = default_registry if registry is None else registry
         self.clock: Clock = SystemClock() if clock is None else clock
         self.services = services or Services(clock=self.clock)
         self.executor = Executor(self.registry, self.services)
-        self.slots = Slots(slots)
+        self.fresh_context = contextvars.copy_context().copy
+        self.slots = Slots(slots, self.fresh_context, self.went_quiet)
         self.keep = keep
-        self.emitted: list[fx.Emit] = []
+        self.emitted: deque[fx.Emit] = deque(maxlen=EMITTED_MAX)
+        self.awake = 0  # runs that are taking in records
         self._flows = dict(flows or {})
         self._on_emit = on_emit
+        self._unattended = unattended
         self._plans: dict[str, Plan] = {}
         self._live: dict[str, LocalRun] = {}
-        self._open: dict[str, int] = {}
-        self._admission: dict[str, deque[LocalRun]] = {}
-        self._moving = False
-        if isinstance(self.clock, VirtualClock):
-            self.clock.on_sleep = self.went_quiet
+        self._named: dict[str, LocalRun] = {}
+        self._admission = Admission()
+        self._virtual = self.clock if isinstance(self.clock, VirtualClock) else None
+        self._looking = False
+        self._closed = False
+        if self._virtual is not None:
+            self._virtual.on_sleep = self.went_quiet
 
     async def __aenter__(self) -> LocalRunner:
         return self
@@ -83,11 +96,19 @@ class LocalRunner:
         await self.close()
 
     async def close(self) -> None:
-        """Kill what is still running and give back threads, processes and connections."""
-        for run in list(self._live.values()):
-            run.cancel("the runner was closed", kill=True)
-        await asyncio.gather(*(run.ended for run in list(self._live.values())), return_exceptions=True)
+        """Kill what is still running, and give back threads, processes and connections. Nothing can be started any more."""
+        self._closed = True
+        while self._live:  # again and again: a run may have started a sub-flow on its way to its end
+            for run in list(self._live.values()):
+                run.cancel("the runner was closed", kill=True)
+            await asyncio.wait([run.ended for run in self._live.values()])
+        await self.slots.close()
         await self.executor.close()
+
+    async def drain(self) -> None:
+        """Wait for the end of all runs, those included that are started meanwhile."""
+        while self._live:
+            await asyncio.wait([run.ended for run in self._live.values()])
 
     # --- starting runs
 
@@ -105,41 +126,38 @@ class LocalRunner:
     def start(
         self, flow: FlowSource, event: Any = None, *, trigger: str | None = None, meta: Any = None, run_id: str | None = None
     ) -> LocalRun:
-        """Start a run and return its handle; the same `run_id` again returns the run that has it.
+        """Start a run and return its handle. The same `run_id` again returns the run that has it, also for a while after its end.
 
-        Raises InvalidFlow, UsageError (which trigger?), EventRejected (the flow's `inputs` refuse the event).
+        Raises InvalidFlow, UsageError (which trigger?), EventRejected (the flow's `inputs` refuse the event), UnencodableValue.
         """
+        if self._closed:
+            raise UsageError("the runner is closed; start runs inside of its `async with`")
+        if run_id is not None and (known := self._live.get(run_id) or self._named.get(run_id)):
+            return known
         plan = self.plan(flow)
-        if run_id is not None and run_id in self._live:
-            return self._live[run_id]
         check_event(plan, event)
-        return self._start(
-            plan, encode(event), choose_trigger(plan, trigger), encode(meta), run_id or f"{plan.name}-{uuid.uuid4().hex[:12]}"
-        )
-
-    def _start(
-        self, plan: Plan, payload: Payload, trigger: str | None, meta: Payload, id: str, parent: tuple[str, rec.Activation] | None = None
-    ) -> LocalRun:
-        started = rec.RunStarted(id, self.clock.now_ms(), plan.name, plan.digest, trigger, payload, meta, parent)
-        run = self._live[id] = LocalRun(self, plan, started)
-        if self._open.get(plan.name, 0) < plan.settings.max_concurrent_executions or parent is not None:
-            self._admit(run)
-        else:
-            self._admission.setdefault(plan.name, deque()).append(run)
+        id = run_id or f"{plan.name}-{uuid.uuid4().hex[:12]}"
+        run = self._start(plan, encode(event), choose_trigger(plan, trigger), encode(meta), id)
+        if run_id is not None:
+            self._named[run_id] = run
+            if len(self._named) > NAMED_RUNS_MAX:
+                del self._named[next(iter(self._named))]
         return run
 
-    def _admit(self, run: LocalRun) -> None:
-        self._open[run.plan.name] = self._open.get(run.plan.name, 0) + 1
-        run.begin()
+    def _start(self, plan: Plan, payload: Payload, trigger: str | None, meta: Payload, id: str, parent: Parent | None = None) -> LocalRun:
+        started = rec.RunStarted(id, self.clock.now_ms(), plan.name, plan.digest, trigger, payload, meta, parent)
+        run = self._live[id] = LocalRun(self, plan, started)
+        self._admission.enter(run)
+        return run
+
+    def cancelled(self, run: LocalRun) -> None:
+        """A run is cancelled: if it has not begun yet, it need not wait for its turn."""
+        self._admission.pass_by(run)
 
     def forget(self, run: LocalRun) -> None:
-        """A run has ended: its place goes to the next one that waits to be admitted."""
-        if self._live.pop(run.id, None) is None:
-            return
-        self._open[run.plan.name] -= 1
-        waiting = self._admission.get(run.plan.name)
-        if waiting:
-            self._admit(waiting.popleft())
+        """A run has ended."""
+        if self._live.pop(run.id, None) is not None:
+            self._admission.leave(run)
 
     def start_child(self, parent: LocalRun, effect: fx.StartChild) -> LocalRun | rec.Error:
         """Start a sub-flow's run, or say why that cannot be."""
@@ -147,14 +165,22 @@ class LocalRunner:
         if source is None:
             known = ", ".join(sorted(self._flows)) or "none"
             return rec.Error("unknown_flow", f"no flow is called {effect.flow!r}; known here: {known}", False)
+        if parent.depth >= DEPTH_MAX:
+            return rec.Error("too_deep", f"sub-flows are nested {DEPTH_MAX} deep; does {effect.flow!r} start itself without end?", False)
         try:
             plan = self.plan(source)
             trigger = choose_trigger(plan, None)
-        except (InvalidFlow, UsageError) as error:
+            if plan.inputs is not None:
+                check_event(plan, decode(effect.input))
+        except (InvalidFlow, UsageError, EventRejected) as error:
             return rec.Error(error.code.lower(), f"flow {effect.flow!r} cannot be started: {error}", False)
         if effect.version is not None and effect.version != plan.version:
             return rec.Error("unknown_flow", f"flow {effect.flow!r} is here in version {plan.version}, not {effect.version}", False)
-        return self._start(plan, effect.input, trigger, NULL, effect.child, (effect.run, effect.activation))
+        if effect.flow in self._flows:
+            self._flows[effect.flow] = plan  # a file is read and compiled once
+        child = self._start(plan, effect.input, trigger, NULL, effect.child, (effect.run, effect.activation))
+        child.depth = parent.depth + 1
+        return child
 
     # --- events between runs
 
@@ -163,62 +189,39 @@ class LocalRunner:
         if self.keep:
             self.emitted.append(effect)
         for run in list(self._live.values()):
-            if run.id != effect.run and any(a.kind == "event" and a.name == effect.subject for a in run.awaiting.values()):
+            if run.awaits("event", effect.subject):
                 run.deliver(rec.EventReceived(run.id, self.clock.now_ms(), effect.subject, effect.payload, effect.id))
         if self._on_emit is not None:
-            self._on_emit(effect)
+            # In a turn of its own: what the callback raises is the embedding program's affair and not the run's.
+            asyncio.get_running_loop().call_soon(self._on_emit, effect)
 
-    # --- virtual time
+    # --- when everything has come to rest
 
     def went_quiet(self) -> None:
-        """Something has come to rest: if everything has, let virtual time jump, after all callbacks that are due now."""
-        if isinstance(self.clock, VirtualClock) and not self._moving:
-            self._moving = True
-            asyncio.get_running_loop().call_soon(self._advance)
+        """Something has come to rest: see whether everything has, after all callbacks that are due now."""
+        if (self._virtual is not None or self._unattended) and not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_soon(self._look)
 
-    def _advance(self) -> None:
-        self._moving = False
-        clock = self.clock
-        assert isinstance(clock, VirtualClock)
-        if self.slots.running <= clock.sleeping and not any(run.busy for run in self._live.values()):
-            clock.advance()
-
-
-def compile_source(flow: FlowSource, registry: Registry) -> Plan:
-    """The plan of a flow in any form. Raises InvalidFlow with positions where there are any."""
-    if isinstance(flow, Plan):
-        return flow
-    types = registry.node_types()
-    if isinstance(flow, Flow):
-        return compile_flow(flow, types)
-    if isinstance(flow, Mapping):
-        import json
-
-        loaded = parse_flow(json.dumps(flow).encode(), known_types=types)
-    elif isinstance(flow, str) and "\n" in flow:
-        loaded = parse_flow(flow.encode(), known_types=types)
-    else:
-        loaded = load_flow(Path(flow), known_types=types)
-    if loaded.plan is None:
-        raise InvalidFlow([problem for problem in loaded.problems if problem.severity == "error"])
-    return loaded.plan
-
-
-def choose_trigger(plan: Plan, trigger: str | None) -> str | None:
-    """The trigger that a run counts as started by. Raises UsageError if that is not clear, or there is no such trigger."""
-    enabled = [each.id for each in plan.triggers if each.enabled]
-    if trigger is not None:
-        if plan.trigger(trigger) is None:
-            raise UsageError(f"flow {plan.name!r} has no trigger {trigger!r}; it has: {', '.join(t.id for t in plan.triggers) or 'none'}")
-        if trigger not in enabled:
-            raise UsageError(f"trigger {trigger!r} of flow {plan.name!r} is disabled: it never fires")
-        return trigger
-    if len(enabled) > 1:
-        raise UsageError(f"flow {plan.name!r} has several triggers: {', '.join(enabled)}; name one with --trigger (trigger=… in Python)")
-    return enabled[0] if enabled else None
+    def _look(self) -> None:
+        self._looking = False
+        if self.awake or self.slots.at_work:
+            return
+        if self._virtual is not None and self._virtual.advance():
+            self.went_quiet()
+        elif self._unattended and not any(run.moves for run in self._live.values()):
+            for run in list(self._live.values()):
+                if run.parent is None or run.parent[0] not in self._live:
+                    run.give_up()
 
 
 async def run(flow: FlowSource, event: Any = None, *, trigger: str | None = None, **options: Any) -> RunResult:
-    """Run one flow to its end in this process. `options` are those of LocalRunner (`clock`, `registry`, `flows`, …)."""
-    async with LocalRunner(**options) as runner:
-        return await runner.run(flow, event, trigger=trigger)
+    """Run one flow to its end in this process, and the detached sub-flows that it starts.
+
+    `options` are those of LocalRunner (`clock`, `registry`, `flows`, …). A run that waits for a signal which nobody can send here is
+    cancelled; to send signals, use LocalRunner. Raises what `LocalRunner.start` raises.
+    """
+    async with LocalRunner(unattended=True, **options) as runner:
+        result = await runner.run(flow, event, trigger=trigger)
+        await runner.drain()
+        return result

@@ -17,12 +17,19 @@ MASK = "***"
 
 
 class Secrets:
-    """The secrets of an environment, read when they are asked for."""
+    """The secrets of an environment, read when they are asked for.
 
-    __slots__ = ("_environ",)
+    Hidden in logs are those that were set when this was made, and every one that was handed out since: looking through the whole
+    environment for each log line would cost more than the nodes do.
+    """
+
+    __slots__ = ("_environ", "_hidden")
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        self._hidden: list[str] = []
+        for name in self:
+            self.get(name)
 
     def __getitem__(self, name: str) -> str:
         """Raises Permanent (`missing_secret`) if it is not set."""
@@ -32,7 +39,11 @@ class Secrets:
         return value
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        return self._environ.get(PREFIX + name.upper(), default)
+        value = self._environ.get(PREFIX + name.upper())
+        if value and value not in self._hidden:
+            # The longest first: a secret may contain another one, and must not be left standing in part.
+            self._hidden = sorted([*self._hidden, value], key=len, reverse=True)
+        return default if value is None else value
 
     def __contains__(self, name: str) -> bool:
         return PREFIX + name.upper() in self._environ
@@ -45,9 +56,7 @@ class Secrets:
 
     def redact(self, value: Any) -> Any:
         """The value with every secret in its texts replaced by ***."""
-        hidden = [text for key, text in self._environ.items() if key.startswith(PREFIX) and text]
-        # The longest first: a secret may contain another one, and must not be left standing in part.
-        return _redact(value, sorted(hidden, key=len, reverse=True)) if hidden else value
+        return _redact(value, self._hidden) if self._hidden else value
 
 
 def _redact(value: Any, hidden: list[str]) -> Any:

@@ -9,8 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable
-from dataclasses import dataclass
+from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+CLOSE_GRACE_S = 5.0
+"""How long `close` waits for cancelled attempts to clean up after themselves."""
 
 
 @dataclass(slots=True, eq=False)
@@ -21,9 +25,11 @@ class Job:
     key: Hashable | None = None
     limit: int = 0
     on_limit: Literal["queue", "reject", "cancel_oldest"] = "queue"
-    refuse: Callable[[str], None] | None = None  # told why, when it is rejected or superseded
+    refuse: Callable[[str, bool], None] | None = None  # told why it is not wanted, and whether it may be tried again
     task: asyncio.Task[None] | None = None
     gone: bool = False
+    sleepers: int = 0
+    """Sleeps of the attempt in virtual time; while there are any, it is not at work."""
 
     def cancel(self) -> None:
         """No longer wanted, whether it waits or runs."""
@@ -32,63 +38,107 @@ class Job:
             self.task.cancel()
 
 
-class Slots:
-    """`total`: the most that run at once."""
+current_job: ContextVar[Job | None] = ContextVar("current_job", default=None)
+"""The job that the running code belongs to, also in the tasks that it has started itself."""
 
-    def __init__(self, total: int) -> None:
+
+@dataclass(slots=True)
+class _Lane:
+    """The jobs of one key: those that run or are about to, and those that wait for one of these to end."""
+
+    inside: list[Job] = field(default_factory=list)
+    held: deque[Job] = field(default_factory=deque)
+
+    def wanted(self) -> list[Job]:
+        """From the oldest to the newest."""
+        return [job for job in (*self.inside, *self.held) if not job.gone]
+
+
+class Slots:
+    """`total`: the most that run at once. Each job runs in a context of its own, made by `fresh_context`; `on_end` is called after each."""
+
+    def __init__(
+        self, total: int, fresh_context: Callable[[], Context] = copy_context, on_end: Callable[[], None] = lambda: None
+    ) -> None:
         self.total = total
-        self.running = 0
-        self._waiting: deque[Job] = deque()
-        self._by_key: dict[Hashable, list[Job]] = {}
+        self.running: set[Job] = set()
+        self._fresh_context = fresh_context
+        self._on_end = on_end
+        self._ready: deque[Job] = deque()
+        self._lanes: dict[Hashable, _Lane] = {}
 
     def submit(self, job: Job) -> None:
         """Run the job as soon as there is room for it."""
-        if job.key is not None and self._is_full(job):
-            if job.on_limit == "reject" and job.refuse is not None:
-                job.refuse(f"{job.limit} of its kind are running")
-                return
-            if job.on_limit == "cancel_oldest":
-                self._cancel_oldest(job)
-        if self.running < self.total and not self._is_full(job):
-            self._start(job)
-        else:
-            self._waiting.append(job)
+        if job.key is None or self._enter_lane(job):
+            self._ready.append(job)
+            self._fill()
 
-    def _is_full(self, job: Job) -> bool:
-        return job.key is not None and len(self._by_key.get(job.key, ())) >= job.limit
+    async def close(self) -> None:
+        """Wait for what is still running, which has been cancelled, but not for ever."""
+        tasks = [job.task for job in self.running if job.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_GRACE_S)
 
-    def _cancel_oldest(self, job: Job) -> None:
-        oldest = self._by_key[job.key][0]
-        if oldest.refuse is not None:
-            oldest.refuse("a newer one of its kind took its place")
-        oldest.cancel()
-
-    def _start(self, job: Job) -> None:
-        self.running += 1
-        if job.key is not None:
-            self._by_key.setdefault(job.key, []).append(job)
-        job.task = asyncio.get_running_loop().create_task(job.start())
-        job.task.add_done_callback(lambda task: self._ended(job, task))
-
-    def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
-        self.running -= 1
-        if job.key is not None:
-            same = self._by_key[job.key]
-            same.remove(job)
-            if not same:
-                del self._by_key[job.key]
-        if not task.cancelled() and task.exception() is not None:
-            raise RuntimeError("an attempt ended outside of its executor") from task.exception()
-        self._fill()
+    @property
+    def at_work(self) -> bool:
+        """Whether any attempt does something else than sleeping in virtual time."""
+        return any(not job.sleepers for job in self.running)
 
     def _fill(self) -> None:
-        held: list[Job] = []
-        while self._waiting and self.running < self.total:
-            job = self._waiting.popleft()
+        while self._ready and len(self.running) < self.total:
+            job = self._ready.popleft()
             if job.gone:
-                continue
-            if self._is_full(job):
-                held.append(job)
+                self._leave_lane(job)
             else:
                 self._start(job)
-        self._waiting.extendleft(reversed(held))
+
+    def _start(self, job: Job) -> None:
+        context = self._fresh_context()
+        context.run(current_job.set, job)
+        self.running.add(job)
+        job.task = asyncio.get_running_loop().create_task(job.start(), context=context)
+        job.task.add_done_callback(lambda _: self._ended(job))
+
+    def _ended(self, job: Job) -> None:
+        self.running.discard(job)
+        self._leave_lane(job)
+        self._fill()
+        self._on_end()
+
+    # --- concurrency keys
+
+    def _enter_lane(self, job: Job) -> bool:
+        """Whether there is room in the job's lane. If not, it waits there or is refused, or drives out the oldest."""
+        lane = self._lanes.setdefault(job.key, _Lane())
+        if len(lane.inside) < job.limit:
+            lane.inside.append(job)
+            return True
+        wanted = lane.wanted()
+        if job.on_limit == "reject" and len(wanted) >= job.limit:
+            _refuse(job, f"{job.limit} of its kind are running", True)
+            return False
+        lane.held.append(job)
+        if job.on_limit == "cancel_oldest" and len(wanted) >= job.limit:
+            # Not to be tried again: it would drive out the one that took its place.
+            _refuse(wanted[0], "a newer one of its kind took its place", False)
+            wanted[0].cancel()
+        return False
+
+    def _leave_lane(self, job: Job) -> None:
+        lane = self._lanes.get(job.key) if job.key is not None else None
+        if lane is None or job not in lane.inside:
+            return
+        lane.inside.remove(job)
+        while lane.held:
+            follower = lane.held.popleft()
+            if not follower.gone:
+                lane.inside.append(follower)
+                self._ready.append(follower)
+                return
+        if not lane.inside:
+            del self._lanes[job.key]
+
+
+def _refuse(job: Job, why: str, again: bool) -> None:
+    if job.refuse is not None:
+        job.refuse(why, again)

@@ -15,8 +15,12 @@ import time
 from collections.abc import Callable
 from itertools import count
 
+from .slots import Job, current_job
+
 
 class VirtualAlarm:
+    """An alarm of a virtual clock."""
+
     __slots__ = ("callback",)
 
     def __init__(self, callback: Callable[[], None]) -> None:
@@ -27,15 +31,14 @@ class VirtualAlarm:
 
 
 class VirtualClock:
-    """`start_ms`: what it shows at first, the machine's present time by default. `sleeping`: tasks inside `sleep` right now."""
+    """`start_ms`: what it shows at first, the machine's present time by default."""
 
     def __init__(self, start_ms: int | None = None) -> None:
         self._now_ms = time.time_ns() // 1_000_000 if start_ms is None else start_ms
         self._alarms: list[tuple[int, int, VirtualAlarm]] = []
         self._order = count()
-        self.sleeping = 0
         self.on_sleep: Callable[[], None] = _nothing
-        """Called when a task has gone to sleep: perhaps the last one that was awake."""
+        """Called when somebody has gone to sleep: perhaps the last one who was awake."""
 
     def now_ms(self) -> int:
         return self._now_ms
@@ -44,23 +47,14 @@ class VirtualClock:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        alarm = self.call_at(self._now_ms + max(round(seconds * 1_000), 1), lambda: self._wake(woken))
-        self.sleeping += 1
+        sleeper = _Sleeper(current_job.get())
+        alarm = self.call_at(self._now_ms + max(round(seconds * 1_000), 1), sleeper.wake)
         self.on_sleep()
         try:
-            await woken
-        except asyncio.CancelledError:
-            if not woken.done() or woken.cancelled():
-                self.sleeping -= 1
-            raise
+            await sleeper.woken
         finally:
             alarm.cancel()
-
-    def _wake(self, woken: asyncio.Future[None]) -> None:
-        if not woken.done():
-            self.sleeping -= 1  # awake from this moment, though it runs only in the next turn of the loop
-            woken.set_result(None)
+            sleeper.rise()
 
     def call_at(self, due_ms: int, callback: Callable[[], None]) -> VirtualAlarm:
         alarm = VirtualAlarm(callback)
@@ -83,6 +77,26 @@ class VirtualClock:
                 callback, alarm.callback = alarm.callback, None
                 callback()
         return True
+
+
+class _Sleeper:
+    """One sleep, counted in the attempt that it belongs to. `job` is None for a sleep of the program around the runner."""
+
+    def __init__(self, job: Job | None) -> None:
+        self.woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._job = job
+        if job is not None:
+            job.sleepers += 1
+
+    def wake(self) -> None:
+        self.rise()  # at work from this moment, though it goes on only in the next turn of the loop
+        if not self.woken.done():
+            self.woken.set_result(None)
+
+    def rise(self) -> None:
+        if self._job is not None:
+            self._job.sleepers -= 1
+            self._job = None
 
 
 def _nothing() -> None:

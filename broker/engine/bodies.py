@@ -15,7 +15,7 @@ from ...schemas.plan.programs import LoopProgram, SplitProgram
 from ...schemas.records import Error
 from . import failure
 from .cancel import cancel_body, cancel_scope, has_undo
-from .edges import arrive, leave_body
+from .edges import arrive, holds, leave_body
 from .reading import end_value, engine_lookup, error_payload
 from .routing import complete
 from .state import OPEN, LoopBody, Scope, SplitBody
@@ -59,7 +59,7 @@ def failed(turn: Turn, scope: Scope, error: Error) -> None:
 def start_loop(turn: Turn, scope: Scope, node: PlanNode, value: Payload) -> None:
     more = scope.rare()
     more.bodies = more.bodies or {}
-    more.bodies[node.slot] = LoopBody()
+    more.bodies[node.slot] = LoopBody(_attempts_before(scope, node))
     scope.cells[node.slot] = OPEN
     _iterate(turn, scope, node, value, 0)
 
@@ -77,9 +77,11 @@ def _iterate(turn: Turn, scope: Scope, node: PlanNode, value: Payload, iteration
     elif program.conditions and _holds(turn, scope, node, value, iteration):
         _leave_loop(turn, scope, node, value)
     else:
-        if body.scope is not None and (turn.run.keep or has_undo(turn, body.scope)):
-            body.kept[body.scope.index] = body.scope
-        body.scope = Scope(turn.plan.scopes[node.body], scope, iteration, value)
+        if body.scope is not None:
+            body.used = body.attempts_used()
+            if turn.run.keep or has_undo(turn, body.scope):
+                body.kept[body.scope.index] = body.scope
+        body.scope = Scope(turn.plan.scopes[node.body], scope, iteration, value, body.base)
         body.value = value
         start_instance(turn, body.scope)
 
@@ -133,7 +135,7 @@ def start_split(turn: Turn, scope: Scope, node: PlanNode, value: Payload) -> Non
         return
     more = scope.rare()
     more.bodies = more.bodies or {}
-    more.bodies[node.slot] = SplitBody(found, _batches(cursor.total, program.batch_size), cursor.offset)
+    more.bodies[node.slot] = SplitBody(found, _batches(cursor.total, program.batch_size), cursor.offset, _attempts_before(scope, node))
     scope.cells[node.slot] = OPEN
     _fill(turn, scope, node)
 
@@ -150,7 +152,7 @@ def _fill(turn: Turn, scope: Scope, node: PlanNode) -> None:
         cursor = body.cursor()
         while body.position < body.total and len(body.active) < program.max_parallel:
             index = body.position
-            item = Scope(turn.plan.scopes[node.body], scope, index, _next(body, cursor, program.batch_size))
+            item = Scope(turn.plan.scopes[node.body], scope, index, _next(body, cursor, program.batch_size), body.base)
             body.active[index] = item
             start_instance(turn, item)
     elif not body.active and body.position == body.total:
@@ -174,6 +176,7 @@ def _item_ended(turn: Turn, scope: Scope, node: PlanNode, item: Scope, value: Pa
     assert isinstance(body, SplitBody)
     if body.active.pop(item.index, None) is None:
         return
+    body.used = max(body.used, item.attempts_used())
     if turn.run.keep or has_undo(turn, item):
         body.kept[item.index] = item
     body.early[item.index] = (value, item.more.leaving if item.more is not None else None)
@@ -206,10 +209,16 @@ def _done(turn: Turn, scope: Scope, node: PlanNode, body: SplitBody) -> None:
 # --- instances
 
 
+def _attempts_before(scope: Scope, node: PlanNode) -> int:
+    """How many attempts the activations of an earlier body may have had: a body that starts again must not repeat their numbers."""
+    before = scope.body(node.slot)
+    return scope.base if before is None else before.attempts_used()
+
+
 def start_instance(turn: Turn, scope: Scope) -> None:
     """Take the entry edges of a body's new instance."""
     for edge in scope.plan.entries:
-        arrive(turn, scope, edge, True)
+        arrive(turn, scope, edge, holds(turn, edge, scope.input))
     if scope.open == 0:
         turn.queue.append((scope, ENDED))  # an empty body
 

@@ -28,9 +28,9 @@ def cancel_nodes(turn: Turn, scope: Scope, nodes: Iterable[PlanNode], kill: bool
 
 
 def cancel_node(turn: Turn, scope: Scope, node: PlanNode, kill: bool = False) -> None:
-    """End one open activation: cancelled if it had started, else skipped."""
+    """End one open activation: cancelled if it had started, else skipped. A compensation is let go on to its end, unless killed."""
     started = scope.cells[node.slot] not in (PENDING, READY)
-    if node.compensates != NONE and not started:
+    if node.compensates != NONE and not (kill and started):
         return
     turn.release(scope, node, kill)
     cancel_body(turn, scope, node, kill)
@@ -46,6 +46,7 @@ def cancel_body(turn: Turn, scope: Scope, node: PlanNode, kill: bool = False) ->
         if body.scope is not None:
             cancel_scope(turn, body.scope, kill)
         return
+    body.used = body.attempts_used()
     for index, item in sorted(body.active.items()):
         cancel_scope(turn, item, kill)
         if turn.run.keep or has_undo(turn, item):
@@ -54,8 +55,9 @@ def cancel_body(turn: Turn, scope: Scope, node: PlanNode, kill: bool = False) ->
 
 
 def has_undo(turn: Turn, scope: Scope) -> bool:
-    """Whether something in the instance may still have to be undone, so that its values must stay."""
-    if turn.run.rare_ is None or not turn.run.rare_.done:
-        return False
-    path, depth = scope.path(), scope.plan.depth
-    return any(done[1 : depth + 1] == path for done in turn.run.rare_.done)
+    """Whether something in the instance is being undone or may still have to be, so that its values must stay."""
+    more = scope.more
+    if more is not None and more.bodies and any(body.kept for body in more.bodies.values()):
+        return True
+    undoable = (turn.plan.nodes[index].slot for index in scope.plan.nodes if turn.plan.nodes[index].compensate != NONE)
+    return any(scope.cells[slot] == COMPLETED or (more is not None and more.bases and slot in more.bases) for slot in undoable)

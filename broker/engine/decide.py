@@ -16,7 +16,7 @@ from typing import Any
 from ...schemas.effects import ClearTimer, Effect, FinishRun, SetTimer
 from ...schemas.errors import UnencodableValue, UnreadablePayload, UnreadableRecord
 from ...schemas.flow.node_types import Kind
-from ...schemas.plan.plan import Plan, PlanNode
+from ...schemas.plan.plan import NONE, Plan, PlanNode
 from ...schemas.records import (
     CancelRequested,
     ChildEnded,
@@ -34,11 +34,11 @@ from ...schemas.records import (
 from . import bodies, failure, guards, undo, waits
 from .activate import activate, start
 from .cancel import cancel_body
-from .edges import arrive
+from .edges import arrive, holds
 from .reading import run_output
 from .routing import complete
 from .state import OPEN, READY, RETRYING, RUNNING, WAITING, Run, Scope, Wait
-from .turn import Ended, Turn, Undone
+from .turn import ENDED, Ended, Turn, Undone
 
 
 def begin(plan: Plan, record: RunStarted, keep: bool = False) -> tuple[Run, list[Effect]]:
@@ -49,7 +49,10 @@ def begin(plan: Plan, record: RunStarted, keep: bool = False) -> tuple[Run, list
     if plan.settings.execution_timeout_ms is not None:
         turn.effects.append(SetTimer(run.id, RUN_TIMER, record.at + plan.settings.execution_timeout_ms))
     for edge in plan.scopes[0].entries:
-        arrive(turn, run.root, edge, edge.trigger == record.trigger and _is_enabled(plan, edge.trigger))
+        fired = edge.trigger == record.trigger and _is_enabled(plan, edge.trigger)
+        arrive(turn, run.root, edge, fired and holds(turn, edge, record.payload))
+    if run.root.open == 0:
+        turn.queue.append((run.root, ENDED))  # a flow without nodes
     _settle(turn)
     return run, turn.effects
 
@@ -103,7 +106,7 @@ def _settle(turn: Turn) -> None:
         elif type(item) is Ended:
             if scope.parent is not None:
                 bodies.ended(turn, scope)
-            elif run.status == "running" and scope.open == 0:
+            elif run.status == "running" and scope.open == 0 and not (run.rare_ is not None and run.rare_.undos):
                 _run_ended(turn)
         elif type(item) is Undone:
             finished = undo.ended(turn, scope, item)
@@ -159,24 +162,54 @@ def _completion(turn: Turn, record: Completion) -> bool:
 
 def _timer_fired(turn: Turn, record: TimerFired) -> bool:
     run, timer = turn.run, record.timer
-    if timer.purpose == "run":
-        if run.status != "running":
+    found = _set_timer(run, timer)
+    if found is None:
+        return False
+    if run.paused:
+        held, entry = run.rare().held_timers, (timer.activation, timer.purpose, timer.attempt)
+        if entry in held:
             return False
+        held.append(entry)
+        return True
+    if timer.purpose == "run":
         failure.end_run(turn, "failed", Error("timeout", f"the run took longer than {run.plan.settings.execution_timeout_ms} ms", False))
         return True
-    if run.paused:
-        run.rare().held_timers.append((timer.activation, timer.purpose, timer.attempt))
-        return True
-    if timer.purpose in ("scope", "scope_retry"):
-        return _guard_timer(turn, timer)
-    found = run.find(timer.activation)
-    if found is None or found[0].attempt(found[1].slot) != timer.attempt:
-        return False
-    scope, node = found
-    timers = None if scope.more is None else scope.more.timers
-    if not timers or timers.pop((node.slot, timer.purpose), None) is None:
-        return False
-    return _node_timer(turn, scope, node, timer.purpose)
+    scope, slot = found
+    assert scope.more is not None and scope.more.timers is not None
+    del scope.more.timers[slot, timer.purpose]
+    if timer.purpose in _GUARD_TIMERS:
+        return _guard_timer(turn, scope, slot, timer.purpose)
+    return _node_timer(turn, scope, run.plan.nodes[scope.plan.nodes[slot]], timer.purpose)
+
+
+_GUARD_TIMERS = ("scope", "scope_retry")
+
+
+def _set_timer(run: Run, timer: TimerId) -> tuple[Scope, int] | None:
+    """The instance of a timer that is set, and the slot of its node or the number of its guard; None for any other timer."""
+    if timer.purpose == "run":
+        limited = run.plan.settings.execution_timeout_ms is not None
+        return (run.root, NONE) if limited and timer == RUN_TIMER and run.status == "running" else None
+    if timer.purpose in _GUARD_TIMERS:
+        found = _guard_place(run, timer)
+    else:
+        place = run.find(timer.activation)
+        found = None if place is None else (place[0], place[1].slot, place[0].attempt(place[1].slot))
+    if found is None or found[2] != timer.attempt:
+        return None
+    scope, slot, _ = found
+    is_set = scope.more is not None and scope.more.timers is not None and (slot, timer.purpose) in scope.more.timers
+    return (scope, slot) if is_set else None
+
+
+def _guard_place(run: Run, timer: TimerId) -> tuple[Scope, int, int] | None:
+    """Instance, number and attempt of the guard that a timer belongs to."""
+    index = timer.activation[0] if timer.activation else NONE
+    if not isinstance(index, int) or not 0 <= index < len(run.plan.guards):
+        return None
+    scope = run.scope_at(run.plan.guards[index].scope, timer.activation[1:])
+    state = None if scope is None else guards.state_of(scope, index)
+    return None if scope is None or state is None else (scope, index, state.attempt)
 
 
 def _node_timer(turn: Turn, scope: Scope, node: PlanNode, purpose: str) -> bool:
@@ -195,17 +228,9 @@ def _node_timer(turn: Turn, scope: Scope, node: PlanNode, purpose: str) -> bool:
     return True
 
 
-def _guard_timer(turn: Turn, timer: TimerId) -> bool:
-    index = timer.activation[0] if timer.activation else -1
-    if not isinstance(index, int) or not 0 <= index < len(turn.plan.guards):
-        return False
+def _guard_timer(turn: Turn, scope: Scope, index: int, purpose: str) -> bool:
     guard = turn.plan.guards[index]
-    scope = turn.run.scope_at(guard.scope, timer.activation[1:])
-    state = None if scope is None else guards.state_of(scope, index)
-    timers = None if scope is None or scope.more is None else scope.more.timers
-    if scope is None or state is None or state.attempt != timer.attempt or not timers or timers.pop((index, timer.purpose), None) is None:
-        return False
-    if timer.purpose == "scope":
+    if purpose == "scope":
         failure.fail_guard(turn, scope, index, Error("timeout", f"scope {guard.id!r} took longer than {guard.timeout_ms} ms"))
     else:
         failure.restart_guard(turn, scope, index)

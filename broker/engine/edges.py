@@ -12,8 +12,8 @@ from __future__ import annotations
 from ...schemas import payload as payloads
 from ...schemas.errors import UnreadablePayload
 from ...schemas.payload import Payload
+from ...schemas.plan.binding import lookup
 from ...schemas.plan.plan import NONE, EdgeKind, PlanEdge, PlanNode
-from .reading import engine_lookup
 from .state import COMPLETED, DEAD, FAILED, PENDING, READY, TAKEN, Scope
 from .turn import Turn
 
@@ -33,14 +33,24 @@ def arrive(turn: Turn, scope: Scope, edge: PlanEdge, taken: bool) -> None:
         turn.queue.append((scope, node))
 
 
+def holds(turn: Turn, edge: PlanEdge, value: Payload) -> bool:
+    """Whether the edge lets a value through. Its condition looks at that value; of the flow it can read only the config."""
+    if edge.condition is None:
+        return True
+    try:
+        return edge.condition.test(payloads.decode(value), lookup(turn.plan, {}, (), turn.run.id, ()))
+    except UnreadablePayload:
+        return False
+
+
 def follow(turn: Turn, scope: Scope, node: PlanNode, port: int, output: Payload) -> None:
     """Decide all out-edges of a node that has ended by this port; NONE: by none, all its ways are dead."""
     for number, edges in enumerate(node.outs):
         for edge in edges:
             if edge.kind == EdgeKind.FORWARD:
                 if edge.deferred == NONE:
-                    arrive(turn, scope, edge, number == port and _holds(turn, scope, node, edge, output))
-            elif number == port and _holds(turn, scope, node, edge, output):
+                    arrive(turn, scope, edge, number == port and holds(turn, edge, output))
+            elif number == port and holds(turn, edge, output):
                 _keep_leaving(scope, edge, output)
 
 
@@ -49,11 +59,15 @@ def leave_body(turn: Turn, around: Scope, edge: PlanEdge, value: Payload | None)
     if edge.home != around.plan.index:
         if value is not None:
             _keep_leaving(around, edge, value)
+        elif around.more is not None and around.more.leaving:
+            around.more.leaving.pop(edge.index, None)  # taken by an earlier attempt
         return
     if value is not None:
         more = around.rare()
         more.arrivals = more.arrivals or {}
         more.arrivals[edge.index] = value
+    elif around.more is not None and around.more.arrivals:
+        around.more.arrivals.pop(edge.index, None)
     if edge.deferred == NONE:
         arrive(turn, around, edge, value is not None)
 
@@ -76,7 +90,7 @@ def release_deferred(turn: Turn, scope: Scope, guard: int, failed: bool) -> None
         for number, edges in enumerate(node.outs):
             for edge in edges:
                 if edge.deferred == guard and edge.kind == EdgeKind.FORWARD:
-                    taken = ended and number == port and _holds(turn, scope, node, edge, scope.output(node.slot))
+                    taken = ended and number == port and holds(turn, edge, scope.output(node.slot))
                     arrive(turn, scope, edge, taken)
         for edge in plan.scopes[node.body].exits if node.body != NONE else ():
             if edge.deferred == guard and edge.home == scope.plan.index:
@@ -95,12 +109,3 @@ def _keep_leaving(scope: Scope, edge: PlanEdge, value: Payload) -> None:
     more = scope.rare()
     more.leaving = more.leaving or {}
     more.leaving[edge.index] = value
-
-
-def _holds(turn: Turn, scope: Scope, node: PlanNode, edge: PlanEdge, output: Payload) -> bool:
-    if edge.condition is None:
-        return True
-    try:
-        return edge.condition.test(payloads.decode(output), engine_lookup(turn.run, scope, node))
-    except UnreadablePayload:
-        return False

@@ -17,19 +17,19 @@ from ...schemas.flow.definition import Retry
 from ...schemas.plan.plan import NONE, PlanNode
 from ...schemas.records import Error
 from . import guards, undo
-from .cancel import cancel_node, cancel_scope
+from .cancel import cancel_node, cancel_nodes, cancel_scope
 from .edges import drop_leaving
 from .reading import error_payload
 from .routing import divert, drop
 from .state import CANCELLED, COMPLETED, FAILED, PENDING, READY, RETRYING, TAKEN, UNDECIDED, Scope, Undo, activation
-from .turn import Turn
+from .turn import ENDED, Turn
 
 
 def attempt_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error, after_ms: int | None = None) -> None:
     """An attempt has ended with an error: try again if the policy says so, else the activation has failed."""
     attempt = scope.attempt(node.slot)
-    tries = attempt - (scope.more.bases.get(node.slot, 0) if scope.more is not None and scope.more.bases else 0)
-    error = Error(error.type, error.message, error.retryable, error.node or node.id, tries, error.details)
+    tries = attempt - (scope.more.bases.get(node.slot, scope.base) if scope.more is not None and scope.more.bases else scope.base)
+    error = Error(error.type, error.message, error.retryable, error.node or node.id.removesuffix("~"), tries, error.details)
     if node.retry is None or not error.retryable or tries >= node.retry.max_attempts or error.type in node.retry.non_retryable:
         activation_failed(turn, scope, node, error)
         return
@@ -86,14 +86,14 @@ def fail_guard(turn: Turn, scope: Scope, guard: int, error: Error, culprit: Plan
         _mark_failed(turn, scope, culprit, error)
     for inner in turn.plan.guards:
         inner_state = guards.state_of(scope, inner.index) if inner.scope == scope.plan.index else None
-        if inner_state is not None and inner_state.phase not in ("done", "failed") and _inside(turn, inner.index, guard):
+        if inner_state is not None and inner_state.phase not in ("done", "failed") and _inside(turn, inner.parent, guard):
             inner_state.phase = "failed"
             guards.clear_timers(turn, scope, inner.index)
     for index in plan.members:
         if scope.cells[turn.plan.nodes[index].slot] < COMPLETED:
             cancel_node(turn, scope, turn.plan.nodes[index])
     drop_leaving(turn, scope, plan.members)
-    if plan.compensate is None or not undo.begin(turn, guard, scope.path()):
+    if not undo.begin(turn, guard, scope.path()):
         guard_given_up(turn, scope, guard, error)
 
 
@@ -150,9 +150,20 @@ def end_run(turn: Turn, status: str, error: Error | None) -> None:
     cancel_scope(turn, run.root, kill=status == "killed")
     run.rare().ended = status
     turn.queue.clear()
-    undo.abandon(turn)
-    if status == "killed" or not undo.begin(turn, NONE, ()):
+    if status == "killed":
+        _kill_undos(turn)
         run.status = status
+    elif not undo.begin(turn, NONE, ()):
+        run.status = status
+
+
+def _kill_undos(turn: Turn) -> None:
+    """Call back the compensations that are out, also those in instances that have ended."""
+    undos, turn.run.rare().undos = turn.run.rare().undos, []
+    for address in sorted(address for undo in undos for address in undo.running):
+        found = turn.run.find(address)
+        if found is not None:
+            cancel_nodes(turn, found[0], [found[1]], kill=True)
 
 
 def undone(turn: Turn, finished: Undo) -> None:
@@ -169,6 +180,8 @@ def undone(turn: Turn, finished: Undo) -> None:
     state = None if scope is None else guards.state_of(scope, finished.guard)
     if scope is not None and state is not None and state.phase == "undoing" and state.error is not None:
         guard_given_up(turn, scope, finished.guard, undo.both_errors(state.error, finished))
+    elif run.root.open == 0:
+        turn.queue.append((run.root, ENDED))  # only this undoing, of something that was given up, has kept the run open
 
 
 def _mark_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error) -> None:
@@ -188,14 +201,10 @@ def _reset(turn: Turn, scope: Scope, node: PlanNode, members: set[int]) -> None:
     size, cells, more = scope.plan.size, scope.cells, scope.rare()
     if cells[node.slot] in (COMPLETED, FAILED, CANCELLED):
         more.attempts, more.bases = more.attempts or {}, more.bases or {}
-        more.bases[node.slot] = more.attempts.get(node.slot, 1)
+        more.bases[node.slot] = scope.attempt(node.slot)
         more.attempts[node.slot] = more.bases[node.slot] + 1
     if cells[node.slot] != PENDING:
         _reopen(turn, scope, node)
-    if scope.outputs is not None:
-        scope.outputs[node.slot] = None
-    if more.bodies:
-        more.bodies.pop(node.slot, None)
     cells[node.slot] = PENDING
     for edge in node.ins:
         if cells[edge.mark] != UNDECIDED and _from_inside(turn, scope, edge.source, members):

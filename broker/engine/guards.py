@@ -9,7 +9,8 @@ from __future__ import annotations
 from ...schemas.effects import ClearTimer, SetTimer
 from ...schemas.plan.plan import NONE, PlanGuard
 from ...schemas.records import TimerId
-from .edges import arrive, release_deferred
+from .edges import arrive, holds, release_deferred
+from .reading import error_payload
 from .state import GuardState, Scope
 from .turn import ENDED, Turn
 
@@ -49,7 +50,13 @@ def finish(turn: Turn, scope: Scope, guard: int, failed: bool) -> None:
     clear_timers(turn, scope, guard)
     release_deferred(turn, scope, guard, failed)
     for edge in turn.plan.guards[guard].edges:
-        arrive(turn, scope, edge, failed)
+        taken = False
+        if failed and state.error is not None:
+            more = scope.rare()
+            more.arrivals = more.arrivals or {}
+            more.arrivals[edge.index] = error_payload(state.error)
+            taken = holds(turn, edge, more.arrivals[edge.index])
+        arrive(turn, scope, edge, taken)
     parent = turn.plan.guards[guard].parent
     if parent != NONE:
         _count_down(turn, scope, parent)

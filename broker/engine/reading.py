@@ -117,8 +117,10 @@ def _bound(run: Run, binding: Binding) -> Any:
 
 
 def end_value(run: Run, scope: Scope) -> Payload:
-    """The value of an instance that has ended: of its one end node, or a map of those that completed."""
+    """The value of an instance that has ended: of its one end node, or a map of those that completed; null without any."""
     ends = scope.plan.ends
+    if not ends:
+        return NULL
     if len(ends) == 1:
         slot = run.plan.nodes[ends[0]].slot
         return scope.output(slot) if scope.cells[slot] == COMPLETED else NULL

@@ -68,9 +68,8 @@ def close(turn: Turn, scope: Scope, node: PlanNode) -> None:
 def _remember(turn: Turn, address: Activation) -> None:
     """The activation can be undone from now on; completing again (its guard was restarted) counts as one completion, the last."""
     done = turn.run.rare().done
-    if address in done:
-        done.remove(address)
-    done.append(address)
+    done.pop(address, None)
+    done[address] = None
 
 
 def _settle(scope: Scope, node: PlanNode, status: int, port: int, output: Payload) -> None:

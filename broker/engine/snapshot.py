@@ -75,12 +75,12 @@ def _run(plan: Plan, fields: list[Any]) -> Run:
 
 
 def _scope(scope: Scope) -> list[Any]:
-    return [scope.plan.index, scope.index, scope.input, list(scope.cells), scope.outputs, scope.open, _more(scope.more)]
+    return [scope.plan.index, scope.index, scope.input, scope.base, list(scope.cells), scope.outputs, scope.open, _more(scope.more)]
 
 
 def _restore_scope(plan: Plan, parent: Scope | None, fields: list[Any]) -> Scope:
-    index, number, input, cells, outputs, open, more = fields
-    scope = Scope(plan.scopes[index], parent, number, input)
+    index, number, input, base, cells, outputs, open, more = fields
+    scope = Scope(plan.scopes[index], parent, number, input, base)
     scope.cells = bytearray(cells) if isinstance(scope.cells, bytearray) else array("I", cells)
     scope.outputs, scope.open = outputs, open
     scope.more = None if more is None else _restore_more(plan, scope, more)
@@ -127,9 +127,9 @@ def _restore_more(plan: Plan, scope: Scope, fields: list[Any]) -> More:
 
 def _body(body: LoopBody | SplitBody) -> list[Any]:
     if isinstance(body, LoopBody):
-        return ["loop", body.value, None if body.scope is None else _scope(body.scope), _scopes(body.kept)]
+        return ["loop", body.base, body.used, body.value, None if body.scope is None else _scope(body.scope), _scopes(body.kept)]
     return [
-        "split", body.data, body.total, body.offset, body.position, body.consumed, body.flushed, bytes(body.results), body.count,
+        "split", body.base, body.used, body.data, body.total, body.offset, body.position, body.consumed, body.flushed, bytes(body.results), body.count,
         [[key, value, _pairs(leaving)] for key, (value, leaving) in sorted(body.early.items())],
         [[key, count, bytes(joined)] for key, (count, joined) in sorted(body.leaving.items())],
         _scopes(body.active), _scopes(body.kept),
@@ -138,13 +138,15 @@ def _body(body: LoopBody | SplitBody) -> list[Any]:
 
 def _restore_body(plan: Plan, parent: Scope, fields: list[Any]) -> LoopBody | SplitBody:
     if fields[0] == "loop":
-        loop = LoopBody()
-        loop.value = fields[1]
-        loop.scope = None if fields[2] is None else _restore_scope(plan, parent, fields[2])
-        loop.kept = _restore_scopes(plan, parent, fields[3])
+        _, base, used, value, scope, kept = fields
+        loop = LoopBody(base)
+        loop.used, loop.value = used, value
+        loop.scope = None if scope is None else _restore_scope(plan, parent, scope)
+        loop.kept = _restore_scopes(plan, parent, kept)
         return loop
-    _, data, total, offset, position, consumed, flushed, results, count, early, leaving, active, kept = fields
-    split = SplitBody(data, total, offset)
+    _, base, used, data, total, offset, position, consumed, flushed, results, count, early, leaving, active, kept = fields
+    split = SplitBody(data, total, offset, base)
+    split.used = used
     split.position, split.consumed, split.flushed = position, consumed, flushed
     split.results, split.count = bytearray(results), count
     split.early = {key: (value, _dict(left)) for key, value, left in early}
@@ -170,7 +172,7 @@ def _rare(rare: Rare | None) -> list[Any] | None:
         return None
     undos = [[undo.guard, undo.path, undo.todo, sorted(undo.running), undo.errors] for undo in rare.undos]
     kept = [[[name, waiting] for name, waiting in sorted(early.items()) if waiting] for early in (rare.signals, rare.events)]
-    return [*kept, sorted(rare.seen), rare.done, undos, rare.held_timers, rare.ended]
+    return [*kept, sorted(rare.seen), list(rare.done), undos, rare.held_timers, rare.ended]
 
 
 def _restore_rare(fields: list[Any] | None) -> Rare | None:
@@ -180,7 +182,7 @@ def _restore_rare(fields: list[Any] | None) -> Rare | None:
     rare = Rare()
     rare.signals, rare.events = dict(signals), dict(events)
     rare.seen = set(seen)
-    rare.done = [tuple(address) for address in done]
+    rare.done = {tuple(address): None for address in done}
     rare.held_timers = [(tuple(path), purpose, attempt) for path, purpose, attempt in held]
     rare.ended = ended
     for guard, path, todo, running, errors in undos:

@@ -54,13 +54,14 @@ Cells: TypeAlias = "bytearray | array[int]"
 class Scope:
     """One instance of a plan scope. `index` is the iteration or item; `open` counts what must end before the instance has ended."""
 
-    __slots__ = ("cells", "index", "input", "more", "open", "outputs", "parent", "plan")
+    __slots__ = ("base", "cells", "index", "input", "more", "open", "outputs", "parent", "plan")
 
-    def __init__(self, plan: PlanScope, parent: Scope | None, index: int, input: Payload) -> None:
+    def __init__(self, plan: PlanScope, parent: Scope | None, index: int, input: Payload, base: int = 0) -> None:
         self.plan = plan
         self.parent = parent
         self.index = index
         self.input = input
+        self.base = base  # attempts that an earlier instance at this address may have used up
         template = plan.cells
         self.cells: Cells = bytearray(template) if type(template) is bytes else array("I", template)
         self.outputs: list[Payload | None] | None = None
@@ -91,7 +92,17 @@ class Scope:
         self.outputs[slot] = payload
 
     def attempt(self, slot: int) -> int:
-        return 1 if self.more is None or self.more.attempts is None else self.more.attempts.get(slot, 1)
+        first = self.base + 1
+        return first if self.more is None or self.more.attempts is None else self.more.attempts.get(slot, first)
+
+    def attempts_used(self) -> int:
+        """The highest number of an attempt in this instance and in those inside it."""
+        more, used = self.more, self.base + 1
+        if more is not None and more.attempts:
+            used = max(used, *more.attempts.values())
+        if more is not None and more.bodies:
+            used = max(used, *(body.attempts_used() for body in more.bodies.values()))
+        return used
 
     def body(self, slot: int) -> Body | None:
         return None if self.more is None or self.more.bodies is None else self.more.bodies.get(slot)
@@ -129,9 +140,11 @@ class Wait:
 class LoopBody:
     """`scope` is the current iteration, the last one once the loop has ended; `kept` the earlier ones, if asked to keep them."""
 
-    __slots__ = ("kept", "scope", "value")
+    __slots__ = ("base", "kept", "scope", "used", "value")
 
-    def __init__(self) -> None:
+    def __init__(self, base: int = 0) -> None:
+        self.base = base  # of its instances
+        self.used = base  # the highest attempt number in the instances that have ended
         self.scope: Scope | None = None
         self.value: Payload = NULL
         self.kept: dict[int, Scope] = {}
@@ -142,6 +155,10 @@ class LoopBody:
             yield self.scope
 
 
+    def attempts_used(self) -> int:
+        return self.used if self.scope is None else max(self.used, self.scope.attempts_used())
+
+
 class SplitBody:
     """How far a split is. Items are slices of `data`; results are joined bytes; neither is ever a list of objects.
 
@@ -149,10 +166,13 @@ class SplitBody:
     """
 
     __slots__ = (
-        "active", "consumed", "count", "cursor_", "data", "early", "flushed", "kept", "leaving", "offset", "position", "results", "total",
+        "active", "base", "consumed", "count", "cursor_", "data", "early", "flushed", "kept", "leaving", "offset", "position", "results",
+        "total", "used",
     )  # fmt: skip
 
-    def __init__(self, data: Payload, total: int, offset: int) -> None:
+    def __init__(self, data: Payload, total: int, offset: int, base: int = 0) -> None:
+        self.base = base  # of its instances
+        self.used = base  # the highest attempt number in the instances that have ended
         self.data = data
         self.total = total
         self.offset = offset
@@ -176,6 +196,9 @@ class SplitBody:
     def scopes(self) -> Iterator[Scope]:
         yield from self.kept.values()
         yield from self.active.values()
+
+    def attempts_used(self) -> int:
+        return max([self.used, *(scope.attempts_used() for scope in self.active.values())])
 
 
 Body: TypeAlias = LoopBody | SplitBody
@@ -217,7 +240,7 @@ class Rare:
         self.events: dict[str, list[Payload]] = {}
         self.seen: set[str] = set()  # ids of signals and events
         self.awaiting: dict[tuple[str, str], list[Activation]] = {}  # derived from the waits
-        self.done: list[Activation] = []  # completed nodes that can be undone, in the order of completion
+        self.done: dict[Activation, None] = {}  # completed nodes that can be undone, in the order of completion
         self.undos: list[Undo] = []
         self.held_timers: list[tuple[Path, str, int]] = []  # fired while the run was paused
         self.ended = ""  # the status that the run will have when its compensations are through

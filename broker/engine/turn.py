@@ -49,7 +49,7 @@ class Turn:
         """Have a worker execute the node's current attempt."""
         scope.cells[node.slot] = RUNNING
         address = (node.index,) if scope.parent is None else activation(scope, node)
-        attempt = 1 if scope.more is None else scope.attempt(node.slot)
+        attempt = scope.base + 1 if scope.more is None else scope.attempt(node.slot)
         needs = collect_needs(self.run, scope, node.needs) if node.needs else ()
         self.effects.append(Dispatch(self.run.id, address, attempt, payload, needs))
 

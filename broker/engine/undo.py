@@ -13,21 +13,30 @@ from .turn import Turn, Undone
 
 
 def begin(turn: Turn, guard: int, path: Path) -> bool:
-    """Start undoing what the guard, or the whole run for NONE, has completed. False: there is nothing to undo."""
+    """Start undoing what the guard, or the whole run for NONE, has completed. False: there is nothing to undo.
+
+    What guards inside it are undoing right now goes on, as a part of this: nobody undoes the same work twice.
+    """
     rare = turn.run.rare()
-    mine = [done for done in rare.done if guard == NONE or _in_guard(turn, done, guard, path)]
-    if not mine:
-        return False
-    rare.done = [done for done in rare.done if done not in mine]
-    mode, order = turn.plan.guards[guard].compensate or ("reverse", ()) if guard != NONE else (turn.plan.settings.compensate, ())
+    inner = [undo for undo in rare.undos if guard == NONE or _is_inside(turn, undo, guard, path)]
+    mode, order = (turn.plan.settings.compensate, ()) if guard == NONE else turn.plan.guards[guard].compensate or ("", ())
+    mine = [done for done in rare.done if mode and (guard == NONE or _in_guard(turn, done, guard, path))]
+    for done in mine:
+        del rare.done[done]
     if mode == "list":
         # Unlisted ones come last; `todo` is a stack, so the first to undo stands at its end.
         rank = {index: place for place, index in enumerate(order)}
         mine.sort(key=lambda done: -rank.get(int(done[0]), len(rank)))
     undo = Undo(guard, path, mine)
-    rare.undos.append(undo)
+    for other in inner:
+        undo.todo += other.todo
+        undo.running |= other.running
+        undo.errors += other.errors
+        rare.undos.remove(other)
     _go_on(turn, undo, everything=mode == "parallel")
-    return True
+    if undo.running:
+        rare.undos.append(undo)
+    return bool(undo.running)
 
 
 def ended(turn: Turn, scope: Scope, item: Undone) -> Undo | None:
@@ -44,14 +53,6 @@ def ended(turn: Turn, scope: Scope, item: Undone) -> Undo | None:
         return None
     turn.run.rare().undos.remove(undo)
     return undo
-
-
-def abandon(turn: Turn) -> None:
-    """The run ends while guards are undoing: what they had not undone yet becomes the run's to undo."""
-    rare = turn.run.rare()
-    left = [done for undo in rare.undos for done in [*undo.todo, *(_compensated(turn, address) for address in sorted(undo.running))]]
-    rare.done = left + rare.done
-    rare.undos.clear()
 
 
 def both_errors(error: Error, undo: Undo) -> Error:
@@ -76,14 +77,14 @@ def _go_on(turn: Turn, undo: Undo, everything: bool) -> None:
             more = scope.rare()
             more.attempts = more.attempts or {}
             more.bases = more.bases or {}
-            more.bases[compensation.slot] = more.attempts.get(compensation.slot, 1)
+            more.bases[compensation.slot] = scope.attempt(compensation.slot)
             more.attempts[compensation.slot] = more.bases[compensation.slot] + 1
         scope.cells[compensation.slot] = READY
         turn.queue.append((scope, compensation))
 
 
-def _compensated(turn: Turn, address: Activation) -> Activation:
-    return (turn.plan.nodes[int(address[0])].compensates, *address[1:])
+def _is_inside(turn: Turn, undo: Undo, guard: int, path: Path) -> bool:
+    return undo.guard != NONE and _in_guard(turn, (turn.plan.guards[undo.guard].members[0], *undo.path), guard, path)
 
 
 def _in_guard(turn: Turn, done: Activation, guard: int, path: Path) -> bool:

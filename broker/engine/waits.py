@@ -6,6 +6,7 @@ an id is applied once, however often it is delivered.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ...schemas import payload as payloads
@@ -100,8 +101,15 @@ def timer_fired(turn: Turn, scope: Scope, node: PlanNode, purpose: str) -> None:
 
 def signal_received(turn: Turn, record: SignalReceived) -> bool:
     """Hand a signal, or the answer to an approval, to who waits for it. False: the record is ignored."""
-    if not _fresh(turn, record.id):
-        return False
+    return _once(turn, record.id, lambda: _hand_over_signal(turn, record))
+
+
+def event_received(turn: Turn, record: EventReceived) -> bool:
+    """Hand an event to every wait whose correlation it matches; keep it for later if there is none."""
+    return _once(turn, record.id, lambda: _hand_over_event(turn, record))
+
+
+def _hand_over_signal(turn: Turn, record: SignalReceived) -> bool:
     for kind in (APPROVAL, SIGNAL):
         waiting = turn.run.rare().awaiting.get((kind, record.name))
         found = turn.run.find(waiting[0]) if waiting else None
@@ -111,10 +119,7 @@ def signal_received(turn: Turn, record: SignalReceived) -> bool:
     return _keep_early(turn.run.rare().signals, record.name, record.payload)
 
 
-def event_received(turn: Turn, record: EventReceived) -> bool:
-    """Hand an event to every wait whose correlation it matches; keep it for later if there is none."""
-    if not _fresh(turn, record.id):
-        return False
+def _hand_over_event(turn: Turn, record: EventReceived) -> bool:
     waiting = list(turn.run.rare().awaiting.get((EVENT, record.event), ()))
     matched = False
     for address in waiting:
@@ -185,14 +190,15 @@ def wait_metadata(run: Run, scope: Scope, node: PlanNode) -> Payload:
     return payloads.encode({key: item for key, item in found.items() if item is not MISSING})
 
 
-def _fresh(turn: Turn, id: str) -> bool:
-    if not id:
-        return True
-    seen = turn.run.rare().seen
-    if id in seen:
+def _once(turn: Turn, id: str, apply: Callable[[], bool]) -> bool:
+    """Apply a delivery unless one with its id has been applied. One that was refused does not use its id up."""
+    rare = turn.run.rare_
+    if id and rare is not None and id in rare.seen:
         return False
-    seen.add(id)
-    return True
+    applied = apply()
+    if applied and id:
+        turn.run.rare().seen.add(id)
+    return applied
 
 
 def _take_early(turn: Turn, wait: Wait) -> Payload | None:

@@ -25,6 +25,7 @@ def assemble(draft: Draft, regions: Regions, guards: Guards, order: list[int]) -
     needs = Needs(draft, regions, guards, order)
     nodes = [_node(draft, regions, guards, needs, node) for node in draft.nodes]
     scopes = _scopes(draft, regions, nodes)
+    _edge_conditions(draft, needs)
     edges = _edges(draft, regions, guards, scopes)
     _connect(nodes, scopes, edges)
     dead = _dead(draft, nodes, order)
@@ -126,6 +127,13 @@ def _config(needs: Needs, node: DraftNode, plan_node: PlanNode) -> None:
 
 
 EMPTY: Template = compile_template(None)
+
+
+def _edge_conditions(draft: Draft, needs: Needs) -> None:
+    """Checks what the conditions of edges read of the flow's config. An edge from or to a scope is drawn several times, and checked once."""
+    conditions = {edge.declared: edge.condition for edge in draft.edges if edge.condition is not None}
+    for number, condition in conditions.items():
+        needs.bind_selectors(EMPTY, condition.selectors, ("edges", number, "condition"), ROOT)
 
 
 def _scopes(draft: Draft, regions: Regions, nodes: list[PlanNode]) -> list[PlanScope]:

@@ -7,8 +7,8 @@
     Needs          selectors                      → what travels with each task
     assemble       everything                     → Plan
 
-A pass runs only if the passes before it found no error, because it relies on what they checked; within a pass all problems
-are collected. Compiling is a pure function of the flow: the same flow gives the same plan on any machine.
+Within a pass all problems are collected. A pass that relies on what an earlier one refused does not run; what can be said without it
+(circles, names in selectors) is said all the same. Compiling is a pure function of the flow: the same flow gives the same plan on any machine.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .assembly import assemble
 from .draft import Draft, draw
 from .guards import find_guards
 from .loops import close_loops, reach, topological
+from .needs import check_names
 from .plan import NONE, EdgeKind, Plan
 from .regions import find_regions
 
@@ -41,8 +42,7 @@ def check(flow: Flow, known_types: Mapping[str, NodeType] | None = None) -> tupl
     `known_types` describes own node types (ports); a type that neither it nor the catalogue knows may have any port.
     """
     draft = draw(flow, known_types)
-    if not draft.failed:
-        close_loops(draft)
+    close_loops(draft)
     plan = None
     if not draft.failed:
         regions = find_regions(draft)
@@ -50,6 +50,8 @@ def check(flow: Flow, known_types: Mapping[str, NodeType] | None = None) -> tupl
         _warn_unreachable(draft)
         if not draft.failed:
             plan = assemble(draft, regions, guards, topological(draft))
+    if draft.failed and plan is None:
+        check_names(draft)
     return (None if draft.failed else plan), draft.problems
 
 

@@ -24,6 +24,7 @@ class DraftGuard:
     scope: int
     members: list[int]
     parent: int = NONE
+    depth: int = 0
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ def find_guards(draft: Draft, regions: Regions) -> Guards:
         guards.append(DraftGuard(len(guards), name, definition, scopes.pop(), members))
     _nest(draft, guards)
     innermost = [NONE] * len(draft.nodes)
-    for guard in sorted(guards, key=lambda guard: -len(guard.members)):
+    for guard in sorted(guards, key=lambda guard: guard.depth):
         for index in guard.members:
             innermost[index] = guard.index
     result = Guards(guards, innermost)
@@ -104,22 +105,25 @@ def _inner_scopes(draft: Draft, name: str) -> set[str]:
 
 
 def _nest(draft: Draft, guards: list[DraftGuard]) -> None:
-    sets = [set(guard.members) for guard in guards]
+    """Finds the guard directly around each: of those around it the one that has the most around itself."""
+    around = [[other for other in guards if _lies_inside(draft, guard, other)] for guard in guards]
     for guard in guards:
-        around = []
-        for other in guards:
-            common = sets[guard.index] & sets[other.index]
-            if other is guard or not common:
-                continue
-            if sets[guard.index] < sets[other.index] or (sets[guard.index] == sets[other.index] and other.index < guard.index):
-                around.append(other)
-            elif not sets[other.index] <= sets[guard.index]:
-                shared = draft.nodes[min(common)].id
-                message = f"scopes {guard.id!r} and {other.id!r} overlap in {shared!r} without one lying inside the other"
-                if guard.index < other.index:
-                    draft.report("INVALID_SCOPE", message, ("scopes", other.id, "nodes"), "nest them: list one scope in the other's nodes")
-        if around:
-            guard.parent = min(around, key=lambda other: len(other.members)).index
+        for other in guards[guard.index + 1 :]:
+            common = set(guard.members) & set(other.members)
+            if common and other not in around[guard.index] and guard not in around[other.index]:
+                message = f"scopes {guard.id!r} and {other.id!r} overlap in {draft.nodes[min(common)].id!r} without one lying inside the other"
+                draft.report("INVALID_SCOPE", message, ("scopes", other.id, "nodes"), "nest them: list one scope in the other's nodes")
+        if around[guard.index]:
+            guard.parent = max(around[guard.index], key=lambda other: len(around[other.index])).index
+        guard.depth = len(around[guard.index])
+
+
+def _lies_inside(draft: Draft, guard: DraftGuard, other: DraftGuard) -> bool:
+    """Of two with the same nodes the one that the other lists lies inside; if neither does, the one that is written later."""
+    inner, outer = set(guard.members), set(other.members)
+    if inner != outer or guard is other:
+        return inner < outer
+    return guard.id in _inner_scopes(draft, other.id) or (other.id not in _inner_scopes(draft, guard.id) and other.index < guard.index)
 
 
 def _check(draft: Draft, regions: Regions, guards: Guards, guard: DraftGuard) -> None:

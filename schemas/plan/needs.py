@@ -14,7 +14,7 @@ from ..flow.node_types import Kind
 from ..flow.problems import Path
 from ..selectors import Selector, Template, compile_template
 from .draft import ERROR, Draft
-from .guards import Guards
+from .guards import DraftGuard, Guards
 from .plan import NONE, ROOT, Binding, EdgeKind, Need, Source
 from .regions import Regions
 
@@ -26,7 +26,7 @@ class Needs:
     """Compiles the values of one draft; reports problems into it."""
 
     def __init__(self, draft: Draft, regions: Regions, guards: Guards, order: list[int]) -> None:
-        self.draft, self.regions, self.guards = draft, regions, guards
+        self.draft, self.regions = draft, regions
         self.triggers = {trigger.id for trigger in draft.flow.triggers}
         self.guard_of = {guard.id: guard for guard in guards.all}
         self.upstream = _upstream(draft, order)
@@ -125,6 +125,19 @@ class Needs:
 
     def _refuse(self, selector: Selector, message: str, hint: str, path: Path) -> None:
         self.draft.report("INVALID_SELECTOR", f"${{{selector.text}}}: {message}", path, hint)
+
+
+def check_names(draft: Draft) -> None:
+    """Report what is wrong with selectors by itself, in a flow whose graph is too broken to say what they would read."""
+    inside = 1  # as if everything stood in one body, so that `${iteration}` is welcome
+    regions = Regions([], [ROOT] * len(draft.nodes), [NONE, ROOT])
+    scopes = [DraftGuard(index, name, scope, ROOT, []) for index, (name, scope) in enumerate(draft.flow.scopes.items())]
+    needs = Needs(draft, regions, Guards(scopes, []), [])
+    for node in draft.nodes:
+        if node.definition is not None and node.kind not in (Kind.SWITCH, Kind.LOOP):
+            needs.bind(node.definition.config, ("nodes", node.id, "config"), inside)
+    if draft.flow.outputs is not None:
+        needs.bind(draft.flow.outputs, ("outputs",), ROOT)
 
 
 def _upstream(draft: Draft, order: list[int]) -> list[int]:

@@ -56,7 +56,7 @@ def test_a_loop_shows_its_bound_its_body_and_the_way_back() -> None:
     assert outline_of("""
         name: loop
         nodes: {l: {type: std::loop, config: {max_iterations: 3, until_true: ok}}, body: {type: std::log}, after: {type: std::log}}
-        edges: [{from: l.body, to: body}, {from: body, to: l}, {from: l.done, to: after}]
+        edges: [{from: l.body, to: body}, {from: body, to: l, loop_back: true}, {from: l.done, to: after}]
     """) == [
         "l         std::loop  at most 3 rounds, until ok  <- start",
         "+- continue: each round",
@@ -95,8 +95,9 @@ def test_the_merge_that_closes_a_split_stands_outside_of_its_body() -> None:
 def test_scopes_and_compensations_are_told_on_the_nodes_and_in_sections_of_their_own() -> None:
     drawn = draw(plan_of((EXAMPLES / "payment.yaml").read_text()))
     assert "+- payment fails\n|  apology" in drawn
-    assert re.search(r"^charge .*\[in payment, queue payments, 5 attempts, within 30 s, .*, undone by refund\]$", drawn, re.M)
-    assert "compensations\n  refund  shop.refund  undoes charge" in drawn
+    assert re.search(r"^charge .*\[in payment\]$", drawn, re.M)
+    assert "  charge  shop.charge  queue payments, 5 attempts, within 30 s, 1 at a time per ${trigger.payload.customer}, undone by refund\n" in drawn
+    assert "  refund  shop.refund  undoes charge" in drawn
     assert "scopes\n  payment  try, within 1 min, on error apology" in drawn
 
 

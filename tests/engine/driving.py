@@ -234,6 +234,11 @@ class Driver:
         """Whether anything can still move the run on. The run's own timeout is no way to move on."""
         return bool(self.open or self.awaiting or self.children or [timer for timer in self.timers if timer.purpose != "run"])
 
+    def unanswered(self) -> list[Effect]:
+        """Everything that is out."""
+        timers = [SetTimer("r1", timer, due) for timer, due in self.timers.items()]
+        return [*self.open.values(), *timers, *self.awaiting.values(), *self.children.values()]
+
     def _apply(self, effect: Effect) -> None:
         match effect:
             case Dispatch():

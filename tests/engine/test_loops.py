@@ -137,7 +137,7 @@ def test_a_loop_is_tried_again_from_its_first_iteration() -> None:
 
 
 def test_a_selector_from_outside_reads_the_last_iteration() -> None:
-    flow = loop("max_iterations: 3") + "    outputs: '${w.n}'\n"
+    flow = loop("max_iterations: 3").replace("nodes:", "outputs: '${w.n}'\n        nodes:")
     assert Driver(flow, {"n": 0}).work(w=count_up).value == 3
 
 
@@ -202,7 +202,8 @@ def test_what_merely_hangs_on_such_a_cycle_runs_after_it() -> None:
 
 def test_an_endless_cycle_ends_with_an_error_at_its_limit() -> None:
     run = Driver(CYCLE + "settings: {limits: {iterations: 5}}", {"n": 0}).work(w=lambda v: v)
-    assert (run.ended, run.error.type, len(run.dispatched("w"))) == ("failed", "loop_limit", 5)
+    assert (run.ended, run.error.type, run.error.node) == ("failed", "loop_limit", "w")
+    assert len(run.dispatched("w")) == 5
 
 
 def test_each_attempt_in_an_iteration_is_counted_for_itself() -> None:

@@ -164,9 +164,9 @@ def test_the_closing_merge_also_runs_when_there_are_no_items() -> None:
     assert run.value == {"after": {"w": []}, "done": []}
 
 
-def test_a_body_without_work_gives_the_items_themselves() -> None:
+def test_a_split_without_a_body_gives_a_null_per_item() -> None:
     flow = "nodes: {s: {type: std::split, config: {field: $}}, after: {type: x.a}}\nedges: [{from: s.done, to: after}]"
-    assert Driver(flow, [1, 2]).work().ended == "completed"
+    assert Driver(flow, [1, 2]).work().value == [None, None]
 
 
 NESTED = """

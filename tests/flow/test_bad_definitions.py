@@ -133,6 +133,7 @@ def test_mistakes_of_all_stages_are_told_at_once(parse: Parse) -> None:
         (8, "INVALID_NODE_TYPE"),
         (9, "INVALID_VALUE"),
         (10, "DUPLICATE_KEY"),
+        (11, "INVALID_SELECTOR"),
         (14, "UNKNOWN_PORT"),
         (15, "INVALID_REFERENCE"),
     ]

@@ -1,7 +1,7 @@
 """Captions: what a drawing says about a node besides its name, in a few words.
 
-`gist` is what the node does (the condition of a switch, the bound of a loop), `policies` what surrounds it (retries,
-timeout, compensation). Both are for people: their wording may change, tools read the plan.
+`gist` is what the node does (the condition of a switch, the bound of a loop), `marks` how it stands in the flow (disabled, in which
+scope), `policies` what surrounds its attempts (retries, timeout, compensation). All are for people: their wording may change.
 """
 
 from __future__ import annotations
@@ -37,12 +37,16 @@ def gist(node: PlanNode) -> str:
     return ""
 
 
-def policies(plan: Plan, node: PlanNode) -> Iterator[str]:
-    """What surrounds the node, as short remarks; nothing for a node that has only defaults."""
+def marks(plan: Plan, node: PlanNode) -> Iterator[str]:
+    """Whether the node runs at all, and the scope that it fails with."""
     if not node.enabled:
         yield "disabled"
     if node.guard != NONE and plan.guards[node.guard].id != node.id:
         yield f"in {plan.guards[node.guard].id}"
+
+
+def policies(plan: Plan, node: PlanNode) -> Iterator[str]:
+    """What surrounds the node's attempts, as short remarks; nothing for a node that has only defaults."""
     if node.queue is not None:
         yield f"queue {node.queue}"
     if node.retry is not None:

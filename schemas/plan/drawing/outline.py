@@ -23,7 +23,7 @@ from typing import TypeAlias
 
 from ...flow.node_types import Kind
 from ..plan import NONE, EdgeKind, Plan, PlanEdge, PlanNode
-from .captions import gist, guard_caption, policies, trigger_caption
+from .captions import gist, guard_caption, marks, policies, trigger_caption
 
 NAME_WIDTH_MAX = 44
 """Columns that names may take before the types lose their common column."""
@@ -53,11 +53,11 @@ Item: TypeAlias = Row | Place
 
 
 def outline(plan: Plan) -> str:
-    """The whole drawing: title, triggers, the graph, then what stands beside it (compensations and scopes)."""
+    """The whole drawing: title, triggers, the graph, then what would make its lines too long."""
     rows = list(_Graph(plan).rows())
     parts = [f"{plan.name} {plan.version}", _table(_triggers(plan)), _table(rows)]
-    undoing = [node for node in plan.nodes if node.compensates != NONE]
-    parts.append(_section("compensations", [Row(node.id, (node.type, ", ".join(policies(plan, node)))) for node in undoing]))
+    surrounded = [Row(node.id, (node.type, ", ".join(policies(plan, node)))) for node in plan.nodes if not node.hidden]
+    parts.append(_section("policies", [row for row in surrounded if row.columns[1]]))
     parts.append(_section("scopes", [Row(guard.id, (guard_caption(plan, guard),)) for guard in plan.guards]))
     return "\n\n".join(filter(None, parts))
 
@@ -141,7 +141,7 @@ class _Graph:
         arrival = f"<- {origins}" if origins else ""
         if node.hidden:
             return Row(f"{place.margin}(loop)", ("", gist(node), arrival))
-        remarks = ", ".join(policies(self.plan, node))
+        remarks = ", ".join(marks(self.plan, node))
         return Row(place.margin + node.id, (node.type, gist(node), arrival, f"[{remarks}]" if remarks else ""))
 
     def _origin(self, edge: PlanEdge) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ...flow.node_types import Kind
 from ..plan import NONE, ROOT, EdgeKind, Plan, PlanEdge, PlanNode
-from .captions import gist, guard_caption, policies, trigger_caption
+from .captions import gist, guard_caption, marks, policies, trigger_caption
 
 TRIGGER = "trigger"
 FLOW = ""
@@ -65,7 +65,8 @@ def _figures(plan: Plan) -> Iterator[Figure]:
         yield Figure(trigger.id, trigger.type, TRIGGER, trigger_caption(trigger))
     for node in plan.nodes:
         if not node.hidden:
-            yield Figure(node.id, node.type, node.kind.name.lower(), gist(node), tuple(policies(plan, node)), _box_of(plan, node))
+            remarks = (*marks(plan, node), *policies(plan, node))
+            yield Figure(node.id, node.type, node.kind.name.lower(), gist(node), remarks, _box_of(plan, node))
 
 
 def _arrows(plan: Plan) -> Iterator[Arrow]:

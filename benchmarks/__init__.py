@@ -1,0 +1,1 @@
+"""Benchmarks: every speed and memory claim of the project comes from here."""

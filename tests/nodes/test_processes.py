@@ -1,0 +1,109 @@
+"""Own nodes in processes: what they compute, and how they die without taking anybody with them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jetfleet.schemas.effects import Dispatch
+from jetfleet.schemas.payload import decode, encode
+from jetfleet.workers.executor import Executor
+
+from .bench import Bench
+
+pytestmark = pytest.mark.part("process pool")
+
+
+@pytest.fixture
+def crashing(bench: Bench) -> Bench:
+    bench.registry.load(str(Path(__file__).with_name("crashing.py")))
+    return bench
+
+
+def test_a_process_node_gets_typed_input_and_its_config(crashing: Bench) -> None:
+    found = crashing.output("crash.sum", {"numbers": [1, 2, 3]}, {"unit": "${pipeline.config.greeting}"})
+    assert (found["sum"], found["unit"]) == (6, "hi")
+    assert found["process"] != os.getpid()
+
+
+def test_a_process_node_knows_its_attempt_and_chooses_its_port(crashing: Bench) -> None:
+    completion = crashing.execute("crash.who", attempt=2)
+    assert completion.port == "no"
+    assert decode(completion.output) == ["run-1", "run-1/subject", 2, "north"]
+
+
+def test_input_that_does_not_fit_names_the_field(crashing: Bench) -> None:
+    error = crashing.error("crash.sum", {"numbers": [1, "x"]}, {"unit": "m"})
+    assert (error.type, error.retryable) == ("invalid_input", False)
+    assert "numbers.1" in error.message
+
+
+def test_an_exception_that_cannot_be_sent_is_still_reported(crashing: Bench) -> None:
+    error = crashing.error("crash.raise")
+    assert (error.type, error.retryable) == ("Unpicklable", True)
+    assert any("crashing.py" in line for line in error.details["traceback"])
+
+
+@pytest.mark.parametrize(
+    ("type", "cause"), [("crash.segfault", "killed by SIGSEGV"), ("crash.exit", "exit code 3"), ("crash.memory", "out of memory")]
+)
+def test_a_process_that_dies_is_an_error_of_its_attempt(crashing: Bench, type: str, cause: str) -> None:
+    error = crashing.error(type)
+    assert (error.type, error.retryable) == ("process_died", True)
+    assert cause in error.message
+
+
+def test_a_process_that_takes_too_long_is_killed(crashing: Bench) -> None:
+    error = crashing.error("crash.hang", timeout_ms=100)
+    assert (error.type, error.retryable) == ("timeout", True)
+    assert "100 ms" in error.message
+
+
+def test_an_unencodable_result_is_an_error(crashing: Bench) -> None:
+    error = crashing.error("crash.unencodable")
+    assert (error.type, error.retryable) == ("unencodable", False)
+
+
+def test_cancelling_an_attempt_kills_its_process(crashing: Bench, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    async def cancel_when_started() -> list[Any]:
+        executor = Executor(crashing.registry, processes=1)
+        plan, subject = crashing.flow("crash.hang_open")
+        attempt = asyncio.create_task(executor.execute(plan, subject, Dispatch("r", (subject.index,), 1, encode(str(pipe)))))
+        with await asyncio.to_thread(open, pipe, "rb") as other_end:
+            seen = [await asyncio.to_thread(other_end.read, 7)]
+            attempt.cancel()
+            await asyncio.gather(attempt, return_exceptions=True)
+            seen.append(await asyncio.to_thread(other_end.read))
+        await executor.close()
+        return seen
+
+    assert asyncio.run(cancel_when_started()) == [b"started", b""]
+
+
+def test_the_pool_goes_on_after_a_crash_and_a_cancelled_attempt(crashing: Bench) -> None:
+    async def crash_then_cancel_then_work() -> list[Any]:
+        executor = Executor(crashing.registry, processes=1)
+
+        async def perform(type: str, value: Any, config: Any = None) -> Any:
+            plan, node = crashing.flow(type, config)
+            return await executor.execute(plan, node, Dispatch("run-1", (node.index,), 1, encode(value)))
+
+        try:
+            crashed = await perform("crash.segfault", None)
+            hanging = asyncio.create_task(perform("crash.hang", None))
+            await asyncio.sleep(0)
+            hanging.cancel()
+            await asyncio.gather(hanging, return_exceptions=True)
+            worked = await perform("crash.sum", {"numbers": [4]}, {"unit": "m"})
+            return [crashed.error.type, hanging.cancelled(), decode(worked.output)["sum"]]
+        finally:
+            await executor.close()
+
+    assert asyncio.run(crash_then_cancel_then_work()) == ["process_died", True, 4]

@@ -1,0 +1,10 @@
+"""The commands about running: `run` and `nodes`."""
+
+from __future__ import annotations
+
+import click
+
+from .nodes_command import nodes_command
+from .run_command import run_command
+
+commands: list[click.Command] = [run_command, nodes_command]

@@ -16,8 +16,8 @@ from .errors import UnreadableRecord
 from .records import Record
 
 _encoder = msgspec.msgpack.Encoder()
-_record = msgspec.msgpack.Decoder(Record)
-_effect = msgspec.msgpack.Decoder(Effect)
+_record: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+_effect: msgspec.msgpack.Decoder[Effect] = msgspec.msgpack.Decoder(Effect)
 _batch = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _FAILURES = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError, UnicodeDecodeError)
 

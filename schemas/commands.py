@@ -15,20 +15,31 @@ from .errors import UsageError
 from .flow.json_schema import schema_text
 from .flow.loader import load_flow
 from .flow.report import FORMATS, Report
+from .node_loaders import own_node_types
 from .plan.drawing import FORMATS as DRAWINGS
 from .plan.drawing import draw
 
 SUFFIXES = frozenset((".yaml", ".yml", ".json"))
 
+_nodes_option = click.option(
+    "--nodes",
+    "sources",
+    multiple=True,
+    metavar="MODULE_OR_FILE",
+    help="Where own nodes are defined: a module or a .py file. Repeatable. An own type that none of them holds is then an error.",
+)
+
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="PATH...")
 @click.option("--format", "format_", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="How to write the findings.")
+@_nodes_option
 @click.pass_context
-def validate(context: click.Context, paths: tuple[Path, ...], format_: str) -> None:
+def validate(context: click.Context, paths: tuple[Path, ...], format_: str, sources: tuple[str, ...]) -> None:
     """Check flow definitions: files, or folders with all .yaml, .yml and .json files in them."""
     files = list(_files(paths))
-    loaded = [load_flow(file) for file in files]
+    types = own_node_types(sources)
+    loaded = [load_flow(file, types) for file in files]
     report = Report(tuple(map(str, files)), tuple(problem for one in loaded for problem in one.problems))
     text = FORMATS[format_](report)
     if text:
@@ -45,9 +56,10 @@ def schema() -> None:
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FLOW")
 @click.option("--format", "format_", type=click.Choice(list(DRAWINGS)), default="ascii", show_default=True, help="What to draw for.")
-def graph(file: Path, format_: str) -> None:
+@_nodes_option
+def graph(file: Path, format_: str, sources: tuple[str, ...]) -> None:
     """Draw a flow: its nodes and ports, where ways part and meet, loops and scopes."""
-    _, plan = load_flow(file).require()
+    _, plan = load_flow(file, own_node_types(sources)).require()
     click.echo(draw(plan, format_))
 
 

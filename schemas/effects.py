@@ -107,6 +107,4 @@ class FinishRun(msgspec.Struct, array_like=True, frozen=True, tag=10):
     error: Error | None = None
 
 
-Effect: TypeAlias = (
-    Dispatch | CancelTask | SetTimer | ClearTimer | Await | StopAwaiting | StartChild | CancelChild | Emit | FinishRun
-)
+Effect: TypeAlias = Dispatch | CancelTask | SetTimer | ClearTimer | Await | StopAwaiting | StartChild | CancelChild | Emit | FinishRun

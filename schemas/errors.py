@@ -119,5 +119,7 @@ class Retry(NodeError):
     Needs attempts left in the retry policy: it moves the next attempt, it does not add one.
     """
 
-    def __init__(self, message: str = "asked for another attempt", *, after: float | None = None, type: str = "retry", details: Any = None) -> None:
+    def __init__(
+        self, message: str = "asked for another attempt", *, after: float | None = None, type: str = "retry", details: Any = None
+    ) -> None:
         super().__init__(message, type=type, retryable=True, details=details, after=after)

@@ -120,11 +120,11 @@ def _step(unpacker: msgpack.Unpacker, step: str | int) -> bool:
 
 def list_header(length: int) -> bytes:
     """The msgpack head of a list of `length` items, for callers that collect the items' bytes themselves."""
-    return _packer.pack_array_header(length)
+    return bytes(_packer.pack_array_header(length))
 
 
 def _map_header(length: int) -> bytes:
-    return _packer.pack_map_header(length)
+    return bytes(_packer.pack_map_header(length))
 
 
 _packer = msgpack.Packer()

@@ -147,13 +147,5 @@ class ResumeRequested(msgspec.Struct, array_like=True, frozen=True, tag=9):
 
 
 Record: TypeAlias = (
-    RunStarted
-    | Completion
-    | TimerFired
-    | SignalReceived
-    | EventReceived
-    | ChildEnded
-    | CancelRequested
-    | PauseRequested
-    | ResumeRequested
+    RunStarted | Completion | TimerFired | SignalReceived | EventReceived | ChildEnded | CancelRequested | PauseRequested | ResumeRequested
 )

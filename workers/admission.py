@@ -39,12 +39,13 @@ class Admission:
             if not self._open[name]:
                 del self._open[name]
 
-    def pass_by(self, run: LocalRun) -> None:
-        """Let a run that waits begin now, past the limit: it has been cancelled and only begins in order to end."""
-        waiting = self._waiting.get(run.plan.name)
-        if waiting and run in waiting:
-            waiting.remove(run)
-            self._begin(run)
+    def withdraw(self, run: LocalRun) -> bool:
+        """Take a run out of the queue that is not to begin any more. False: it does not wait there."""
+        waiting = self._waiting.get(run.plan.name, ())
+        if run not in waiting:
+            return False
+        self._waiting[run.plan.name].remove(run)
+        return True
 
     def _begin(self, run: LocalRun) -> None:
         self._open[run.plan.name] += 1

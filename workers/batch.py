@@ -7,11 +7,11 @@ that a file may be larger than memory.
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
+from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ..schemas.cli import FAILED
 from ..schemas.errors import EventRejected, UsageError
 from ..schemas.plan.plan import Plan
 from . import output
+from .event_input import parse_json
 from .local_run import LocalRun
 from .result import RunResult
 from .runner import LocalRunner
@@ -34,35 +35,6 @@ REFUSED_SHOWN = 5
 ERRORS_SHOWN = 5
 
 
-def read_value(text: str | None) -> Any:
-    """The value of `--input`: JSON, `@file`, or `@-`. Raises UsageError."""
-    if text is None:
-        return None
-    where = text if text.startswith("@") else "the input"
-    if text == "@-":
-        text = sys.stdin.read()
-    elif text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{where[1:]} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return parse_json(text, where)
-
-
-def parse_json(text: str, where: str) -> Any:
-    """Raises UsageError with line and column if the text is no JSON (NaN and Infinity are not)."""
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except RecursionError:
-        raise UsageError(f"{where} is nested too deeply") from None
-    except ValueError as error:
-        raise UsageError(f"{where} is no JSON: {error}; a text needs its quotes: '\"text\"'") from None
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
 @dataclass(slots=True)
 class Tally:
     """What has come of the lines so far. `took_s` are the runs' durations, in the order of their ends."""
@@ -70,7 +42,7 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     refused: int = 0
-    took_s: list[float] = field(default_factory=list)
+    took_s: array[float] = field(default_factory=lambda: array("d"))
     attempts: int = 0
 
     @property
@@ -80,75 +52,92 @@ class Tally:
     def add(self, result: RunResult, took_s: float) -> None:
         self.statuses[result.status] += 1
         self.took_s.append(took_s)
-        self.attempts += sum(1 for view in result.nodes().values() if view.attempts)
+        self.attempts += sum(view.attempts for view in result.nodes().values())
         if result.error is not None:
             self.errors[f"{result.error.node or 'run'}: {result.error.type}: {result.error.message}"] += 1
 
 
-async def run_lines(
-    runner: LocalRunner, plan: Plan, file: Path, trigger: str | None, signals: list[tuple[str, Any]], parallel: int, form: str
-) -> int:
-    """Run the flow once per line. Returns the exit code."""
-    tally = Tally()
-    started = time.perf_counter()
-    async with runner:
-        with _progress(_count_lines(file)) as advance:
-            lines = _events(file, tally, advance)
-            workers = [_work(runner, plan, lines, trigger, signals, tally, form, advance) for _ in range(parallel)]
-            await asyncio.gather(*workers)
-    _summarise(tally, time.perf_counter() - started)
-    return 0 if tally.clean else FAILED
+class Batch:
+    """One file's runs. `form` json prints each result as a line to standard output, in the order of their ends."""
 
+    def __init__(
+        self, runner: LocalRunner, plan: Plan, *, trigger: str | None, signals: list[tuple[str, Any]], parallel: int, form: str
+    ) -> None:
+        self.tally = Tally()
+        self._runner = runner
+        self._plan = plan
+        self._trigger = trigger
+        self._signals = signals
+        self._parallel = parallel
+        self._form = form
+        self._open: dict[asyncio.Future[RunResult], float] = {}  # with the moment of its start
 
-async def _work(
-    runner: LocalRunner, plan: Plan, lines: Iterator[tuple[int, Any]], trigger: str | None, signals: list[tuple[str, Any]],
-    tally: Tally, form: str, advance: Any,
-) -> None:  # fmt: skip
-    """One of the parallel hands: takes the next line until there is none."""
-    for number, event in lines:
-        began = time.perf_counter()
+    async def run(self, file: Path) -> int:
+        """Run the flow once per line and print the summary, also when interrupted. Returns the exit code."""
+        total = _count_lines(file)
+        started = time.perf_counter()
         try:
-            run = runner.start(plan, event, trigger=trigger)
+            async with self._runner:
+                with _Bar(total) as self._bar:
+                    await self._run_lines(self._events(file))
+                    await self._runner.drain()
+        finally:
+            _summarise(self.tally, time.perf_counter() - started)
+        return 0 if self.tally.clean else FAILED
+
+    async def _run_lines(self, lines: Iterator[tuple[int, Any]]) -> None:
+        more = True
+        while more or self._open:
+            while more and len(self._open) < self._parallel:
+                number, event = next(lines, (0, None))
+                more = number > 0
+                if more:
+                    self._start(number, event)
+            if self._open:
+                ended, _ = await asyncio.wait(self._open, return_when=asyncio.FIRST_COMPLETED)
+                for future in ended:
+                    self._take(future)
+
+    def _start(self, number: int, event: Any) -> None:
+        try:
+            run = self._runner.start(self._plan, event, trigger=self._trigger)
         except EventRejected as error:
-            _refuse(tally, number, f"{error.code} {error}")
-            advance()
-            continue
-        for name, value in signals:
-            run.signal(name, value)
-        result = await _result(run)
-        tally.add(result, time.perf_counter() - began)
-        if form == "json":
+            self._refuse(number, f"{error.code} {error}")
+            return
+        send(run, self._signals)
+        self._open[run.ended] = time.perf_counter()
+
+    def _take(self, ended: asyncio.Future[RunResult]) -> None:
+        result = ended.result()
+        self.tally.add(result, time.perf_counter() - self._open.pop(ended))
+        if self._form == "json":
             click.echo(output.as_json(result.as_value()))
-        advance()
+        self._bar.advance()
+
+    def _events(self, file: Path) -> Iterator[tuple[int, Any]]:
+        """The numbers and values of the lines that hold one."""
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    yield number, parse_json(line, f"line {number}")
+                except UsageError as error:
+                    self._refuse(number, str(error).removeprefix(f"line {number} "))
+
+    def _refuse(self, number: int, why: str) -> None:
+        self.tally.refused += 1
+        if self.tally.refused <= REFUSED_SHOWN:
+            self._bar.say(f"refused: line {number}: {why}")
+        elif self.tally.refused == REFUSED_SHOWN + 1:
+            self._bar.say("refused: … more lines are only counted")
+        self._bar.advance()
 
 
-async def _result(run: LocalRun) -> RunResult:
-    """The run's result; a run that only somebody else could move is cancelled with that reason."""
-    while not run.ended.done():
-        await asyncio.wait([run.ended], timeout=0.25)
-        if run.needs_help:
-            run.cancel("nobody can send it what it waits for: " + "; ".join(map(str, run.blocked_on())))
-    return run.ended.result()
-
-
-def _events(file: Path, tally: Tally, advance: Any) -> Iterator[tuple[int, Any]]:
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield number, parse_json(line.decode("utf-8"), f"line {number}")
-            except (UsageError, UnicodeDecodeError) as error:
-                _refuse(tally, number, str(error))
-                advance()
-
-
-def _refuse(tally: Tally, number: int, why: str) -> None:
-    tally.refused += 1
-    if tally.refused <= REFUSED_SHOWN:
-        click.echo(f"refused: line {number}: {why}", err=True)
-    elif tally.refused == REFUSED_SHOWN + 1:
-        click.echo("refused: … more lines are only counted", err=True)
+def send(run: LocalRun, signals: list[tuple[str, Any]]) -> None:
+    """Send the signals of the command line, which are kept until somebody waits for them."""
+    for name, value in signals:
+        run.signal(name, value)
 
 
 def _count_lines(file: Path) -> int:
@@ -159,35 +148,47 @@ def _count_lines(file: Path) -> int:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}") from None
 
 
-class _progress:
-    """A progress bar on a terminal; nothing elsewhere. Entering it gives the function that counts one line as done."""
+class _Bar:
+    """A progress bar on a terminal, nothing elsewhere. It keeps out of the way of what is said meanwhile."""
 
     def __init__(self, total: int) -> None:
         columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
-        self._task = self._bar.add_task("runs", total=total)
+        self._console = Console(stderr=True, highlight=False)
+        self._progress = Progress(*columns, console=self._console, disable=not sys.stderr.isatty(), transient=True)
+        self._task = self._progress.add_task("runs", total=total)
+        self.advance: Callable[[], None] = lambda: self._progress.advance(self._task)
 
-    def __enter__(self) -> Any:
-        self._bar.start()
-        return lambda: self._bar.advance(self._task)
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
 
     def __exit__(self, *exc: object) -> None:
-        self._bar.stop()
+        self._progress.stop()
+
+    def say(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)
 
 
 def _summarise(tally: Tally, took_s: float) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
-    for status, count in sorted(tally.statuses.items()):
-        table.add_row(status, str(count))
-    if tally.refused:
-        table.add_row("refused", str(tally.refused))
-    took = sorted(tally.took_s)
-    if took:
-        table.add_row("p50", f"{took[len(took) // 2] * 1e3:.2f} ms")
-        table.add_row("p99", f"{took[min(int(len(took) * 0.99), len(took) - 1)] * 1e3:.2f} ms")
-        table.add_row("nodes/s", f"{tally.attempts / took_s:,.0f}")
-        table.add_row("runs/s", f"{len(took) / took_s:,.0f}")
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in _figures(tally, took_s):
+        table.add_row(name, value)
     console = Console(stderr=True, highlight=False)
     console.print(table)
     for error, count in tally.errors.most_common(ERRORS_SHOWN):
-        console.print(f"{count} × {error}", markup=False, style="red")
+        console.print(f"{count} × {error}", markup=False, style="red", soft_wrap=True)
+
+
+def _figures(tally: Tally, took_s: float) -> Iterator[tuple[str, str]]:
+    for status, count in sorted(tally.statuses.items()):
+        yield status, f"{count:,}"
+    if tally.refused:
+        yield "refused", f"{tally.refused:,}"
+    took = sorted(tally.took_s)
+    if took:
+        yield "p50", f"{took[len(took) // 2] * 1e3:.2f} ms"
+        yield "p99", f"{took[min(int(len(took) * 0.99), len(took) - 1)] * 1e3:.2f} ms"
+        yield "nodes/s", f"{tally.attempts / took_s:,.0f}"
+        yield "runs/s", f"{len(took) / took_s:,.0f}"

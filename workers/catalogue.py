@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..schemas.errors import UsageError
-from ..schemas.flow.definition import Block, Retry
+from ..schemas.flow.definition import Block
 from ..schemas.flow.node_types import ERROR, NODE_TYPES, TYPE_ALIASES, Kind, NodeType
 from .registry import Registry
 
@@ -42,7 +42,6 @@ class Entry:
     executed: str
     config: tuple[ConfigKey, ...] = ()
     timeout_ms: int | None = None
-    retry: Retry | None = None
     idempotent: bool = False
 
 
@@ -75,7 +74,6 @@ def _entry(one: NodeType, registry: Registry) -> Entry:
         executed="engine" if one.kind is not Kind.TASK or spec is None else spec.mode,
         config=() if one.config is None else tuple(_keys(one.config)),
         timeout_ms=spec.timeout_ms if spec else None,
-        retry=spec.retry if spec else None,
         idempotent=spec.idempotent if spec else False,
     )
 

@@ -121,9 +121,10 @@ class Executor:
             raise Permanent(
                 f"no node type `{node.type}` is registered on this worker; load its module with --nodes", type="unknown_node_type"
             )
-        config = None
+        config: Any = None
         if node.template is not None:
             config = node.template.render(lookup(work.plan, node.roots, dispatch.needs, dispatch.run, dispatch.activation))
+        config = {} if config is None else config  # as in the standard nodes: no config counts as an empty one
         return Bound(spec, config, spec.prepare(config))
 
     def _context(self, work: Work, bound: Bound) -> Context:

@@ -59,6 +59,8 @@ class LocalRun:
         self._jobs: dict[tuple[Activation, int], Job] = {}
         self._pumping = False
         self._waiters: list[asyncio.Future[RunResult]] = []
+        self.tell: Callable[[RunResult | BaseException], None] = _nobody
+        """Tells the parent how the run has ended, at once: between a child's end and the parent's waking nobody may find all at rest."""
 
     # --- what callers do
 
@@ -87,9 +89,11 @@ class LocalRun:
         self.deliver(rec.EventReceived(self.id, self._now(), name, encode(value), id))
 
     def cancel(self, reason: str = "", kill: bool = False) -> None:
-        """End the run: with its compensations, or without them if killed."""
-        self.deliver(rec.CancelRequested(self.id, self._now(), reason, kill))
-        self._runner.cancelled(self)
+        """End the run: with its compensations, or without them if killed. One that was still to be admitted never begins."""
+        if self._runner.withdraw(self):
+            self._end(RunResult.never_begun(self._started, self._now(), "killed" if kill else "cancelled", reason))
+        else:
+            self.deliver(rec.CancelRequested(self.id, self._now(), reason, kill))
 
     def pause(self, reason: str = "") -> None:
         """Start nothing new until `resume`; what is running ends normally."""
@@ -118,10 +122,11 @@ class LocalRun:
         return bool(self._inbox or self._jobs or self._alarms or self._pumping)
 
     def give_up(self) -> None:
-        """Cancel the run because nobody can move it, with what it waits for as reason."""
+        """Cancel the run because nobody can move it, with what it waits for as reason. Kill it if its compensations are stuck too."""
         if self._run is not None and not self._run.ended:
-            self.stuck_on = "; ".join(self._waits())
-            self.cancel(f"nobody can move it; it waited for {self.stuck_on}")
+            again = bool(self.stuck_on)
+            self.stuck_on = "; ".join(self._waits()) or "nothing"
+            self.cancel(f"nobody can move it; it waited for {self.stuck_on}", kill=again)
 
     def _waits(self) -> list[str]:
         """What the run and its sub-flows wait for in the end."""
@@ -176,8 +181,6 @@ class LocalRun:
             run = self._run
             if run is None:
                 self._run, effects = begin(self.plan, self._started, keep)
-                if any(isinstance(later, rec.CancelRequested) for later in inbox):
-                    effects = []  # cancelled before it began: nothing of it is to happen
             else:
                 effects = decide(run, record)
             for effect in effects:
@@ -267,20 +270,18 @@ class LocalRun:
         if isinstance(child, LocalRun):
             if not effect.detached:
                 self.children[effect.child] = child
-                child.ended.add_done_callback(lambda ended: self._child_ended(effect, ended))
+                child.tell = lambda how: self._child_ended(effect, how)
         elif effect.detached:
             _log.warning("a detached sub-flow was not started", run=self.id, flow=effect.flow, error=child.message)
         else:
             self._deliver_end(effect, "failed", NULL, child)
 
-    def _child_ended(self, effect: fx.StartChild, ended: asyncio.Future[RunResult]) -> None:
+    def _child_ended(self, effect: fx.StartChild, how: RunResult | BaseException) -> None:
         self.children.pop(effect.child, None)
-        defect = ended.exception()
-        if defect is not None:
-            self._deliver_end(effect, "failed", NULL, rec.Error("internal", f"run {effect.child} met a defect of jetfleet: {defect!r}", False))
+        if isinstance(how, BaseException):
+            self._deliver_end(effect, "failed", NULL, rec.Error("internal", f"run {effect.child} met a defect of jetfleet: {how!r}", False))
         else:
-            result = ended.result()
-            self._deliver_end(effect, result.status, result.payload, result.error)
+            self._deliver_end(effect, how.status, how.payload, how.error)
 
     def _deliver_end(self, effect: fx.StartChild, status: str, output: Payload, error: rec.Error | None) -> None:
         self.deliver(rec.ChildEnded(self.id, self._now(), effect.activation, effect.attempt, effect.child, status, output, error))
@@ -299,6 +300,8 @@ class LocalRun:
     def _end(self, how: RunResult | BaseException) -> None:
         """Tell everybody who waits, once."""
         self._release()
+        if not self.ended.done():
+            self.tell(how)
         for future in (self.ended, *self._waiters):
             if future.done():
                 continue
@@ -320,6 +323,10 @@ class LocalRun:
         self._inbox.clear()
         self.awaiting.clear()
         self._runner.forget(self)
+
+
+def _nobody(how: RunResult | BaseException) -> None:
+    """A run that no other run waits for."""
 
 
 _PERFORM: dict[type[Any], Callable[[LocalRun, Any], None]] = {

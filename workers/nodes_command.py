@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 import msgspec
 
@@ -22,14 +24,9 @@ def nodes_command(name: str | None, sources: tuple[str, ...], form: str) -> None
         registry.load(source)
     found = describe(name, registry) if name else catalogue(registry)
     if form == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(msgspec.to_builtins(found, enc_hook=_plain)), indent=2))
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
     else:
         click.echo(_page(found) if isinstance(found, Entry) else _table(found))
-
-
-def _plain(value: object) -> object:
-    """What msgspec does not know: the retry policy, a pydantic model."""
-    return value.model_dump()  # type: ignore[attr-defined]
 
 
 def _table(entries: tuple[Entry, ...]) -> str:
@@ -42,26 +39,24 @@ def _page(entry: Entry) -> str:
     parts = [f"{entry.type}: {entry.summary}" if entry.summary else entry.type]
     if entry.description:
         parts.append(entry.description)
-    parts.append(_columns(list(_facts(entry))))
+    parts.append(_columns(_facts(entry)))
     if entry.config:
         rows = [(f"  {key.name}", key.type, "required" if key.required else key.default, key.description) for key in entry.config]
         parts.append("config\n" + _columns(rows))
     return "\n\n".join(parts)
 
 
-def _facts(entry: Entry) -> list[tuple[str, ...]]:
+def _facts(entry: Entry) -> list[tuple[str, str]]:
     aliases = ", ".join(f"{alias} means {port}" for alias, port in entry.port_aliases.items())
     facts = [("ports", ", ".join(entry.ports) + (f" ({aliases})" if aliases else ""))]
     facts.append(("runs", "in the engine" if entry.executed == "engine" else f"on a worker, mode {entry.executed}"))
     if entry.timeout_ms is not None:
         facts.append(("timeout", f"{entry.timeout_ms} ms"))
-    if entry.retry is not None:
-        facts.append(("retry", f"{entry.retry.max_attempts} attempts"))
     if entry.executed != "engine":
         facts.append(("idempotent", "yes" if entry.idempotent else "not declared"))
     return facts
 
 
-def _columns(rows: list[tuple[str, ...]]) -> str:
+def _columns(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

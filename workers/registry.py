@@ -16,16 +16,13 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from ..schemas.errors import UsageError
-from ..schemas.flow.definition import Retry
 from ..schemas.flow.node_types import ERROR, STANDARD, NodeType
 from .nodes import standard_nodes
 from .outcome import PORT_DEFAULT
@@ -94,23 +91,31 @@ default_registry = Registry()
 _filled: ContextVar[Registry] = ContextVar("filled", default=default_registry)
 
 
+def own_node_types(sources: Sequence[str]) -> Mapping[str, NodeType]:
+    """The own node types of modules and files, for commands that only want to know of them. Raises UsageError."""
+    registry = Registry()
+    for source in sources:
+        registry.load(source)
+    return registry.node_types()
+
+
 def node(
     name: str,
     *,
     ports: tuple[str, ...] = (PORT_DEFAULT,),
     mode: Mode | None = None,
     timeout_ms: int | None = None,
-    retry: Retry | Mapping[str, Any] | None = None,
     idempotent: bool = False,
     registry: Registry | None = None,
 ) -> Callable[[Function], Function]:
     """Register the decorated function as node type `name`. Raises UsageError.
 
-    The first of `ports` is the one that a plain return value takes. `timeout_ms` and `retry` hold where the flow says nothing.
+    The first of `ports` is the one that a plain return value takes. `timeout_ms` holds where the flow says nothing. `idempotent` declares
+    that executing an activation again is harmless. How often a failed attempt is tried again is the flow's affair, not the node's.
     """
 
     def register(function: Function) -> Function:
-        spec = _own_spec(function, name, tuple(ports), mode, timeout_ms, _retry(retry, name), idempotent)
+        spec = _own_spec(function, name, tuple(ports), mode, timeout_ms, idempotent)
         (_filled.get() if registry is None else registry).register(spec)
         setattr(function, _MARK, spec)
         return function
@@ -124,7 +129,6 @@ def _own_spec(
     ports: tuple[str, ...],
     mode: Mode | None,
     timeout_ms: int | None,
-    retry: Retry | None,
     idempotent: bool,
 ) -> NodeSpec:
     _check_names(name, ports)
@@ -136,7 +140,6 @@ def _own_spec(
         wants_context=signature.context is not None,
         ports=ports,
         timeout_ms=timeout_ms,
-        retry=retry,
         idempotent=idempotent,
         summary=(inspect.getdoc(function) or "").partition("\n")[0],
         function=function,
@@ -165,17 +168,6 @@ def _mode(function: Callable[..., Any], mode: Mode | None, name: str) -> Mode:
     if mode == "process" and "<" in function.__qualname__:
         raise UsageError(f"node `{name}`: another process finds a function by its name, so define it at the top of its module")
     return mode
-
-
-def _retry(retry: Retry | Mapping[str, Any] | None, name: str) -> Retry | None:
-    if retry is None or isinstance(retry, Retry):
-        return retry
-    try:
-        return Retry.model_validate(dict(retry))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise UsageError(f"node `{name}`: retry: `{where}`: {problem['msg']}") from None
 
 
 # --- loading

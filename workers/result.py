@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..broker.engine import NodeView, Run, nodes
-from ..schemas.payload import Payload, decode
-from ..schemas.records import Error, Record
+from ..schemas.payload import NULL, Payload, decode
+from ..schemas.records import Error, Record, RunStarted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunResult:
-    """`status`: completed, failed, cancelled or killed. `journal` is empty unless the runner keeps journals."""
+    """`status`: completed, failed, cancelled or killed. `journal` is empty unless the runner keeps journals.
+
+    `state` is None for a run that was cancelled before it began.
+    """
 
     run_id: str
     status: str
@@ -23,11 +26,15 @@ class RunResult:
     started_at: int
     ended_at: int
     journal: Sequence[Record]
-    state: Run
+    state: Run | None
 
     @staticmethod
     def of(run: Run, journal: Sequence[Record]) -> RunResult:
         return RunResult(run.id, run.status, run.output, run.error, run.records, run.started_at, run.updated_at, journal, run)
+
+    @staticmethod
+    def never_begun(started: RunStarted, at: int, status: str, reason: str) -> RunResult:
+        return RunResult(started.run, status, NULL, Error(status, reason or status, False), 0, started.at, at, (), None)
 
     @property
     def completed(self) -> bool:
@@ -40,7 +47,7 @@ class RunResult:
 
     def nodes(self) -> dict[str, NodeView]:
         """Every activation by its key: `charge`, `charge[2]`. Those in bodies only if the runner keeps journals."""
-        return nodes(self.state)
+        return {} if self.state is None else nodes(self.state)
 
     def as_value(self) -> dict[str, Any]:
         """The result as plain data, as `jetfleet run -o json` prints it."""

@@ -150,9 +150,12 @@ class LocalRunner:
         self._admission.enter(run)
         return run
 
-    def cancelled(self, run: LocalRun) -> None:
-        """A run is cancelled: if it has not begun yet, it need not wait for its turn."""
-        self._admission.pass_by(run)
+    def withdraw(self, run: LocalRun) -> bool:
+        """Forget a run that is still to be admitted. False: it has begun."""
+        if not self._admission.withdraw(run):
+            return False
+        del self._live[run.id]
+        return True
 
     def forget(self, run: LocalRun) -> None:
         """A run has ended."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from ..schemas.flow.definition import Retry
 from ..schemas.flow.node_types import Kind, NodeType
 from .outcome import PORT_DEFAULT
 
@@ -37,7 +36,6 @@ class NodeSpec:
     wants_context: bool = False
     ports: tuple[str, ...] = (PORT_DEFAULT,)
     timeout_ms: int | None = None
-    retry: Retry | None = None
     idempotent: bool = False
     summary: str = ""
     function: Callable[..., Any] | None = None

@@ -129,7 +129,7 @@ def restart_guard(turn: Turn, scope: Scope, guard: int) -> None:
     members = set(plan.members)
     more = scope.rare()
     for inner in turn.plan.guards:
-        if inner.index != guard and more.guards and inner.index in more.guards and set(inner.members) <= members and inner.scope == plan.scope:
+        if more.guards and inner.index in more.guards and inner.scope == plan.scope and _inside(turn, inner.parent, guard):
             del more.guards[inner.index]
     for index in plan.members:
         _reset(turn, scope, turn.plan.nodes[index], members)

@@ -19,11 +19,10 @@ class Duration(BaseModel):
 
 
 class Constraints(BaseModel):
-    """What comes after what, the order that is wished for, and what is done already."""
+    """What comes after what, and the order that is wished for."""
 
-    after: dict[str, list[str]] = {}
+    after: dict[str, list[str]]
     wish: list[str]
-    done: list[str] | None = None
 
 
 @node("patterns.work", idempotent=True)
@@ -35,12 +34,11 @@ async def work(value: Any, config: Duration, context: Context) -> dict[str, Any]
 
 
 @node("patterns.next_step", idempotent=True)
-async def next_step(value: Any, config: Constraints) -> dict[str, Any]:
-    """Choose the first step of the wish that is not done and whose predecessors are; `step` is null when all are done."""
-    done = config.done or []
-    ready = (step for step in config.wish if step not in done and set(config.after.get(step, [])) <= set(done))
-    step = next(ready, None)
-    return {"step": step, "done": done if step is None else [*done, step]}
+async def next_step(value: dict[str, Any], config: Constraints) -> dict[str, Any]:
+    """Choose the first step of the wish that is not done and whose predecessors are; gives it, and all that are done with it."""
+    done = value.get("done", [])
+    step = next(step for step in config.wish if step not in done and set(config.after.get(step, [])) <= set(done))
+    return {"step": step, "done": [*done, step]}
 
 
 @node("patterns.read_page", idempotent=True)

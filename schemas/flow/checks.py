@@ -84,7 +84,7 @@ def _unknown_type(name: str, path: Path, known_types: Mapping[str, NodeType] | N
         )
     if known_types is not None:
         return Problem(
-            "INVALID_NODE_TYPE", f"no node type `{name}` is registered", path, hint or "register it with @node, or correct the name"
+            "INVALID_NODE_TYPE", f"no node type `{name}` is registered", path, hint or "register it with @node and name its module with --nodes, or correct the name"
         )
     message = f"the node type `{name}` is not checked: no worker is known to serve it"
     return Problem("UNKNOWN_NODE_TYPE", message, path, hint or "name the module that registers it with --nodes", "warning")

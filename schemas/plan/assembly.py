@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from array import array
 
-from ..conditions import Condition, parse_condition
-from ..flow.definition import Flow
-from ..flow.node_configs import Block
-from ..flow.node_types import Kind, node_type, parse_config
+from ..conditions import Condition
+from ..flow.node_types import Kind, NodeType, node_type, parse_config
 from ..selectors import Template, compile_template
 from .draft import ERROR, Draft, DraftEdge, DraftNode, join_settings
 from .guards import DraftGuard, Guards
 from .needs import Needs
 from .plan import ALL_DECIDED, NONE, ROOT, Binding, EdgeKind, Plan, PlanEdge, PlanGuard, PlanNode, PlanScope, PlanTrigger
-from .programs import LoopProgram, hidden_loop, program
+from .programs import hidden_loop, program
 from .regions import Regions
 
 
@@ -73,7 +71,7 @@ def _node(draft: Draft, regions: Regions, guards: Guards, needs: Needs, node: Dr
     return plan_node
 
 
-def _described(node: DraftNode):  # type: ignore[no-untyped-def]
+def _described(node: DraftNode) -> NodeType:
     found = node_type(node.type)
     assert found is not None
     return found
@@ -130,7 +128,7 @@ EMPTY: Template = compile_template(None)
 
 
 def _edge_conditions(draft: Draft, needs: Needs) -> None:
-    """Checks what the conditions of edges read of the flow's config. An edge from or to a scope is drawn several times, and checked once."""
+    """Checks what edges' conditions read of the flow's config. An edge from or to a scope is drawn several times, and checked once."""
     conditions = {edge.declared: edge.condition for edge in draft.edges if edge.condition is not None}
     for number, condition in conditions.items():
         needs.bind_selectors(EMPTY, condition.selectors, ("edges", number, "condition"), ROOT)
@@ -256,7 +254,9 @@ def _ends(draft: Draft, regions: Regions, nodes: list[PlanNode], scope: PlanScop
         node = nodes[index]
         if node.compensates != NONE or index in dead:
             continue
-        exits = () if node.body == NONE else tuple(edge for edge in draft.edges if _leaves_body(draft, regions, edge, node.body, scope.index))
+        exits = (
+            () if node.body == NONE else tuple(edge for edge in draft.edges if _leaves_body(draft, regions, edge, node.body, scope.index))
+        )
         onward = [edge for port, group in zip(node.ports, node.outs, strict=True) if port != ERROR for edge in group]
         if scope.closing != NONE:
             closes = any(edge.target == scope.closing for edge in onward) or any(edge.target == scope.closing for edge in exits)
@@ -279,7 +279,7 @@ def _leaves_body(draft: Draft, regions: Regions, edge: DraftEdge, body: int, out
 def _rivals(nodes: list[PlanNode], scopes: list[PlanScope], merge: PlanNode) -> tuple[int, ...]:
     """The nodes of the merge's scope whose every way on leads to the merge: what its `cancel_others` may cancel."""
     rivals: set[int] = set()
-    waiting = [_at_level(nodes, scopes, edge.source, merge.scope) for edge in merge.ins if edge.source != NONE]
+    waiting = [_at_level(nodes, scopes, edge.source, merge.scope) for edge in merge.ins if edge.kind in (EdgeKind.FORWARD, EdgeKind.EXIT)]
     while waiting:
         index = waiting.pop()
         if index in rivals:
@@ -289,7 +289,7 @@ def _rivals(nodes: list[PlanNode], scopes: list[PlanScope], merge: PlanNode) -> 
             onward |= {edge.target for edge in scopes[nodes[index].body].exits}
         if onward and onward <= rivals | {merge.index}:
             rivals.add(index)
-            waiting += [_at_level(nodes, scopes, edge.source, merge.scope) for edge in nodes[index].ins if edge.source != NONE]
+            waiting += [_at_level(nodes, scopes, edge.source, merge.scope) for edge in nodes[index].ins if edge.kind in (EdgeKind.FORWARD, EdgeKind.EXIT)]
     return tuple(sorted(rivals))
 
 
@@ -321,5 +321,3 @@ def _guard(draft: Draft, edges: list[PlanEdge], guard: DraftGuard) -> PlanGuard:
         definition.type,
         completion,
     )
-
-

@@ -7,8 +7,10 @@
     Needs          selectors                      → what travels with each task
     assemble       everything                     → Plan
 
-Within a pass all problems are collected. A pass that relies on what an earlier one refused does not run; what can be said without it
-(circles, names in selectors) is said all the same. Compiling is a pure function of the flow: the same flow gives the same plan on any machine.
+Within a pass all problems are collected. A pass that relies on what an earlier one refused does not run; what can be said without
+it (circles, names in selectors) is said all the same.
+
+Compiling is a pure function of the flow: the same flow gives the same plan on any machine.
 """
 
 from __future__ import annotations

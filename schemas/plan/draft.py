@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from ..conditions import Condition, parse_condition
 from ..errors import ConditionError
@@ -128,11 +129,15 @@ def draw(flow: Flow, known_types: Mapping[str, NodeType] | None) -> Draft:
     for name, scope in flow.scopes.items():
         _on_error(draft, name, scope)
     _entries(draft)
+    _handlers(draft)
+    return draft
+
+
+def _handlers(draft: Draft) -> None:
     for edge in draft.edges:
         if edge.guard is not None:
             for member in draft.members(edge.guard):
                 draft.handlers.setdefault(member, []).append(edge.target)
-    return draft
 
 
 def _add(draft: Draft, id: str, definition: Node, known_types: Mapping[str, NodeType] | None) -> None:
@@ -306,7 +311,5 @@ def _names(draft: Draft) -> list[str]:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
     found = get_close_matches(name, list(known), n=1)
     return f"did you mean {found[0]!r}?" if found else ""

@@ -42,7 +42,7 @@ class Guards:
 
 
 def find_guards(draft: Draft, regions: Regions) -> Guards:
-    guards = []
+    guards: list[DraftGuard] = []
     for name, definition in draft.flow.scopes.items():
         _check_names(draft, name, definition)
         members = _members(draft, regions, name)
@@ -111,7 +111,9 @@ def _nest(draft: Draft, guards: list[DraftGuard]) -> None:
         for other in guards[guard.index + 1 :]:
             common = set(guard.members) & set(other.members)
             if common and other not in around[guard.index] and guard not in around[other.index]:
-                message = f"scopes {guard.id!r} and {other.id!r} overlap in {draft.nodes[min(common)].id!r} without one lying inside the other"
+                message = (
+                    f"scopes {guard.id!r} and {other.id!r} overlap in {draft.nodes[min(common)].id!r} without one lying inside the other"
+                )
                 draft.report("INVALID_SCOPE", message, ("scopes", other.id, "nodes"), "nest them: list one scope in the other's nodes")
         if around[guard.index]:
             guard.parent = max(around[guard.index], key=lambda other: len(around[other.index])).index
@@ -130,7 +132,9 @@ def _check(draft: Draft, regions: Regions, guards: Guards, guard: DraftGuard) ->
     members = set(guard.members)
     bodies = {index for body in regions.bodies if body.owner in members for index in body.nodes}
     inside = members | bodies
-    after = [edge.target for index in inside for edge in draft.nodes[index].outs if edge.kind != EdgeKind.BACK and edge.target not in inside]
+    after = [
+        edge.target for index in inside for edge in draft.nodes[index].outs if edge.kind != EdgeKind.BACK and edge.target not in inside
+    ]
     back_in = reach(draft, after) & members
     path: Path = ("scopes", guard.id, "nodes")
     if back_in:

@@ -6,6 +6,8 @@ author wrote, or a hidden one in front of the node that the `loop_back` edge nam
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from ..flow.node_types import Kind
 from .draft import Draft, DraftEdge
 from .plan import NONE, EdgeKind
@@ -80,7 +82,7 @@ def _cycle(draft: Draft) -> list[int]:
 
 
 def _on_cycle(edge: DraftEdge, cycle: list[int]) -> bool:
-    return (edge.source, edge.target) in set(zip(cycle, cycle[1:], strict=False)) and edge.kind != EdgeKind.BACK
+    return (edge.source, edge.target) in set(pairwise(cycle)) and edge.kind != EdgeKind.BACK
 
 
 def _check_back_edges(draft: Draft) -> None:

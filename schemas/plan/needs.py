@@ -79,7 +79,11 @@ class Needs:
         if root in self.draft.by_id:
             return self._output(selector, path, scope, reader)
         near = get_close_matches(root, [*self.draft.by_id, *self.triggers, *self.guard_of, *RESERVED], n=1)
-        hint = f"did you mean ${{{near[0]}…}}?" if near else "the first word names a node, or pipeline.config, trigger, run, trace_id, iteration"
+        hint = (
+            f"did you mean ${{{near[0]}…}}?"
+            if near
+            else "the first word names a node, or pipeline.config, trigger, run, trace_id, iteration"
+        )
         self._refuse(selector, f"no node is called {root!r}", hint, path)
         return None
 

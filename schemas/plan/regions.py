@@ -66,8 +66,7 @@ def _body(draft: Draft, owner: DraftNode, inner: dict[int, Region]) -> Region:
     outside = _outside(draft, owner, port)
     nodes = {index for index in found if index not in outside}
     closing = [index for index in closing if index not in outside]
-    region = Region(0, owner.index, nodes, closing[0] if closing else NONE)
-    return region
+    return Region(0, owner.index, nodes, closing[0] if closing else NONE)
 
 
 def _walk(draft: Draft, first: list[int], owner: int, inner: dict[int, Region], stop_at_merges: bool) -> tuple[set[int], list[int]]:

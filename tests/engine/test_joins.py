@@ -128,6 +128,27 @@ def test_cancelling_others_reaches_the_nodes_before_them_that_lead_nowhere_else(
     assert run.statuses("b", "b2", "shared") == ["cancelled", "skipped", "running"]
 
 
+def test_branches_of_a_body_can_be_cancelled_by_a_merge_in_it() -> None:
+    flow = """
+        nodes:
+          l: {type: std::loop, config: {max_iterations: 2}}
+          a: {type: x.a}
+          b: {type: x.b}
+          join: {type: std::merge, config: {strategy: any, cancel_others: true}}
+        edges:
+          - {from: l.continue, to: a}
+          - {from: l.continue, to: b}
+          - {from: a, to: join}
+          - {from: b, to: join}
+          - {from: join, to: l, loop_back: true}
+        """
+    run = Driver(flow, 0)
+    run.complete("b[0]", 1)
+    assert sorted(run.open) == ["a[1]", "b[1]"] and run.status("a[0]") == "cancelled"
+    run.complete("a[1]", 2)
+    assert run.value == 2
+
+
 def test_a_merge_of_a_count_gives_the_map_of_those_that_had_come() -> None:
     run = Driver(THREE % "strategy: count, count: 2")
     run.complete("c", 3)

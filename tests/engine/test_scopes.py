@@ -203,6 +203,19 @@ def test_the_outer_scope_starts_the_inner_one_again_too() -> None:
     assert run.ended == "completed"
 
 
+def test_a_scope_that_holds_nothing_but_a_scope_outlives_its_attempts() -> None:
+    flow = """
+        nodes: {a: {type: x.a}, b: {type: x.b}, rescue: {type: x.r}}
+        scopes: {inner: {nodes: [a], retry: {max_attempts: 2}}, outer: {nodes: [inner], on_error: rescue}}
+        edges: [{from: a, to: b}]
+        """
+    run = Driver(flow, 1)
+    run.fail("a")
+    run.fire("inner", "scope_retry")
+    run.work()
+    assert run.ended == "completed" and run.status("rescue") == "skipped"
+
+
 def test_a_scope_in_the_body_of_a_split_guards_each_item_for_itself() -> None:
     flow = """
         nodes: {s: {type: std::split, config: {field: $, mode: parallel}}, w: {type: x.w}, rescue: {type: x.r}, end: {type: x.e}}

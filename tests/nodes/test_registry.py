@@ -26,7 +26,7 @@ NODES = """
     class Order:
         id: str
 
-    @node("shop.ship", ports=("out", "late"), timeout_ms=5000, retry={"max_attempts": 5}, idempotent=True)
+    @node("shop.ship", ports=("out", "late"), timeout_ms=5000, idempotent=True)
     async def ship(order: Order) -> str:
         '''Hand the parcel over.
 
@@ -52,7 +52,6 @@ def test_a_registered_node_is_described_to_the_compiler(tmp_path: Path) -> None:
     spec, described = registry.own()["shop.ship"], registry.node_types()["shop.ship"]
     assert (described.ports, described.summary, described.port("late")) == (("out", "late"), "Hand the parcel over.", "late")
     assert (spec.mode, spec.timeout_ms, spec.idempotent) == ("async", 5000, True)
-    assert spec.retry is not None and spec.retry.max_attempts == 5
 
 
 def test_a_module_of_nodes_is_found_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,8 +148,6 @@ def splendid(context: Context, value: Any = None, *rest: Any, config: Any = None
         (waiting, {"mode": "thread"}, "needs a plain `def`"),
         (plain, {"mode": "fiber"}, "no mode `fiber`"),
         (lambda value: None, {"mode": "process"}, "top of its module"),
-        (plain, {"retry": {"max_attempts": 0}}, "retry: `max_attempts`"),
-        (plain, {"retry": {"attempts": 2}}, "retry: `attempts`"),
         (greedy, {}, "nothing is known to pass as `order`"),
         (keyworded, {}, "nothing is known to pass as `database`"),
         (unresolved, {}, "NotDefinedAnywhere"),

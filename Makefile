@@ -32,7 +32,7 @@ bench: $(READY) ## measure (NAME=engine, ARGS=--json; see benchmarks/README.md)
 	@$(BIN)/python -m benchmarks $(NAME) $(ARGS)
 
 soak: $(READY) ## the property tests, with a hundred times the examples
-	@$(BIN)/pytest -m hypothesis --hypothesis-profile=soak $(ARGS)
+	@$(BIN)/pytest -m hypothesis --hypothesis-profile=soak -o faulthandler_timeout=0 $(ARGS)
 
 lock: ## resolve the dependencies anew and pin them in constraints.txt
 	@.ci/lock

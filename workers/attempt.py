@@ -32,7 +32,7 @@ def perform(call: Call, ports: tuple[str, ...], payload: Payload, context: Conte
 async def perform_async(call: Call, ports: tuple[str, ...], payload: Payload, context: Context | None, deadline: Deadline) -> Outcome:
     """Await an async function, cancelling it at its deadline. Raises CancelledError if the attempt is cancelled from outside."""
     try:
-        async with deadline:
+        with deadline:
             value = decode(payload)
             result = await (call(value) if context is None else call(value, context))
             return succeed(result, ports, payload)

@@ -145,7 +145,7 @@ class Executor:
 
     async def _perform_in_thread(self, function: Callable[[], Outcome], context: Context | None, timeout_ms: int) -> Outcome:
         try:
-            async with Deadline(self.services.clock, timeout_ms):
+            with Deadline(self.services.clock, timeout_ms):
                 return await self.threads.run(function)
         except TimeoutError:
             return timed_out(timeout_ms)

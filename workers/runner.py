@@ -38,6 +38,9 @@ SLOTS_DEFAULT = 64
 NAMED_RUNS_MAX = 1_000
 """Runs with an id of the caller's choice that are remembered after their end, so that asking for one again does not run it again."""
 EMITTED_MAX = 10_000
+TURNS_AT_REST = 10
+"""Turns of the event loop in which nothing may happen before everything counts as at rest: whoever was just woken, cancelled or timed
+out, perhaps tasks inside of tasks, takes a few turns to notice."""
 DEPTH_MAX = 100
 """How deep sub-flows may start sub-flows: a flow that starts itself must end before the memory does."""
 
@@ -85,6 +88,7 @@ class LocalRunner:
         self._admission = Admission()
         self._virtual = self.clock if isinstance(self.clock, VirtualClock) else None
         self._looking = False
+        self._turns_at_rest = 0
         self._closed = False
         if self._virtual is not None:
             self._virtual.on_sleep = self.went_quiet
@@ -201,16 +205,23 @@ class LocalRunner:
     # --- when everything has come to rest
 
     def went_quiet(self) -> None:
-        """Something has come to rest: see whether everything has, after all callbacks that are due now."""
+        """Something has come to rest: see whether everything has, and stays so."""
+        self._turns_at_rest = 0
         if (self._virtual is not None or self._unattended) and not self._looking:
-            self._looking = True
-            asyncio.get_running_loop().call_soon(self._look)
+            self._look_again()
+
+    def _look_again(self) -> None:
+        self._looking = True
+        asyncio.get_running_loop().call_soon(self._look)
 
     def _look(self) -> None:
         self._looking = False
         if self.awake or self.slots.at_work:
             return
-        if self._virtual is not None and self._virtual.advance():
+        self._turns_at_rest += 1
+        if self._turns_at_rest < TURNS_AT_REST:
+            self._look_again()
+        elif self._virtual is not None and self._virtual.advance():
             self.went_quiet()
         elif self._unattended and not any(run.moves for run in self._live.values()):
             for run in list(self._live.values()):

@@ -56,7 +56,7 @@ def follow(turn: Turn, scope: Scope, node: PlanNode, port: int, output: Payload)
 
 def leave_body(turn: Turn, around: Scope, edge: PlanEdge, value: Payload | None) -> None:
     """Decide an edge out of a body whose loop or split has ended; None: it is dead. `around` is where that one stands."""
-    if edge.home != around.plan.index:
+    if edge.home != around.plan.index or edge.kind == EdgeKind.BACK:
         if value is not None:
             _keep_leaving(around, edge, value)
         elif around.more is not None and around.more.leaving:
@@ -101,8 +101,16 @@ def drop_leaving(turn: Turn, scope: Scope, members: tuple[int, ...]) -> None:
     """Forget the edges out of the body that members of a failed guard had taken."""
     leaving = None if scope.more is None else scope.more.leaving
     if leaving:
-        for index in [index for index in leaving if turn.plan.edges[index].source in members]:
+        for index in [index for index in leaving if _at_level(turn, scope, turn.plan.edges[index].source) in members]:
             del leaving[index]
+
+
+def _at_level(turn: Turn, scope: Scope, node: int) -> int:
+    """The node itself, or the loop or split of this scope in whose body it stands."""
+    plan = turn.plan
+    while plan.nodes[node].scope != scope.plan.index:
+        node = plan.scopes[plan.nodes[node].scope].owner
+    return node
 
 
 def _keep_leaving(scope: Scope, edge: PlanEdge, value: Payload) -> None:

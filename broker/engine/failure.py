@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 
 from ...schemas.flow.definition import Retry
-from ...schemas.plan.plan import NONE, PlanNode
+from ...schemas.plan.plan import NONE, EdgeKind, PlanNode
 from ...schemas.records import Error
 from . import guards, undo
 from .cancel import cancel_node, cancel_nodes, cancel_scope
@@ -207,7 +207,7 @@ def _reset(turn: Turn, scope: Scope, node: PlanNode, members: set[int]) -> None:
         _reopen(turn, scope, node)
     cells[node.slot] = PENDING
     for edge in node.ins:
-        if cells[edge.mark] != UNDECIDED and _from_inside(turn, scope, edge.source, members):
+        if cells[edge.mark] != UNDECIDED and (edge.kind == EdgeKind.GUARD or _from_inside(turn, scope, edge.source, members)):
             cells[size + node.slot] += 1
             cells[2 * size + node.slot] -= cells[edge.mark] == TAKEN
             cells[edge.mark] = UNDECIDED

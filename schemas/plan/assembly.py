@@ -209,7 +209,7 @@ def _connect(nodes: list[PlanNode], scopes: list[PlanScope], edges: list[PlanEdg
             entries[edge.home].append(edge)
         elif edge.source != NONE:
             outs[edge.source].setdefault(edge.port, []).append(edge)
-        if edge.kind == EdgeKind.EXIT:
+        if edge.kind in (EdgeKind.EXIT, EdgeKind.BACK):  # a way back may lead out of inner bodies first
             at = nodes[edge.source].scope
             while at != edge.home:
                 exits[at].append(edge)

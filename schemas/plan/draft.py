@@ -128,7 +128,6 @@ def draw(flow: Flow, known_types: Mapping[str, NodeType] | None) -> Draft:
     _join_ends(draft, joins)
     for name, scope in flow.scopes.items():
         _on_error(draft, name, scope)
-    _entries(draft)
     _handlers(draft)
     return draft
 
@@ -299,8 +298,8 @@ def _on_error(draft: Draft, name: str, scope: Scope) -> None:
         draft.add_edge(DraftEdge(NONE, ERROR, target, EdgeKind.GUARD, guard=name, label=name))
 
 
-def _entries(draft: Draft) -> None:
-    """Nodes that nothing leads to start a run that no trigger started."""
+def add_entries(draft: Draft) -> None:
+    """Nodes that nothing leads to, but their own loop, start a run that no trigger started."""
     for node in draft.nodes:
         if node.compensates == NONE and not any(edge.kind != EdgeKind.BACK for edge in node.ins):
             draft.add_edge(DraftEdge(NONE, PORT_DEFAULT, node.index, EdgeKind.ENTRY, label="input"))

@@ -9,12 +9,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ..flow.node_types import Kind
-from .draft import Draft, DraftEdge
+from .draft import Draft, DraftEdge, add_entries
 from .plan import NONE, EdgeKind
 
 
 def close_loops(draft: Draft) -> None:
     _returns_to_loop_nodes(draft)
+    add_entries(draft)
     cycle = _cycle(draft)
     if cycle:
         names = " → ".join(draft.nodes[index].id for index in cycle)

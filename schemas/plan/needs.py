@@ -15,7 +15,7 @@ from ..flow.problems import Path
 from ..selectors import Selector, Template, compile_template
 from .draft import ERROR, Draft
 from .guards import DraftGuard, Guards
-from .plan import NONE, ROOT, Binding, EdgeKind, Need, Source
+from .plan import NONE, ROOT, Binding, Need, Source
 from .regions import Regions
 
 RESERVED = ("pipeline", "trigger", "run", "trace_id", "iteration")
@@ -29,7 +29,7 @@ class Needs:
         self.draft, self.regions = draft, regions
         self.triggers = {trigger.id for trigger in draft.flow.triggers}
         self.guard_of = {guard.id: guard for guard in guards.all}
-        self.upstream = _upstream(draft, order)
+        self.upstream = _upstream(draft, regions, order)
 
     def template(self, value: object, path: Path) -> Template | None:
         try:
@@ -144,14 +144,18 @@ def check_names(draft: Draft) -> None:
         needs.bind(draft.flow.outputs, ("outputs",), ROOT)
 
 
-def _upstream(draft: Draft, order: list[int]) -> list[int]:
-    """For each node the set of nodes before it, as the bits of an integer; a loop's body comes before all of the body."""
+def _upstream(draft: Draft, regions: Regions, order: list[int]) -> list[int]:
+    """For each node the set of nodes before it, as the bits of an integer.
+
+    A loop's body comes before the loop itself, whose conditions read the last iteration, and before what follows the loop.
+    """
+    bodies = {body.owner: sum(1 << index for index in body.nodes) for body in regions.bodies}
     before = [0] * len(draft.nodes)
     for index in order:
         own = before[index] | 1 << index
         for target in draft.forward(index):
-            before[target] |= own
-    for edge in draft.edges:
-        if edge.kind == EdgeKind.BACK and edge.source != NONE:
-            before[edge.target] |= before[edge.source] | 1 << edge.source
+            body = bodies.get(index, 0)
+            before[target] |= own if body >> target & 1 else own | body
+    for owner, body in bodies.items():
+        before[owner] |= body
     return before

@@ -178,6 +178,29 @@ def test_a_break_out_of_two_loops_ends_both() -> None:
     assert len(run.dispatched("w")) == 7
 
 
+def test_a_way_back_to_the_outer_loop_may_lead_out_of_the_inner_one() -> None:
+    flow = """
+        nodes:
+          a: {type: std::loop, config: {max_iterations: 2}}
+          b: {type: std::loop, config: {max_iterations: 5}}
+          w: {type: x.w}
+          sw: {type: std::switch, config: {condition: next}}
+          d: {type: x.d}
+        edges:
+          - {from: a.continue, to: b}
+          - {from: b.continue, to: w}
+          - {from: w, to: sw}
+          - {from: sw.false, to: b, loop_back: true}
+          - {from: sw.true, to: a, loop_back: true}
+          - {from: b.exit, to: a, loop_back: true}
+          - {from: a.exit, to: d}
+        """
+    run = Driver(flow, 0)
+    run.complete("w[0][0]", {"next": False})
+    run.complete("w[0][1]", {"next": True, "n": 2})
+    assert run.input("w[1][0]") == {"next": True, "n": 2}
+
+
 CYCLE = """
     nodes: {start: {type: x.s}, w: {type: x.w}, c: {type: std::switch, config: {condition: n >= 4}}, leaf: {type: x.leaf}, d: {type: x.d}}
     edges:

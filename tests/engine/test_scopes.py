@@ -203,6 +203,25 @@ def test_the_outer_scope_starts_the_inner_one_again_too() -> None:
     assert run.ended == "completed"
 
 
+def test_an_inner_handler_works_again_after_the_outer_scope_has_started_again() -> None:
+    flow = """
+        nodes: {g: {type: x.g}, a: {type: x.a}, mend: {type: x.m}, b: {type: x.b}}
+        scopes: {inner: {nodes: [a], on_error: mend}, outer: {nodes: [g, inner, mend, b], retry: {max_attempts: 3}}}
+        edges: [{from: g, to: a}, {from: a, to: b}, {from: mend, to: b}]
+        """
+    run = Driver(flow, 1)
+    run.fail("g")
+    run.fire("outer", "scope_retry")
+    run.complete("g", 2)
+    run.complete("a", 3)
+    run.fail("b")
+    run.fire("outer", "scope_retry")
+    run.complete("g", 4)
+    run.fail("a")
+    run.complete("mend", "mended")
+    assert run.input("b") == "mended"
+
+
 def test_a_scope_that_holds_nothing_but_a_scope_outlives_its_attempts() -> None:
     flow = """
         nodes: {a: {type: x.a}, b: {type: x.b}, rescue: {type: x.r}}

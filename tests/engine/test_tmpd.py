@@ -40,7 +40,7 @@ VALUES = st.sampled_from([{"n": 5, "items": [{"n": 1}, {"n": 95}]}, {"n": 60, "i
 
 
 def examples(count: int) -> settings:
-    return settings(max_examples=count * 50 if SOAK else count, derandomize=not SOAK, deadline=None, print_blob=True, phases=[Phase.generate], report_multiple_bugs=False)
+    return settings(max_examples=count * 10 if SOAK else count, derandomize=not SOAK, deadline=None, print_blob=True, phases=[Phase.generate], report_multiple_bugs=False)
 
 
 def player(program: Program, value: Any, seed: int, *, keep: bool = True) -> Player:

@@ -63,7 +63,7 @@ def signal(name: str, value: Any = None) -> Action:
 
 
 def play(example: str, event: Any = None, script: Mapping[int, Action] | None = None) -> Played:
-    """Run the example whose file begins with that number."""
+    """Run the example in that file (its name without the suffix)."""
     return asyncio.run(_play(file_of(example), event, script or {}))
 
 

@@ -2,51 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from itertools import pairwise
 
 import pytest
-from jetfleet.schemas.cli import main
-from jetfleet.schemas.flow.loader import load_flow
 
-from .stage import FLOWS, file_of, overlap, play, registry, signal
-from .test_examples import command_of
-
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "patterns.md"
-
-
-# --- the page and the files
-
-
-def rows() -> list[str]:
-    return [line for line in PAGE.read_text().splitlines() if re.match(r"\| *\d+ *\|", line)]
-
-
-def test_the_page_lists_all_43_patterns_in_order() -> None:
-    assert [int(row.split("|")[1]) for row in rows()] == list(range(1, 44))
-
-
-def test_every_example_is_linked_and_every_link_leads_somewhere() -> None:
-    links = {link for row in rows() for link in re.findall(r"\]\(([^)]+)\)", row)}
-    assert {(PAGE.parent / link).resolve() for link in links} == set(FLOWS)
-
-
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row.split("|")[1].strip())
-def test_a_pattern_without_an_example_says_why(row: str) -> None:
-    assert "](" in row or "not supported, because" in row
-
-
-@pytest.mark.parametrize("flow", FLOWS, ids=lambda path: path.stem)
-def test_every_example_is_valid_without_warnings(flow: Path) -> None:
-    assert load_flow(flow, registry().node_types()).problems == ()
-
-
-@pytest.mark.parametrize("flow", FLOWS, ids=lambda path: path.stem)
-def test_the_command_in_the_header_runs(flow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    assert main(command_of(flow)) == 0
-
+from .stage import overlap, play, signal
 
 # --- basic control flow
 
@@ -302,7 +262,7 @@ def test_17_interleaved_parallel_routing_keeps_to_the_partial_order_one_at_a_tim
     done = [run.items(step) for step in order]
     assert [len(items) for items in done] == [1, 1, 1, 1]
     times = [run.time(items[0]) for items in done]
-    assert all(earlier[1] <= later[0] for earlier, later in zip(times, times[1:], strict=False))
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(times))
     assert run.output == {"order": order}
 
 
@@ -437,7 +397,3 @@ def test_24_persistent_trigger_is_kept_until_somebody_waits(moment: int) -> None
     run = play("24_persistent_trigger", None, {moment: signal("paid", {"amount": 12})})
     assert run.of("ship") == "completed"
     assert run.value("ship")["response"] == {"amount": 12}
-
-
-def test_the_examples_of_the_page_are_where_the_tests_look() -> None:
-    assert file_of("01_sequence") in FLOWS

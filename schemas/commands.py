@@ -12,12 +12,12 @@ import click
 
 from .cli import INVALID
 from .errors import UsageError
-from .flow.json_schema import schema_text
-from .flow.loader import load_flow
-from .flow.report import FORMATS, Report
 from .node_loaders import own_node_types
 from .plan.drawing import FORMATS as DRAWINGS
 from .plan.drawing import draw
+from .source.json_schema import schema_text
+from .source.loader import load_flow
+from .source.report import FORMATS, Report
 
 SUFFIXES = frozenset((".yaml", ".yml", ".json"))
 

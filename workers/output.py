@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ..schemas.errors import JetfleetError
-from ..schemas.flow.document import read
 from ..schemas.payload import decode
 from ..schemas.plan.plan import Plan
+from ..schemas.source.document import read
 from .result import RunResult
 
 VALUE_CHARACTERS_MAX = 60

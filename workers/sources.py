@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 from ..schemas.errors import UsageError
 from ..schemas.flow.definition import Flow
-from ..schemas.flow.loader import load_flow, parse_flow
 from ..schemas.plan.compiler import compile_flow
 from ..schemas.plan.plan import Plan
+from ..schemas.source.loader import load_flow, parse_flow
 from .registry import Registry
 
 FlowSource: TypeAlias = "Plan | Flow | Mapping[str, Any] | str | Path"

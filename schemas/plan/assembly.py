@@ -289,7 +289,8 @@ def _rivals(nodes: list[PlanNode], scopes: list[PlanScope], merge: PlanNode) -> 
             onward |= {edge.target for edge in scopes[nodes[index].body].exits}
         if onward and onward <= rivals | {merge.index}:
             rivals.add(index)
-            waiting += [_at_level(nodes, scopes, edge.source, merge.scope) for edge in nodes[index].ins if edge.kind in (EdgeKind.FORWARD, EdgeKind.EXIT)]
+            before = [edge.source for edge in nodes[index].ins if edge.kind in (EdgeKind.FORWARD, EdgeKind.EXIT)]
+            waiting += [_at_level(nodes, scopes, source, merge.scope) for source in before]
     return tuple(sorted(rivals))
 
 

@@ -10,9 +10,9 @@ from textwrap import dedent
 import pytest
 
 from jetfleet.schemas.cli import main
-from jetfleet.schemas.flow.loader import parse_flow
 from jetfleet.schemas.plan.drawing import FORMATS, draw
 from jetfleet.schemas.plan.plan import Plan
+from jetfleet.schemas.source.loader import parse_flow
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

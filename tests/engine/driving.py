@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from textwrap import dedent
 from typing import Any
 
-from jetfleet.broker.engine import Run, begin, decide
+from jetfleet.broker.engine import begin, decide
 from jetfleet.broker.engine.state import Status
 from jetfleet.schemas import payload as payloads
 from jetfleet.schemas.effects import (
@@ -31,7 +31,6 @@ from jetfleet.schemas.effects import (
 )
 from jetfleet.schemas.errors import NodeError
 from jetfleet.schemas.flow.definition import Flow
-from jetfleet.schemas.flow.document import read
 from jetfleet.schemas.plan.compiler import compile_flow
 from jetfleet.schemas.plan.plan import Plan
 from jetfleet.schemas.records import (
@@ -49,6 +48,7 @@ from jetfleet.schemas.records import (
     TimerFired,
     TimerId,
 )
+from jetfleet.schemas.source.document import read
 
 Work = Callable[[Any], Any]
 START = 1_000_000

@@ -11,6 +11,7 @@ from jetfleet.broker.engine import nodes
 from jetfleet.schemas import payload as payloads
 from jetfleet.schemas.plan.plan import Plan
 from jetfleet.schemas.records import Error
+from jetfleet.schemas.values import MISSING
 
 from .driving import Driver
 from .programs import Program, Task, Wait, answer, blocks, refuses, rescued, work
@@ -55,9 +56,9 @@ class Player:
         return found
 
     def output(self, name: str) -> Any:
-        """What an activation put out; None if it did not complete."""
+        """What an activation put out; MISSING if it did not complete."""
         view = nodes(self.driver.run).get(name)
-        return None if view is None or view.status != "completed" or view.output is None else payloads.decode(view.output)
+        return MISSING if view is None or view.status != "completed" or view.output is None else payloads.decode(view.output)
 
     def _execute(self, name: str) -> None:
         self.executed[name] += 1

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from jetfleet.schemas.values import MISSING
+
 from .programs import (
     CYCLE_LIMIT,
     Block,
@@ -63,7 +65,7 @@ class Expected:
 
 
 Chosen = Callable[[str], Any]
-"""What the engine's merge of that name put out."""
+"""What the engine's activation of that name put out; MISSING if it never did."""
 
 
 def interpret(program: Program, value: Any, chosen: Chosen) -> Expected:
@@ -159,7 +161,7 @@ class _Walk:
         if parallel.join == "all":
             return live
         choice = self.chosen(merge)
-        if choice is None:  # it was never reached, because something else had failed
+        if choice is MISSING:  # it was never reached, because something else had failed
             return live
         if parallel.join == "any":
             assert choice in live.values(), f"{merge} put out what no branch gave"
@@ -229,7 +231,7 @@ class _Walk:
     def _collected(self, values: list[Any], split: str) -> list[Any]:
         """The values with the errors that the engine put in the places of failed items."""
         found = self.chosen(split)
-        if found is None or not any(isinstance(value, set) for value in values):
+        if found is MISSING or not any(isinstance(value, set) for value in values):
             return values
         assert len(found) == len(values), f"{split} collected {found} for {values}"
         for value, error in zip(values, found, strict=True):

@@ -1,8 +1,10 @@
-from .programs import *
-from .playing import Player
+
 from .driving import compiled
+from .playing import Player
+from .programs import *
 from .reference import interpret
-from jetfleet.schemas import payload as P
+
+
 def test_x():
     program=Program(Seq((Loop('l4',Cycle('h2',Task('t1'),'s3',25),1,63),Task('t5'))))
     g=Player(program,compiled(definition(program)),None,1)

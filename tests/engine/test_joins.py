@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from jetfleet.broker.engine import nodes
 
 from .driving import Driver

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from jetfleet.broker.engine import blocked_on, nodes
 from jetfleet.schemas import payload as payloads
 from jetfleet.schemas.effects import CancelTask, Emit

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from jetfleet.broker.engine import nodes
 from jetfleet.schemas.errors import NodeError
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+
 from jetfleet.broker.engine import blocked_on, decide, digest, fold, nodes, outstanding, restore, snapshot
 from jetfleet.schemas import payload as payloads
 from jetfleet.schemas.codec import (
@@ -34,7 +35,7 @@ from .programs import Program, definition, tasks
 from .reference import interpret
 from .strategies import programs
 
-SOAK = "JETFLEET_SOAK" in os.environ or settings.default is not None and settings.default.max_examples >= 10_000
+SOAK = "JETFLEET_SOAK" in os.environ or (settings.default is not None and settings.default.max_examples >= 10_000)
 SEEDS = st.integers(0, 2**32 - 1)
 VALUES = st.sampled_from([{"n": 5, "items": [{"n": 1}, {"n": 95}]}, {"n": 60, "items": []}, {"n": 99, "items": [{"n": 50}] * 5}, None])
 

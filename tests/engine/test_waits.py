@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from jetfleet.schemas import payload as payloads
 from jetfleet.schemas.effects import CancelChild, StartChild, StopAwaiting
 from jetfleet.schemas.records import ChildEnded, Error

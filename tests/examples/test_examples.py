@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from jetfleet.schemas.cli import main
-from jetfleet.schemas.flow.loader import load_flow
+from jetfleet.schemas.source.loader import load_flow
 from jetfleet.workers import Registry
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jetfleet.schemas.cli import main
-from jetfleet.schemas.flow.loader import load_flow
+from jetfleet.schemas.source.loader import load_flow
 
 from .stage import FLOWS, registry
 from .test_examples import command_of

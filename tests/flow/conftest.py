@@ -7,8 +7,8 @@ from textwrap import dedent
 
 import pytest
 
-from jetfleet.schemas.flow.loader import Loaded, parse_flow
 from jetfleet.schemas.flow.problems import Problem
+from jetfleet.schemas.source.loader import Loaded, parse_flow
 
 Parse = Callable[..., Loaded]
 

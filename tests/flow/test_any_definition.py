@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jetfleet.schemas.flow.document import read
-from jetfleet.schemas.flow.loader import parse_flow
 from jetfleet.schemas.flow.node_types import NODE_TYPES
 from jetfleet.schemas.flow.trigger_types import TRIGGER_TYPES
+from jetfleet.schemas.source.document import read
+from jetfleet.schemas.source.loader import parse_flow
 
 from .conftest import ORDERS
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from jetfleet.schemas.flow.loader import Loaded
 from jetfleet.schemas.flow.node_types import NodeType
+from jetfleet.schemas.source.loader import Loaded
 
 Parse = Callable[..., Loaded]
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jetfleet.schemas.errors import InvalidFlow
-from jetfleet.schemas.flow.document import read
 from jetfleet.schemas.flow.problems import Problem
-from jetfleet.schemas.flow.tree import ReadLimits
+from jetfleet.schemas.source.document import read
+from jetfleet.schemas.source.tree import ReadLimits
 
 MIB = 1024 * 1024
 

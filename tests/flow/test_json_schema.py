@@ -7,10 +7,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from jetfleet.schemas.flow.document import read
-from jetfleet.schemas.flow.json_schema import STORED, flow_schema, schema_text
 from jetfleet.schemas.flow.node_types import NODE_TYPES
 from jetfleet.schemas.flow.trigger_types import TRIGGER_TYPES
+from jetfleet.schemas.source.document import read
+from jetfleet.schemas.source.json_schema import STORED, flow_schema, schema_text
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from jetfleet.schemas.errors import InvalidFlow, UsageError
-from jetfleet.schemas.flow.loader import Loaded, load_flow, parse_flow
 from jetfleet.schemas.flow.node_types import NodeType
+from jetfleet.schemas.source.loader import Loaded, load_flow, parse_flow
 
 Parse = Callable[..., Loaded]
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jetfleet.schemas.flow.findings import problems_of
 from jetfleet.schemas.flow.node_types import NODE_TYPES, Kind, NodeType, node_type, parse_config, suggest
+from jetfleet.schemas.source.findings import problems_of
 
 
 def config(type: str, raw: Any) -> Any:

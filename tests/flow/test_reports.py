@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from jetfleet.schemas.flow.problems import Problem
-from jetfleet.schemas.flow.report import Report, as_github, as_json, as_sarif, as_text
+from jetfleet.schemas.source.report import Report, as_github, as_json, as_sarif, as_text
 
 ERROR = Problem("UNKNOWN_KEY", "unknown key `nodez`", ("nodez",), "did you mean `nodes`?", file="flows/a.yaml", line=2, column=1)
 WARNING = Problem("NO_TRIGGER", "100% manual:\nno trigger", (), "", "warning", "flows/a b,c.yaml", 1, 1)

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from jetfleet.schemas.flow.cron import next_fire
-from jetfleet.schemas.flow.loader import Loaded
 from jetfleet.schemas.flow.trigger_types import TRIGGER_TYPES, parse_params, trigger_type
+from jetfleet.schemas.source.loader import Loaded
 
 Parse = Callable[..., Loaded]
 

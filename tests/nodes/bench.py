@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jetfleet.schemas.effects import Dispatch
-from jetfleet.schemas.flow.loader import parse_flow
 from jetfleet.schemas.payload import decode, encode
 from jetfleet.schemas.plan.plan import Plan, PlanNode, Source
 from jetfleet.schemas.records import Completion
+from jetfleet.schemas.source.loader import parse_flow
 from jetfleet.workers.executor import Executor
 from jetfleet.workers.providers import Services
 from jetfleet.workers.registry import Registry

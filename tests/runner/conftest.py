@@ -6,6 +6,7 @@ import asyncio
 import inspect
 
 import pytest
+
 from jetfleet.workers import Registry
 
 HANGS_AFTER_S = 60

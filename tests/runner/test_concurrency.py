@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from jetfleet.workers import LocalRun, LocalRunner, Registry, node, run
 
 from .scripts import Gate, flow, turns, until

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+
 from jetfleet.schemas.errors import EventRejected, InvalidFlow
 from jetfleet.schemas.payload import decode
 from jetfleet.workers import Context, LocalRunner, NodeError, Out, Registry, RunResult, VirtualClock, node, run

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from jetfleet.broker import engine
 from jetfleet.schemas.errors import Permanent
 from jetfleet.workers import Context, LocalRunner, NodeError, Out, Registry, local_run, node, run

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from jetfleet.broker.engine import digest, fold
 from jetfleet.schemas.errors import EventRejected, InvalidFlow, UnencodableValue, UsageError
 from jetfleet.schemas.flow.definition import Flow

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from jetfleet.schemas.errors import UsageError
 from jetfleet.workers import Context, LocalRunner, Registry, node, run
 

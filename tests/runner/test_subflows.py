@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from jetfleet.schemas.effects import Emit
 from jetfleet.workers import LocalRunner, NodeError, Registry, node, run
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from jetfleet.workers import Context, LocalRunner, NodeError, Registry, Retry, VirtualClock, node, run
 
 from .scripts import Gate, flow, statuses, turns, until_waiting

@@ -15,10 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 
-from .block import Spelled
-from .definition import Block, Flow
-from .node_types import NODE_TYPES, STANDARD, TYPE_ALIASES
-from .trigger_types import PREFIX, TRIGGER_TYPES
+from ..flow.block import Spelled
+from ..flow.definition import Block, Flow
+from ..flow.node_types import NODE_TYPES, STANDARD, TYPE_ALIASES
+from ..flow.trigger_types import PREFIX, TRIGGER_TYPES
 
 STORED = Path(__file__).parent.parent / "flow.schema.json"
 

@@ -22,14 +22,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import InvalidFlow, UsageError
+from ..flow.definition import Flow
+from ..flow.node_types import NodeType, node_type
+from ..flow.problems import Path, Problem
 from ..plan.compiler import check
 from ..plan.plan import Plan
 from .checks import check_parts
-from .definition import Flow
 from .document import Document, read
 from .findings import problems_of
-from .node_types import NodeType, node_type
-from .problems import Path, Problem
 from .tree import ReadLimits
 
 _NO_GRAPH = frozenset(("version", "description", "metadata", "settings", "history", "retry", "timeout_ms", "labels", "queue"))

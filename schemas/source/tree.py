@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import yaml
 
 from ..errors import InvalidFlow
-from .problems import Problem
+from ..flow.problems import Problem
 from .scalars import COLLECTION_TAGS, SCALAR_TAGS, convert, resolve
 
 

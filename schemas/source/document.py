@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from ..errors import InvalidFlow
-from .problems import Path, Problem
+from ..flow.problems import Path, Problem
 from .tree import Item, Position, ReadLimits, TreeBuilder
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
-from .problems import Problem
+from ..flow.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)

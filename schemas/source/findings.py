@@ -15,10 +15,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..flow.block import Refused
+from ..flow.definition import Block
+from ..flow.problems import Path, Problem
 from . import shape
-from .block import Refused
-from .definition import Block
-from .problems import Path, Problem
 
 
 @dataclass(frozen=True, slots=True)

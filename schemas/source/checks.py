@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from . import node_types, trigger_types
-from .definition import SizeLimits
+from ..flow import node_types, trigger_types
+from ..flow.definition import SizeLimits
+from ..flow.node_types import STANDARD, NodeType
+from ..flow.problems import Path, Problem
 from .findings import problems_of
-from .node_types import STANDARD, NodeType
-from .problems import Path, Problem
 
 RESERVED = frozenset(("pipeline", "trigger", "run", "trace_id", "iteration"))
 """First segments of selectors that have a meaning of their own."""
@@ -83,9 +83,8 @@ def _unknown_type(name: str, path: Path, known_types: Mapping[str, NodeType] | N
             "INVALID_NODE_TYPE", f"there is no standard node type `{name}`", path, hint or f"known: {', '.join(node_types.NODE_TYPES)}"
         )
     if known_types is not None:
-        return Problem(
-            "INVALID_NODE_TYPE", f"no node type `{name}` is registered", path, hint or "register it with @node and name its module with --nodes, or correct the name"
-        )
+        hint = hint or "register it with @node and name its module with --nodes, or correct the name"
+        return Problem("INVALID_NODE_TYPE", f"no node type `{name}` is registered", path, hint)
     message = f"the node type `{name}` is not checked: no worker is known to serve it"
     return Problem("UNKNOWN_NODE_TYPE", message, path, hint or "name the module that registers it with --nodes", "warning")
 

@@ -11,5 +11,6 @@ from .snapshot import digest, restore, snapshot
 from .state import Run, Status
 
 __all__ = [
-    "Blocked", "NodeView", "Run", "Status", "begin", "blocked_on", "decide", "digest", "fold", "nodes", "outstanding", "restore", "snapshot", "state_at",
+    "Blocked", "NodeView", "Run", "Status", "begin", "blocked_on", "decide", "digest", "fold", "nodes", "outstanding",
+    "restore", "snapshot", "state_at",
 ]  # fmt: skip

@@ -123,7 +123,9 @@ def _emit(turn: Turn, scope: Scope, node: PlanNode) -> None:
 
 def _raise(turn: Turn, scope: Scope, node: PlanNode) -> None:
     values = render(turn.run, scope, node)
-    error = Error(to_text(values["type"]) or "raised", to_text(values["message"]) or "", bool(values["retryable"]), details=values["details"])
+    error = Error(
+        to_text(values["type"]) or "raised", to_text(values["message"]) or "", bool(values["retryable"]), details=values["details"]
+    )
     failure.attempt_failed(turn, scope, node, error)
 
 

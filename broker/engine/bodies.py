@@ -10,7 +10,7 @@ from __future__ import annotations
 from ...schemas import payload as payloads
 from ...schemas.errors import UnreadablePayload
 from ...schemas.payload import NULL, ListCursor, Payload
-from ...schemas.plan.plan import PlanEdge, PlanNode
+from ...schemas.plan.plan import PlanNode
 from ...schemas.plan.programs import LoopProgram, SplitProgram
 from ...schemas.records import Error
 from . import failure
@@ -226,5 +226,3 @@ def start_instance(turn: Turn, scope: Scope) -> None:
 def _owner(turn: Turn, scope: Scope) -> tuple[Scope, PlanNode]:
     assert scope.parent is not None
     return scope.parent, turn.plan.nodes[scope.plan.owner]
-
-

@@ -57,7 +57,8 @@ def cancel_body(turn: Turn, scope: Scope, node: PlanNode, kill: bool = False) ->
 def has_undo(turn: Turn, scope: Scope) -> bool:
     """Whether something in the instance is being undone or may still have to be, so that its values must stay."""
     more = scope.more
-    if more is not None and more.bodies and any(body.kept for body in more.bodies.values()):
-        return True
+    for body in more.bodies.values() if more is not None and more.bodies else ():
+        if body.kept or any(has_undo(turn, inner) for inner in body.scopes()):
+            return True
     undoable = (turn.plan.nodes[index].slot for index in scope.plan.nodes if turn.plan.nodes[index].compensate != NONE)
     return any(scope.cells[slot] == COMPLETED or (more is not None and more.bases and slot in more.bases) for slot in undoable)

@@ -160,7 +160,7 @@ def end_run(turn: Turn, status: str, error: Error | None) -> None:
 def _kill_undos(turn: Turn) -> None:
     """Call back the compensations that are out, also those in instances that have ended."""
     undos, turn.run.rare().undos = turn.run.rare().undos, []
-    for address in sorted(address for undo in undos for address in undo.running):
+    for address in sorted(address for killed in undos for address in killed.running):
         found = turn.run.find(address)
         if found is not None:
             cancel_nodes(turn, found[0], [found[1]], kill=True)
@@ -230,5 +230,3 @@ def _from_inside(turn: Turn, scope: Scope, source: int, members: set[int]) -> bo
         owner_scope = turn.plan.scopes[turn.plan.nodes[source].scope]
         source = owner_scope.owner
     return source in members
-
-

@@ -2,6 +2,8 @@
 
     nodes(run)        each activation with its status, port, attempts and output
     blocked_on(run)   everything that the run waits for right now; never empty for an open run
+
+Both only read.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Routing: the four ways in which an activation ends, and what follows from each.
 
-    complete   its value goes out by a port
-    divert     it failed: its error goes out by the port `error` (to nobody, if nothing hangs there)
-    skip       no way led to it: all its ways are dead
-    drop       what it belongs to was given up: no way is followed
+complete   its value goes out by a port
+divert     it failed: its error goes out by the port `error` (to nobody, if nothing hangs there)
+skip       no way led to it: all its ways are dead
+drop       what it belongs to was given up: no way is followed
 """
 
 from __future__ import annotations

@@ -94,7 +94,9 @@ def _more(more: More | None) -> list[Any] | None:
         _pairs(more.attempts),
         _pairs(more.bases),
         _pairs(more.timers),
-        None if more.waits is None else [[slot, wait.kind, wait.name, wait.correlate, wait.since] for slot, wait in sorted(more.waits.items())],
+        None
+        if more.waits is None
+        else [[slot, wait.kind, wait.name, wait.correlate, wait.since] for slot, wait in sorted(more.waits.items())],
         None if more.bodies is None else [[slot, _body(body)] for slot, body in sorted(more.bodies.items())],
         None if more.guards is None else [[key, g.open, g.phase, g.attempt, g.error] for key, g in sorted(more.guards.items())],
         _pairs(more.arrivals),
@@ -129,7 +131,8 @@ def _body(body: LoopBody | SplitBody) -> list[Any]:
     if isinstance(body, LoopBody):
         return ["loop", body.base, body.used, body.value, None if body.scope is None else _scope(body.scope), _scopes(body.kept)]
     return [
-        "split", body.base, body.used, body.data, body.total, body.offset, body.position, body.consumed, body.flushed, bytes(body.results), body.count,
+        "split", body.base, body.used, body.data, body.total, body.offset, body.position, body.consumed, body.flushed,
+        bytes(body.results), body.count,
         [[key, value, _pairs(leaving)] for key, (value, leaving) in sorted(body.early.items())],
         [[key, count, bytes(joined)] for key, (count, joined) in sorted(body.leaving.items())],
         _scopes(body.active), _scopes(body.kept),

@@ -154,7 +154,6 @@ class LoopBody:
         if self.scope is not None:
             yield self.scope
 
-
     def attempts_used(self) -> int:
         return self.used if self.scope is None else max(self.used, self.scope.attempts_used())
 
@@ -322,5 +321,6 @@ def activation(scope: Scope, node: PlanNode) -> Activation:
 
 __all__ = [
     "CANCELLED", "COMPLETED", "DEAD", "FAILED", "NONE", "OPEN", "PENDING", "READY", "RETRYING", "RUNNING", "SKIPPED", "TAKEN",
-    "UNDECIDED", "WAITING", "Body", "GuardState", "LoopBody", "More", "Rare", "Run", "Scope", "SplitBody", "Status", "Undo", "Wait", "activation",
+    "UNDECIDED", "WAITING",
+    "Body", "GuardState", "LoopBody", "More", "Rare", "Run", "Scope", "SplitBody", "Status", "Undo", "Wait", "activation",
 ]  # fmt: skip

@@ -82,6 +82,7 @@ class Driver:
         self.effects: list[Effect] = []
         self.result: FinishRun | None = None
         self._dispatched: set[tuple[Activation, int]] = set()
+        self._held: set[TimerId] = set()  # went off while the run was paused
         first = RunStarted("r1", START, self.plan.name, self.plan.digest, trigger, payloads.encode(value), payloads.encode(meta))
         self.journal: list[Record] = [first]
         self.run, effects = begin(self.plan, first, keep)
@@ -150,6 +151,8 @@ class Driver:
         """Hand the run any record."""
         self.now = max(self.now, record.at)
         self.journal.append(record)
+        if self.run.paused and isinstance(record, TimerFired):
+            self._held.add(record.timer)
         effects = decide(self.run, record)
         self._take(effects)
         return effects
@@ -252,7 +255,8 @@ class Driver:
                 assert effect.timer not in self.timers, f"set twice: {effect}"
                 self.timers[effect.timer] = effect.due
             case ClearTimer():
-                assert self.timers.pop(effect.timer, None) is not None, f"cleared but not set: {effect}"
+                known = self.timers.pop(effect.timer, None) is not None or effect.timer in self._held
+                assert known, f"cleared but not set: {effect}"
             case Await():
                 self.awaiting[self.name(effect.activation)] = effect
             case StopAwaiting():
@@ -283,8 +287,6 @@ class Driver:
                 node = self.plan.nodes[index]
                 found[self.name((index, *scope.path()))] = Status(scope.status(node)).name
         return found
-
-
 
 
 def _hand_on(value: Any) -> Any:

@@ -70,7 +70,8 @@ Chosen = Callable[[str], Any]
 
 def interpret(program: Program, value: Any, chosen: Chosen) -> Expected:
     """How a run of the program with this payload must end."""
-    walk = _Walk(chosen, program.on_failure == "finish")
+    cancels = any(isinstance(block, Parallel) and block.cancel_others for block in blocks(program.root))
+    walk = _Walk(chosen, program.on_failure == "finish", cancels)
     expected = Expected("completed", outputs=walk.outputs, unsure=walk.unsure)
     try:
         end = walk.block(program.root, Live("", value), (), walk.finish)
@@ -86,6 +87,7 @@ def interpret(program: Program, value: Any, chosen: Chosen) -> Expected:
 class _Walk:
     chosen: Chosen
     finish: bool
+    cancels: bool
     outputs: dict[str, Any] = field(default_factory=dict)
     unsure: set[str] = field(default_factory=set)
     executed: Counter[str] = field(default_factory=Counter)
@@ -148,7 +150,8 @@ class _Walk:
         if faults:
             raise Failed(faults)
         live = {end.source: end.value for end in ends if end is not None}
-        if parallel.cancel_others:
+        if self.cancels and parallel.join in ("any", "count"):
+            # Also what came too late for an earlier merge may still be running when a later one cancels all that leads to it.
             self.unsure |= {id for branch in parallel.branches for id in _ids(branch)}
         if not live:
             return None
@@ -231,8 +234,8 @@ class _Walk:
     def _collected(self, values: list[Any], split: str) -> list[Any]:
         """The values with the errors that the engine put in the places of failed items."""
         found = self.chosen(split)
-        if found is MISSING or not any(isinstance(value, set) for value in values):
-            return values
+        if found is MISSING:  # the split never came to its end, because something else had failed
+            return [None if isinstance(value, set) else value for value in values]
         assert len(found) == len(values), f"{split} collected {found} for {values}"
         for value, error in zip(values, found, strict=True):
             assert not isinstance(value, set) or (error["error"]["node"], error["error"]["type"]) in value

@@ -31,7 +31,7 @@ class Place:
 
 
 @st.composite
-def programs(draw: st.DrawFn, depth: int = 3, order_free: bool = False) -> Program:
+def programs(draw: st.DrawFn, depth: int = 4, order_free: bool = False) -> Program:
     """A program that ends with one task. `order_free`: without anything that depends on who comes first."""
     maker = _Maker(draw, order_free)
     root = maker.sequence(Place(depth), closed=True)
@@ -53,7 +53,7 @@ class _Maker:
         return self.draw(st.integers(0, of - 1)) == of - 1
 
     def block(self, place: Place) -> Block:
-        if place.depth == 0 or self.count > 25:
+        if place.depth <= 0 or self.count > 25:
             return self.leaf(place)
         makers: list[Callable[[Place], Block]] = [
             self.leaf, self.sequence, self.choice, self.parallel, self.loop, self.cycle, self.split, self.guard,

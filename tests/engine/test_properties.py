@@ -93,7 +93,9 @@ def test_keeping_the_instances_changes_nothing_that_happens(program: Program, va
 
 @examples(60)
 @given(programs(), VALUES, SEEDS, st.integers(0, 30), st.booleans())
-def test_what_was_completed_is_undone_once_when_a_run_does_not_complete(program: Program, value: Any, seed: int, after: int, pause: bool) -> None:
+def test_what_was_completed_is_undone_once_when_a_run_does_not_complete(
+    program: Program, value: Any, seed: int, after: int, pause: bool
+) -> None:
     game = player(program, value, seed)
     for _ in range(after):
         game.step()

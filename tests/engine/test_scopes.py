@@ -91,7 +91,9 @@ def test_a_failing_scope_cancels_its_open_members_and_nothing_else() -> None:
 
 
 def test_a_scope_is_tried_again_with_its_first_input_and_attempts_go_on() -> None:
-    run = Driver(guarded("on_error: rescue, retry: {max_attempts: 2, initial_delay_ms: 70, jitter: false}", "- {from: rescue, to: done}"), 5)
+    run = Driver(
+        guarded("on_error: rescue, retry: {max_attempts: 2, initial_delay_ms: 70, jitter: false}", "- {from: rescue, to: done}"), 5
+    )
     run.complete("a", 6)
     run.fail("b")
     assert run.due_in("t", "scope_retry") == 70
@@ -153,7 +155,9 @@ def test_the_timeout_of_a_scope_fails_it_from_its_first_start_on() -> None:
 
 
 def test_the_timeout_is_cleared_when_the_scope_ends_and_set_anew_for_each_attempt() -> None:
-    run = Driver("nodes: {a: {type: x.a}, b: {type: x.b}}\nscopes: {t: {nodes: [a], timeout_ms: 500, retry: {max_attempts: 2, jitter: false}}}\nedges: [{from: a, to: b}]")
+    run = Driver(
+        "nodes: {a: {type: x.a}, b: {type: x.b}}\nscopes: {t: {nodes: [a], timeout_ms: 500, retry: {max_attempts: 2, jitter: false}}}\nedges: [{from: a, to: b}]"
+    )
     run.fail("a")
     assert run.timer_names() == [("t", "scope_retry")]
     run.fire("t", "scope_retry")

@@ -68,10 +68,14 @@ def test_the_input_itself_can_be_the_list() -> None:
     assert Driver(split().replace("items", "$"), [1, 2]).work().value == [1, 2]
 
 
-@pytest.mark.parametrize(("value", "type"), [({}, "missing_field"), ({"items": 3}, "not_a_list"), ({"items": {"a": 1}}, "not_a_list"), (None, "missing_field")])
+@pytest.mark.parametrize(
+    ("value", "type"), [({}, "missing_field"), ({"items": 3}, "not_a_list"), ({"items": {"a": 1}}, "not_a_list"), (None, "missing_field")]
+)
 def test_what_is_no_list_goes_to_the_error_port(value: Any, type: str) -> None:
     flow = split() + "\n        "
-    flow = flow.replace("edges: [", "edges: [{from: s.error, to: rescue}, ").replace("after: {type: x.after}", "after: {type: x.after}\n          rescue: {type: x.r}")
+    flow = flow.replace("edges: [", "edges: [{from: s.error, to: rescue}, ").replace(
+        "after: {type: x.after}", "after: {type: x.after}\n          rescue: {type: x.r}"
+    )
     run = Driver(flow, value)
     assert run.input("rescue")["type"] == type
     assert run.work().status("after") == "skipped"

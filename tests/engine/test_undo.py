@@ -271,6 +271,30 @@ def test_killing_a_run_calls_back_the_undoing_of_items_that_have_ended(keep: boo
     assert run.ended == "killed" and run.open == {}
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_last_iteration_of_an_inner_loop_is_undone_too(keep: bool) -> None:
+    flow = """
+        nodes:
+          a: {type: std::loop, config: {max_iterations: 2}}
+          b: {type: std::loop, config: {max_iterations: 1}}
+          w: {type: x.w, compensate: undo_w}
+          undo_w: {type: x.u}
+          last: {type: x.l}
+        edges:
+          - {from: a.continue, to: b}
+          - {from: b.continue, to: w}
+          - {from: w, to: b, loop_back: true}
+          - {from: b.exit, to: a, loop_back: true}
+          - {from: a.exit, to: last}
+        """
+    run = Driver(flow, 0, keep=keep)
+    run.complete("w[0][0]", "first")
+    run.complete("w[1][0]", "second")
+    run.fail("last")
+    run.work()
+    assert run.dispatched("undo_w") == ["undo_w[1][0]", "undo_w[0][0]"]
+
+
 INNER = """
     nodes: {a: {type: x.a, compensate: undo_a}, b: {type: x.b}, undo_a: {type: x.u}, rescue: {type: x.r}}
     scopes:

@@ -193,7 +193,9 @@ def test_an_event_resumes_every_wait_that_it_correlates_with() -> None:
 
 
 def test_a_signal_resumes_the_one_that_has_waited_longest() -> None:
-    run = Driver("nodes: {q: {type: std::wait, config: {signal: go}}, a: {type: x.a}, r: {type: std::wait, config: {signal: go}}}\nedges: [{from: a, to: q}]")
+    run = Driver(
+        "nodes: {q: {type: std::wait, config: {signal: go}}, a: {type: x.a}, r: {type: std::wait, config: {signal: go}}}\nedges: [{from: a, to: q}]"
+    )
     run.complete("a")
     run.signal("go", 1)
     assert run.statuses("q", "r") == ["waiting", "completed"]

@@ -203,3 +203,26 @@ def test_more_edges_or_triggers_than_allowed_are_refused(parse: Parse, block: st
     lines = "".join(f"- {entry.replace('N', str(number))}\n" for number in range(2))
     loaded = parse(f"name: f\nsettings: {{limits: {{{block}: 1}}}}\nnodes:\n  a: {{type: std::log}}\n{block}:\n{lines}")
     assert "LIMIT_EXCEEDED" in [problem.code for problem in loaded.errors]
+
+
+def test_a_condition_that_reads_an_unknown_constant_is_refused_at_its_edge(parse: Parse) -> None:
+    text = "name: f\nnodes:\n  a: {type: std::log}\n  b: {type: std::log}\nedges:\n"
+    loaded = parse(text + '- {from: a, to: b, condition: "x > ${pipeline.config.limit}"}\n')
+    assert [(problem.code, problem.line) for problem in loaded.errors] == [("INVALID_SELECTOR", 6)]
+
+
+def test_what_follows_a_loop_may_read_the_nodes_of_its_body(parse: Parse) -> None:
+    text = """
+name: f
+triggers: {t: {type: manual}}
+nodes:
+  rounds: {type: std::loop, config: {max_iterations: 2}}
+  count: {type: std::set, config: {values: "${iteration}"}}
+  report: {type: std::log, config: {message: "${count}"}}
+edges:
+- {from: t, to: rounds}
+- {from: rounds.continue, to: count}
+- {from: count, to: rounds}
+- {from: rounds.exit, to: report}
+"""
+    assert parse(text).problems == ()

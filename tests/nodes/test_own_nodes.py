@@ -128,6 +128,14 @@ def test_config_is_rendered_checked_and_given_by_name(bench: Bench) -> None:
     assert (error.type, error.retryable) == ("invalid_config", False)
 
 
+def test_no_config_counts_as_an_empty_one(bench: Bench) -> None:
+    @node("test.unclamped", registry=bench.registry)
+    async def unclamped(config: Limits, context: Context) -> Any:
+        return [config.low, context.config]
+
+    assert bench.output("test.unclamped", 5) == [Limits().low, {}]
+
+
 def test_a_function_may_change_its_config_without_harm(bench: Bench) -> None:
     @node("test.greedy", mode="inline", registry=bench.registry)
     def greedy(value: Any, config: dict[str, Any], context: Context) -> Any:

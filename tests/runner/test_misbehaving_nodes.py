@@ -161,7 +161,7 @@ async def test_a_defect_in_a_child_fails_the_node_of_its_parent(monkeypatch: pyt
 async def test_a_defect_of_the_executor_reaches_the_caller(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(registry)
     async with LocalRunner(registry=registry) as runner:
-        monkeypatch.setattr(runner.executor, "execute", lambda *_: cancel_nothing())
+        monkeypatch.setattr(runner.executor, "execute", lambda *_: fail_outside())
         with pytest.raises(AssertionError, match="five"):
             await runner.run(flow({"a": "x.gate"}), 1)
         monkeypatch.undo()
@@ -169,6 +169,6 @@ async def test_a_defect_of_the_executor_reaches_the_caller(registry: Registry, m
         assert (await runner.run(flow({"a": "x.gate"}), 2)).output == 2
 
 
-async def cancel_nothing() -> None:
+async def fail_outside() -> None:
     await turns(1)
     raise AssertionError("two and two are five")

@@ -7,6 +7,8 @@ thousand objects.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from ...schemas import payload as payloads
 from ...schemas.errors import UnreadablePayload
 from ...schemas.payload import NULL, ListCursor, Payload
@@ -20,6 +22,8 @@ from .reading import end_value, engine_lookup, error_payload
 from .routing import complete
 from .state import OPEN, LoopBody, Scope, SplitBody
 from .turn import ENDED, Turn
+
+AnyBody = TypeVar("AnyBody", LoopBody, SplitBody)
 
 
 def ended(turn: Turn, scope: Scope) -> None:
@@ -59,7 +63,7 @@ def failed(turn: Turn, scope: Scope, error: Error) -> None:
 def start_loop(turn: Turn, scope: Scope, node: PlanNode, value: Payload) -> None:
     more = scope.rare()
     more.bodies = more.bodies or {}
-    more.bodies[node.slot] = LoopBody(_attempts_before(scope, node))
+    more.bodies[node.slot] = _after(turn, scope, node, LoopBody(_attempts_before(scope, node)))
     scope.cells[node.slot] = OPEN
     _iterate(turn, scope, node, value, 0)
 
@@ -135,7 +139,8 @@ def start_split(turn: Turn, scope: Scope, node: PlanNode, value: Payload) -> Non
         return
     more = scope.rare()
     more.bodies = more.bodies or {}
-    more.bodies[node.slot] = SplitBody(found, _batches(cursor.total, program.batch_size), cursor.offset, _attempts_before(scope, node))
+    split = SplitBody(found, _batches(cursor.total, program.batch_size), cursor.offset, _attempts_before(scope, node))
+    more.bodies[node.slot] = _after(turn, scope, node, split)
     scope.cells[node.slot] = OPEN
     _fill(turn, scope, node)
 
@@ -213,6 +218,14 @@ def _attempts_before(scope: Scope, node: PlanNode) -> int:
     """How many attempts the activations of an earlier body may have had: a body that starts again must not repeat their numbers."""
     before = scope.body(node.slot)
     return scope.base if before is None else before.attempts_used()
+
+
+def _after(turn: Turn, scope: Scope, node: PlanNode, body: AnyBody) -> AnyBody:
+    """The body of a new attempt, with those instances of the earlier one that hold work which may still have to be undone."""
+    before = scope.body(node.slot)
+    if before is not None:
+        body.kept = {instance.index: instance for instance in before.scopes() if has_undo(turn, instance)}
+    return body
 
 
 def start_instance(turn: Turn, scope: Scope) -> None:

@@ -115,7 +115,16 @@ def _settle(turn: Turn) -> None:
         elif type(item) is Error:
             bodies.failed(turn, scope, item)
     if run.ended:
+        _tell_failed_undoing(run)
         turn.effects.append(FinishRun(run.id, run.status, run.output, run.error))
+
+
+def _tell_failed_undoing(run: Run) -> None:
+    """A compensation that failed where nobody waited for it any more is told at the end, also of a run that completed."""
+    failures = [] if run.rare_ is None else run.rare_.undo_errors
+    if failures:
+        error = run.error or Error("compensation_failed", "something that was given up could not be undone", False)
+        run.error = undo.both_errors(error, failures)
 
 
 def _run_ended(turn: Turn) -> None:

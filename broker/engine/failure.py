@@ -171,16 +171,16 @@ def undone(turn: Turn, finished: Undo) -> None:
     run = turn.run
     if finished.guard == NONE:
         if run.error is not None:
-            run.error = undo.both_errors(run.error, finished)
-        elif finished.errors:
-            run.error = undo.both_errors(Error("compensation_failed", "the run was cancelled, and undoing it failed", False), finished)
+            run.error = undo.both_errors(run.error, finished.errors)
         run.status = run.rare().ended
         return
     scope = run.scope_at(turn.plan.guards[finished.guard].scope, finished.path)
     state = None if scope is None else guards.state_of(scope, finished.guard)
     if scope is not None and state is not None and state.phase == "undoing" and state.error is not None:
-        guard_given_up(turn, scope, finished.guard, undo.both_errors(state.error, finished))
-    elif run.root.open == 0:
+        guard_given_up(turn, scope, finished.guard, undo.both_errors(state.error, finished.errors))
+        return
+    run.rare().undo_errors += finished.errors
+    if run.root.open == 0:
         turn.queue.append((run.root, ENDED))  # only this undoing, of something that was given up, has kept the run open
 
 

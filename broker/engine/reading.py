@@ -39,7 +39,7 @@ def node_input(run: Run, scope: Scope, node: PlanNode) -> Payload:
     if len(ins) == 1:
         return edge_value(run, scope, ins[0])
     if node.compensates != NONE:
-        return scope.output(run.plan.nodes[node.compensates].slot)
+        return scope.output(node.slot)  # put there when it was told to undo
     live = live_inputs(run, scope, node)
     return live[0][1] if len(live) == 1 else payloads.pack_map(live)
 

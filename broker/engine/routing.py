@@ -26,7 +26,7 @@ def complete(turn: Turn, scope: Scope, node: PlanNode, port: int, output: Payloa
         return
     follow(turn, scope, node, port, output)
     if node.compensate != NONE:
-        _remember(turn, activation(scope, node))
+        _remember(turn, activation(scope, node), output)
     close(turn, scope, node)
 
 
@@ -65,11 +65,11 @@ def close(turn: Turn, scope: Scope, node: PlanNode) -> None:
         turn.queue.append((scope, ENDED))
 
 
-def _remember(turn: Turn, address: Activation) -> None:
+def _remember(turn: Turn, address: Activation, output: Payload) -> None:
     """The activation can be undone from now on; completing again (its guard was restarted) counts as one completion, the last."""
     done = turn.run.rare().done
     done.pop(address, None)
-    done[address] = None
+    done[address] = output
 
 
 def _settle(scope: Scope, node: PlanNode, status: int, port: int, output: Payload) -> None:

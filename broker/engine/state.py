@@ -218,12 +218,12 @@ class GuardState:
 class Undo:
     """Compensations of a failed guard (`guard` in the scope at `path`) or of the run (`guard` is NONE).
 
-    `todo` are the activations to undo, next one last; `running` the compensation activations that are out.
+    `todo` are the activations to undo with the outputs to undo, next one last; `running` the compensation activations that are out.
     """
 
     __slots__ = ("errors", "guard", "path", "running", "todo")
 
-    def __init__(self, guard: int, path: Path, todo: list[Activation]) -> None:
+    def __init__(self, guard: int, path: Path, todo: list[tuple[Activation, Payload]]) -> None:
         self.guard, self.path, self.todo = guard, path, todo
         self.running: set[Activation] = set()
         self.errors: list[Error] = []
@@ -232,15 +232,16 @@ class Undo:
 class Rare:
     """What most runs never need."""
 
-    __slots__ = ("awaiting", "done", "ended", "events", "held_timers", "seen", "signals", "undos")
+    __slots__ = ("awaiting", "done", "ended", "events", "held_timers", "seen", "signals", "undo_errors", "undos")
 
     def __init__(self) -> None:
         self.signals: dict[str, list[Payload]] = {}  # early ones, oldest first
         self.events: dict[str, list[Payload]] = {}
         self.seen: set[str] = set()  # ids of signals and events
         self.awaiting: dict[tuple[str, str], list[Activation]] = {}  # derived from the waits
-        self.done: dict[Activation, None] = {}  # completed nodes that can be undone, in the order of completion
+        self.done: dict[Activation, Payload] = {}  # outputs of completed nodes that can be undone, in the order of completion
         self.undos: list[Undo] = []
+        self.undo_errors: list[Error] = []  # of compensations whose guard was given up before they had ended
         self.held_timers: list[tuple[Path, str, int]] = []  # fired while the run was paused
         self.ended = ""  # the status that the run will have when its compensations are through
 

@@ -21,13 +21,11 @@ def begin(turn: Turn, guard: int, path: Path) -> bool:
     inner = [undo for undo in rare.undos if guard == NONE or _is_inside(turn, undo, guard, path)]
     mode, order = (turn.plan.settings.compensate, ()) if guard == NONE else turn.plan.guards[guard].compensate or ("", ())
     mine = [done for done in rare.done if mode and (guard == NONE or _in_guard(turn, done, guard, path))]
-    for done in mine:
-        del rare.done[done]
     if mode == "list":
         # Unlisted ones come last; `todo` is a stack, so the first to undo stands at its end.
         rank = {index: place for place, index in enumerate(order)}
         mine.sort(key=lambda done: -rank.get(int(done[0]), len(rank)))
-    undo = Undo(guard, path, mine)
+    undo = Undo(guard, path, [(done, rare.done.pop(done)) for done in mine])
     for other in inner:
         undo.todo += other.todo
         undo.running |= other.running
@@ -55,17 +53,17 @@ def ended(turn: Turn, scope: Scope, item: Undone) -> Undo | None:
     return undo
 
 
-def both_errors(error: Error, undo: Undo) -> Error:
+def both_errors(error: Error, failures: list[Error]) -> Error:
     """The original error, with those of its compensations in its details."""
-    if not undo.errors:
+    if not failures:
         return error
-    details = {"cause": error.details, "compensation_errors": [failure.as_value() for failure in undo.errors]}
+    details = {"cause": error.details, "compensation_errors": [failure.as_value() for failure in failures]}
     return Error(error.type, error.message, error.retryable, error.node, error.attempts, details)
 
 
 def _go_on(turn: Turn, undo: Undo, everything: bool) -> None:
     while undo.todo and (everything or not undo.running):
-        done = undo.todo.pop()
+        done, output = undo.todo.pop()
         found = turn.run.find(done)
         if found is None:
             continue
@@ -80,6 +78,7 @@ def _go_on(turn: Turn, undo: Undo, everything: bool) -> None:
             more.bases[compensation.slot] = scope.attempt(compensation.slot)
             more.attempts[compensation.slot] = more.bases[compensation.slot] + 1
         scope.cells[compensation.slot] = READY
+        scope.put(compensation.slot, output)  # its input, in the place of its output until it has one
         turn.queue.append((scope, compensation))
 
 

@@ -62,6 +62,7 @@ def find_guards(draft: Draft, regions: Regions) -> Guards:
     result = Guards(guards, innermost)
     for guard in guards:
         _check(draft, regions, result, guard)
+        _check_retries_around(draft, regions, guard)
     return result
 
 
@@ -126,6 +127,18 @@ def _lies_inside(draft: Draft, guard: DraftGuard, other: DraftGuard) -> bool:
     if inner != outer or guard is other:
         return inner < outer
     return guard.id in _inner_scopes(draft, other.id) or (other.id not in _inner_scopes(draft, guard.id) and other.index < guard.index)
+
+
+def _check_retries_around(draft: Draft, regions: Regions, guard: DraftGuard) -> None:
+    """A body that starts anew has the addresses of the old one: nothing may still be undoing there."""
+    if guard.definition.compensate is None:
+        return
+    for scope in regions.chain(guard.scope)[:-1]:
+        owner = draft.nodes[regions.bodies[scope - 1].owner]
+        if owner.definition is not None and owner.definition.retry is not None:
+            message = f"{owner.id!r} has a `retry`, and scope {guard.id!r} in its body a `compensate`: the new attempt would meet the undoing"
+            hint = f"put {owner.id!r} into a scope of its own, with `retry` and `compensate` there"
+            draft.report("INVALID_SCOPE", message, ("nodes", owner.id, "retry"), hint)
 
 
 def _check(draft: Draft, regions: Regions, guards: Guards, guard: DraftGuard) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from .driving import Driver
+from jetfleet.schemas.errors import InvalidFlow
+
+from .driving import Driver, compiled
 
 
 def saga(more: str = "", extra: str = "") -> str:
@@ -323,3 +325,105 @@ def test_a_compensation_may_be_anything_that_the_engine_can_do() -> None:
     assert list(run.children) == ["undo_b"]
     run.child_ended("undo_b")
     assert list(run.open) == ["undo_a"]
+
+
+RETRIED_SPLIT = """
+    nodes:
+      s: {type: std::split, config: {field: $, mode: parallel}, retry: {max_attempts: 2, jitter: false}}
+      w: {type: x.w, compensate: u}
+      f: {type: x.f}
+      u: {type: x.u}
+    edges: [{from: s.item, to: w}, {from: w, to: f}]
+    """
+
+
+def test_work_of_a_splits_earlier_attempt_is_undone_when_the_last_attempt_fails() -> None:
+    run = Driver(RETRIED_SPLIT, ["p", "q"])
+    run.complete("w[1]", "made q")
+    run.fail("w[0]")
+    run.fire_next()
+    assert sorted(run.open) == ["w[0]", "w[1]"]
+    run.fail("w[0]")
+    assert list(run.open) == ["u[1]"] and run.input("u[1]") == "made q"
+    run.work()
+    assert run.ended == "failed"
+
+
+def test_what_a_later_attempt_made_anew_is_undone_once_with_its_own_output() -> None:
+    run = Driver(RETRIED_SPLIT, ["p", "q"])
+    run.complete("w[1]", "made q")
+    run.fail("w[0]")
+    run.fire_next()
+    run.complete("w[1]", "made q again")
+    run.fail("w[0]")
+    assert run.input("u[1]") == "made q again"
+    run.work()
+    assert run.dispatched("u") == ["u[1]"] and run.ended == "failed"
+
+
+def test_a_compensation_gets_what_was_made_also_if_its_node_failed_when_the_scope_was_tried_again() -> None:
+    run = Driver(
+        """
+        nodes:
+          a: {type: x.a, compensate: u}
+          b: {type: x.b}
+          u: {type: x.u}
+        scopes: {t: {nodes: [a, b], retry: {max_attempts: 2, jitter: false}}}
+        edges: [{from: a, to: b}]
+        """
+    )
+    run.complete("a", "made")
+    run.fail("b")
+    run.fire_next()
+    run.fail("a")
+    assert list(run.open) == ["u"] and run.input("u") == "made"
+    run.work()
+    assert run.ended == "failed"
+
+
+def test_an_item_that_is_skipped_takes_its_error_along_also_that_of_undoing_it() -> None:
+    run = Driver(
+        """
+        nodes:
+          s: {type: std::split, config: {field: $, on_item_error: skip}}
+          w: {type: x.w, compensate: u}
+          f: {type: x.f}
+          u: {type: x.u}
+        scopes: {t: {nodes: [w, f], compensate: reverse}}
+        edges: [{from: s.item, to: w}, {from: w, to: f}]
+        """,
+        [1],
+    )
+    run.complete("w[0]")
+    run.fail("f[0]", type="broken")
+    run.fail("u[0]", type="stuck")
+    assert run.ended == "completed" and run.value == []
+
+
+def test_undoing_in_the_background_keeps_its_error_for_the_end() -> None:
+    run = Driver(
+        """
+        nodes:
+          s: {type: std::split, config: {field: $, mode: parallel, on_item_error: fail}}
+          w: {type: x.w, compensate: u}
+          f: {type: x.f}
+          u: {type: x.u}
+          rescue: {type: x.r}
+        scopes: {t: {nodes: [w, f], compensate: reverse}}
+        edges: [{from: s.item, to: w}, {from: w, to: f}, {from: s.error, to: rescue}]
+        """,
+        [1, 2],
+    )
+    run.complete("w[0]")
+    run.fail("f[0]", type="broken")
+    run.fail("w[1]", type="worse")  # the split is given up while item 0 is still undoing
+    run.fail("u[0]", type="stuck")
+    run.complete("rescue", "saved")
+    assert (run.ended, run.value, run.error.type) == ("completed", {"rescue": "saved"}, "compensation_failed")
+    assert [error["type"] for error in run.error.details["compensation_errors"]] == ["stuck"]
+
+
+def test_a_retry_around_a_scope_that_compensates_is_refused_with_the_way_to_say_it() -> None:
+    flow = RETRIED_SPLIT.replace("    edges", "    scopes: {t: {nodes: [w, f], compensate: reverse}}\n    edges")
+    with pytest.raises(InvalidFlow, match="put 's' into a scope of its own"):
+        compiled(flow)

@@ -26,7 +26,6 @@ from ..schemas.errors import EventRejected, UsageError
 from ..schemas.plan.plan import Plan
 from . import output
 from .event_input import parse_json
-from .local_run import LocalRun
 from .result import RunResult
 from .runner import LocalRunner
 
@@ -104,7 +103,8 @@ class Batch:
         except EventRejected as error:
             self._refuse(number, f"{error.code} {error}")
             return
-        send(run, self._signals)
+        for name, value in self._signals:
+            run.signal(name, value)
         self._open[run.ended] = time.perf_counter()
 
     def _take(self, ended: asyncio.Future[RunResult]) -> None:
@@ -132,12 +132,6 @@ class Batch:
         elif self.tally.refused == REFUSED_SHOWN + 1:
             self._bar.say("refused: … more lines are only counted")
         self._bar.advance()
-
-
-def send(run: LocalRun, signals: list[tuple[str, Any]]) -> None:
-    """Send the signals of the command line, which are kept until somebody waits for them."""
-    for name, value in signals:
-        run.signal(name, value)
 
 
 def _count_lines(file: Path) -> int:

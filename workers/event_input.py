@@ -18,12 +18,12 @@ def lines_file(text: str | None) -> Path | None:
     return Path(text[1:]) if text is not None and text.startswith("@") and text.endswith(LINES) else None
 
 
-def read_value(text: str | None) -> Any:
-    """The value of `--input`: JSON, `@file`, or `@-` for standard input. Raises UsageError."""
+def read_value(text: str | None, what: str = "the input") -> Any:
+    """The value of an option: JSON, `@file`, or `@-` for standard input; `what` it is, for the message. Raises UsageError."""
     if text is None:
         return None
     if not text.startswith("@"):
-        return parse_json(text, "the input")
+        return parse_json(text, what)
     if text == "@-":
         return parse_json(sys.stdin.buffer.read(), "standard input")
     try:

@@ -27,6 +27,7 @@ from .clock import Alarm
 from .faults import describe
 from .result import RunResult
 from .slots import Job
+from .waiting import in_words
 
 if TYPE_CHECKING:
     from .runner import LocalRunner
@@ -126,11 +127,11 @@ class LocalRun:
         if self._run is not None and not self._run.ended:
             again = bool(self.stuck_on)
             self.stuck_on = "; ".join(self._waits()) or "nothing"
-            self.cancel(f"nobody can move it; it waited for {self.stuck_on}", kill=again)
+            self.cancel(f"nobody can move it: {self.stuck_on}", kill=again)
 
     def _waits(self) -> list[str]:
         """What the run and its sub-flows wait for in the end."""
-        own = [str(blocked) for blocked in self.blocked_on() if blocked.reason != "child"]
+        own = [in_words(blocked, self._now()) for blocked in self.blocked_on() if blocked.reason != "child"]
         return own + [wait for child in self.children.values() for wait in child._waits()]
 
     # --- the pump

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,21 +11,21 @@ from rich.table import Table
 
 from ..schemas.errors import JetfleetError
 from ..schemas.payload import decode
-from ..schemas.plan.plan import Plan
-from ..schemas.source.document import read
 from .result import RunResult
+from .waiting import span
 
-VALUE_CHARACTERS_MAX = 60
+VALUE_CHARACTERS_MAX = 200
+"""Of a value in the table, which cuts it further to fit the terminal."""
 
 _STYLES = {"completed": "green", "failed": "red", "skipped": "dim", "cancelled": "yellow", "killed": "red"}
 
 
-def show(plan: Plan, result: RunResult, form: str) -> None:
+def show(result: RunResult, form: str) -> None:
     """Print a result to standard output."""
     if form == "json":
         click.echo(as_json(result.as_value()))
     else:
-        _show_table(plan, result)
+        _show_table(result)
 
 
 def as_json(value: Any) -> str:
@@ -39,34 +38,27 @@ def complain(error: JetfleetError, where: str = "") -> None:
     click.echo(f"error: {where}{error.code} {error}", err=True)
 
 
-def explain_stuck(reasons: str) -> None:
-    click.echo(f"the run was cancelled because nobody could move it: it waited for {reasons}", err=True)
-    click.echo("    hint: send it with --signal 'NAME=JSON', or let waits time out with --virtual-time", err=True)
+def hint_at_signals() -> None:
+    """How to go on with a run that waits for somebody."""
+    click.echo(
+        "    hint: send signals and answers with --signal 'NAME=JSON', e.g. --signal 'order-7={\"decision\": \"approve\"}';", err=True
+    )
+    click.echo("          --run-id makes names that contain the run's id known beforehand, --virtual-time skips all waiting", err=True)
 
 
-def flow_name(file: Path) -> str | None:
-    """The name that a definition gives itself, None if it is no definition."""
-    try:
-        value = read(file.read_bytes(), str(file)).value
-    except (JetfleetError, OSError):
-        return None
-    name = value.get("name") if isinstance(value, dict) else None
-    return name if isinstance(name, str) else None
-
-
-def _show_table(plan: Plan, result: RunResult) -> None:
+def _show_table(result: RunResult) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("NODE", "STATUS", "PORT", "ATTEMPTS", "OUTPUT"):
-        table.add_column(column, justify="right" if column == "ATTEMPTS" else "left", no_wrap=column != "OUTPUT")
+        table.add_column(column, justify="right" if column == "ATTEMPTS" else "left", no_wrap=True)
     for key, view in result.nodes().items():
         value = "" if view.output is None else _short(decode(view.output))
         style = _STYLES.get(view.status, "")
         table.add_row(key, f"[{style}]{view.status}[/]" if style else view.status, view.port or "", str(view.attempts or ""), value)
     console = Console(highlight=False, soft_wrap=False)
     console.print(table)
-    took = result.ended_at - result.started_at
+    took = span(result.ended_at - result.started_at)
     style = _STYLES.get(result.status, "")
-    console.print(f"\nrun [bold]{result.run_id}[/] [{style}]{result.status}[/] in {took} ms, {result.records} records")
+    console.print(f"\nrun [bold]{result.run_id}[/] [{style}]{result.status}[/] in {took}, {result.records} records")
     if result.error is not None:
         where = f" at {result.error.node}" if result.error.node else ""
         console.print(f"error: [red]{result.error.type}[/]{where}: ", end="")

@@ -57,9 +57,7 @@ class _Lane:
 class Slots:
     """`total`: the most that run at once. Each job runs in a context of its own, made by `fresh_context`; `on_end` is called after each."""
 
-    def __init__(
-        self, total: int, fresh_context: Callable[[], Context] = copy_context, on_end: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, total: int, fresh_context: Callable[[], Context] = copy_context, on_end: Callable[[], None] = lambda: None) -> None:
         self.total = total
         self.running: set[Job] = set()
         self._fresh_context = fresh_context

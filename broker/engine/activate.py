@@ -32,6 +32,8 @@ def activate(turn: Turn, scope: Scope, node: PlanNode) -> None:
     cells = scope.cells
     if cells[node.slot] != READY:
         return
+    if node.joins != NONE and failure.join_failed(turn, scope, node):
+        return
     if node.compensates == NONE and (cells[2 * scope.plan.size + node.slot] == 0 or not node.enabled):
         skip(turn, scope, node)
         return

@@ -18,7 +18,7 @@ from ...schemas.plan.plan import NONE, EdgeKind, PlanNode
 from ...schemas.records import Error
 from . import guards, undo
 from .cancel import cancel_node, cancel_nodes, cancel_scope
-from .edges import drop_leaving
+from .edges import drop_leaving, holds
 from .reading import error_payload
 from .routing import divert, drop
 from .state import CANCELLED, COMPLETED, FAILED, PENDING, READY, RETRYING, TAKEN, UNDECIDED, Scope, Undo, activation
@@ -58,7 +58,7 @@ def backoff_ms(retry: Retry, failures: int, seed: str) -> int:
 
 def activation_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error) -> None:
     """No attempt is left."""
-    if node.handles_error or node.compensates != NONE:
+    if node.compensates != NONE or _is_taken(turn, node, error) or _others_may_do(turn, scope, node, error):
         divert(turn, scope, node, error)
     elif node.guard != NONE:
         fail_guard(turn, scope, node.guard, error, culprit=node)
@@ -72,6 +72,41 @@ def activation_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error) ->
     else:
         _mark_failed(turn, scope, node, error)
         end_run(turn, "failed", error)
+
+
+def _is_taken(turn: Turn, node: PlanNode, error: Error) -> bool:
+    """Whether an error edge of the node lets this error through."""
+    edges = node.outs[node.ports.index("error")]
+    return any(edge.condition is None or holds(turn, edge, error_payload(error)) for edge in edges)
+
+
+def _others_may_do(turn: Turn, scope: Scope, node: PlanNode, error: Error) -> bool:
+    """Whether the node is in a branch of a parallel scope that is content with some of its branches.
+
+    The branch is dead then. The scope's join fails with this error if too few are left for it.
+    """
+    if node.guard == NONE or turn.plan.guards[node.guard].completion == "all" or node.joins != NONE:
+        return False
+    _remember(turn, scope, node.guard, error)
+    return True
+
+
+def _remember(turn: Turn, scope: Scope, guard: int, error: Error) -> None:
+    guards.enter(turn, scope, guard, starting=False)
+    state = guards.state_of(scope, guard)
+    assert state is not None
+    state.error = error
+
+
+def join_failed(turn: Turn, scope: Scope, node: PlanNode) -> bool:
+    """Whether a scope's join has fewer branches left than it needs, because others failed: then the scope fails with their error."""
+    if node.joins == NONE or scope.cells[2 * scope.plan.size + node.slot] >= max(node.join, 1):
+        return False
+    state = guards.state_of(scope, node.joins)
+    if state is None or state.error is None:
+        return False
+    fail_guard(turn, scope, node.joins, state.error)
+    return True
 
 
 def fail_guard(turn: Turn, scope: Scope, guard: int, error: Error, culprit: PlanNode | None = None) -> None:
@@ -110,6 +145,9 @@ def guard_given_up(turn: Turn, scope: Scope, guard: int, error: Error) -> None:
         guards.set_timer(turn, scope, guard, "scope_retry", turn.now + delay)
     elif plan.edges:
         guards.finish(turn, scope, guard, failed=True)
+    elif plan.parent != NONE and turn.plan.guards[plan.parent].completion != "all":
+        _remember(turn, scope, plan.parent, error)
+        guards.finish(turn, scope, guard, failed=True)
     elif plan.parent != NONE:
         state.phase = "failed"
         fail_guard(turn, scope, plan.parent, error)
@@ -133,7 +171,7 @@ def restart_guard(turn: Turn, scope: Scope, guard: int) -> None:
             del more.guards[inner.index]
     for index in plan.members:
         _reset(turn, scope, turn.plan.nodes[index], members)
-    state.phase, state.open = "active", len(members)
+    state.phase, state.open, state.error = "active", len(members), None
     for index in plan.members:
         node = turn.plan.nodes[index]
         size = scope.plan.size

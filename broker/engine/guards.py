@@ -47,6 +47,7 @@ def finish(turn: Turn, scope: Scope, guard: int, failed: bool) -> None:
     state = state_of(scope, guard)
     assert state is not None
     state.phase = "failed" if failed else "done"
+    state.error = state.error if failed else None
     clear_timers(turn, scope, guard)
     release_deferred(turn, scope, guard, failed)
     for edge in turn.plan.guards[guard].edges:

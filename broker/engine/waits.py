@@ -71,8 +71,6 @@ def start_child(turn: Turn, scope: Scope, node: PlanNode) -> None:
         complete(turn, scope, node, node.ports.index("out"), payloads.encode({"run_id": request.child}))
         return
     _wait(turn, scope, node, Wait(CHILD, request.child))
-    if node.timeout_ms is not None:
-        turn.set_timer(scope, node, "timeout", turn.now + node.timeout_ms)
 
 
 def child_request(run: Run, scope: Scope, node: PlanNode) -> StartChild:
@@ -132,7 +130,6 @@ def _hand_over_event(turn: Turn, record: EventReceived) -> bool:
 
 
 def child_ended(turn: Turn, scope: Scope, node: PlanNode, record: ChildEnded) -> None:
-    turn.clear_timer(scope, node, "timeout")
     _forget(turn, scope, node)
     if record.status == "completed":
         complete(turn, scope, node, node.ports.index("out"), record.output)
@@ -147,12 +144,15 @@ def _wait(turn: Turn, scope: Scope, node: PlanNode, wait: Wait) -> None:
     more = scope.rare()
     more.waits = more.waits or {}
     more.waits[node.slot] = wait
+    if node.timeout_ms is not None:
+        turn.set_timer(scope, node, "timeout", turn.now + node.timeout_ms)
 
 
 def _forget(turn: Turn, scope: Scope, node: PlanNode) -> Wait | None:
     wait = scope.more.waits.pop(node.slot, None) if scope.more is not None and scope.more.waits else None
     if wait is not None and wait.kind in (APPROVAL, SIGNAL, EVENT):
         turn.forget_wait(wait.kind, wait.name, activation(scope, node))
+    turn.clear_timer(scope, node, "timeout")
     return wait
 
 

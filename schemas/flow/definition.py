@@ -158,7 +158,7 @@ class Flow(Block):
 
     @property
     def digest(self) -> str:
-        """Hex SHA-256 of the canonical form: defaults left out, `metadata` and descriptions too (they do nothing)."""
+        """Hex SHA-256 of the canonical form: defaults left out, the flow's `metadata` and `description` too (they do nothing)."""
         canonical = self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"metadata", "description"})
         text = json.dumps(canonical, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -68,6 +68,7 @@ def _node(draft: Draft, regions: Regions, guards: Guards, needs: Needs, node: Dr
     else:
         config = parse_config(_described(node), join_settings(draft.flow.scopes[node.id]))
         plan_node.config, plan_node.program = config, program(node.kind, config)
+        plan_node.joins = next((guard.index for guard in guards.all if guard.id == node.id), NONE)
     return plan_node
 
 
@@ -218,7 +219,6 @@ def _connect(nodes: list[PlanNode], scopes: list[PlanScope], edges: list[PlanEdg
         # The order of declaration is the order of a join's values, whatever the passes did to the list.
         node.ins = tuple(sorted(ins[node.index], key=lambda edge: (edge.declared < 0, edge.declared, edge.index)))
         node.outs = tuple(tuple(outs[node.index].get(port, ())) for port in node.ports)
-        node.handles_error = bool(outs[node.index].get(ERROR))
         if node.kind == Kind.MERGE:
             node.join = {"any": 1, "count": node.program.count}.get(node.program.strategy, ALL_DECIDED)
     for scope in scopes:

@@ -136,7 +136,7 @@ def _check_retries_around(draft: Draft, regions: Regions, guard: DraftGuard) -> 
     for scope in regions.chain(guard.scope)[:-1]:
         owner = draft.nodes[regions.bodies[scope - 1].owner]
         if owner.definition is not None and owner.definition.retry is not None:
-            message = f"{owner.id!r} has a `retry`, and scope {guard.id!r} in its body a `compensate`: the new attempt would meet the undoing"
+            message = f"{owner.id!r} has a `retry`, scope {guard.id!r} in its body a `compensate`: the next attempt would meet the undoing"
             hint = f"put {owner.id!r} into a scope of its own, with `retry` and `compensate` there"
             draft.report("INVALID_SCOPE", message, ("nodes", owner.id, "retry"), hint)
 

@@ -125,7 +125,7 @@ class PlanNode:
     rivals: tuple[int, ...] = ()  # nodes that a merge with `cancel_others` cancels
     enabled: bool = True
     hidden: bool = False
-    handles_error: bool = False  # it has an edge on port `error`
+    joins: int = NONE  # the guard whose branches it joins, for the joins that the compiler adds
 
     def port_index(self, port: str) -> int:
         return self.ports.index(port) if port in self.ports else NONE

@@ -70,3 +70,16 @@ def test_a_condition_can_read_the_flows_config() -> None:
     run = Driver(flow)
     run.complete("a", {"amount": 11})
     assert sorted(run.open) == ["b"]
+
+
+def test_an_error_that_no_error_edge_lets_through_is_not_handled() -> None:
+    flow = """
+        nodes: {a: {type: x.a}, h: {type: x.h}}
+        edges: [{from: a.error, to: h, condition: "type == expected"}]
+        """
+    run = Driver(flow)
+    run.fail("a", type="surprise")
+    assert (run.ended, run.error.type) == ("failed", "surprise")
+    run = Driver(flow)
+    run.fail("a", type="expected")
+    assert list(run.open) == ["h"]

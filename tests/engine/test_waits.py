@@ -307,3 +307,17 @@ def test_children_of_items_have_ids_of_their_own() -> None:
     run.child_ended("c[1]", "b")
     run.child_ended("c[0]", "a")
     assert run.value == ["a", "b"]
+
+
+@pytest.mark.parametrize("config", ["{type: std::wait, config: {signal: go}", "{type: std::delay, config: {duration_ms: 90000}"])
+def test_a_timeout_of_the_node_itself_ends_its_waiting_as_a_failure(config: str) -> None:
+    run = Driver(f"nodes: {{w: {config}, timeout_ms: 100}}}}")
+    assert run.due_in("w", "timeout") == 100
+    run.fire("w", "timeout")
+    assert (run.ended, run.error.type) == ("failed", "timeout")
+
+
+def test_a_wait_that_ends_in_time_clears_the_timeout_of_its_node() -> None:
+    run = Driver("nodes: {w: {type: std::wait, config: {signal: go}, timeout_ms: 100}}")
+    run.signal("go", 1)
+    assert run.ended == "completed" and run.timer_names() == []

@@ -184,7 +184,10 @@ async def test_what_the_manager_does_not_answer_goes_to_the_director(director: s
 async def test_what_an_external_system_answers_reaches_the_nodes_behind() -> None:
     callback = flow(
         {
-            "call": {"type": "std::wait", "config": {"hook_id": "job-${trigger.payload.job}", "timeout_secs": 86_400, "timeout_action": "reject"}},
+            "call": {
+                "type": "std::wait",
+                "config": {"hook_id": "job-${trigger.payload.job}", "timeout_secs": 86_400, "timeout_action": "reject"},
+            },
             "use": {"type": "std::set", "config": {"values": {"score": "${call.response.score}", "job": "${call.input.job}"}}},
         },
         "call -> use",
@@ -239,7 +242,13 @@ def counting() -> Registry:
 
     @node("x.count", mode="inline", registry=registry)
     def count(value: dict[str, Any]) -> dict[str, Any]:
-        return {**value, "n": value["n"] + 1, "done": value["n"] >= 2, "open": value["n"] < 3, "state": {"word": "end" if value["n"] > 3 else ""}}
+        return {
+            **value,
+            "n": value["n"] + 1,
+            "done": value["n"] >= 2,
+            "open": value["n"] < 3,
+            "state": {"word": "end" if value["n"] > 3 else ""},
+        }
 
     return registry
 
@@ -354,7 +363,9 @@ async def test_the_same_key_twice_is_the_same_charge(registry: Registry) -> None
             raise NodeError("the line broke after the payment")
         return context.idempotency_key
 
-    paying = flow({"a": {"type": "x.charge", "retry": {"initial_delay_ms": 0}}, "b": {"type": "x.charge", "retry": {"initial_delay_ms": 0}}})
+    paying = flow(
+        {"a": {"type": "x.charge", "retry": {"initial_delay_ms": 0}}, "b": {"type": "x.charge", "retry": {"initial_delay_ms": 0}}}
+    )
     async with LocalRunner(registry=registry) as runner:
         first, second = [await runner.run(paying, 5, run_id="order-7") for _ in range(2)]
     assert first.output == second.output == {"a": "order-7/a", "b": "order-7/b"}
@@ -367,7 +378,9 @@ async def test_a_node_that_looks_at_the_time_changes_its_mind_at_noon(registry: 
         return context.now().hour >= 12
 
     clock = VirtualClock(NOON_MS - 60_000)
-    daily = flow({"before": "x.noon", "minute": {"type": "std::delay", "config": {"duration_ms": 60_000}}, "after": "x.noon"}, "minute -> after")
+    daily = flow(
+        {"before": "x.noon", "minute": {"type": "std::delay", "config": {"duration_ms": 60_000}}, "after": "x.noon"}, "minute -> after"
+    )
     assert (await run(daily, clock=clock, registry=registry)).output == {"before": False, "after": True}
 
 
@@ -378,7 +391,11 @@ async def test_items_are_accumulated_until_a_batch_is_full(registry: Registry) -
         return Out("batch" if len(items) == config["size"] else "accumulating", {"items": items, "next": value["next"] + 1})
 
     accumulate = flow(
-        {"more": {"type": "std::loop", "config": {"max_iterations": 100}}, "collect": {"type": "x.batch", "config": {"size": 3}}, "full": "std::log"},
+        {
+            "more": {"type": "std::loop", "config": {"max_iterations": 100}},
+            "collect": {"type": "x.batch", "config": {"size": 3}},
+            "full": "std::log",
+        },
         "more.continue -> collect",
         "collect.batch -> full",
     )
@@ -423,7 +440,9 @@ async def test_a_cycle_has_to_be_declared() -> None:
 
 
 async def test_a_disabled_node_is_left_out_with_what_hangs_on_it_alone() -> None:
-    partly = flow({"a": "std::log", "off": {"type": "std::log", "enabled": False}, "b": "std::log", "c": "std::log"}, "a -> off", "off -> b", "a -> c")
+    partly = flow(
+        {"a": "std::log", "off": {"type": "std::log", "enabled": False}, "b": "std::log", "c": "std::log"}, "a -> off", "off -> b", "a -> c"
+    )
     assert statuses(await run(partly, 1)) == {"a": "completed", "off": "skipped", "b": "skipped", "c": "completed"}
 
 

@@ -86,7 +86,11 @@ async def test_a_timed_out_node_is_cancelled_and_nothing_is_listed_as_running(re
 @pytest.mark.parametrize("value", [0, "", False, None, [], {}])
 async def test_an_empty_value_goes_on_like_any_other(value: Any) -> None:
     steps = flow(
-        {"a": "std::log", "b": {"type": "std::set", "config": {"values": "${a}"}}, "c": {"type": "std::merge", "config": {"strategy": "any"}}},
+        {
+            "a": "std::log",
+            "b": {"type": "std::set", "config": {"values": "${a}"}},
+            "c": {"type": "std::merge", "config": {"strategy": "any"}},
+        },
         "a -> b",
         "b -> c",
     )

@@ -50,9 +50,7 @@ async def test_an_open_approval_says_what_it_waits_for() -> None:
 
 
 async def test_an_early_signal_is_kept_and_applied_once() -> None:
-    two = flow(
-        {"a": {"type": "std::wait", "config": {"signal": "go"}}, "b": {"type": "std::wait", "config": {"signal": "go"}}}, "a -> b"
-    )
+    two = flow({"a": {"type": "std::wait", "config": {"signal": "go"}}, "b": {"type": "std::wait", "config": {"signal": "go"}}}, "a -> b")
     async with LocalRunner() as runner:
         run = runner.start(two)
         run.signal("go", 1, id="s1")
@@ -227,14 +225,14 @@ async def test_closing_waits_for_a_node_that_cleans_up(registry: Registry) -> No
 async def test_a_run_that_nobody_can_move_ends_with_its_reason_when_nobody_attends() -> None:
     result = await run(waiting(signal="go"))
     assert result.status == "cancelled"
-    assert result.error.message == "nobody can move it; it waited for w: signal go"
+    assert result.error.message == "nobody can move it: w waits for the signal go"
 
 
 async def test_a_sub_flow_that_nobody_can_move_ends_its_parent_with_the_childs_reason() -> None:
     parent = flow({"c": {"type": "std::subflow", "config": {"flow": "child"}}}, name="parent")
     child = flow({"w": {"type": "std::wait", "config": {"hook_id": "boss"}}}, name="child")
     result = await run(parent, flows={"child": child})
-    assert result.error.message == "nobody can move it; it waited for w: approval boss"
+    assert result.error.message == "nobody can move it: w waits for the approval boss"
 
 
 async def test_a_run_whose_compensation_cannot_be_moved_is_killed_when_nobody_attends(registry: Registry) -> None:

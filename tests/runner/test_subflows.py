@@ -204,7 +204,8 @@ async def test_a_detached_child_that_cannot_be_started_is_no_failure_of_its_pare
 async def test_an_emitted_event_reaches_the_runs_that_wait_for_it_and_the_program_around() -> None:
     heard: list[Emit] = []
     listener = flow(
-        {"w": {"type": "std::wait", "config": {"event": "orders.paid", "correlate": {"order": "${trigger.payload.order}"}}}}, name="listener"
+        {"w": {"type": "std::wait", "config": {"event": "orders.paid", "correlate": {"order": "${trigger.payload.order}"}}}},
+        name="listener",
     )
     teller = flow({"e": {"type": "std::emit", "config": {"subject": "orders.paid", "payload": {"order": "${trigger.payload}", "n": 3}}}})
     async with LocalRunner(on_emit=heard.append) as runner:
@@ -222,7 +223,11 @@ async def test_an_emitted_event_reaches_the_runs_that_wait_for_it_and_the_progra
 async def test_a_run_may_wait_for_an_event_that_another_branch_of_it_emits(registry: Registry) -> None:
     gate = Gate(registry)
     both = flow(
-        {"w": {"type": "std::wait", "config": {"event": "ready"}}, "g": "x.gate", "e": {"type": "std::emit", "config": {"subject": "ready"}}},
+        {
+            "w": {"type": "std::wait", "config": {"event": "ready"}},
+            "g": "x.gate",
+            "e": {"type": "std::emit", "config": {"subject": "ready"}},
+        },
         "g -> e",
     )
     async with LocalRunner(registry=registry) as runner:

@@ -1,0 +1,57 @@
+"""A single run on the command line: its waiting is explained, its result printed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+
+from ..broker.engine import Blocked
+from ..schemas.cli import FAILED
+from ..schemas.errors import EventRejected
+from ..schemas.plan.plan import Plan
+from . import output
+from .local_run import LocalRun
+from .runner import LocalRunner
+from .waiting import in_words
+
+PATIENCE_S = 0.25
+"""How long a run may wait for something before the command says for what."""
+
+
+async def run_single(
+    runner: LocalRunner, plan: Plan, event: Any, *, trigger: str | None, run_id: str | None, signals: list[tuple[str, Any]], form: str
+) -> int:
+    """Run the flow once, and to their ends the detached sub-flows that it starts. Returns the exit code."""
+    async with runner:
+        try:
+            run = runner.start(plan, event, trigger=trigger, run_id=run_id)
+        except EventRejected as error:
+            output.complain(error)
+            return FAILED
+        for name, value in signals:
+            run.signal(name, value)
+        await _watch(run, runner)
+        result = await run.result()
+        output.show(result, form)
+        if run.stuck_on:
+            output.hint_at_signals()
+        await runner.drain()
+    return 0 if result.completed else FAILED
+
+
+async def _watch(run: LocalRun, runner: LocalRunner) -> None:
+    """Wait for the run's end, and say what it waits for if that takes long and nothing is at work."""
+    said: list[Blocked] = []
+    hinted = False
+    while not run.ended.done():
+        await asyncio.wait([run.ended], timeout=PATIENCE_S)
+        waits = run.blocked_on()
+        if not waits or waits == said or any(wait.reason == "task" for wait in waits):
+            continue
+        said = waits
+        click.echo("waiting: " + "; ".join(in_words(wait, runner.clock.now_ms()) for wait in waits), err=True)
+        if not hinted and any(wait.reason in ("approval", "signal", "event") for wait in waits):
+            hinted = True
+            output.hint_at_signals()

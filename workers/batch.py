@@ -94,7 +94,7 @@ class Batch:
                     self._start(number, event)
             if self._open:
                 ended, _ = await asyncio.wait(self._open, return_when=asyncio.FIRST_COMPLETED)
-                for future in ended:
+                for future in [future for future in self._open if future in ended]:
                     self._take(future)
 
     def _start(self, number: int, event: Any) -> None:
@@ -121,7 +121,7 @@ class Batch:
                 if not line.strip():
                     continue
                 try:
-                    yield number, parse_json(line, f"line {number}")
+                    yield number, parse_json(line.strip(), f"line {number}")
                 except UsageError as error:
                     self._refuse(number, str(error).removeprefix(f"line {number} "))
 

@@ -41,10 +41,13 @@ def parse_json(text: str | bytes, where: str) -> Any:
         raise UsageError(f"{where} is not UTF-8 (byte {error.start + 1})") from None
     except RecursionError:
         raise UsageError(f"{where} is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        place = f"column {error.colno}" if "\n" not in error.doc else f"line {error.lineno}, column {error.colno}"
+        hint = "" if error.doc.lstrip()[:1] in ("{", "[", "") else "; a text needs its quotes: '\"text\"'"
+        raise UsageError(f"{where} is no JSON: {error.msg} at {place}{hint}") from None
     except ValueError as error:
-        hint = "; a text needs its quotes: '\"text\"'" if text and text[:1] not in ("{", "[", b"{", b"[") else ""
-        raise UsageError(f"{where} is no JSON: {error}{hint}") from None
+        raise UsageError(f"{where} is no JSON: {error}") from None
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"JSON has no {name}")

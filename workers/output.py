@@ -7,6 +7,7 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..schemas.errors import JetfleetError
@@ -14,9 +15,15 @@ from ..schemas.payload import decode
 from .result import RunResult
 from .waiting import span
 
-VALUE_CHARACTERS_MAX = 200
-"""Of a value in the table, which cuts it further to fit the terminal."""
+VALUE_CHARACTERS_MIN = 20
+"""What is shown of a value in the table, however narrow the terminal is."""
 
+_COLUMNS = ("NODE", "STATUS", "PORT", "ATTEMPTS")
+
+_HINT = (
+    "hint: send signals and answers with --signal 'NAME=JSON', e.g. --signal 'order-7={\"decision\": \"approve\"}';",
+    "      --run-id settles names that contain the run's id, --virtual-time skips all waiting",
+)
 _STYLES = {"completed": "green", "failed": "red", "skipped": "dim", "cancelled": "yellow", "killed": "red"}
 
 
@@ -47,27 +54,36 @@ def hint_at_signals() -> None:
 
 
 def _show_table(result: RunResult) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("NODE", "STATUS", "PORT", "ATTEMPTS", "OUTPUT"):
-        table.add_column(column, justify="right" if column == "ATTEMPTS" else "left", no_wrap=True)
-    for key, view in result.nodes().items():
-        value = "" if view.output is None else _short(decode(view.output))
-        style = _STYLES.get(view.status, "")
-        table.add_row(key, f"[{style}]{view.status}[/]" if style else view.status, view.port or "", str(view.attempts or ""), value)
     console = Console(highlight=False, soft_wrap=False)
-    console.print(table)
+    _show_nodes(result, console)
     took = span(result.ended_at - result.started_at)
-    style = _STYLES.get(result.status, "")
-    console.print(f"\nrun [bold]{result.run_id}[/] [{style}]{result.status}[/] in {took}, {result.records} records")
+    console.print(f"\nrun [bold]{escape(result.run_id)}[/] {_styled(result.status)} in {took}, {result.records} records")
     if result.error is not None:
         where = f" at {result.error.node}" if result.error.node else ""
-        console.print(f"error: [red]{result.error.type}[/]{where}: ", end="")
-        console.print(result.error.message, markup=False)
+        console.print(f"error: [red]{escape(result.error.type)}[/]{where}: {escape(result.error.message)}", soft_wrap=True)
     if result.completed:
-        console.print("output: ", end="")
-        console.print(as_json(result.output), markup=False, soft_wrap=True)
+        console.print(f"output: {escape(as_json(result.output))}", soft_wrap=True)
 
 
-def _short(value: Any) -> str:
-    text = as_json(value).replace("[", "\\[")
-    return text if len(text) <= VALUE_CHARACTERS_MAX else text[: VALUE_CHARACTERS_MAX - 1] + "…"
+def _show_nodes(result: RunResult, console: Console) -> None:
+    views = result.nodes()
+    rows = [(key, view.status, view.port or "", str(view.attempts or "")) for key, view in views.items()]
+    widths = [max(len(cell) for cell in column) for column in zip(_COLUMNS, *rows, strict=True)]
+    room = max(console.width - sum(widths) - 2 * len(widths), VALUE_CHARACTERS_MIN)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column, width in zip(_COLUMNS, widths, strict=True):
+        table.add_column(column, justify="right" if column == "ATTEMPTS" else "left", no_wrap=True, min_width=width)
+    table.add_column("OUTPUT", no_wrap=True)
+    for (key, status, port, attempts), view in zip(rows, views.values(), strict=True):
+        value = "" if view.output is None else _short(as_json(decode(view.output)), room)
+        table.add_row(escape(key), _styled(status), port, attempts, escape(value))
+    console.print(table)
+
+
+def _styled(status: str) -> str:
+    style = _STYLES.get(status)
+    return f"[{style}]{status}[/]" if style else status
+
+
+def _short(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"

@@ -59,7 +59,7 @@ async def test_a_flow_that_is_not_valid_is_refused_with_all_its_problems(doublin
 
 
 async def test_an_own_type_that_is_not_registered_is_refused_before_anything_runs(registry: Registry) -> None:
-    with pytest.raises(InvalidFlow, match="no node type `x.twice` is registered"):
+    with pytest.raises(InvalidFlow, match=r"no node type `x\.twice` is registered"):
         await run(flow({"a": "x.twice"}), registry=registry)
 
 
@@ -163,7 +163,7 @@ async def test_an_event_that_the_inputs_refuse_starts_nothing(registry: Registry
     checked = flow({"a": "std::log"}, inputs={"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}})
     async with LocalRunner(registry=registry) as runner:
         assert (await runner.run(checked, {"id": 7})).completed
-        with pytest.raises(EventRejected, match="id: .* is not of type"):
+        with pytest.raises(EventRejected, match=r"id: .* is not of type"):
             runner.start(checked, {"id": "seven"})
         with pytest.raises(EventRejected, match="required property"):
             runner.start(checked, {})

@@ -16,9 +16,14 @@ def main() -> int:
     parser.add_argument("name", choices=sorted(BENCHMARKS))
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work: for trying out, not for quoting")
+    parser.add_argument("--uvloop", action="store_true", help="on uvloop instead of asyncio's own loop")
     parser.add_argument("--profile", action="store_true", help="where the time goes: a profile of the main case")
     options = parser.parse_args()
     benchmark = BENCHMARKS[options.name]
+    if options.uvloop:
+        import uvloop
+
+        uvloop.install()
     if options.profile:
         benchmark.profile()
         return 0

@@ -1,6 +1,6 @@
 """Running user code: own nodes, the executor that performs them, and the in-process runner.
 
-    from jetfleet.workers import Context, node, run
+from jetfleet.workers import Context, node, run
 """
 
 from ..schemas.errors import NodeError, Permanent, Retry

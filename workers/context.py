@@ -14,40 +14,18 @@ import uuid
 from collections import ChainMap
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ..schemas.records import Activation
 from .cancellation import Cancellation
 from .clock import Clock
 from .http_client import HttpClient
+from .identity import Identity
 from .logs import NodeLog
 from .providers import Files, Services
 from .secrets import Secrets
 
 _NAMESPACE = uuid.UUID("5b2c1f0e-7a34-5d0b-9f5e-3f1d8a6c2e47")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which attempt of which activation of which run."""
-
-    run_id: str
-    node: str
-    activation: Activation
-    attempt: int
-
-    @property
-    def iteration(self) -> int | None:
-        """Of the innermost loop or split, counted from 0; None outside of them."""
-        last = self.activation[-1]
-        return last if len(self.activation) > 1 and isinstance(last, int) else None
-
-    @property
-    def idempotency_key(self) -> str:
-        """`run/node[0][2]`: the same for all attempts of an activation, and of no other one."""
-        return f"{self.run_id}/{self.node}" + "".join(f"[{step}]" for step in self.activation[1:])
 
 
 class Context:

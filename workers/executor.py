@@ -27,9 +27,10 @@ from ..schemas.plan.binding import lookup
 from ..schemas.plan.plan import Plan, PlanNode
 from ..schemas.records import Completion
 from .attempt import perform, perform_async, timed_out
-from .context import Context, Identity
+from .context import Context
 from .deadline import Deadline
 from .faults import fail
+from .identity import Identity
 from .outcome import Outcome
 from .processes import Job, Processes
 from .providers import Services

@@ -23,8 +23,9 @@ from pebble import ProcessExpired, ProcessPool
 from ..schemas.errors import NodeError
 from ..schemas.payload import Payload
 from .attempt import perform, timed_out
-from .context import Context, Identity
+from .context import Context
 from .faults import fail
+from .identity import Identity
 from .outcome import Outcome
 from .providers import Services
 

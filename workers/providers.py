@@ -10,14 +10,12 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from .clock import Clock, SystemClock
 from .http_client import HttpClient, PooledHttpClient
+from .identity import Identity
 from .secrets import Secrets
-
-if TYPE_CHECKING:
-    from .context import Identity
 
 
 class Files(Protocol):

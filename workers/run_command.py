@@ -8,14 +8,13 @@ Results go to standard output, everything about their making (log, progress, wha
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..schemas.errors import UsageError
-from . import logs
+from . import logs, loop
 from .batch import PARALLEL_DEFAULT, Batch
 from .event_input import lines_file, read_value
 from .registry import Registry
@@ -85,7 +84,7 @@ def run_command(context: click.Context, /, flow: Path, local: bool, input_: str 
         work = Batch(runner, plan, parallel=options["parallel"], **how).run(lines)
     else:
         work = run_single(runner, plan, read_value(input_), run_id=options["run_id"], **how)
-    context.exit(asyncio.run(work))
+    context.exit(loop.run(work))
 
 
 def _signal(text: str) -> tuple[str, Any]:

@@ -15,6 +15,7 @@ import contextvars
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any, TypeAlias
 
 from ..schemas import effects as fx
@@ -86,6 +87,7 @@ class LocalRunner:
         self._live: dict[str, LocalRun] = {}
         self._named: dict[str, LocalRun] = {}
         self._admission = Admission()
+        self._prefix, self._numbers = uuid.uuid4().hex[:8], count(1)
         self._virtual = self.clock if isinstance(self.clock, VirtualClock) else None
         self._looking = False
         self._turns_at_rest = 0
@@ -140,7 +142,7 @@ class LocalRunner:
             return known
         plan = self.plan(flow)
         check_event(plan, event)
-        id = run_id or f"{plan.name}-{uuid.uuid4().hex[:12]}"
+        id = run_id or f"{plan.name}-{self._prefix}-{next(self._numbers)}"
         run = self._start(plan, encode(event), choose_trigger(plan, trigger), encode(meta), id)
         if run_id is not None:
             self._named[run_id] = run

@@ -67,9 +67,12 @@ class Slots:
 
     def submit(self, job: Job) -> None:
         """Run the job as soon as there is room for it."""
-        if job.key is None or self._enter_lane(job):
+        if job.key is not None and not self._enter_lane(job):
+            return
+        if self._ready or len(self.running) >= self.total:
             self._ready.append(job)
-            self._fill()
+        else:
+            self._start(job)
 
     async def close(self) -> None:
         """Wait for what is still running, which has been cancelled, but not for ever."""
@@ -99,8 +102,10 @@ class Slots:
 
     def _ended(self, job: Job) -> None:
         self.running.discard(job)
-        self._leave_lane(job)
-        self._fill()
+        if job.key is not None:
+            self._leave_lane(job)
+        if self._ready:
+            self._fill()
         self._on_end()
 
     # --- concurrency keys

@@ -116,7 +116,7 @@ def test_a_result_is_one_line_of_json_with_exactly_these_keys(tmp_path: Path) ->
         "records": 2,
     }
     assert list(said.result) == ["run_id", "status", "output", "error", "nodes", "records"]
-    assert re.fullmatch(r"double-[0-9a-f]{12}", run_id)
+    assert re.fullmatch(r"double-[0-9a-f]{8}-1", run_id)
 
 
 def test_activations_in_loops_and_splits_are_listed_by_their_iterations(run: Run) -> None:

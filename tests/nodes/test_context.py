@@ -11,7 +11,8 @@ import pytest
 
 from jetfleet.schemas.errors import Permanent
 from jetfleet.workers.cancellation import Cancellation
-from jetfleet.workers.context import Context, Identity
+from jetfleet.workers.context import Context
+from jetfleet.workers.identity import Identity
 from jetfleet.workers.providers import Services
 from jetfleet.workers.virtual_clock import VirtualClock
 

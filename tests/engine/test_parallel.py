@@ -52,7 +52,7 @@ def test_a_branch_that_fails_is_no_matter_while_the_others_can_do(completion: st
 @pytest.mark.parametrize(("completion", "failing"), [("any", ["a", "b", "c"]), ("{at_least: 2}", ["b", "c"])])
 def test_with_too_few_branches_left_the_scope_fails_with_the_last_error(completion: str, failing: list[str]) -> None:
     run = Driver(race(completion))
-    for name in ({"a", "b", "c"} - set(failing)):
+    for name in {"a", "b", "c"} - set(failing):
         run.complete(name, name)
     for name in failing:
         run.fail(name, type=f"{name}_broke")

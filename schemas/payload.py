@@ -29,6 +29,7 @@ REF = 1
 
 _encoder = msgspec.msgpack.Encoder(decimal_format="string")
 _decoder = msgspec.msgpack.Decoder()
+_raw = msgspec.msgpack.Decoder(msgspec.Raw)
 
 NULL: Payload = _encoder.encode(None)
 EMPTY_LIST: Payload = _encoder.encode([])
@@ -53,6 +54,15 @@ def decode(payload: Payload) -> Any:
         return _decoder.decode(payload)
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
         raise UnreadablePayload(f"a payload of {len(payload)} bytes is not a readable value: {error}") from None
+
+
+def is_whole(payload: Payload) -> bool:
+    """Whether the bytes are exactly one msgpack document. Joins work on bytes: anything else would corrupt what it is joined with."""
+    try:
+        _raw.decode(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):
+        return False
+    return True
 
 
 def is_ref(payload: Payload) -> bool:

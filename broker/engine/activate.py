@@ -49,10 +49,7 @@ def start(turn: Turn, scope: Scope, node: PlanNode) -> None:
     if node.kind == Kind.TASK:
         turn.dispatch(scope, node, node_input(turn.run, scope, node))
         return
-    try:
-        _STARTERS[node.kind](turn, scope, node)
-    except (UnreadablePayload, UnencodableValue) as error:
-        failure.attempt_failed(turn, scope, node, Error(error.code.lower(), str(error), False))
+    _STARTERS[node.kind](turn, scope, node)
 
 
 def _switch(turn: Turn, scope: Scope, node: PlanNode) -> None:

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ...schemas.effects import ClearTimer, Effect, FinishRun, SetTimer
+from ...schemas.effects import Effect, FinishRun, SetTimer
 from ...schemas.errors import UnencodableValue, UnreadablePayload, UnreadableRecord
 from ...schemas.flow.node_types import Kind
+from ...schemas.payload import is_whole
 from ...schemas.plan.plan import NONE, Plan, PlanNode
 from ...schemas.records import (
     CancelRequested,
@@ -38,7 +39,7 @@ from .edges import arrive, holds
 from .reading import run_output
 from .routing import complete
 from .state import OPEN, READY, RETRYING, RUNNING, WAITING, Run, Scope, Wait
-from .turn import ENDED, Ended, Turn, Undone
+from .turn import ENDED, RUN_TIMER, Ended, Turn, Undone
 
 
 def begin(plan: Plan, record: RunStarted, keep: bool = False) -> tuple[Run, list[Effect]]:
@@ -57,15 +58,12 @@ def begin(plan: Plan, record: RunStarted, keep: bool = False) -> tuple[Run, list
     return run, turn.effects
 
 
-RUN_TIMER = TimerId((), "run", 1)
-
-
 def decide(run: Run, record: Record) -> list[Effect]:
     """Take a record in. Returns what is to be done now, in order."""
     turn = Turn(run, record.at)
     run.records += 1
     handler = _HANDLERS.get(type(record))
-    if run.ended or handler is None or not handler(turn, record):
+    if run.ended or handler is None or record.run != run.id or not handler(turn, record):
         run.ignored += 1
         return turn.effects
     run.updated_at = max(run.updated_at, record.at)
@@ -101,22 +99,45 @@ def _settle(turn: Turn) -> None:
     run, queue = turn.run, turn.queue
     while queue:
         scope, item = queue.popleft()
-        if type(item) is PlanNode:
-            activate(turn, scope, item)
-        elif type(item) is Ended:
-            if scope.parent is not None:
-                bodies.ended(turn, scope)
-            elif run.status == "running" and scope.open == 0 and not (run.rare_ is not None and run.rare_.undos):
-                _run_ended(turn)
-        elif type(item) is Undone:
-            finished = undo.ended(turn, scope, item)
-            if finished is not None:
-                failure.undone(turn, finished)
-        elif type(item) is Error:
-            bodies.failed(turn, scope, item)
+        try:
+            if type(item) is PlanNode:
+                activate(turn, scope, item)
+            else:
+                _come_to(turn, scope, item)
+        except (UnreadablePayload, UnencodableValue) as error:
+            _blame(turn, scope, item, Error(error.code.lower(), str(error), False))
     if run.ended:
         _tell_failed_undoing(run)
         turn.effects.append(FinishRun(run.id, run.status, run.output, run.error))
+
+
+def _come_to(turn: Turn, scope: Scope, item: Ended | Undone | Error | PlanNode) -> None:
+    """Something has come to an end: an instance, a compensation, or an instance by a failure."""
+    run = turn.run
+    if type(item) is Ended:
+        if scope.parent is not None:
+            bodies.ended(turn, scope)
+        elif run.status == "running" and scope.open == 0 and not (run.rare_ is not None and run.rare_.undos):
+            _run_ended(turn)
+    elif type(item) is Undone:
+        finished = undo.ended(turn, scope, item)
+        if finished is not None:
+            failure.undone(turn, finished)
+    elif type(item) is Error:
+        bodies.failed(turn, scope, item)
+
+
+def _blame(turn: Turn, scope: Scope, item: object, error: Error) -> None:
+    """A value could not be read or written where the engine had to: the node, or the loop or split around, has failed."""
+    if type(item) is PlanNode:
+        failure.attempt_failed(turn, scope, item, error)
+    elif scope.parent is not None:
+        owner = turn.plan.nodes[scope.plan.owner]
+        cancel_body(turn, scope.parent, owner)
+        turn.clear_timer(scope.parent, owner, "timeout")
+        failure.attempt_failed(turn, scope.parent, owner, error)
+    else:
+        failure.end_run(turn, "failed", error)
 
 
 def _tell_failed_undoing(run: Run) -> None:
@@ -133,13 +154,9 @@ def _run_ended(turn: Turn) -> None:
     if run.error is not None:
         failure.end_run(turn, "failed", run.error)
         return
-    try:
-        run.output = run_output(run)
-        run.status = "completed"
-    except (UnreadablePayload, UnencodableValue) as error:
-        failure.end_run(turn, "failed", Error(error.code.lower(), f"the flow's outputs: {error}", False))
-    if run.status == "completed" and run.plan.settings.execution_timeout_ms is not None:
-        turn.effects.append(ClearTimer(run.id, RUN_TIMER))
+    run.output = run_output(run)
+    turn.clear_run_timer()
+    run.status = "completed"
 
 
 def _is_enabled(plan: Plan, trigger: str | None) -> bool:
@@ -161,7 +178,9 @@ def _completion(turn: Turn, record: Completion) -> bool:
         failure.attempt_failed(turn, scope, node, record.error, record.retry_after_ms)
         return True
     port = node.port_index(record.port)
-    if port < 0 or record.port == "error":
+    if not is_whole(record.output):
+        failure.attempt_failed(turn, scope, node, Error("unreadable_payload", f"the output of {len(record.output)} bytes is no value", False))
+    elif port < 0 or record.port == "error":
         known = ", ".join(port for port in node.ports if port != "error")
         failure.attempt_failed(turn, scope, node, Error("unknown_port", f"no port {record.port!r}; the node has: {known}", False))
     else:
@@ -181,7 +200,7 @@ def _timer_fired(turn: Turn, record: TimerFired) -> bool:
         held.append(entry)
         return True
     if timer.purpose == "run":
-        failure.end_run(turn, "failed", Error("timeout", f"the run took longer than {run.plan.settings.execution_timeout_ms} ms", False))
+        failure.end_run(turn, "failed", Error("timeout", f"the run took longer than {run.plan.settings.execution_timeout_ms} ms", False), timed_out=True)
         return True
     scope, slot = found
     assert scope.more is not None and scope.more.timers is not None
@@ -259,12 +278,15 @@ def _child_ended(turn: Turn, record: ChildEnded) -> bool:
 
 
 def _cancel(turn: Turn, record: CancelRequested) -> bool:
-    if turn.run.status == "compensating" and not record.kill:
+    run = turn.run
+    if run.status == "compensating" and not record.kill:
         return False
-    turn.run.paused = False
-    reason = record.reason or ("killed" if record.kill else "cancelled")
-    turn.run.error = turn.run.error or Error("killed" if record.kill else "cancelled", reason, False)
-    failure.end_run(turn, "killed" if record.kill else "cancelled", turn.run.error)
+    status = "killed" if record.kill else "cancelled"
+    run.error = run.error or Error(status, record.reason or status, False)
+    was_paused, run.paused = run.paused, False
+    failure.end_run(turn, status, run.error)
+    if was_paused and not run.ended:
+        _wake(turn)  # compensations may be among what was held
     return True
 
 
@@ -276,9 +298,15 @@ def _pause(turn: Turn, record: PauseRequested) -> bool:
 
 
 def _resume(turn: Turn, record: ResumeRequested) -> bool:
-    run = turn.run
-    if not run.paused:
+    if not turn.run.paused:
         return False
+    _wake(turn)
+    return True
+
+
+def _wake(turn: Turn) -> None:
+    """Start what was held while the run was paused, and let the timers that fired meanwhile take effect."""
+    run = turn.run
     run.paused = False
     for scope in list(run.scopes()):
         for index in scope.plan.nodes:
@@ -286,8 +314,7 @@ def _resume(turn: Turn, record: ResumeRequested) -> bool:
                 turn.queue.append((scope, run.plan.nodes[index]))
     held, run.rare().held_timers = run.rare().held_timers, []
     for path, purpose, attempt in held:
-        _timer_fired(turn, TimerFired(run.id, record.at, TimerId(path, purpose, attempt)))
-    return True
+        _timer_fired(turn, TimerFired(run.id, turn.now, TimerId(path, purpose, attempt)))
 
 
 _HANDLERS: dict[type[Any], Callable[[Turn, Any], bool]] = {

@@ -143,7 +143,7 @@ def guard_given_up(turn: Turn, scope: Scope, guard: int, error: Error) -> None:
         delay = backoff_ms(retry, state.attempt, f"{turn.run.id}/{plan.id}/{scope.path()}")
         state.attempt += 1
         guards.set_timer(turn, scope, guard, "scope_retry", turn.now + delay)
-    elif plan.edges:
+    elif any(turn.plan.nodes[edge.target].enabled and holds(turn, edge, error_payload(error)) for edge in plan.edges):
         guards.finish(turn, scope, guard, failed=True)
     elif plan.parent != NONE and turn.plan.guards[plan.parent].completion != "all":
         _remember(turn, scope, plan.parent, error)
@@ -180,15 +180,17 @@ def restart_guard(turn: Turn, scope: Scope, guard: int) -> None:
             turn.queue.append((scope, node))
 
 
-def end_run(turn: Turn, status: str, error: Error | None) -> None:
+def end_run(turn: Turn, status: str, error: Error | None, timed_out: bool = False) -> None:
     """Give up what is open, undo what was completed, and end the run with that status (`killed` undoes nothing)."""
     run = turn.run
     run.error = error if run.error is None else run.error
+    if not timed_out:
+        turn.clear_run_timer()
     run.status = "compensating"  # before the cancelling, so that nothing new starts
     cancel_scope(turn, run.root, kill=status == "killed")
     run.rare().ended = status
-    turn.queue.clear()
     if status == "killed":
+        turn.queue.clear()
         _kill_undos(turn)
         run.status = status
     elif not undo.begin(turn, NONE, ()):

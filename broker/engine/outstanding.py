@@ -11,9 +11,9 @@ from ...schemas.flow.node_types import Kind
 from ...schemas.plan.plan import PlanNode
 from ...schemas.records import TimerId
 from . import guards
-from .decide import RUN_TIMER
 from .reading import collect_needs, node_input
 from .state import RUNNING, WAITING, Run, Scope, activation
+from .turn import RUN_TIMER
 from .waits import child_request, wait_metadata
 
 

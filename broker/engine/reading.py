@@ -38,7 +38,7 @@ def node_input(run: Run, scope: Scope, node: PlanNode) -> Payload:
     ins = node.ins
     if len(ins) == 1:
         return edge_value(run, scope, ins[0])
-    if node.compensates != NONE:
+    if node.compensates != NONE:  # it has no edges: the compiler refuses them
         return scope.output(node.slot)  # put there when it was told to undo
     live = live_inputs(run, scope, node)
     return live[0][1] if len(live) == 1 else payloads.pack_map(live)

@@ -175,20 +175,20 @@ def _rare(rare: Rare | None) -> list[Any] | None:
         return None
     undos = [[undo.guard, undo.path, undo.todo, sorted(undo.running), undo.errors] for undo in rare.undos]
     kept = [[[name, waiting] for name, waiting in sorted(early.items()) if waiting] for early in (rare.signals, rare.events)]
-    return [*kept, sorted(rare.seen), list(rare.done.items()), undos, rare.undo_errors, rare.held_timers, rare.ended]
+    return [*kept, list(rare.seen), list(rare.done.items()), undos, rare.undo_errors, rare.held_timers, rare.ended, rare.waits_begun]
 
 
 def _restore_rare(fields: list[Any] | None) -> Rare | None:
     if fields is None:
         return None
-    signals, events, seen, done, undos, undo_errors, held, ended = fields
+    signals, events, seen, done, undos, undo_errors, held, ended, waits_begun = fields
     rare = Rare()
     rare.signals, rare.events = dict(signals), dict(events)
-    rare.seen = set(seen)
+    rare.seen = dict.fromkeys(seen)
     rare.done = {tuple(address): output for address, output in done}
     rare.undo_errors = [_some_error(error) for error in undo_errors]
     rare.held_timers = [(tuple(path), purpose, attempt) for path, purpose, attempt in held]
-    rare.ended = ended
+    rare.ended, rare.waits_begun = ended, waits_begun
     for guard, path, todo, running, errors in undos:
         undo = Undo(guard, tuple(path), [(tuple(address), output) for address, output in todo])
         undo.running = {tuple(address) for address in running}

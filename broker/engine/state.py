@@ -128,7 +128,7 @@ class More:
 class Wait:
     """What a waiting activation waits for. `kind`: approval, signal, event, timer or child.
 
-    `since` is the number of the record that began it: who waits longest for a signal gets it first.
+    `since` numbers the run's waits: who waits longest for a signal gets it first.
     """
 
     __slots__ = ("correlate", "kind", "name", "since")
@@ -150,7 +150,7 @@ class LoopBody:
         self.kept: dict[int, Scope] = {}
 
     def scopes(self) -> Iterator[Scope]:
-        yield from self.kept.values()
+        yield from (self.kept[index] for index in sorted(self.kept))
         if self.scope is not None:
             yield self.scope
 
@@ -193,8 +193,8 @@ class SplitBody:
         return self.cursor_
 
     def scopes(self) -> Iterator[Scope]:
-        yield from self.kept.values()
-        yield from self.active.values()
+        yield from (self.kept[index] for index in sorted(self.kept))
+        yield from (self.active[index] for index in sorted(self.active))
 
     def attempts_used(self) -> int:
         return max([self.used, *(scope.attempts_used() for scope in self.active.values())])
@@ -232,15 +232,16 @@ class Undo:
 class Rare:
     """What most runs never need."""
 
-    __slots__ = ("awaiting", "done", "ended", "events", "held_timers", "seen", "signals", "undo_errors", "undos")
+    __slots__ = ("awaiting", "done", "ended", "events", "held_timers", "seen", "signals", "undo_errors", "undos", "waits_begun")
 
     def __init__(self) -> None:
         self.signals: dict[str, list[Payload]] = {}  # early ones, oldest first
         self.events: dict[str, list[Payload]] = {}
-        self.seen: set[str] = set()  # ids of signals and events
+        self.seen: dict[str, None] = {}  # ids of signals and events, oldest first
         self.awaiting: dict[tuple[str, str], list[Activation]] = {}  # derived from the waits
         self.done: dict[Activation, Payload] = {}  # outputs of completed nodes that can be undone, in the order of completion
         self.undos: list[Undo] = []
+        self.waits_begun = 0
         self.undo_errors: list[Error] = []  # of compensations whose guard was given up before they had ended
         self.held_timers: list[tuple[Path, str, int]] = []  # fired while the run was paused
         self.ended = ""  # the status that the run will have when its compensations are through
@@ -312,7 +313,8 @@ class Run:
             scope = waiting.pop()
             yield scope
             if scope.more is not None and scope.more.bodies is not None:
-                waiting += [inner for body in scope.more.bodies.values() for inner in body.scopes()]
+                # By slot and not by age, so that a restored run goes through them in the same order.
+                waiting += [inner for _, body in sorted(scope.more.bodies.items()) for inner in body.scopes()]
 
 
 def activation(scope: Scope, node: PlanNode) -> Activation:

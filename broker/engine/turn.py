@@ -16,6 +16,9 @@ from .reading import collect_needs
 from .state import RUNNING, WAITING, Run, Scope, activation
 
 
+RUN_TIMER = TimerId((), "run", 1)
+
+
 class Ended:
     """Queue mark: nothing in this instance is open any more."""
 
@@ -83,6 +86,11 @@ class Turn:
             self.effects.append(CancelChild(self.run.id, wait.name, "its parent no longer waits for it", kill))
         elif wait.kind != "timer":
             self.forget_wait(wait.kind, wait.name, address)
+
+    def clear_run_timer(self) -> None:
+        """The run is no longer running, and not because its time was up."""
+        if self.plan.settings.execution_timeout_ms is not None and self.run.status == "running":
+            self.effects.append(ClearTimer(self.run.id, RUN_TIMER))
 
     def forget_wait(self, kind: str, name: str, address: tuple[int | str, ...]) -> None:
         """The activation no longer waits, whether it was answered, gave up or was cancelled: nobody is to be asked any more."""

@@ -27,6 +27,12 @@ from .turn import Turn
 EARLY_MAX = 1_000
 """Early signals or events that a run keeps per name; more are ignored and counted."""
 
+EARLY_NAMES_MAX = 1_000
+"""Names for which a run keeps early signals, or events."""
+
+SEEN_MAX = 10_000
+"""Ids of signals and events that a run remembers, the last ones; a repetition comes sooner or from a log."""
+
 _DECISIONS = {
     "approve": "out", "approved": "out", "reject": "rejected", "rejected": "rejected", "escalate": "escalated", "escalated": "escalated",
 }  # fmt: skip
@@ -99,12 +105,12 @@ def timer_fired(turn: Turn, scope: Scope, node: PlanNode, purpose: str) -> None:
 
 def signal_received(turn: Turn, record: SignalReceived) -> bool:
     """Hand a signal, or the answer to an approval, to who waits for it. False: the record is ignored."""
-    return _once(turn, record.id, lambda: _hand_over_signal(turn, record))
+    return _once(turn, record.id and f"signal {record.name} {record.id}", lambda: _hand_over_signal(turn, record))
 
 
 def event_received(turn: Turn, record: EventReceived) -> bool:
     """Hand an event to every wait whose correlation it matches; keep it for later if there is none."""
-    return _once(turn, record.id, lambda: _hand_over_event(turn, record))
+    return _once(turn, record.id and f"event {record.event} {record.id}", lambda: _hand_over_event(turn, record))
 
 
 def _hand_over_signal(turn: Turn, record: SignalReceived) -> bool:
@@ -131,6 +137,9 @@ def _hand_over_event(turn: Turn, record: EventReceived) -> bool:
 
 def child_ended(turn: Turn, scope: Scope, node: PlanNode, record: ChildEnded) -> None:
     _forget(turn, scope, node)
+    if record.status == "completed" and not payloads.is_whole(record.output):
+        failure.attempt_failed(turn, scope, node, Error("unreadable_payload", f"the output of child run {record.child} is no value", False))
+        return
     if record.status == "completed":
         complete(turn, scope, node, node.ports.index("out"), record.output)
         return
@@ -140,7 +149,9 @@ def child_ended(turn: Turn, scope: Scope, node: PlanNode, record: ChildEnded) ->
 
 def _wait(turn: Turn, scope: Scope, node: PlanNode, wait: Wait) -> None:
     scope.cells[node.slot] = WAITING
-    wait.since = turn.run.records - turn.run.ignored
+    rare = turn.run.rare()
+    rare.waits_begun += 1
+    wait.since = rare.waits_begun
     more = scope.rare()
     more.waits = more.waits or {}
     more.waits[node.slot] = wait
@@ -197,7 +208,10 @@ def _once(turn: Turn, id: str, apply: Callable[[], bool]) -> bool:
         return False
     applied = apply()
     if applied and id:
-        turn.run.rare().seen.add(id)
+        seen = turn.run.rare().seen
+        seen[id] = None
+        if len(seen) > SEEN_MAX:
+            del seen[next(iter(seen))]
     return applied
 
 
@@ -207,21 +221,22 @@ def _take_early(turn: Turn, wait: Wait) -> Payload | None:
         return None
     kept = (rare.events if wait.kind == EVENT else rare.signals).get(wait.name, [])
     for place, payload in enumerate(kept):
-        if wait.kind == SIGNAL or (wait.kind == EVENT and _matches(payload, wait)) or (wait.kind == APPROVAL and _is_answer(payload)):
+        if wait.kind == SIGNAL or (wait.kind == EVENT and _matches(payload, wait)) or (wait.kind == APPROVAL and is_answer(payload)):
             return kept.pop(place)
     return None
 
 
-def _is_answer(payload: Payload) -> bool:
+def is_answer(payload: Payload) -> bool:
+    """Whether it decides an approval."""
     answer = _decoded(payload)
     return isinstance(answer, dict) and str(answer.get("decision", "")).lower() in _DECISIONS
 
 
 def _keep_early(kept: dict[str, list[Payload]], name: str, payload: Payload) -> bool:
-    waiting = kept.setdefault(name, [])
-    if len(waiting) >= EARLY_MAX:
+    waiting = kept.get(name, [])
+    if len(waiting) >= EARLY_MAX or (name not in kept and len(kept) >= EARLY_NAMES_MAX) or not payloads.is_whole(payload):
         return False
-    waiting.append(payload)
+    kept.setdefault(name, []).append(payload)
     return True
 
 

@@ -118,8 +118,11 @@ def draw(flow: Flow, known_types: Mapping[str, NodeType] | None) -> Draft:
         _add(draft, id, definition, known_types)
     _compensations(draft)
     joins = _joins(draft)
+    seen: dict[object, int] = {}
     for number, edge in enumerate(flow.edges):
-        for drawn in _edges(draft, number, edge.from_, edge.to, joins):
+        found = _edges(draft, number, edge.from_, edge.to, joins)
+        _warn_of_twin(draft, number, found, seen)
+        for drawn in found:
             drawn.condition_text = edge.condition
             drawn.condition = _condition(draft, number, edge.condition)
             if edge.loop_back:
@@ -130,6 +133,16 @@ def draw(flow: Flow, known_types: Mapping[str, NodeType] | None) -> Draft:
         _on_error(draft, name, scope)
     _handlers(draft)
     return draft
+
+
+def _warn_of_twin(draft: Draft, number: int, drawn: list[DraftEdge], seen: dict[object, int]) -> None:
+    """Two edges are the same if both ends are, in whichever spelling, and the condition."""
+    ends = tuple((edge.source, edge.port, edge.trigger, edge.guard, edge.target) for edge in drawn)
+    first = seen.setdefault((ends, draft.flow.edges[number].condition), number)
+    if drawn and first != number:
+        edge = draft.flow.edges[number]
+        message = f"the edge from {edge.from_!r} to {edge.to!r} is there twice"
+        draft.report("DUPLICATE_EDGE", message, ("edges", number), "remove one of the two", warning=True)
 
 
 def _handlers(draft: Draft) -> None:
@@ -228,6 +241,10 @@ def _edges(draft: Draft, number: int, from_: str, to: str, joins: dict[str, int]
         draft.report("INVALID_REFERENCE", f"no node, trigger or scope is called {name!r}", path, _nearest(name, _names(draft)))
         return []
     node = draft.nodes[draft.by_id[name]]
+    if node.compensates != NONE:
+        other = draft.nodes[node.compensates].id
+        draft.report("INVALID_REFERENCE", f"{name!r} compensates {other!r}, so no edge can come from it", path)
+        return []
     resolved = node.port(port or PORT_DEFAULT)
     if resolved is None:
         known = ", ".join(node.ports)
@@ -289,6 +306,9 @@ def _on_error(draft: Draft, name: str, scope: Scope) -> None:
     target = draft.by_id.get(scope.on_error)
     if target is None:
         draft.report("INVALID_REFERENCE", f"no node is called {scope.on_error!r}", path, _nearest(scope.on_error, draft.by_id))
+    elif draft.nodes[target].compensates != NONE:
+        other = draft.nodes[draft.nodes[target].compensates].id
+        draft.report("INVALID_REFERENCE", f"{scope.on_error!r} compensates {other!r}: it cannot handle the error of scope {name!r} too", path)
     elif any(edge.kind != EdgeKind.GUARD for edge in draft.nodes[target].ins):
         message = f"{scope.on_error!r} handles the error of scope {name!r} but other edges lead to it"
         draft.report("INVALID_REFERENCE", message, path, "let those edges lead to the node behind it")

@@ -12,6 +12,7 @@ Guarantees: an error is `error: CODE message` on standard error; no traceback un
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -76,11 +77,15 @@ def jetfleet() -> None:
 
 def main(args: Sequence[str] | None = None, group: click.Group = jetfleet) -> int:
     """Run the command line `args` (default: the process's own) and return its exit code."""
+    _open_closed_streams()
     try:
         code = _run(args, group)
         sys.stdout.flush()
     except BrokenPipeError:
-        code = _reader_is_gone()
+        code = _nowhere_to_write()
+    except OSError as error:
+        _say(f"error: OUTPUT cannot write the output: {error.strerror or error}")
+        code = _nowhere_to_write()
     return code
 
 
@@ -94,8 +99,10 @@ def _run(args: Sequence[str] | None, group: click.Group) -> int:
         return _report_usage(error)
     except JetfleetError as error:
         return _report(error)
-    except BrokenPipeError:
-        raise
+    except OSError as error:
+        if _is_of_output(error):
+            raise
+        return _report_defect(error)
     except Exception as error:
         return _report_defect(error)
 
@@ -128,7 +135,22 @@ def _report_defect(error: Exception) -> int:
     return INTERNAL
 
 
-def _reader_is_gone() -> int:
+def _open_closed_streams() -> None:
+    """Who calls us with `>&-` wants no output. The next file or socket that is opened must not take the place of the stream."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether standard output is what failed: its reader has gone, its disk is full, it was closed. Files have names."""
+    return error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EBADF, errno.EIO)
+
+
+def _nowhere_to_write() -> int:
     """`jetfleet … | head` is no error. The interpreter flushes once more when it ends: give it somewhere to write to."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return FAILED

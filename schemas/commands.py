@@ -15,6 +15,7 @@ from .errors import UsageError
 from .node_loaders import own_node_types
 from .plan.drawing import FORMATS as DRAWINGS
 from .plan.drawing import draw
+from .source.deployment import for_deployment
 from .source.json_schema import schema_text
 from .source.loader import load_flow
 from .source.report import FORMATS, Report
@@ -33,14 +34,17 @@ _nodes_option = click.option(
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="PATH...")
 @click.option("--format", "format_", type=click.Choice(list(FORMATS)), default="text", show_default=True, help="How to write the findings.")
+@click.option("--deploy", is_flag=True, help="Be as strict as before a deployment: triggers, and no node that nothing leads to.")
 @_nodes_option
 @click.pass_context
-def validate(context: click.Context, paths: tuple[Path, ...], format_: str, sources: tuple[str, ...]) -> None:
+def validate(context: click.Context, paths: tuple[Path, ...], format_: str, deploy: bool, sources: tuple[str, ...]) -> None:
     """Check flow definitions: files, or folders with all .yaml, .yml and .json files in them."""
     files = list(_files(paths))
     types = own_node_types(sources)
     loaded = [load_flow(file, types) for file in files]
-    report = Report(tuple(map(str, files)), tuple(problem for one in loaded for problem in one.problems))
+    found = [problem for one in loaded for problem in (for_deployment(one) if deploy else one.problems)]
+    unchecked = (str(file) for file, one in zip(files, loaded, strict=True) if not one.graph_checked)
+    report = Report(tuple(map(str, files)), tuple(found), tuple(unchecked))
     text = FORMATS[format_](report)
     if text:
         click.echo(text)

@@ -26,7 +26,7 @@ import re2
 
 from .errors import ConditionError, SelectorError
 from .expressions import ORDERINGS, TRUTH, Expression, Reference, parse_expression, parse_reference
-from .selectors import Lookup, Path, Selector, Template, compile_template, path_text
+from .selectors import Lookup, Selector, Template, compile_template, path_text
 from .values import MISSING, equal, get, to_bool, to_number, to_text
 
 Comparison: TypeAlias = Callable[[Any, Any], bool]
@@ -43,7 +43,7 @@ class Condition:
     selectors: tuple[Selector, ...]
     _left: Reference
     _compare: Comparison
-    _right: Template | Path
+    _right: Template | Reference
     _always: bool = False
 
     def test(self, value: Any, lookup: Lookup, iteration: int | None = None) -> bool:
@@ -56,8 +56,14 @@ class Condition:
             return False
         else:
             left = get(value, self._left.path)
-        right = get(value, self._right) if isinstance(self._right, tuple) else self._right.render(lookup)
+        right = get(value, self._right.path) if isinstance(self._right, Reference) else self._right.render(lookup)
         return self._compare(left, right)
+
+    @property
+    def selector_like(self) -> tuple[Reference, ...]:
+        """The paths in the value at hand that are written like selectors: `${path}`."""
+        sides = (self._left, self._right)
+        return tuple(side for side in sides if isinstance(side, Reference) and side.braced and not side.counter)
 
     def __str__(self) -> str:
         return self.text
@@ -175,7 +181,7 @@ def _from_expression(parsed: Expression, text: str) -> Condition:
     if parsed.operator == TRUTH:
         return Condition(text, (), parsed.left, _is_true, _NOTHING)
     if isinstance(parsed.right, Reference):
-        return Condition(text, (), parsed.left, _COMPARISONS[parsed.operator], parsed.right.path)
+        return Condition(text, (), parsed.left, _COMPARISONS[parsed.operator], parsed.right)
     right = compile_template(str(parsed.right)) if isinstance(parsed.right, Selector) else _literal(parsed.right)
     return Condition(text, right.selectors, parsed.left, _comparison(parsed.operator, right), right)
 

@@ -38,10 +38,11 @@ TRUTH = "is_true"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A path in the value at hand. `counter`: in a loop it is the iteration instead."""
+    """A path in the value at hand. `counter`: in a loop it is the iteration instead. `braced`: it is written `${path}`."""
 
     path: Path
     counter: bool = False
+    braced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def parse_reference(text: str) -> Reference:
             inner = inner[2:].removesuffix("}").strip()
             if not inner:
                 raise ConditionError("the reference `${}` is empty", _HOW_TO_WRITE)
-            return Reference(parse_path(inner), counter=inner == "iteration")
+            return Reference(parse_path(inner), counter=inner == "iteration", braced=True)
         return Reference(parse_path(inner))
     except SelectorError as error:
         raise ConditionError(str(error), error.hint) from None
@@ -98,7 +99,7 @@ def _right_reference(text: str) -> Reference | Selector:
     reference = parse_reference(text)
     if reference.path[:2] == ("pipeline", "config"):
         return parse_selector(text[2:-1])
-    return Reference(reference.path)
+    return Reference(reference.path, braced=True)
 
 
 def _unquoted(text: str, whole: str) -> str:

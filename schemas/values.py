@@ -100,7 +100,10 @@ def to_text(value: Any) -> str | None:
         return None
     if type(value) is int:
         return str(value)
-    text = _json.encode(value).decode()
+    try:
+        text = _json.encode(value).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError):  # a ref, a map with odd keys: it has no text
+        return None
     return text[1:-1] if text.startswith('"') else text  # bytes and datetimes have a JSON form that is a string
 
 

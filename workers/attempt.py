@@ -1,7 +1,7 @@
 """An attempt: node code is called with a decoded value, and whatever happens becomes an outcome.
 
-The same steps everywhere (event loop, thread, process): decode, call, encode. Nothing that node code raises gets past
-here, except KeyboardInterrupt, which is meant for the process, and the cancellation of the attempt itself.
+The same steps everywhere (event loop, thread, process): decode, call, encode. Nothing that node code raises gets past here but the
+cancellation of the attempt itself. Not even KeyboardInterrupt: a real Ctrl-C reaches the program through its event loop.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ def perform(call: Call, ports: tuple[str, ...], payload: Payload, context: Conte
         value = decode(payload)
         result = call(value) if context is None else call(value, context)
         return succeed(result, ports, payload)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
         return fail(error)
 
@@ -36,8 +34,6 @@ async def perform_async(call: Call, ports: tuple[str, ...], payload: Payload, co
             value = decode(payload)
             result = await (call(value) if context is None else call(value, context))
             return succeed(result, ports, payload)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
         if _cancelled_from_outside(error):
             raise

@@ -40,6 +40,7 @@ class Tally:
 
     statuses: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    first_lines: dict[str, int] = field(default_factory=dict)  # by error
     refused: int = 0
     took_s: array[float] = field(default_factory=lambda: array("d"))
     attempts: int = 0
@@ -48,16 +49,21 @@ class Tally:
     def clean(self) -> bool:
         return self.refused == 0 and set(self.statuses) <= {"completed"}
 
-    def add(self, result: RunResult, took_s: float) -> None:
+    def add(self, line: int, result: RunResult, took_s: float) -> None:
         self.statuses[result.status] += 1
         self.took_s.append(took_s)
         self.attempts += sum(view.attempts for view in result.nodes().values())
         if result.error is not None:
-            self.errors[f"{result.error.node or 'run'}: {result.error.type}: {result.error.message}"] += 1
+            error = f"{result.error.node or 'run'}: {result.error.type}: {result.error.message}"
+            self.errors[error] += 1
+            self.first_lines[error] = min(line, self.first_lines.get(error, line))
 
 
 class Batch:
-    """One file's runs. `form` json prints each result as a line to standard output, in the order of their ends."""
+    """One file's runs. `form` json prints each result as a line to standard output, in the order of their ends.
+
+    The lines have the number of their event's line, `line`. So have those for events that were refused: `{line, status, error}`.
+    """
 
     def __init__(
         self, runner: LocalRunner, plan: Plan, *, trigger: str | None, signals: list[tuple[str, Any]], parallel: int, form: str
@@ -69,17 +75,23 @@ class Batch:
         self._signals = signals
         self._parallel = parallel
         self._form = form
-        self._open: dict[asyncio.Future[RunResult], float] = {}  # with the moment of its start
+        self._open: dict[asyncio.Future[RunResult], tuple[int, float]] = {}  # with its line and the moment of its start
 
     async def run(self, file: Path) -> int:
         """Run the flow once per line and print the summary, also when interrupted. Returns the exit code."""
         total = _count_lines(file)
+        if total == 0:
+            click.echo(f"no events in {file}", err=True)
+            return 0
         started = time.perf_counter()
         try:
             async with self._runner:
                 with _Bar(total) as self._bar:
                     await self._run_lines(self._events(file))
                     await self._runner.drain()
+        except asyncio.CancelledError:
+            click.echo(f"interrupted: {len(self.tally.took_s):,} of {total:,} lines were run", err=True)
+            raise
         finally:
             _summarise(self.tally, time.perf_counter() - started)
         return 0 if self.tally.clean else FAILED
@@ -101,17 +113,18 @@ class Batch:
         try:
             run = self._runner.start(self._plan, event, trigger=self._trigger)
         except EventRejected as error:
-            self._refuse(number, f"{error.code} {error}")
+            self._refuse(number, error.code.lower(), str(error), f"{error.code} {error}")
             return
         for name, value in self._signals:
             run.signal(name, value)
-        self._open[run.ended] = time.perf_counter()
+        self._open[run.ended] = (number, time.perf_counter())
 
     def _take(self, ended: asyncio.Future[RunResult]) -> None:
         result = ended.result()
-        self.tally.add(result, time.perf_counter() - self._open.pop(ended))
+        line, started = self._open.pop(ended)
+        self.tally.add(line, result, time.perf_counter() - started)
         if self._form == "json":
-            click.echo(output.as_json(result.as_value()))
+            click.echo(output.as_json({**result.as_value(), "line": line}))
         self._bar.advance()
 
     def _events(self, file: Path) -> Iterator[tuple[int, Any]]:
@@ -123,10 +136,13 @@ class Batch:
                 try:
                     yield number, parse_json(line.strip(), f"line {number}")
                 except UsageError as error:
-                    self._refuse(number, str(error).removeprefix(f"line {number} "))
+                    why = str(error).removeprefix(f"line {number} ")
+                    self._refuse(number, "invalid_json", why, why)
 
-    def _refuse(self, number: int, why: str) -> None:
+    def _refuse(self, number: int, type: str, message: str, why: str) -> None:
         self.tally.refused += 1
+        if self._form == "json":
+            click.echo(output.as_json({"line": number, "status": "refused", "error": {"type": type, "message": message}}))
         if self.tally.refused <= REFUSED_SHOWN:
             self._bar.say(f"refused: line {number}: {why}")
         elif self.tally.refused == REFUSED_SHOWN + 1:
@@ -172,7 +188,10 @@ def _summarise(tally: Tally, took_s: float) -> None:
     console = Console(stderr=True, highlight=False)
     console.print(table)
     for error, count in tally.errors.most_common(ERRORS_SHOWN):
-        console.print(f"{count} × {error}", markup=False, style="red", soft_wrap=True)
+        where = "line" if count == 1 else "first in line"
+        console.print(
+            f"{count} × {output.printable(error)} ({where} {tally.first_lines[error]})", markup=False, style="red", soft_wrap=True
+        )
 
 
 def _figures(tally: Tally, took_s: float) -> Iterator[tuple[str, str]]:

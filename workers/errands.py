@@ -17,7 +17,7 @@ from ..schemas.effects import Effect
 from ..schemas.errors import JetfleetError
 from ..schemas.payload import NULL, Payload
 from ..schemas.plan.binding import lookup
-from ..schemas.plan.plan import PlanNode
+from ..schemas.plan.plan import NONE, PlanNode
 from ..schemas.records import Activation, TimerId
 from ..schemas.values import to_text
 from .clock import Alarm
@@ -29,15 +29,17 @@ from .slots import Job
 if TYPE_CHECKING:
     from .local_run import LocalRun
 
-_log = structlog.get_logger("jetfleet.runner")
-
 
 class Errands:
-    """Those of one run. `children` are the sub-flows that it waits for, `awaiting` its waits for signals and events."""
+    """Those of one run. `children` are the sub-flows that it waits for, `awaiting` its waits for signals and events.
+
+    `awaited` are the kinds and names of all waits so far.
+    """
 
     def __init__(self, run: LocalRun, host: Host) -> None:
         self.children: dict[str, LocalRun] = {}
         self.awaiting: dict[Activation, fx.Await] = {}
+        self.awaited: set[tuple[str, str]] = set()
         self._run = run
         self._host = host
         self._alarms: dict[TimerId, Alarm] = {}
@@ -66,9 +68,12 @@ class Errands:
         node = self._run.plan.nodes[int(effect.activation[0])]
         executor = self._host.executor
         if node.concurrency is None and executor.is_inline(node):
-            self._run.take(executor.execute_inline(self._run.plan, node, effect))
+            completion = executor.execute_inline(self._run.plan, node, effect)
+            if completion.error is not None:
+                self._tell(completion, completion.error)
+            self._run.take(completion)
             return
-        job = Job(lambda: self._execute(node, effect))
+        job = Job(lambda: self._execute(node, effect), fail=lambda error: self._give_up(effect, error))
         if node.concurrency is not None:
             try:
                 job.key = self._concurrency_key(node, effect)
@@ -76,7 +81,6 @@ class Errands:
                 self._fail(effect, describe(error))
                 return
             job.limit, job.on_limit = node.concurrency.max, node.concurrency.on_limit
-            job.refuse = lambda why, again: self._refuse(effect, rec.Error("concurrency_limit", why, again))
         self._jobs[effect.activation, effect.attempt] = job
         self._host.slots.submit(job)
 
@@ -95,15 +99,28 @@ class Errands:
             self._run.break_off(error)
             return
         if self._jobs.pop((effect.activation, effect.attempt), None) is not None:
+            if completion.error is not None:
+                self._tell(completion, completion.error)
             # With others in flight, who are about to end too, the pump can take them all in together.
             self._run.deliver(completion, at_once=not self._jobs)
 
-    def _refuse(self, effect: fx.Dispatch, error: rec.Error) -> None:
+    def _give_up(self, effect: fx.Dispatch, error: rec.Error) -> None:
         if self._jobs.pop((effect.activation, effect.attempt), None) is not None:
             self._fail(effect, error)
 
     def _fail(self, effect: fx.Dispatch, error: rec.Error) -> None:
-        self._run.deliver(rec.Completion(self._run.id, self._host.clock.now_ms(), effect.activation, effect.attempt, error=error))
+        completion = rec.Completion(self._run.id, self._host.clock.now_ms(), effect.activation, effect.attempt, error=error)
+        self._tell(completion, error)
+        self._run.deliver(completion)
+
+    def _tell(self, completion: rec.Completion, error: rec.Error) -> None:
+        """Log a failed attempt: one that is tried again leaves no other trace that a person would see."""
+        nodes = self._run.plan.nodes
+        node = nodes[int(completion.activation[0])]
+        undoes = {} if node.compensates == NONE else {"undoes": nodes[node.compensates].id}
+        message = self._host.executor.services.secrets.redact(error.message)
+        event = "a compensation failed" if undoes else "an attempt failed"
+        _warn(event, run=self._run.id, node=node.id, attempt=completion.attempt, error=error.type, message=message, **undoes)
 
     def _cancel_task(self, effect: fx.CancelTask) -> None:
         job = self._jobs.pop((effect.activation, effect.attempt), None)
@@ -125,6 +142,7 @@ class Errands:
 
     def _await(self, effect: fx.Await) -> None:
         self.awaiting[effect.activation] = effect
+        self.awaited.add((effect.kind, effect.name))
 
     def _stop_awaiting(self, effect: fx.StopAwaiting) -> None:
         self.awaiting.pop(effect.activation, None)
@@ -136,7 +154,7 @@ class Errands:
                 self.children[effect.child] = child
                 child.tell = lambda how: self._child_ended(effect, how)
         elif effect.detached:
-            _log.warning("a detached sub-flow was not started", run=self._run.id, flow=effect.flow, error=child.message)
+            _warn("a detached sub-flow was not started", run=self._run.id, flow=effect.flow, error=child.message)
         else:
             self._deliver_end(effect, "failed", NULL, child)
 
@@ -158,6 +176,11 @@ class Errands:
 
     def _emit(self, effect: fx.Emit) -> None:
         self._host.emit(effect)
+
+
+def _warn(event: str, **fields: Any) -> None:
+    # The logger is made anew each time: one that is kept goes on with the configuration of its first use.
+    structlog.get_logger("jetfleet.runner").warning(event, **fields)
 
 
 _CARRIERS: dict[type[Any], Callable[[Errands, Any], None]] = {

@@ -64,7 +64,10 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def _message(error: BaseException) -> str:
-    text = str(error) or error.__class__.__name__
+    try:
+        text = str(error) or error.__class__.__name__
+    except BaseException as second:  # an exception's text is node code too
+        text = f"{error.__class__.__name__} (its text cannot be shown: {second.__class__.__name__})"
     return text if len(text) <= MESSAGE_CHARACTERS_MAX else text[: MESSAGE_CHARACTERS_MAX - 1] + "…"
 
 
@@ -73,8 +76,15 @@ def _encodable(details: Any) -> Any:
     try:
         payload.encode(details)
     except UnencodableValue:
-        return repr(details)[:MESSAGE_CHARACTERS_MAX]
+        return _shown(details)
     return details
+
+
+def _shown(details: Any) -> str:
+    try:
+        return repr(details)[:MESSAGE_CHARACTERS_MAX]
+    except BaseException:
+        return type(details).__name__
 
 
 def _details(error: BaseException) -> dict[str, Any] | None:

@@ -19,14 +19,21 @@ from .registry import Registry
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to write it.")
 def nodes_command(name: str | None, sources: tuple[str, ...], form: str) -> None:
     """List the node types, or describe one."""
-    registry = Registry()
-    for source in sources:
-        registry.load(source)
+    registry = load_nodes(sources)
     found = describe(name, registry) if name else catalogue(registry)
     if form == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
     else:
         click.echo(_page(found) if isinstance(found, Entry) else _table(found))
+
+
+def load_nodes(sources: Sequence[str]) -> Registry:
+    """A registry with the nodes of these modules and files; a source without any is warned about. Raises UsageError."""
+    registry = Registry()
+    for source in sources:
+        if not registry.load(source):
+            click.echo(f"warning: NODES there is no node in {source}; decorate its functions with `@node('shop.charge')`", err=True)
+    return registry
 
 
 def _table(entries: tuple[Entry, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -12,6 +13,8 @@ from rich.table import Table
 
 from ..schemas.errors import JetfleetError
 from ..schemas.payload import decode
+from ..schemas.plan.plan import NONE
+from ..schemas.records import Error
 from .result import RunResult
 from .waiting import span
 
@@ -20,10 +23,6 @@ VALUE_CHARACTERS_MIN = 20
 
 _COLUMNS = ("NODE", "STATUS", "PORT", "ATTEMPTS")
 
-_HINT = (
-    "hint: send signals and answers with --signal 'NAME=JSON', e.g. --signal 'order-7={\"decision\": \"approve\"}';",
-    "      --run-id settles names that contain the run's id, --virtual-time skips all waiting",
-)
 _STYLES = {"completed": "green", "failed": "red", "skipped": "dim", "cancelled": "yellow", "killed": "red"}
 
 
@@ -45,12 +44,13 @@ def complain(error: JetfleetError, where: str = "") -> None:
     click.echo(f"error: {where}{error.code} {error}", err=True)
 
 
-def hint_at_signals() -> None:
-    """How to go on with a run that waits for somebody."""
+def hint_at_signals(virtual_time: bool) -> None:
+    """How to go on with a run that waits for somebody; `virtual_time`: whether time jumps already."""
     click.echo(
         "    hint: send signals and answers with --signal 'NAME=JSON', e.g. --signal 'order-7={\"decision\": \"approve\"}';", err=True
     )
-    click.echo("          --run-id makes names that contain the run's id known beforehand, --virtual-time skips all waiting", err=True)
+    jump = "" if virtual_time else ", --virtual-time skips all waiting"
+    click.echo(f"          --run-id makes names that contain the run's id known beforehand{jump}", err=True)
 
 
 def _show_table(result: RunResult) -> None:
@@ -60,9 +60,40 @@ def _show_table(result: RunResult) -> None:
     console.print(f"\nrun [bold]{escape(result.run_id)}[/] {_styled(result.status)} in {took}, {result.records} records")
     if result.error is not None:
         where = f" at {result.error.node}" if result.error.node else ""
-        console.print(f"error: [red]{escape(result.error.type)}[/]{where}: {escape(result.error.message)}", soft_wrap=True)
+        console.print(f"error: [red]{_safe(result.error.type)}[/]{where}: {_safe(result.error.message)}", soft_wrap=True)
+        for line in _background(result, result.error):
+            console.print(_safe(line), soft_wrap=True)
     if result.completed:
         console.print(f"output: {escape(as_json(result.output))}", soft_wrap=True)
+
+
+def _background(result: RunResult, error: Error) -> Iterator[str]:
+    """Where in the node's code the error comes from, and what could not be undone."""
+    failures = _detail(error.details, "compensation_errors") or ()
+    cause = _detail(error.details, "cause") if failures else error.details
+    frames = _detail(cause, "traceback")
+    if frames:
+        yield f"    at {frames[-1].partition(': ')[0]}"
+    plan = None if result.state is None else result.state.plan
+    for failure in failures:
+        node = failure["node"]
+        undone = [one.id for one in plan.nodes if one.compensate != NONE and plan.nodes[one.compensate].id == node] if plan else []
+        undoes = f" (undoes {', '.join(undone)})" if undone else ""
+        yield f"not undone: {node}{undoes}: {failure['type']}: {failure['message']}"
+
+
+def _detail(details: Any, key: str) -> Any:
+    """Details are whatever node code put there: only a list of ours counts."""
+    return details.get(key) if isinstance(details, dict) else None
+
+
+def printable(text: str) -> str:
+    """The text with its control characters escaped: node code must not steer the terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _safe(text: str) -> str:
+    return escape(printable(text))
 
 
 def _show_nodes(result: RunResult, console: Console) -> None:

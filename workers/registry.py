@@ -16,6 +16,7 @@ import inspect
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -34,6 +35,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*([.:/-]+[A-Za-z0-9_]+)*")
 _PORT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MARK = "__jetfleet_node__"
+_OURS = str(Path(__file__).resolve().parent)
 
 
 class Registry:
@@ -114,7 +116,15 @@ def node(
     that executing an activation again is harmless. How often a failed attempt is tried again is the flow's affair, not the node's.
     """
 
+    if not isinstance(name, str):
+        raise UsageError(f"`@node` needs the name of the node type: write `@node('shop.{getattr(name, '__name__', 'charge')}')`")
+    if isinstance(ports, str):
+        raise UsageError(f"node `{name}`: ports are a tuple of names; write `ports=('{ports}',)`")
+
     def register(function: Function) -> Function:
+        if not inspect.isroutine(function):
+            kind = "a class" if inspect.isclass(function) else f"an object of type {type(function).__name__}"
+            raise UsageError(f"node `{name}`: a node is a function, not {kind}; decorate a `def` or an `async def`")
         spec = _own_spec(function, name, tuple(ports), mode, timeout_ms, idempotent)
         (_filled.get() if registry is None else registry).register(spec)
         setattr(function, _MARK, spec)
@@ -213,4 +223,15 @@ def _not_loaded(source: str, error: BaseException) -> BaseException:
         return error
     if isinstance(error, UsageError):
         return UsageError(f"nodes from {source}: {error}")
-    return UsageError(f"the nodes in {source} cannot be loaded: {error.__class__.__name__}: {error}")
+    where = _failing_line(error, source)
+    return UsageError(f"the nodes in {source} cannot be loaded: {error.__class__.__name__}: {error}{where}")
+
+
+def _failing_line(error: BaseException, source: str) -> str:
+    """` (at FILE:LINE)`: the last line outside of the library and the machinery of importing; empty for a syntax error, which says it."""
+    if isinstance(error, SyntaxError):
+        return ""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(("<", _OURS))]
+    stem = Path(source).stem if source.endswith(".py") else source.rpartition(".")[2]
+    own = [frame for frame in frames if Path(frame.filename).stem == stem] or frames
+    return f" (at {own[-1].filename}:{own[-1].lineno})" if own else ""

@@ -17,7 +17,7 @@ from ..schemas.errors import UsageError
 from . import logs, loop
 from .batch import PARALLEL_DEFAULT, Batch
 from .event_input import lines_file, read_value
-from .registry import Registry
+from .nodes_command import load_nodes
 from .runner import SLOTS_DEFAULT, LocalRunner
 from .single import run_single
 from .sources import choose_trigger, compile_source, flows_beside
@@ -63,15 +63,13 @@ def run_command(context: click.Context, /, flow: Path, local: bool, input_: str 
     if lines is not None and options["run_id"] is not None:
         raise UsageError("--run-id names one run, and a file with one event per line makes many; leave one of the two out")
     logs.configure(log_level or ("error" if lines else "info"))
-    registry = Registry()
-    for source in options["nodes"]:
-        registry.load(source)
+    registry = load_nodes(options["nodes"])
     plan = compile_source(flow, registry)
     runner = LocalRunner(
         registry=registry,
         clock=VirtualClock() if options["virtual_time"] else None,
         slots=options["slots"],
-        flows=flows_beside(flow, plan),
+        flows=flows_beside(flow, plan, registry),
         keep=lines is None or options["form"] == "json",
         unattended=True,
     )

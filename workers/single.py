@@ -14,6 +14,8 @@ from ..schemas.plan.plan import Plan
 from . import output
 from .local_run import LocalRun
 from .runner import LocalRunner
+from .unheard import unheard
+from .virtual_clock import VirtualClock
 from .waiting import in_words
 
 PATIENCE_S = 0.25
@@ -32,13 +34,26 @@ async def run_single(
             return FAILED
         for name, value in signals:
             run.signal(name, value)
-        await _watch(run, runner)
+        try:
+            await _watch(run, runner)
+        except asyncio.CancelledError:
+            click.echo(_interrupted(run), err=True)
+            raise
         result = await run.result()
         output.show(result, form)
+        for line in unheard(run, signals):
+            click.echo(line, err=True)
         if run.stuck_on:
-            output.hint_at_signals()
+            output.hint_at_signals(isinstance(runner.clock, VirtualClock))
         await runner.drain()
     return 0 if result.completed else FAILED
+
+
+def _interrupted(run: LocalRun) -> str:
+    """What Ctrl-C leaves behind: a run that is killed undoes nothing."""
+    done = [key for key, view in run.nodes().items() if view.status == "completed"]
+    left = f"{', '.join(done)}, {'it was' if len(done) == 1 else 'they were'} not undone" if done else "nothing yet"
+    return f"interrupted: run {run.id} had completed {left}"
 
 
 async def _watch(run: LocalRun, runner: LocalRunner) -> None:
@@ -54,4 +69,4 @@ async def _watch(run: LocalRun, runner: LocalRunner) -> None:
         click.echo("waiting: " + "; ".join(in_words(wait, runner.clock.now_ms()) for wait in waits), err=True)
         if not hinted and any(wait.reason in ("approval", "signal", "event") for wait in waits):
             hinted = True
-            output.hint_at_signals()
+            output.hint_at_signals(isinstance(runner.clock, VirtualClock))

@@ -55,18 +55,49 @@ def choose_trigger(plan: Plan, trigger: str | None) -> str | None:
     return enabled[0] if enabled else None
 
 
-def flows_beside(file: Path, plan: Plan) -> dict[str, FlowSource]:
-    """Where the sub-flows of the plan in this file are found: the definitions in its folder, by name, and itself.
+def flows_beside(file: Path, plan: Plan, registry: Registry) -> dict[str, FlowSource]:
+    """The sub-flows that the plan in this file runs, and those that they run, by name. They are found in its folder.
 
-    Empty if it starts none. Definitions that cannot be read are not there.
+    Raises UsageError for a name that no definition there has, or more than one; InvalidFlow for a sub-flow that is not valid. What
+    no sub-flow names may be broken or there twice.
     """
-    if not any(node.kind == Kind.SUBFLOW for node in plan.nodes):
-        return {}
     found: dict[str, FlowSource] = {}
+    names = _sub_flows(plan)
+    definitions = _definitions(file, plan.name) if names else {}
+    while names:
+        name = names.pop(0)
+        if name in found:
+            continue
+        source = _only(name, definitions)
+        child = plan if source == file else compile_source(source, registry)
+        found[name] = child
+        names += _sub_flows(child)
+    return found
+
+
+def _sub_flows(plan: Plan) -> list[str]:
+    """The names of the flows that a plan's nodes start."""
+    return [node.config.flow for node in plan.nodes if node.kind == Kind.SUBFLOW]
+
+
+def _definitions(file: Path, name: str) -> dict[str, list[Path]]:
+    """The file and the other definitions in its folder, by the names of their flows. What cannot be read has no name."""
+    found = {name: [file]}
     for other in sorted(file.parent.iterdir()):
-        if other.suffix in SUFFIXES and other.is_file() and (name := _flow_name(other)):
-            found.setdefault(name, other)
-    return {**found, plan.name: plan}
+        if other != file and other.suffix in SUFFIXES and other.is_file() and (its_name := _flow_name(other)):
+            found.setdefault(its_name, []).append(other)
+    return found
+
+
+def _only(name: str, definitions: Mapping[str, list[Path]]) -> Path:
+    files = definitions.get(name, [])
+    if not files:
+        known = ", ".join(sorted(definitions))
+        raise UsageError(f"no flow is called {name!r}, which a sub-flow names; in the same folder there are: {known}")
+    if len(files) > 1:
+        both = ", ".join(map(str, files))
+        raise UsageError(f"several files define the flow {name!r}, which a sub-flow names: {both}; give each flow its own name")
+    return files[0]
 
 
 def _flow_name(file: Path) -> str | None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from ...schemas import payload as payloads
 from ...schemas.effects import Emit
-from ...schemas.errors import UnencodableValue, UnreadablePayload
 from ...schemas.flow.node_types import Kind
 from ...schemas.payload import Payload
 from ...schemas.plan.plan import NONE, PlanNode
@@ -66,8 +65,17 @@ def _no_lookup(selector: Any) -> None:
 def _merge(turn: Turn, scope: Scope, node: PlanNode) -> None:
     inputs = live_inputs(turn.run, scope, node)
     if node.program.cancel_others:
-        cancel_nodes(turn, scope, [turn.plan.nodes[index] for index in node.rivals])
+        _cancel_rivals(turn, scope, node)
     complete(turn, scope, node, node.ports.index("out"), _joined(node, inputs))
+
+
+def _cancel_rivals(turn: Turn, scope: Scope, node: PlanNode) -> None:
+    """End the branches that came too late, also one whose scope would have been tried again."""
+    cancel_nodes(turn, scope, [turn.plan.nodes[index] for index in node.rivals])
+    states = (scope.more.guards if scope.more is not None else None) or {}
+    for guard in sorted(states, reverse=True):
+        if states[guard].phase == "retrying" and set(turn.plan.guards[guard].members) <= set(node.rivals):
+            guards.abandon(turn, scope, guard)
 
 
 def _joined(node: PlanNode, inputs: list[tuple[str, Payload]]) -> Payload:

@@ -16,7 +16,7 @@ def cancel_scope(turn: Turn, scope: Scope, kill: bool = False) -> None:
     nodes = turn.plan.nodes
     cancel_nodes(turn, scope, [nodes[index] for index in scope.plan.nodes], kill)
     if scope.more is not None and scope.more.guards:
-        for guard, state in scope.more.guards.items():
+        for guard, state in sorted(scope.more.guards.items()):
             state.phase = "failed" if state.phase != "done" else "done"
             guards.clear_timers(turn, scope, guard)
 

@@ -179,7 +179,9 @@ def _completion(turn: Turn, record: Completion) -> bool:
         return True
     port = node.port_index(record.port)
     if not is_whole(record.output):
-        failure.attempt_failed(turn, scope, node, Error("unreadable_payload", f"the output of {len(record.output)} bytes is no value", False))
+        failure.attempt_failed(
+            turn, scope, node, Error("unreadable_payload", f"the output of {len(record.output)} bytes is no value", False)
+        )
     elif port < 0 or record.port == "error":
         known = ", ".join(port for port in node.ports if port != "error")
         failure.attempt_failed(turn, scope, node, Error("unknown_port", f"no port {record.port!r}; the node has: {known}", False))
@@ -200,7 +202,9 @@ def _timer_fired(turn: Turn, record: TimerFired) -> bool:
         held.append(entry)
         return True
     if timer.purpose == "run":
-        failure.end_run(turn, "failed", Error("timeout", f"the run took longer than {run.plan.settings.execution_timeout_ms} ms", False), timed_out=True)
+        failure.end_run(
+            turn, "failed", Error("timeout", f"the run took longer than {run.plan.settings.execution_timeout_ms} ms", False), timed_out=True
+        )
         return True
     scope, slot = found
     assert scope.more is not None and scope.more.timers is not None

@@ -22,7 +22,7 @@ from .edges import drop_leaving, holds
 from .reading import error_payload
 from .routing import divert, drop
 from .state import CANCELLED, COMPLETED, FAILED, PENDING, READY, RETRYING, TAKEN, UNDECIDED, Scope, Undo, activation
-from .turn import ENDED, Turn
+from .turn import DURATION_MS_MAX, ENDED, Turn
 
 
 def attempt_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error, after_ms: int | None = None) -> None:
@@ -38,7 +38,11 @@ def attempt_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error, after
     more.attempts, more.errors = more.attempts or {}, more.errors or {}
     more.attempts[node.slot] = attempt + 1
     more.errors[node.slot] = error
-    delay = after_ms if after_ms is not None else backoff_ms(node.retry, tries, f"{turn.run.id}/{activation(scope, node)}")
+    delay = (
+        min(max(after_ms, 0), DURATION_MS_MAX)
+        if after_ms is not None
+        else backoff_ms(node.retry, tries, f"{turn.run.id}/{activation(scope, node)}")
+    )
     turn.set_timer(scope, node, "retry", turn.now + delay)
 
 
@@ -138,9 +142,10 @@ def guard_given_up(turn: Turn, scope: Scope, guard: int, error: Error) -> None:
     assert state is not None
     state.error = error
     retry = plan.retry
-    if retry is not None and error.retryable and state.attempt < retry.max_attempts and error.type not in retry.non_retryable:
+    tries = state.attempt - state.base
+    if retry is not None and error.retryable and tries < retry.max_attempts and error.type not in retry.non_retryable:
         state.phase = "retrying"
-        delay = backoff_ms(retry, state.attempt, f"{turn.run.id}/{plan.id}/{scope.path()}")
+        delay = backoff_ms(retry, tries, f"{turn.run.id}/{plan.id}/{scope.path()}")
         state.attempt += 1
         guards.set_timer(turn, scope, guard, "scope_retry", turn.now + delay)
     elif any(turn.plan.nodes[edge.target].enabled and holds(turn, edge, error_payload(error)) for edge in plan.edges):
@@ -168,7 +173,8 @@ def restart_guard(turn: Turn, scope: Scope, guard: int) -> None:
     more = scope.rare()
     for inner in turn.plan.guards:
         if more.guards and inner.index in more.guards and inner.scope == plan.scope and _inside(turn, inner.parent, guard):
-            del more.guards[inner.index]
+            more.guard_bases = more.guard_bases or {}
+            more.guard_bases[inner.index] = more.guards.pop(inner.index).attempt
     for index in plan.members:
         _reset(turn, scope, turn.plan.nodes[index], members)
     state.phase, state.open, state.error = "active", len(members), None

@@ -27,7 +27,8 @@ def enter(turn: Turn, scope: Scope, guard: int, starting: bool = True) -> None:
         if state is None:
             more = scope.rare()
             more.guards = more.guards or {}
-            state = more.guards[guard] = GuardState(len(plan.members))
+            base = max(scope.base, (more.guard_bases or {}).get(guard, 0))
+            state = more.guards[guard] = GuardState(len(plan.members), base)
             _hold(turn, scope, plan)
         if starting and plan.timeout_ms is not None and state.phase == "active":
             _start_timeout(turn, scope, plan, state)
@@ -65,6 +66,14 @@ def finish(turn: Turn, scope: Scope, guard: int, failed: bool) -> None:
     scope.open -= 1
     if scope.open == 0:
         turn.queue.append((scope, ENDED))
+
+
+def abandon(turn: Turn, scope: Scope, guard: int) -> None:
+    """The guard is not wanted any more: as if it had failed, but nobody is told."""
+    state = state_of(scope, guard)
+    assert state is not None
+    state.error = None
+    finish(turn, scope, guard, failed=True)
 
 
 def timer_id(turn: Turn, scope: Scope, guard: int, purpose: str, attempt: int) -> TimerId:

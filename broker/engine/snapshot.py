@@ -47,7 +47,7 @@ def restore(plan: Plan, data: bytes) -> Run:
         if fields[2] != plan.digest:
             raise UnreadableRecord(f"the snapshot is of plan {fields[2][:12]}, not of {plan.digest[:12]}")
         return _run(plan, fields)
-    except (msgspec.MsgspecError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         raise UnreadableRecord(f"{len(data)} bytes are no snapshot: {error}") from None
 
 
@@ -98,19 +98,20 @@ def _more(more: More | None) -> list[Any] | None:
         if more.waits is None
         else [[slot, wait.kind, wait.name, wait.correlate, wait.since] for slot, wait in sorted(more.waits.items())],
         None if more.bodies is None else [[slot, _body(body)] for slot, body in sorted(more.bodies.items())],
-        None if more.guards is None else [[key, g.open, g.phase, g.attempt, g.error] for key, g in sorted(more.guards.items())],
+        None if more.guards is None else [[key, g.open, g.base, g.phase, g.attempt, g.error] for key, g in sorted(more.guards.items())],
         _pairs(more.arrivals),
         _pairs(more.leaving),
         _pairs(more.errors),
+        _pairs(more.guard_bases),
     ]
 
 
 def _restore_more(plan: Plan, scope: Scope, fields: list[Any]) -> More:
-    attempts, bases, timers, waits, bodies, states, arrivals, leaving, errors = fields
+    attempts, bases, timers, waits, bodies, states, arrivals, leaving, errors, guard_bases = fields
     more = More()
     more.attempts, more.bases = _dict(attempts), _dict(bases)
     more.timers = None if timers is None else {(key[0], key[1]): due for key, due in timers}
-    more.arrivals, more.leaving = _dict(arrivals), _dict(leaving)
+    more.arrivals, more.leaving, more.guard_bases = _dict(arrivals), _dict(leaving), _dict(guard_bases)
     more.errors = None if errors is None else {key: _some_error(error) for key, error in errors}
     if waits is not None:
         more.waits = {slot: Wait(kind, name, tuple((p, v) for p, v in correlate), since) for slot, kind, name, correlate, since in waits}
@@ -118,8 +119,8 @@ def _restore_more(plan: Plan, scope: Scope, fields: list[Any]) -> More:
         more.bodies = {slot: _restore_body(plan, scope, body) for slot, body in bodies}
     if states is not None:
         more.guards = {}
-        for key, open, phase, attempt, error in states:
-            state = more.guards[key] = GuardState(open)
+        for key, open, base, phase, attempt, error in states:
+            state = more.guards[key] = GuardState(open, base)
             state.phase, state.attempt, state.error = phase, attempt, _error(error)
     return more
 

@@ -100,6 +100,8 @@ class Scope:
         more, used = self.more, self.base + 1
         if more is not None and more.attempts:
             used = max(used, *more.attempts.values())
+        if more is not None:
+            used = max(used, *(state.attempt for state in (more.guards or {}).values()), *(more.guard_bases or {}).values(), 0)
         if more is not None and more.bodies:
             used = max(used, *(body.attempts_used() for body in more.bodies.values()))
         return used
@@ -111,7 +113,7 @@ class Scope:
 class More:
     """The rare half of an instance."""
 
-    __slots__ = ("arrivals", "attempts", "bases", "bodies", "errors", "guards", "leaving", "timers", "waits")
+    __slots__ = ("arrivals", "attempts", "bases", "bodies", "errors", "guard_bases", "guards", "leaving", "timers", "waits")
 
     def __init__(self) -> None:
         self.attempts: dict[int, int] | None = None  # slot → attempt, where it is not the first
@@ -120,6 +122,7 @@ class More:
         self.waits: dict[int, Wait] | None = None
         self.bodies: dict[int, Body] | None = None
         self.guards: dict[int, GuardState] | None = None
+        self.guard_bases: dict[int, int] | None = None  # attempts used up by inner guards before the one around them started again
         self.arrivals: dict[int, Payload] | None = None  # edge → value, where it is not the source's output here
         self.leaving: dict[int, Payload] | None = None  # edge → value, for outer scopes and for the next iteration
         self.errors: dict[int, Error] | None = None  # slot → last error
@@ -206,12 +209,13 @@ Body: TypeAlias = LoopBody | SplitBody
 class GuardState:
     """`phase`: active → done, or → undoing → retrying → active …, or → failed. `open` counts members that have not ended."""
 
-    __slots__ = ("attempt", "error", "open", "phase")
+    __slots__ = ("attempt", "base", "error", "open", "phase")
 
-    def __init__(self, open: int) -> None:
+    def __init__(self, open: int, base: int = 0) -> None:
         self.open = open
         self.phase = "active"
-        self.attempt = 1
+        self.base = base  # attempts that were used up before the guard, or the body in which it stands, started again
+        self.attempt = base + 1
         self.error: Error | None = None
 
 

@@ -15,8 +15,10 @@ from ...schemas.records import Error, TimerId
 from .reading import collect_needs
 from .state import RUNNING, WAITING, Run, Scope, activation
 
-
 RUN_TIMER = TimerId((), "run", 1)
+
+DURATION_MS_MAX = 100 * 366 * 24 * 3_600 * 1_000
+"""The longest that anything is asked to wait: a hundred years, so that sums of times keep within 64 bits."""
 
 
 class Ended:

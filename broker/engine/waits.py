@@ -22,7 +22,7 @@ from . import failure
 from .reading import node_input, render
 from .routing import complete
 from .state import WAITING, Run, Scope, Wait, activation
-from .turn import Turn
+from .turn import DURATION_MS_MAX, Turn
 
 EARLY_MAX = 1_000
 """Early signals or events that a run keeps per name; more are ignored and counted."""
@@ -42,8 +42,10 @@ APPROVAL, SIGNAL, EVENT, TIMER, CHILD = "approval", "signal", "event", "timer", 
 
 def start_delay(turn: Turn, scope: Scope, node: PlanNode) -> None:
     duration = to_number(render(turn.run, scope, node)["duration_ms"])
-    if duration is None or duration < 0:
-        failure.attempt_failed(turn, scope, node, Error("invalid_config", "`duration_ms` is not a number of milliseconds", False))
+    if duration is None or not 0 <= duration <= DURATION_MS_MAX:
+        failure.attempt_failed(
+            turn, scope, node, Error("invalid_config", "`duration_ms` is not a number of milliseconds up to a hundred years", False)
+        )
         return
     _wait(turn, scope, node, Wait(TIMER, ""))
     turn.set_timer(scope, node, "delay", turn.now + int(duration))
@@ -117,9 +119,10 @@ def _hand_over_signal(turn: Turn, record: SignalReceived) -> bool:
     for kind in (APPROVAL, SIGNAL):
         waiting = turn.run.rare().awaiting.get((kind, record.name))
         found = turn.run.find(waiting[0]) if waiting else None
-        if found is not None:
-            scope, node = found
-            return _answer(turn, scope, node, Wait(kind, record.name), record.payload)
+        if found is not None and _answer(turn, *found, Wait(kind, record.name), record.payload):
+            return True
+    if (APPROVAL, record.name) in turn.run.rare().awaiting:
+        return False  # an answer that is none, and nobody else to have it
     return _keep_early(turn.run.rare().signals, record.name, record.payload)
 
 

@@ -155,10 +155,25 @@ def node_type(name: str) -> NodeType | None:
 
 
 def suggest(name: str, others: frozenset[str] = frozenset()) -> str | None:
-    """The known type (standard, or one of `others`) whose name is nearest to `name`, if any is near."""
+    """The known type (standard, or one of `others`) whose name is nearest to `name`, if any is near.
+
+    Under one prefix the rest of the names is compared, so that the prefix makes nothing alike; under another one only a slip counts.
+    """
     known = [*NODE_TYPES, *TYPE_ALIASES, *sorted(others)]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6) or difflib.get_close_matches(STANDARD + name, known, n=1, cutoff=0.8)
+    prefix, own = _in_two(name)
+    siblings = {rest: type for type in known for start, rest in [_in_two(type)] if start == prefix}
+    if near := difflib.get_close_matches(own, siblings, n=1):
+        return siblings[near[0]]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.85) or difflib.get_close_matches(STANDARD + name, known, n=1, cutoff=0.8)
     return near[0] if near else None
+
+
+def _in_two(name: str) -> tuple[str, str]:
+    """A type's prefix and the rest: `std::` and `log`, `shop.` and `charge`."""
+    if name.startswith(STANDARD):
+        return STANDARD, name.removeprefix(STANDARD)
+    prefix, dot, rest = name.rpartition(".")
+    return prefix + dot, rest
 
 
 def parse_config(entry: NodeType, raw: Any) -> Block | None:

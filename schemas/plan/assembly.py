@@ -6,16 +6,16 @@ are worked out, so that at run time nothing is searched for.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from array import array
 
-from ..conditions import Condition
 from ..flow.node_types import Kind, NodeType, node_type, parse_config
-from ..selectors import Template, compile_template
 from .draft import ERROR, Draft, DraftEdge, DraftNode, join_settings
 from .guards import DraftGuard, Guards
 from .needs import Needs
 from .plan import ALL_DECIDED, NONE, ROOT, Binding, EdgeKind, Plan, PlanEdge, PlanGuard, PlanNode, PlanScope, PlanTrigger
-from .programs import hidden_loop, program
+from .programs import conditions, hidden_loop, program
 from .regions import Regions
 
 
@@ -23,7 +23,7 @@ def assemble(draft: Draft, regions: Regions, guards: Guards, order: list[int]) -
     needs = Needs(draft, regions, guards, order)
     nodes = [_node(draft, regions, guards, needs, node) for node in draft.nodes]
     scopes = _scopes(draft, regions, nodes)
-    _edge_conditions(draft, needs)
+    needs.check_edges()
     edges = _edges(draft, regions, guards, scopes)
     _connect(nodes, scopes, edges)
     dead = _dead(draft, nodes, order)
@@ -31,12 +31,14 @@ def assemble(draft: Draft, regions: Regions, guards: Guards, order: list[int]) -
         _finish(draft, regions, nodes, scope, dead)
     for plan_node in nodes:
         if plan_node.kind == Kind.MERGE and plan_node.program.cancel_others:
-            plan_node.rivals = _rivals(nodes, scopes, plan_node)
+            # In a parallel scope every branch that is not done is late, wherever else its edges may lead.
+            branches = guards.all[plan_node.joins].members if plan_node.joins != NONE else _rivals(nodes, scopes, plan_node)
+            plan_node.rivals = tuple(index for index in branches if index != plan_node.index)
     flow = draft.flow
     return Plan(
         name=flow.name,
         version=flow.version,
-        digest=flow.digest,
+        digest=_digest(draft),
         nodes=tuple(nodes),
         edges=tuple(edges),
         scopes=tuple(scopes),
@@ -49,6 +51,15 @@ def assemble(draft: Draft, regions: Regions, guards: Guards, order: list[int]) -
         description=flow.description,
         by_id={node.id: node.index for node in nodes},
     )
+
+
+def _digest(draft: Draft) -> str:
+    """The flow's digest; with the ports of own types in it where somebody described them, for they are part of the plan."""
+    own = {node.type: node.ports for node in draft.nodes if node_type(node.type) is None and not node.open_ports}
+    described = {type: ports for type, ports in sorted(own.items()) if ports != ["out", ERROR]}
+    if not described:
+        return draft.flow.digest
+    return hashlib.sha256(f"{draft.flow.digest} {json.dumps(described)}".encode()).hexdigest()
 
 
 def _node(draft: Draft, regions: Regions, guards: Guards, needs: Needs, node: DraftNode) -> PlanNode:
@@ -116,23 +127,11 @@ def _config(needs: Needs, node: DraftNode, plan_node: PlanNode) -> None:
         raw = plan_node.config.model_dump(by_alias=True)
     if node.kind in (Kind.SWITCH, Kind.MERGE, Kind.SPLIT, Kind.LOOP):
         plan_node.program = program(node.kind, plan_node.config)
-        conditions: list[Condition] = plan_node.program.conditions if node.kind in (Kind.SWITCH, Kind.LOOP) else []
-        selectors = tuple(dict.fromkeys(selector for condition in conditions for selector in condition.selectors))
-        bound: Binding | None = needs.bind_selectors(EMPTY, selectors, path, plan_node.scope, node.index)
+        bound: Binding | None = needs.bind_conditions(conditions(plan_node.program), path, plan_node.scope, node.index)
     else:
         bound = needs.bind(raw, path, plan_node.scope, node.index)
     if bound is not None:
         plan_node.template, plan_node.needs, plan_node.roots = bound.template, bound.needs, bound.roots
-
-
-EMPTY: Template = compile_template(None)
-
-
-def _edge_conditions(draft: Draft, needs: Needs) -> None:
-    """Checks what edges' conditions read of the flow's config. An edge from or to a scope is drawn several times, and checked once."""
-    conditions = {edge.declared: edge.condition for edge in draft.edges if edge.condition is not None}
-    for number, condition in conditions.items():
-        needs.bind_selectors(EMPTY, condition.selectors, ("edges", number, "condition"), ROOT)
 
 
 def _scopes(draft: Draft, regions: Regions, nodes: list[PlanNode]) -> list[PlanScope]:
@@ -243,7 +242,8 @@ def _finish(draft: Draft, regions: Regions, nodes: list[PlanNode], scope: PlanSc
     for index in scope.nodes:
         cells[size + nodes[index].slot] = len(nodes[index].ins)
     # Cells are bytes unless some join has more in-edges than a byte can count.
-    scope.cells = bytes(cells) if max(cells, default=0) <= 255 else array("I", cells)
+    widest = max((*cells, *(len(nodes[index].ports) for index in scope.nodes)), default=0)
+    scope.cells = bytes(cells) if widest <= 255 else array("I", cells)
     scope.ends = _ends(draft, regions, nodes, scope, dead)
 
 

@@ -7,7 +7,7 @@ not exist. The later passes (`loops`, `regions`, `guards`) change the draft; `as
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from ..conditions import Condition, parse_condition
@@ -61,6 +61,11 @@ class DraftEdge:
     condition_text: str | None = None
     declared: int = NONE
     label: str = ""
+    scope: str | None = None  # it leads to this scope; to which node is still to be found
+
+    def to(self, target: int) -> DraftEdge:
+        """The same edge, to a node."""
+        return replace(self, target=target, scope=None)
 
 
 @dataclass(slots=True)
@@ -70,6 +75,8 @@ class Draft:
     edges: list[DraftEdge] = field(default_factory=list)
     by_id: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    joins: dict[str, int] = field(default_factory=dict)  # scope → the merge that stands for its end
+    to_scopes: list[DraftEdge] = field(default_factory=list)
     handlers: dict[int, list[int]] = field(default_factory=dict)  # node → what its scopes' failures lead to
 
     def report(self, code: str, message: str, path: Path, hint: str = "", warning: bool = False) -> None:
@@ -117,39 +124,36 @@ def draw(flow: Flow, known_types: Mapping[str, NodeType] | None) -> Draft:
     for id, definition in flow.nodes.items():
         _add(draft, id, definition, known_types)
     _compensations(draft)
-    joins = _joins(draft)
+    draft.joins = joins = _joins(draft)
     seen: dict[object, int] = {}
     for number, edge in enumerate(flow.edges):
         found = _edges(draft, number, edge.from_, edge.to, joins)
-        _warn_of_twin(draft, number, found, seen)
         for drawn in found:
+            drawn.scope = _split(edge.to)[0] if drawn.target == NONE else None
             drawn.condition_text = edge.condition
             drawn.condition = _condition(draft, number, edge.condition)
             if edge.loop_back:
                 drawn.kind = EdgeKind.BACK
-            draft.add_edge(drawn)
-    _join_ends(draft, joins)
+            if drawn.scope is None:
+                draft.add_edge(drawn)
+            elif edge.loop_back:
+                draft.report("INVALID_REFERENCE", "a loop_back edge leads to a node, not to a scope", ("edges", number, "to"))
+            else:
+                draft.to_scopes.append(drawn)
+        _warn_of_twin(draft, number, found, seen)
     for name, scope in flow.scopes.items():
         _on_error(draft, name, scope)
-    _handlers(draft)
     return draft
 
 
 def _warn_of_twin(draft: Draft, number: int, drawn: list[DraftEdge], seen: dict[object, int]) -> None:
     """Two edges are the same if both ends are, in whichever spelling, and the condition."""
-    ends = tuple((edge.source, edge.port, edge.trigger, edge.guard, edge.target) for edge in drawn)
+    ends = tuple((edge.source, edge.port, edge.trigger, edge.guard, edge.target, edge.scope) for edge in drawn)
     first = seen.setdefault((ends, draft.flow.edges[number].condition), number)
     if drawn and first != number:
         edge = draft.flow.edges[number]
         message = f"the edge from {edge.from_!r} to {edge.to!r} is there twice"
         draft.report("DUPLICATE_EDGE", message, ("edges", number), "remove one of the two", warning=True)
-
-
-def _handlers(draft: Draft) -> None:
-    for edge in draft.edges:
-        if edge.guard is not None:
-            for member in draft.members(edge.guard):
-                draft.handlers.setdefault(member, []).append(edge.target)
 
 
 def _add(draft: Draft, id: str, definition: Node, known_types: Mapping[str, NodeType] | None) -> None:
@@ -182,7 +186,7 @@ def _compensations(draft: Draft) -> None:
 
 
 def _joins(draft: Draft) -> dict[str, int]:
-    """A hidden-in-plain-sight merge for each scope that edges come from: it ends with the scope's branches."""
+    """A merge named like the scope, for each scope that edges come from; `joins` draws the edges to it."""
     used = {_split(edge.from_)[0] for edge in draft.flow.edges if _split(edge.from_)[1] in (None, PORT_DEFAULT)}
     joins = {}
     for name, scope in draft.flow.scopes.items():
@@ -198,21 +202,6 @@ def join_settings(scope: Scope) -> dict[str, object]:
     if isinstance(scope.completion, AtLeast):
         return {"strategy": "count", "count": scope.completion.at_least, "cancel_others": True}
     return {"strategy": "all"}
-
-
-def _join_ends(draft: Draft, joins: dict[str, int]) -> None:
-    for name, join in joins.items():
-        members = set(draft.members(name))
-        inner = {joins[other] for other in joins if other != name and set(draft.members(other)) < members}
-        for index in [*sorted(members), *sorted(inner)]:
-            node = draft.nodes[index]
-            if any(edge.target in members or edge.target in inner for edge in node.outs):
-                continue
-            if node.compensates != NONE:
-                continue
-            for port in node.ports:
-                if port != ERROR:
-                    draft.add_edge(DraftEdge(index, port, join, label=node.id))
 
 
 def _split(text: str) -> tuple[str, str | None]:
@@ -261,9 +250,7 @@ def _targets(draft: Draft, number: int, to: str) -> list[int]:
         draft.report("INVALID_REFERENCE", f"{name!r} is a trigger: no edge can lead to it", path)
         return []
     if name in draft.flow.scopes:
-        members = set(draft.members(name))
-        inside = {draft.by_id.get(_split(edge.to)[0], NONE) for edge in draft.flow.edges if _inside(draft, edge.from_, members)}
-        return [index for index in sorted(members) if index not in inside and draft.nodes[index].compensates == NONE]
+        return [NONE]  # which of its nodes that means is known when the scope's own edges are drawn
     if name not in draft.by_id:
         draft.report("INVALID_REFERENCE", f"no node or scope is called {name!r}", path, _nearest(name, _names(draft)))
         return []
@@ -276,11 +263,6 @@ def _targets(draft: Draft, number: int, to: str) -> list[int]:
         draft.report("INVALID_REFERENCE", f"{name!r} compensates {other!r}, so no edge can lead to it", path)
         return []
     return [node.index]
-
-
-def _inside(draft: Draft, from_: str, members: set[int]) -> bool:
-    name = from_ if from_ in draft.by_id else _split(from_)[0]
-    return draft.by_id.get(name, NONE) in members
 
 
 def _is_input(node: DraftNode, port: str) -> bool:
@@ -308,7 +290,9 @@ def _on_error(draft: Draft, name: str, scope: Scope) -> None:
         draft.report("INVALID_REFERENCE", f"no node is called {scope.on_error!r}", path, _nearest(scope.on_error, draft.by_id))
     elif draft.nodes[target].compensates != NONE:
         other = draft.nodes[draft.nodes[target].compensates].id
-        draft.report("INVALID_REFERENCE", f"{scope.on_error!r} compensates {other!r}: it cannot handle the error of scope {name!r} too", path)
+        draft.report(
+            "INVALID_REFERENCE", f"{scope.on_error!r} compensates {other!r}: it cannot handle the error of scope {name!r} too", path
+        )
     elif any(edge.kind != EdgeKind.GUARD for edge in draft.nodes[target].ins):
         message = f"{scope.on_error!r} handles the error of scope {name!r} but other edges lead to it"
         draft.report("INVALID_REFERENCE", message, path, "let those edges lead to the node behind it")

@@ -1,30 +1,69 @@
-"""Events against a flow's `inputs`: a JSON Schema that the payload of every trigger must fit."""
+"""Events against a flow's `inputs`: a JSON Schema that the payload of every trigger must fit.
+
+The schema itself is checked when the flow is compiled. A schema reads nothing from outside: a `$ref` leads into the schema or nowhere.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import jsonschema_rs
 import msgspec
 
 from ..errors import EventRejected
+from ..flow.problems import Problem
 from .plan import Plan
 
 PROBLEMS_SHOWN = 5
+_HINTS = {
+    "type": "the types are: string, number, integer, boolean, object, array, null",
+    "required": "write a list: `required: [order_id]`",
+}
+
+
+def check_inputs(inputs: Any) -> list[Problem]:
+    """What keeps a flow's `inputs` from being a JSON Schema; nothing if it has none."""
+    if inputs is None:
+        return []
+    try:
+        _validator(_key(inputs))
+    except jsonschema_rs.ValidationError as error:
+        path = tuple(error.instance_path)
+        hint = _HINTS.get(str(path[-1]), "") if path else 'references lead into the schema itself: `$ref: "#/$defs/name"`'
+        return [Problem("INVALID_VALUE", f"`inputs` is no JSON Schema: {_one_line(error.message)}", ("inputs", *path), hint)]
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        return [Problem("INVALID_VALUE", f"`inputs` is no JSON Schema: {_one_line(error)}", ("inputs",))]
+    return []
 
 
 def check_event(plan: Plan, value: Any) -> None:
     """Raises EventRejected with what is wrong and where, if the flow has `inputs` and the value does not fit them."""
     if plan.inputs is None:
         return
-    errors = list(_validator(msgspec.json.encode(plan.inputs)).iter_errors(value))
+    try:
+        errors = list(_validator(_key(plan.inputs)).iter_errors(value))
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        # A value that is no JSON, or a schema that came past the compiler: either way nothing can be said for the event.
+        raise EventRejected(f"the event cannot be checked against the inputs of flow {plan.name!r}: {_one_line(error)}") from None
     if errors:
         found = [f"{'.'.join(map(str, error.instance_path)) or 'event'}: {error.message}" for error in errors[:PROBLEMS_SHOWN]]
         more = f" (and {len(errors) - PROBLEMS_SHOWN} more)" if len(errors) > PROBLEMS_SHOWN else ""
         raise EventRejected(f"the event does not fit the inputs of flow {plan.name!r}: {'; '.join(found)}{more}")
 
 
+def _key(inputs: Any) -> bytes:
+    return msgspec.json.encode(inputs)
+
+
 @lru_cache(maxsize=256)
 def _validator(schema: bytes) -> Any:
-    return jsonschema_rs.validator_for(msgspec.json.decode(schema))
+    return jsonschema_rs.validator_for(msgspec.json.decode(schema), retriever=_nothing_outside)
+
+
+def _nothing_outside(uri: str) -> NoReturn:
+    raise ValueError("a schema reads nothing from outside")
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..flow.definition import Scope
+from ..flow.definition import AtLeast, Scope
 from ..flow.problems import Path
 from .draft import Draft
+from .joins import inner_scopes
 from .loops import reach
 from .plan import NONE, EdgeKind
 from .regions import Regions
@@ -75,6 +76,8 @@ def _check_names(draft: Draft, name: str, definition: Scope) -> None:
             draft.report("INVALID_SCOPE", message, ("scopes", name, "nodes", place))
     if definition.completion is not None and definition.type != "parallel":
         draft.report("INVALID_SCOPE", "`completion` belongs to parallel scopes", ("scopes", name, "completion"), "add `type: parallel`")
+    elif isinstance(definition.completion, AtLeast):
+        _check_at_least(draft, name, definition.completion.at_least)
     if isinstance(definition.compensate, list):
         members = {draft.nodes[index].id for index in draft.members(name)}
         for place, member in enumerate(definition.compensate):
@@ -83,26 +86,22 @@ def _check_names(draft: Draft, name: str, definition: Scope) -> None:
                 draft.report("INVALID_REFERENCE", message, ("scopes", name, "compensate", place))
 
 
+def _check_at_least(draft: Draft, name: str, at_least: int) -> None:
+    branches = len(draft.nodes[draft.by_id[name]].ins)
+    if at_least > branches:
+        message = f"`at_least` is {at_least}, but scope {name!r} has only {branches} branch{'es' * (branches != 1)}"
+        draft.report("INVALID_VALUE", message, ("scopes", name, "completion", "at_least"), f"write at most {branches}")
+
+
 def _members(draft: Draft, regions: Regions, name: str) -> list[int]:
     """The scope's nodes; those in a body whose loop or split is listed too are covered by it, heads and joins come along."""
     listed = draft.members(name)
-    names = {name, *_inner_scopes(draft, name)}
+    names = {name, *inner_scopes(draft, name)}
     joins = [draft.by_id[inner] for inner in names if inner in draft.by_id]
     heads = [draft.by_id[f"{draft.nodes[index].id}~"] for index in listed if f"{draft.nodes[index].id}~" in draft.by_id]
     members = {*listed, *joins, *heads}
     covered = {index for body in regions.bodies if body.owner in members for index in body.nodes}
     return sorted(members - covered)
-
-
-def _inner_scopes(draft: Draft, name: str) -> set[str]:
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        for inner in draft.flow.scopes[waiting.pop()].nodes:
-            if inner in draft.flow.scopes and inner not in found:
-                found.add(inner)
-                waiting.append(inner)
-    return found
 
 
 def _nest(draft: Draft, guards: list[DraftGuard]) -> None:
@@ -126,7 +125,7 @@ def _lies_inside(draft: Draft, guard: DraftGuard, other: DraftGuard) -> bool:
     inner, outer = set(guard.members), set(other.members)
     if inner != outer or guard is other:
         return inner < outer
-    return guard.id in _inner_scopes(draft, other.id) or (other.id not in _inner_scopes(draft, guard.id) and other.index < guard.index)
+    return guard.id in inner_scopes(draft, other.id) or (other.id not in inner_scopes(draft, guard.id) and other.index < guard.index)
 
 
 def _check_retries_around(draft: Draft, regions: Regions, guard: DraftGuard) -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from ..flow.node_types import Kind
+from ..flow.node_types import NODE_TYPES, Kind, parse_config
 from .draft import Draft, DraftEdge, add_entries
 from .plan import NONE, EdgeKind
 
 
 def close_loops(draft: Draft) -> None:
-    _returns_to_loop_nodes(draft)
     add_entries(draft)
     cycle = _cycle(draft)
     if cycle:
@@ -55,7 +54,7 @@ def topological(draft: Draft) -> list[int]:
     return order
 
 
-def _returns_to_loop_nodes(draft: Draft) -> None:
+def mark_returns(draft: Draft) -> None:
     """An edge from a loop's own body into the loop node leads back, whether or not the author said so."""
     for node in draft.nodes:
         if node.kind != Kind.LOOP:
@@ -91,11 +90,24 @@ def _check_back_edges(draft: Draft) -> None:
         if edge.kind == EdgeKind.BACK and (edge.source == NONE or edge.source not in reach(draft, [edge.target])):
             message = "a loop_back edge must lead back to a node that its source comes from"
             draft.report("CYCLE", message, ("edges", edge.declared, "loop_back"), "remove `loop_back: true`")
+        if edge.kind == EdgeKind.BACK and _goes_with_some(draft, edge.target):
+            message = f"{draft.nodes[edge.target].id!r} goes on with some of its ways: what it should wait for in later rounds is not clear"
+            draft.report(
+                "CYCLE", message, ("edges", edge.declared, "to"), "put an ordinary node in front of it, and let the edge lead there"
+            )
     for node in draft.nodes:
         if node.kind == Kind.LOOP and not any(edge.kind == EdgeKind.BACK for edge in node.ins):
             message = f"nothing leads back to loop {node.id!r}: its body would run once"
             hint = f"add an edge from the body's last node: `{{from: …, to: {node.id}, loop_back: true}}`"
             draft.report("CYCLE", message, ("nodes", node.id), hint)
+
+
+def _goes_with_some(draft: Draft, index: int) -> bool:
+    """Whether the node is a merge with `any` or `count`."""
+    node = draft.nodes[index]
+    if node.kind != Kind.MERGE or node.definition is None or not isinstance(node.definition.config, dict):
+        return False
+    return parse_config(NODE_TYPES["std::merge"], node.definition.config).strategy != "all"  # type: ignore[union-attr]
 
 
 def _insert_loop_heads(draft: Draft) -> None:

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+from ..conditions import Condition
 from ..errors import SelectorError
-from ..flow.node_types import Kind
+from ..flow.node_types import Kind, node_type, parse_config
 from ..flow.problems import Path
-from ..selectors import Selector, Template, compile_template
+from ..selectors import Selector, Template, compile_template, path_text
 from .draft import ERROR, Draft
 from .guards import DraftGuard, Guards
 from .plan import NONE, ROOT, Binding, Need, Source
+from .programs import conditions, program
 from .regions import Regions
 
 RESERVED = ("pipeline", "trigger", "run", "trace_id", "iteration")
+_NEVER_A_FIELD = ("pipeline", "trigger", "run")
+_EMPTY = compile_template(None)
 _FIELDS = {"trigger": ("payload", "meta", "id", "type"), "run": ("id", "started_at")}
 
 
@@ -57,6 +61,38 @@ class Needs:
                 roots[key] = len(needs)
                 needs.append(found)
         return Binding(template, tuple(needs), roots)
+
+    def bind_conditions(self, conditions: tuple[Condition, ...], path: Path, scope: int, reader: int = NONE) -> Binding:
+        """What conditions read besides the value at hand, bound to no value of their own."""
+        for condition in conditions:
+            self._warn_of_selector_like(condition, path)
+        selectors = tuple(dict.fromkeys(selector for condition in conditions for selector in condition.selectors))
+        return self.bind_selectors(_EMPTY, selectors, path, scope, reader)
+
+    def check_edges(self) -> None:
+        """Check what edges' conditions read. An edge from or to a scope is drawn several times, and checked once."""
+        declared = {edge.declared: edge.condition for edge in self.draft.edges if edge.condition is not None}
+        for number, condition in declared.items():
+            self.bind_conditions((condition,), ("edges", number, "condition"), ROOT)
+
+    def _warn_of_selector_like(self, condition: Condition, path: Path) -> None:
+        """Warn of `${node.field}` in a condition, where it is a path like any other. A key of a join's map is no mistake."""
+        for reference in condition.selector_like:
+            first = reference.path[0] if reference.path else None
+            node = self.draft.by_id.get(str(first))
+            if first not in _NEVER_A_FIELD and (node is None or self._is_joined(node)):
+                continue
+            text = path_text(reference.path)
+            what = f"node {first!r}" if node is not None else "a selector"
+            message = f"${{{text}}}: in a condition this is the path {text} of the value at hand, not {what}"
+            hint = (
+                f"if the path is meant, write `{text}`; what else is known can stand at `value:` of a condition with `type:` and `field:`"
+            )
+            self.draft.report("INVALID_SELECTOR", message, path, hint, warning=True)
+
+    def _is_joined(self, node: int) -> bool:
+        """Whether a node's value may travel in a map under the node's id."""
+        return any(len(self.draft.nodes[edge.target].ins) > 1 for edge in self.draft.nodes[node].outs)
 
     def _need(self, selector: Selector, path: Path, scope: int, reader: int) -> Need | None:
         root, first = selector.root, selector.path[0] if selector.path else None
@@ -138,8 +174,16 @@ def check_names(draft: Draft) -> None:
     scopes = [DraftGuard(index, name, scope, ROOT, []) for index, (name, scope) in enumerate(draft.flow.scopes.items())]
     needs = Needs(draft, regions, Guards(scopes, []), [])
     for node in draft.nodes:
-        if node.definition is not None and node.kind not in (Kind.SWITCH, Kind.LOOP):
-            needs.bind(node.definition.config, ("nodes", node.id, "config"), inside)
+        path: Path = ("nodes", node.id, "config")
+        described = node_type(node.type)
+        if node.definition is None:
+            continue
+        if described is not None and node.kind in (Kind.SWITCH, Kind.LOOP):
+            config = parse_config(described, node.definition.config)
+            needs.bind_conditions(conditions(program(node.kind, config)), path, inside)
+        else:
+            needs.bind(node.definition.config, path, inside)
+    needs.check_edges()
     if draft.flow.outputs is not None:
         needs.bind(draft.flow.outputs, ("outputs",), ROOT)
 

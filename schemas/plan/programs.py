@@ -45,6 +45,11 @@ def program(kind: Kind, config: Any) -> Any:
     return _PROGRAMS[kind](config)
 
 
+def conditions(program: Any) -> tuple[Condition, ...]:
+    """The conditions that a program tests, if it is one that tests any."""
+    return program.conditions if isinstance(program, (SwitchProgram, LoopProgram)) else ()
+
+
 def hidden_loop(max_iterations: int) -> LoopProgram:
     """The program of a loop that the author closed with an edge."""
     return LoopProgram(max_iterations, endless=True)

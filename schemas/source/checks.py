@@ -28,7 +28,7 @@ def check_parts(raw: Mapping[str, Any], known_types: Mapping[str, NodeType] | No
         *_nodes(raw, known_types),
         *_ids(raw),
         *_counts(raw),
-        *_no_trigger(raw),
+        *_empty(raw),
     ]
 
 
@@ -126,11 +126,9 @@ def _counts(raw: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem("LIMIT_EXCEEDED", message, (block,), f"raise `settings.limits.{block}`, or move a part into a sub-flow")
 
 
-def _no_trigger(raw: Mapping[str, Any]) -> Iterator[Problem]:
-    if not raw.get("triggers"):
-        yield Problem(
-            "NO_TRIGGER", "the flow has no trigger: only a call by hand starts it", (), "add a trigger under `triggers`", "warning"
-        )
+def _empty(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    if raw.get("nodes", {}) == {}:
+        yield Problem("EMPTY_FLOW", "the flow has no nodes: nothing happens in it", ("nodes",), "add a node under `nodes`", "warning")
 
 
 def _entries(raw: Mapping[str, Any], block: str) -> Iterator[tuple[Any, dict[str, Any]]]:

@@ -19,6 +19,10 @@ from ..flow.problems import Path, Problem
 from .tree import Item, Position, ReadLimits, TreeBuilder
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_BARE_SELECTOR = re.compile(r"""(?:[:,] +|\[ *)((?:[^\s"',{}\[\]][^"',{}\[\]]*)?\$\{[^}]*\}[^"',{}\[\]]*?) *(?=[,}\]]|$)""")
+_BARE_COLON = re.compile(r"""[{,]\s*[\w-]+: +([^"'{\[\s,][^"',{}\[\]]*: [^"',{}\[\]]*?)\s*[,}]""")
+_NO_SPACE = re.compile(r"\s*(?:- )?([\w-]+):([^\s:/].*)")
+_WINDOW = 150
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -155,13 +159,30 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
         return Problem("SYNTAX", "what is opened here is never closed", hint="close the bracket or quote").at(
             file, opened.line + 1, opened.column + 1
         )
-    return Problem("SYNTAX", _plain(what), hint=_hint(what)).at(file, mark.line + 1, mark.column + 1)
+    return Problem("SYNTAX", _plain(what), hint=_slip(what, lines, mark) or _hint(what)).at(file, mark.line + 1, mark.column + 1)
 
 
 def _plain(problem: str) -> str:
     return problem.replace("did not find expected", "expected").replace(
         "mapping values are not allowed in this context", "`: ` is not allowed here"
     )
+
+
+def _slip(problem: str, lines: list[str], mark: Any) -> str:
+    """The hint for a slip that the text around the mark shows; no hint if it shows none."""
+    if not ("',' or" in problem or "mapping values" in problem) or mark.line >= len(lines):
+        return ""
+    # A window: the expressions below take their time on a line of megabytes.
+    near = lines[mark.line][max(0, mark.column - _WINDOW) : mark.column + _WINDOW]
+    if selector := _BARE_SELECTOR.search(near):
+        return f'put quotes around a text with a selector: `"{selector[1]}"`'
+    if "',' or" in problem and (text := _BARE_COLON.search(near)):
+        before, _, key = text[1].partition(": ")[0].rpartition(" ")
+        quotes = f'put quotes around a text that holds `: `: `"{text[1]}"`'
+        return f"put a comma before `{key}:` if it is a key, else {quotes}" if before else quotes
+    if mark.line and (joined := _NO_SPACE.fullmatch(lines[mark.line - 1][:_WINDOW])):
+        return f"write a space after the colon in the line before: `{joined[1]}: {joined[2]}`"
+    return ""
 
 
 def _hint(problem: str) -> str:

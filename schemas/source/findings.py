@@ -7,9 +7,7 @@ several members of a union have to say about one value becomes one message.
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +17,7 @@ from ..flow.block import Refused
 from ..flow.definition import Block
 from ..flow.problems import Path, Problem
 from . import shape
+from .hints import for_type, near_key, near_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +98,9 @@ def _fits(finding: _Finding, place: Path) -> bool:
 
 
 def _without_echoes(problems: list[Problem]) -> list[Problem]:
-    """Leaves out `x is missing` where an unknown key beside it is taken for a misspelt `x`."""
-    meant = {
-        (*problem.path[:-1], problem.hint.split("`")[1]) for problem in problems if problem.code == "UNKNOWN_KEY" and "mean" in problem.hint
-    }
+    """Leaves out `x is missing` where an unknown key beside it is taken for a misspelt `x`, or for `x` and its value in one word."""
+    unknown = [problem for problem in problems if problem.code == "UNKNOWN_KEY" and "`" in problem.hint]
+    meant = {(*problem.path[:-1], problem.hint.split("`")[1].partition(":")[0]) for problem in unknown}
     return [problem for problem in problems if not (problem.code == "MISSING_FIELD" and problem.path in meant)]
 
 
@@ -119,15 +117,13 @@ def _missing(finding: _Finding, model: type[Block]) -> Problem:
 def _unknown_key(finding: _Finding, model: type[Block]) -> Problem:
     key = str(finding.path[-1])
     known = shape.keys(shape.expected(model, finding.path[:-1]))
-    return Problem(
-        "UNKNOWN_KEY", f"unknown key `{key}`{_inside((*finding.base, *finding.path[:-1]))}", finding.path, did_you_mean(key, known)
-    )
+    return Problem("UNKNOWN_KEY", f"unknown key `{key}`{_inside((*finding.base, *finding.path[:-1]))}", finding.path, near_key(key, known))
 
 
 def _wrong_type(words: str) -> Callable[[_Finding, type[Block]], Problem]:
     def tell(finding: _Finding, model: type[Block]) -> Problem:
         message = f"{_name(finding.path)} must be {words}, but is {_found(finding.value)}"
-        return Problem("INVALID_TYPE", message, finding.path, _type_hint(words, finding))
+        return Problem("INVALID_TYPE", message, finding.path, for_type(words, (*finding.base, *finding.path), finding.value))
 
     return tell
 
@@ -146,7 +142,7 @@ def _bound(words: str, key: str) -> Callable[[_Finding, type[Block]], Problem]:
 
 def _no_choice(finding: _Finding, model: type[Block]) -> Problem:
     choices = [choice.strip("' ") for choice in finding.context["expected"].replace(" or ", ", ").split(", ")]
-    hint = did_you_mean(str(finding.value), choices)
+    hint = near_word(str(finding.value), choices)
     return Problem("INVALID_VALUE", f"{_name(finding.path)} cannot be {_found(finding.value)}", finding.path, hint)
 
 
@@ -170,7 +166,7 @@ def _no_such_tag(finding: _Finding, model: type[Block]) -> Problem:
     key = finding.context["discriminator"].strip("'")
     known = [tag.strip("' ") for tag in finding.context.get("expected_tags", "").split(",")]
     tag = finding.context.get("tag", "")
-    return Problem("INVALID_VALUE", f"`{key}` cannot be text `{tag}`", (*finding.path, key), did_you_mean(tag, known))
+    return Problem("INVALID_VALUE", f"`{key}` cannot be text `{tag}`", (*finding.path, key), near_word(tag, known))
 
 
 def _no_tag(finding: _Finding, model: type[Block]) -> Problem:
@@ -213,15 +209,6 @@ _TELLERS: Mapping[str, Callable[[_Finding, type[Block]], Problem]] = {
 }
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint: the nearest of the known words, or all of them."""
-    options = list(known)
-    near = difflib.get_close_matches(word, options, n=1)
-    if near:
-        return f"did you mean `{near[0]}`?"
-    return f"known here: {', '.join(options)}" if options else ""
-
-
 def _name(path: Path) -> str:
     """`timeout_ms`, `parts[1]`: the last key of a path with the indices behind it."""
     indices: list[str] = []
@@ -253,16 +240,3 @@ def _found(value: Any) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _type_hint(words: str, finding: _Finding) -> str:
-    key, value = finding.path[-1] if finding.path else "", finding.value
-    if words == "text" and isinstance(value, (bool, int, float)):
-        return f'quote it: `{key}: "{json.dumps(value)}"`'
-    if value is None:
-        return "give it a value, or remove the key"
-    if words in ("a whole number", "a number") and isinstance(value, str) and value.strip("-+").replace(".", "", 1).isdigit():
-        return "write the number without quotes"
-    if words == "true or false" and isinstance(value, str):
-        return "write `true` or `false`"
-    return ""

@@ -38,12 +38,16 @@ _NO_GRAPH = frozenset(("version", "description", "metadata", "settings", "histor
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What came of a definition. `flow` and `plan` are None if there are errors; warnings alone leave them be."""
+    """What came of a definition. `flow` and `plan` are None if there are errors; warnings alone leave them be.
+
+    `graph_checked`: whether enough of the definition could be read to look at names, ports, cycles and selectors.
+    """
 
     flow: Flow | None
     problems: tuple[Problem, ...]
     document: Document | None = None
     plan: Plan | None = None
+    graph_checked: bool = True
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -77,16 +81,17 @@ def parse_flow(
     try:
         document = read(data, file, limits)
     except InvalidFlow as error:
-        return Loaded(None, error.problems)
+        return Loaded(None, error.problems, graph_checked=False)
     mixed = _mixed_ids(document)
     document = document.with_list("triggers", "id")
     raw = document.value
     flow, found = _shape(raw)
     found += mixed + _parts(raw, found, known_types)
-    plan, of_graph = _graph(flow or _salvage(raw, found), found, known_types)
+    readable = flow or _salvage(raw, found)
+    plan, of_graph = _graph(readable, found, known_types)
     problems = _placed([*found, *of_graph], document)
     if any(problem.severity == "error" for problem in problems):
-        return Loaded(None, problems, document)
+        return Loaded(None, problems, document, graph_checked=readable is not None)
     return Loaded(flow, problems, document, plan)
 
 

@@ -18,10 +18,14 @@ from ..flow.problems import Problem
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found in `files`, in the order of the files and of the positions in them."""
+    """What was found in `files`, in the order of the files and of the positions in them.
+
+    `unchecked` are the files whose errors kept their graph from being looked at, so that more errors may come to light.
+    """
 
     files: tuple[str, ...]
     problems: tuple[Problem, ...]
+    unchecked: tuple[str, ...] = ()
 
     @property
     def errors(self) -> list[Problem]:
@@ -37,8 +41,9 @@ class Report:
 
 
 def as_text(report: Report) -> str:
-    """One problem after the other, then one line that sums up."""
+    """One problem after the other, then what could not be checked, and one line that sums up."""
     lines = [f"{_where(problem)}: {problem.severity} {problem.code}: {problem.message}{_hint(problem)}" for problem in report.problems]
+    lines += [f"{file}: fix these first: names, ports, cycles and selectors were not checked" for file in report.unchecked]
     return "\n".join([*lines, _summary(report)])
 
 

@@ -231,7 +231,12 @@ def test_a_bad_line_is_named_and_stops_nothing(run: Run) -> None:
     Path("events.jsonl").write_bytes(b'{"n": 1}\n{oops\n\n\xff\xfe\n{"m": 2}\n{"n": 3}')
     said = run(DOUBLE, "--input", "@events.jsonl", "-o", "json")
     assert said.code == 1
-    assert len(said.results) == 2
+    told = {result["line"]: (result["status"], (result["error"] or {}).get("type")) for result in said.results}
+    assert told == {
+        1: ("completed", None), 2: ("refused", "invalid_json"), 4: ("refused", "invalid_json"),
+        5: ("refused", "event_rejected"), 6: ("completed", None),
+    }  # fmt: skip
+    assert all(list(result)[-1] == "line" for result in said.results if result["status"] != "refused")
     refused = [line for line in said.err.splitlines() if line.startswith("refused")]
     assert [line.split(":")[1] for line in refused if line.startswith("refused:")] == [" line 2", " line 4", " line 5"]
     assert "is no JSON" in refused[0]
@@ -260,12 +265,13 @@ edges: [{from: odd.true, to: fail}]
     assert said.code == 1
     assert re.search(r"completed +10\n", said.err)
     assert re.search(r"failed +20\n", said.err)
-    assert "20 × fail: too_much: more than nine" in said.err
+    assert "20 × fail: too_much: more than nine (first in line 11)" in said.err
 
 
 def test_an_empty_file_of_events_is_no_failure(run: Run) -> None:
     Path("events.jsonl").write_bytes(b"\n\n")
-    assert run(DOUBLE, "--input", "@events.jsonl").code == 0
+    said = run(DOUBLE, "--input", "@events.jsonl")
+    assert (said.code, said.out, said.err) == (0, "", "no events in events.jsonl\n")
 
 
 def test_a_thousand_orders_end_with_a_summary(tmp_path: Path) -> None:
@@ -328,6 +334,7 @@ def test_a_run_that_nobody_can_move_ends_with_its_reason(run: Run, more: tuple[s
     assert said.code == 1
     assert "error: cancelled: nobody can move it: w waits for the signal go" in said.out
     assert "hint: send signals and answers with --signal" in said.err
+    assert ("--virtual-time" in said.err) == (not more), "no use in recommending what is on already"
 
 
 def test_in_a_file_too_a_run_that_nobody_can_move_holds_up_nothing(run: Run) -> None:

@@ -8,6 +8,8 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from jetfleet.schemas.flow.node_types import NODE_TYPES
 from jetfleet.schemas.flow.trigger_types import TRIGGER_TYPES
 from jetfleet.schemas.payload import decode
 from jetfleet.schemas.source.loader import parse_flow
-from jetfleet.workers import run
+from jetfleet.workers import Registry, node, run
 
 from .tables import DOCS, keys, tables
 
@@ -97,3 +99,12 @@ def test_the_example_of_an_own_node_passes_its_own_tests() -> None:
     assert len(tests) == 3
     for test in tests:
         test()
+
+
+def test_a_returned_value_arrives_as_the_page_says() -> None:
+    registry = Registry()
+    aware = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    returned = {"list": (1, 2), "set": {3}, 7: "key", "decimal": Decimal("1.5"), "date": date(2024, 2, 29), "bytes": b"\0", "time": aware}
+    node("x.gives", registry=registry)(lambda: returned)
+    arrived = asyncio.run(run("name: f\nnodes: {a: {type: x.gives}}\n", registry=registry)).output
+    assert arrived == {"list": [1, 2], "set": [3], 7: "key", "decimal": "1.5", "date": "2024-02-29", "bytes": b"\0", "time": aware}

@@ -101,10 +101,44 @@ def test_a_mistake_is_found_at_its_place(parse: Parse, text: str, where: tuple[s
         ("name: f\nnodes:\n  a: {type: std::log, timeout_ms: '5'}\n", "write the number without quotes"),
         ("name: f\nnodes:\n  a: {type: std::log, enabled: yes}\n", "write `true` or `false`"),
         ("name: f\nscopes:\n  s: {nodes: [a], type: paralel}\n", "did you mean `parallel`?"),
+        ("name: f\nsettings: {on_failure: fast}\n", "known here: fail_fast, finish"),
+        (NODES + "  a: {type: std::log, timeout_ms: 30s}\n", "write it in milliseconds, as a number: `timeout_ms: 30000`"),
+        (NODES + "  a: {type: std::wait, config: {timeout_secs: 5m}}\n", "write it in seconds, as a number: `timeout_secs: 300`"),
+        (NODES + "  a: {type: std::log, retry: 3}\n", "write `retry: {max_attempts: 3}`"),
+        (NODES + "  a: {type: std::log, concurrency: 3}\n", "write `concurrency: {max: 3}`"),
+        (NODES + "  a: std::log\n", "write `{type: std::log}`"),
+        (NODES + "  a: say hello\n", "write `{type: std::log}`"),
+        (NODES + "  a: {type:std::log}\n", "write a space after the colon: `type: std::log`"),
+        (NODES + "  a:\n    type:std::log\n", "write a space after the colon: `type: std::log`"),
+        ("name: f\nedges: [{from: a, to: [b, c]}]\n", "write one edge for each: an edge leads to one place"),
+        ("name: f\nedges: [a -> b.true]\n", "write `{from: a, to: b.true}`"),
+        ("name: f\nedges: {a: b}\n", "write a list, one edge each: `- {from: a, to: b}`"),
+        (
+            NODES + "  a: {type: std::log, config: {message: ${a.b}}}\n",
+            'put quotes around a text with a selector: `"${a.b}"`',
+        ),
+        ("name: f\nconfig: {text: ${a.b}}\n", 'put quotes around a text with a selector: `"${a.b}"`'),
+        ("name: f\nconfig: {text: no ${a.b} yet, x: 1}\n", 'put quotes around a text with a selector: `"no ${a.b} yet"`'),
+        ("name: f\nconfig: {text: order: 7}\n", 'put quotes around a text that holds `: `: `"order: 7"`'),
+        (
+            "name: f\nedges: [{from: a to: b}]\n",
+            'put a comma before `to:` if it is a key, else put quotes around a text that holds `: `: `"a to: b"`',
+        ),
+        ("name:f\nnodes: {}\n", "write a space after the colon in the line before: `name: f`"),
     ],
 )
 def test_the_hint_says_what_to_write_instead(parse: Parse, text: str, hint: str) -> None:
     assert hint in [problem.hint for problem in parse(text).problems]
+
+
+@pytest.mark.parametrize("type", ["shop.log", "core::map", "shop.sleep"])
+def test_a_type_with_another_prefix_is_not_taken_for_a_standard_one(parse: Parse, type: str) -> None:
+    loaded = parse(NODES + f"  a: {{type: {type}}}\n")
+    assert "did you mean" not in loaded.problems[0].hint
+
+
+def test_a_key_run_together_with_its_value_is_not_missing_too(parse: Parse) -> None:
+    assert [problem.code for problem in parse(NODES + "  a: {type:std::log}\n").errors] == ["UNKNOWN_KEY"]
 
 
 def test_mistakes_of_all_stages_are_told_at_once(parse: Parse) -> None:
@@ -226,3 +260,26 @@ edges:
 - {from: rounds.exit, to: report}
 """
     assert parse(text).problems == ()
+
+
+UNKNOWN_CONSTANT = [
+    "expression: 'x > ${pipeline.config.limit}'",
+    "condition: {type: expression, expression: 'x > ${pipeline.config.limit}'}",
+]
+
+
+@pytest.mark.parametrize("config", [*UNKNOWN_CONSTANT, "condition: {type: equals, field: x, value: '${pipeline.config.limit}'}"])
+@pytest.mark.parametrize("type", ["std::switch", "std::loop"])
+@pytest.mark.parametrize("rest", ["", "  b: {type: std::log}\nedges: [{from: a, to: nowhere}]\n"], ids=["whole graph", "broken graph"])
+def test_a_condition_that_reads_an_unknown_constant_is_refused(parse: Parse, config: str, type: str, rest: str) -> None:
+    if type == "std::loop":
+        config = config.replace("expression: '", "until_expression: '", 1) if config.startswith("expression") else config
+    loaded = parse(NODES + f"  a: {{type: {type}, config: {{{config}}}}}\n" + rest)
+    assert ("INVALID_SELECTOR", 3) in [(problem.code, problem.line) for problem in loaded.errors]
+
+
+@pytest.mark.parametrize(("at_least", "codes"), [(2, []), (3, ["INVALID_VALUE"])])
+def test_a_parallel_scope_cannot_wait_for_more_branches_than_it_has(parse: Parse, at_least: int, codes: list[str]) -> None:
+    text = HEAD + "nodes: {a: {type: std::log}, b: {type: std::log}}\n"
+    scope = f"scopes: {{s: {{type: parallel, nodes: [a, b], completion: {{at_least: {at_least}}}}}}}\n"
+    assert [problem.code for problem in parse(text + scope + "edges: [{from: start, to: s}]\n").problems] == codes

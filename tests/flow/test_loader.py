@@ -107,7 +107,7 @@ def test_a_flow_that_uses_most_of_the_language_is_understood(orders: str) -> Non
 def test_a_name_alone_is_a_flow() -> None:
     loaded = parse_flow(b"name: nothing")
     assert loaded.flow is not None and loaded.flow.version == "1.0"
-    assert [problem.code for problem in loaded.warnings] == ["NO_TRIGGER"]
+    assert [problem.code for problem in loaded.warnings] == ["EMPTY_FLOW"]
 
 
 def test_triggers_mean_the_same_as_a_list_and_as_a_mapping() -> None:

@@ -89,7 +89,39 @@ def test_warnings_alone_end_with_0(tmp_path: Path, capsys: pytest.CaptureFixture
     file = tmp_path / "f.yaml"
     file.write_text("name: f\n")
     assert run(file) == 0
-    assert "NO_TRIGGER" in capsys.readouterr().out
+    assert "EMPTY_FLOW" in capsys.readouterr().out
+
+
+def test_a_flow_without_triggers_is_fine_until_it_is_to_be_deployed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text("name: f\nnodes: {a: {type: std::log}}\n")
+    assert run(file) == 0
+    assert capsys.readouterr().out == "1 file, valid\n"
+    assert run(file, "--deploy") == 5
+    assert "f.yaml:1:1: error NO_TRIGGER" in capsys.readouterr().out
+
+
+def test_a_node_that_nothing_leads_to_is_an_error_before_a_deployment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(VALID.replace("a: {type: std::log}", "a: {type: std::log}, b: {type: std::log}"))
+    assert run(file) == 0
+    assert "warning ORPHANED_NODE" in capsys.readouterr().out
+    assert run(file, "--deploy") == 5
+    assert "error ORPHANED_NODE" in capsys.readouterr().out
+
+
+def test_a_valid_flow_is_ready_for_deployment(tmp_path: Path) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(VALID)
+    assert run(file, "--deploy") == 0
+
+
+def test_the_report_says_when_the_graph_could_not_be_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "f.yaml"
+    for text, said in (("name: f\nedges: 3\n", True), ("name: f\nnodez: 3\n", False), ("name: [\n", True)):
+        file.write_text(text)
+        assert run(file) == 5
+        assert ("fix these first" in capsys.readouterr().out) is said
 
 
 @pytest.mark.parametrize(("format", "sign"), [("text", "error UNKNOWN_KEY"), ("github", "::error file="), ("sarif", '"2.1.0"')])

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from jetfleet.broker import engine
 from jetfleet.schemas.errors import Permanent
 from jetfleet.workers import Context, LocalRunner, NodeError, Out, Registry, local_run, node, run
 
-from .scripts import Gate, flow, turns
+from .scripts import Gate, flow, turns, until
 
 FINE = flow({"a": "std::log"}, name="fine")
 NODES = Path(__file__).parent / "process_nodes.py"
@@ -32,6 +34,11 @@ def raise_(error: BaseException) -> None:
     raise error
 
 
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
 MISDEEDS = {
     "an exception": (lambda: 1 / 0, "ZeroDivisionError", True),
     "a node error": (lambda: raise_(NodeError("busy", type="bank_busy")), "bank_busy", True),
@@ -40,6 +47,8 @@ MISDEEDS = {
     "a number that is too long": (lambda: 2**100, "unencodable", False),
     "a port that it does not have": (lambda: Out("side", 1), "unknown_port", False),
     "endless recursion": (never, "recursion", False),
+    "an exception without a text": (lambda: raise_(Unspeakable()), "Unspeakable", True),
+    "an interrupt that nobody has sent": (lambda: raise_(KeyboardInterrupt()), "KeyboardInterrupt", True),
     "sys.exit": (lambda: sys.exit(3), "exit", False),
     "out of memory": (lambda: raise_(MemoryError()), "out_of_memory", True),
     "a cancelled error": (cancel_itself, "cancelled", True),
@@ -98,6 +107,54 @@ async def test_an_async_node_that_takes_too_long_is_cancelled_at_its_timeout(reg
     async with LocalRunner(registry=registry) as runner:
         result = await runner.run(flow({"a": {"type": "x.gate", "timeout_ms": 20}}), 1)
     assert (result.error.type, gate.cancelled) == ("timeout", [1])
+
+
+def stubborn(registry: Registry, errors: type[BaseException], calls: list[Any]) -> None:
+    @node("x.stubborn", registry=registry)
+    async def stubborn(value: Any) -> None:
+        calls.append(value)
+        while True:
+            with contextlib.suppress(errors):
+                await asyncio.get_running_loop().create_future()
+
+
+async def test_an_async_node_that_swallows_its_cancellation_ends_at_its_timeout_and_frees_its_slot(registry: Registry) -> None:
+    stubborn(registry, asyncio.CancelledError, calls := [])
+    before = asyncio.all_tasks()
+    async with LocalRunner(registry=registry, slots=1) as runner:
+        result = await runner.run(flow({"a": {"type": "x.stubborn", "timeout_ms": 20}}), 1)
+        assert (result.error.type, result.error.node, calls) == ("timeout", "a", [1])
+        assert len(runner.slots.abandoned) == 1
+        assert (await runner.run(flow({"a": {"type": "x.stubborn", "timeout_ms": 20}}), 2)).error.type == "timeout"
+        assert calls == [1, 2], "there was a slot for the second one"
+    assert asyncio.all_tasks() == before, "closing the runner has ended them"
+
+
+async def test_closing_the_runner_does_not_wait_for_a_node_that_swallows_its_cancellation(registry: Registry) -> None:
+    stubborn(registry, asyncio.CancelledError, calls := [])
+    before = asyncio.all_tasks()
+    async with LocalRunner(registry=registry) as runner:
+        run = runner.start(flow({"a": "x.stubborn"}), 1)
+        await until(lambda: bool(calls))
+    assert (await run.result()).status == "killed"
+    assert asyncio.all_tasks() == before
+
+
+async def test_failed_attempts_are_logged_each_with_its_reason(registry: Registry) -> None:
+    @node("x.fail", registry=registry)
+    async def fail(value: Any) -> None:
+        raise KeyError("gone")
+
+    node("x.fine", registry=registry)(lambda value: value)
+    again = {"type": "x.fail", "retry": {"max_attempts": 2, "initial_delay_ms": 1}}
+    with capture_logs() as logs:
+        await run(flow({"r": {"type": "x.fine", "compensate": "u"}, "u": "x.fail", "f": again}, "r -> f"), 1, registry=registry)
+    assert [(line["log_level"], line["event"], line["node"], line["attempt"], line["error"]) for line in logs] == [
+        ("warning", "an attempt failed", "f", 1, "KeyError"),
+        ("warning", "an attempt failed", "f", 2, "KeyError"),
+        ("warning", "a compensation failed", "u", 1, "KeyError"),
+    ]
+    assert (logs[2]["undoes"], logs[2]["message"]) == ("r", "'gone'")
 
 
 async def test_input_of_the_wrong_type_names_the_field(registry: Registry) -> None:

@@ -81,6 +81,12 @@ async def test_a_node_that_sleeps_past_its_timeout_is_cancelled_at_its_timeout(c
     assert (result.error.type, result.ended_at - START) == ("timeout", 5_000)
 
 
+async def test_a_node_that_really_waits_is_cancelled_after_its_timeout_in_real_time(clock: VirtualClock, registry: Registry) -> None:
+    gate = Gate(registry)
+    result = await run(flow({"a": {"type": "x.gate", "timeout_ms": 20}}), 1, clock=clock, registry=registry)
+    assert (result.error.type, result.ended_at, gate.cancelled) == ("timeout", START, [1])
+
+
 async def test_the_run_has_a_timeout_of_its_own(clock: VirtualClock) -> None:
     slow = flow({"a": {"type": "std::delay", "config": {"duration_ms": DAY_MS}}}, settings={"execution_timeout_ms": 60_000})
     result = await run(slow, clock=clock)

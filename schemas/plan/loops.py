@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from ..flow.control_configs import MergeConfig
 from ..flow.node_types import NODE_TYPES, Kind, parse_config
 from .draft import Draft, DraftEdge, add_entries
 from .plan import NONE, EdgeKind
@@ -107,7 +108,8 @@ def _goes_with_some(draft: Draft, index: int) -> bool:
     node = draft.nodes[index]
     if node.kind != Kind.MERGE or node.definition is None or not isinstance(node.definition.config, dict):
         return False
-    return parse_config(NODE_TYPES["std::merge"], node.definition.config).strategy != "all"  # type: ignore[union-attr]
+    config = parse_config(NODE_TYPES["std::merge"], node.definition.config)
+    return isinstance(config, MergeConfig) and config.strategy != "all"
 
 
 def _insert_loop_heads(draft: Draft) -> None:

@@ -1,7 +1,7 @@
 """The log of node code: structured lines that know their run, node and attempt, without secrets.
 
-`NodeLog` hands on to structlog, which the process configures. `configure` is the configuration of our own commands: lines go to
-standard error, because standard output belongs to results.
+`NodeLog` hands on to structlog, which the process configures. `configure` is the configuration of our own commands, and of programs that
+have none: lines go to standard error, because standard output belongs to results.
 """
 
 from __future__ import annotations
@@ -60,6 +60,12 @@ class _StandardError:
         sys.stderr.flush()
 
 
+def configure_if_nobody_did() -> None:
+    """For programs that embed us and have no log configuration of their own: standard output is theirs alone."""
+    if not structlog.is_configured():
+        configure()
+
+
 def configure(level: str = "info", as_json: bool = False) -> None:
     """Send the log of this process to standard error, from `level` upwards, for people or as one JSON object per line."""
     renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
@@ -72,5 +78,5 @@ def configure(level: str = "info", as_json: bool = False) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _StandardError())),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # a program may still configure its own log after us
     )

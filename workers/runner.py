@@ -24,6 +24,7 @@ from ..schemas.errors import EventRejected, InvalidFlow, UsageError
 from ..schemas.payload import NULL, Payload, decode, encode
 from ..schemas.plan.events import check_event
 from ..schemas.plan.plan import Plan
+from . import logs
 from .admission import Admission
 from .clock import Clock, SystemClock
 from .executor import Executor
@@ -71,6 +72,7 @@ class LocalRunner:
         services: Services | None = None,
         unattended: bool = False,
     ) -> None:
+        logs.configure_if_nobody_did()
         self.registry = default_registry if registry is None else registry
         self.clock: Clock = SystemClock() if clock is None else clock
         self.services = services or Services(clock=self.clock)

@@ -56,6 +56,8 @@ def cancel_body(turn: Turn, scope: Scope, node: PlanNode, kill: bool = False) ->
 
 def has_undo(turn: Turn, scope: Scope) -> bool:
     """Whether something in the instance is being undone or may still have to be, so that its values must stay."""
+    if not scope.plan.undoable:
+        return False
     more = scope.more
     for body in more.bodies.values() if more is not None and more.bodies else ():
         if body.kept or any(has_undo(turn, inner) for inner in body.scopes()):

@@ -1,7 +1,11 @@
 """Outstanding: what a run has asked for and not been answered yet, worked out from its state alone.
 
-After a crash the new owner folds the journal to its end and asks here for the effects that may never have reached anybody.
-All of them carry the same keys as the first time, so that one which did arrive is recognised as a repetition.
+After a crash the new owner folds the journal to its end and asks here for what the run is still waiting for. All of it carries the
+same keys as the first time, so that an effect which did arrive is recognised as a repetition.
+
+Not here are the effects that nobody answers (Emit, a detached StartChild, CancelTask, CancelChild, ClearTimer, StopAwaiting): the
+state does not remember them. Whoever owns runs decides the records again whose effects it has not seen acknowledged, and repeats
+these; they have their keys too.
 """
 
 from __future__ import annotations

@@ -98,11 +98,12 @@ class Scope:
     def attempts_used(self) -> int:
         """The highest number of an attempt in this instance and in those inside it."""
         more, used = self.more, self.base + 1
-        if more is not None and more.attempts:
+        if more is None:
+            return used
+        if more.attempts:
             used = max(used, *more.attempts.values())
-        if more is not None:
-            used = max(used, *(state.attempt for state in (more.guards or {}).values()), *(more.guard_bases or {}).values(), 0)
-        if more is not None and more.bodies:
+        used = max(used, *(state.attempt for state in (more.guards or {}).values()), *(more.guard_bases or {}).values(), 0)
+        if more.bodies:
             used = max(used, *(body.attempts_used() for body in more.bodies.values()))
         return used
 

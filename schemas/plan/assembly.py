@@ -29,6 +29,9 @@ def assemble(draft: Draft, regions: Regions, guards: Guards, order: list[int]) -
     dead = _dead(draft, nodes, order)
     for scope in scopes:
         _finish(draft, regions, nodes, scope, dead)
+    for scope in sorted(scopes, key=lambda scope: -scope.depth):
+        inside = [nodes[index] for index in scope.nodes]
+        scope.undoable = any(node.compensate != NONE or (node.body != NONE and scopes[node.body].undoable) for node in inside)
     for plan_node in nodes:
         if plan_node.kind == Kind.MERGE and plan_node.program.cancel_others:
             # In a parallel scope every branch that is not done is late, wherever else its edges may lead.

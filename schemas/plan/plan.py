@@ -147,6 +147,7 @@ class PlanScope:
     closing: int = NONE  # the merge that ends a split's body
     edge_count: int = 0
     live: int = 0  # nodes that must end before an instance has ended
+    undoable: bool = False  # something in it, or in a body inside it, has a compensation
     cells: bytes | array[int] = b""
 
     @property

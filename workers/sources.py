@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 from ..schemas.errors import JetfleetError, UsageError
 from ..schemas.flow.definition import Flow
 from ..schemas.flow.node_types import Kind
-from ..schemas.plan.compiler import compile_flow
 from ..schemas.plan.plan import Plan
 from ..schemas.source.document import read
 from ..schemas.source.loader import load_flow, parse_flow
@@ -31,7 +30,7 @@ def compile_source(flow: FlowSource, registry: Registry) -> Plan:
         return flow
     types = registry.node_types()
     if isinstance(flow, Flow):
-        return compile_flow(flow, types)
+        flow = flow.model_dump(mode="json", by_alias=True, exclude_defaults=True)  # checked like any other: configs are not models yet
     if isinstance(flow, Mapping):
         loaded = parse_flow(_as_text(flow), known_types=types)
     elif isinstance(flow, str) and "\n" in flow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ from ...schemas.flow.node_types import NODE_TYPES
 from ..spec import Mode, NodeSpec
 
 
-class StandardNode:
+class StandardNode(ABC):
     """Subclasses name their type and implement `prepare`; `config` has the normal form of the type's config model.
 
     The prepared function gets (value), or (value, context) where `wants_context` says so. It must not change the value
@@ -20,8 +21,9 @@ class StandardNode:
     mode: ClassVar[Mode] = "inline"
     wants_context: ClassVar[bool] = False
 
+    @abstractmethod
     def prepare(self, config: Mapping[str, Any]) -> Callable[..., Any]:
-        raise NotImplementedError
+        """The node's function for one config."""
 
     @classmethod
     def spec(cls) -> NodeSpec:

@@ -229,12 +229,21 @@ def _connect(nodes: list[PlanNode], scopes: list[PlanScope], edges: list[PlanEdg
 
 
 def _dead(draft: Draft, nodes: list[PlanNode], order: list[int]) -> set[int]:
-    """The nodes that can never run: those that are disabled, and those to which only these or disabled triggers lead."""
+    """The nodes that can never run: those that are disabled, and those to which only these or disabled triggers lead.
+
+    Where a trigger starts every run, so are those that only a run without one would start.
+    """
     disabled = {trigger.id for trigger in draft.flow.triggers if not trigger.enabled}
+    by_trigger = any(trigger.enabled for trigger in draft.flow.triggers)
+
+    def never_comes(edge: PlanEdge) -> bool:
+        alone = edge.kind == EdgeKind.ENTRY and edge.source == NONE and edge.trigger is None
+        return edge.source in dead or edge.trigger in disabled or (alone and by_trigger)
+
     dead: set[int] = set()
     for index in order:
         ins = nodes[index].ins
-        if not nodes[index].enabled or (ins and all(edge.source in dead or edge.trigger in disabled for edge in ins)):
+        if not nodes[index].enabled or (ins and all(never_comes(edge) for edge in ins)):
             dead.add(index)
     return dead
 

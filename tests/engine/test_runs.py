@@ -259,3 +259,16 @@ def test_a_paused_run_holds_its_own_timeout_too() -> None:
 
 def test_an_empty_flow_completes_at_once() -> None:
     assert Driver("nodes: {}").value is None
+
+
+def test_a_node_that_no_trigger_leads_to_does_not_change_the_shape_of_the_output() -> None:
+    run = Driver(
+        """
+        triggers: [{id: t, type: manual}]
+        nodes: {a: {type: x.a}, alone: {type: x.b}}
+        edges: [{from: t, to: a}]
+        """,
+        trigger="t",
+    )
+    run.complete("a", 5)
+    assert (run.ended, run.value) == ("completed", 5)

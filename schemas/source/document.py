@@ -106,7 +106,7 @@ def read(data: bytes, file: str = "<flow>", limits: ReadLimits | None = None) ->
             1,
             1,
             "LIMIT_EXCEEDED",
-            f"the file has {len(data):,} bytes; at most {limits.bytes:,} are read",
+            f"the file is larger than the {limits.bytes:,} bytes that are read at most",
             "move data out of the flow",
         )
     text = _text(data, file)

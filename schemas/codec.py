@@ -8,12 +8,15 @@ are an error of that one entry, so that a batch from a newer writer never blocks
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
 from .effects import Effect
 from .errors import UnreadableRecord
 from .records import Record
+
+Decoded = TypeVar("Decoded")
 
 _encoder = msgspec.msgpack.Encoder()
 _record: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
@@ -28,10 +31,7 @@ def encode_record(record: Record) -> bytes:
 
 def decode_record(data: bytes) -> Record:
     """One record. Raises UnreadableRecord for anything that is none."""
-    try:
-        return _record.decode(data)
-    except _FAILURES as error:
-        raise UnreadableRecord(f"{len(data)} bytes are no record: {error}") from None
+    return _decode(_record, data, "record")
 
 
 def encode_effect(effect: Effect) -> bytes:
@@ -40,10 +40,7 @@ def encode_effect(effect: Effect) -> bytes:
 
 def decode_effect(data: bytes) -> Effect:
     """One effect. Raises UnreadableRecord for anything that is none."""
-    try:
-        return _effect.decode(data)
-    except _FAILURES as error:
-        raise UnreadableRecord(f"{len(data)} bytes are no effect: {error}") from None
+    return _decode(_effect, data, "effect")
 
 
 def encode_batch(records: Iterable[Record]) -> bytes:
@@ -55,10 +52,7 @@ def decode_batch(data: bytes) -> tuple[list[Record], list[UnreadableRecord]]:
 
     Raises UnreadableRecord if the message as a whole is no batch.
     """
-    try:
-        entries = _batch.decode(data)
-    except _FAILURES as error:
-        raise UnreadableRecord(f"{len(data)} bytes are no batch of records: {error}") from None
+    entries = _decode(_batch, data, "batch of records")
     records: list[Record] = []
     refused: list[UnreadableRecord] = []
     for entry in entries:
@@ -67,3 +61,10 @@ def decode_batch(data: bytes) -> tuple[list[Record], list[UnreadableRecord]]:
         except UnreadableRecord as error:
             refused.append(error)
     return records, refused
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[Decoded], data: bytes, what: str) -> Decoded:
+    try:
+        return decoder.decode(data)
+    except _FAILURES as error:
+        raise UnreadableRecord(f"{len(data)} bytes are no {what}: {error}") from None

@@ -5,8 +5,8 @@ what travels in records, tasks and snapshots. Combining payloads (the map that a
 split collects) is done on the bytes: nothing is decoded.
 
 A value that lies elsewhere (arena, object store) is a *ref*: a msgpack extension of type `REF` inside the
-document. A ref can therefore stand wherever a value can, also deep inside a combined payload. This module knows
-how to recognise one; reading what it points at is the payload plane's work.
+document. A ref can therefore stand wherever a value can, also deep inside a combined payload. Nothing here
+makes or reads one: that is the payload plane's work.
 
 Guarantees: `decode(encode(v)) == v` for JSON-like values and bytes; equal values with equal key order give equal bytes.
 Does not: keep tuples (they become lists), sets, or integers beyond 64 bits (typed error).
@@ -32,7 +32,6 @@ _decoder = msgspec.msgpack.Decoder()
 _raw = msgspec.msgpack.Decoder(msgspec.Raw)
 
 NULL: Payload = _encoder.encode(None)
-EMPTY_LIST: Payload = _encoder.encode([])
 
 
 def encode(value: Any) -> Payload:
@@ -63,17 +62,6 @@ def is_whole(payload: Payload) -> bool:
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):
         return False
     return True
-
-
-def is_ref(payload: Payload) -> bool:
-    """Whether the payload as a whole lies elsewhere."""
-    if not payload:
-        return False
-    head = payload[0]
-    if 0xD4 <= head <= 0xD8:
-        return len(payload) > 1 and payload[1] == REF
-    width = {0xC7: 2, 0xC8: 3, 0xC9: 5}.get(head)
-    return width is not None and len(payload) > width and payload[width] == REF
 
 
 def pack_map(items: Iterable[tuple[str, Payload]]) -> Payload:

@@ -186,10 +186,10 @@ def _item_ended(turn: Turn, scope: Scope, node: PlanNode, item: Scope, value: Pa
         body.kept[item.index] = item
     body.early[item.index] = (value, item.more.leaving if item.more is not None else None)
     while body.flushed in body.early:
-        value, leaving = body.early.pop(body.flushed)
+        next_value, leaving = body.early.pop(body.flushed)
         body.flushed += 1
-        if value is not None:
-            body.results += value
+        if next_value is not None:
+            body.results += next_value
             body.count += 1
         for edge, left in (leaving or {}).items():
             count, joined = body.leaving.get(edge) or (0, bytearray())

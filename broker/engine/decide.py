@@ -11,6 +11,7 @@ changes nothing but the count of ignored records.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 from ...schemas.effects import Effect, FinishRun, SetTimer
@@ -88,7 +89,7 @@ def fold(plan: Plan, records: Iterable[Record], keep: bool = False) -> Run:
 
 def state_at(plan: Plan, records: Iterable[Record], n: int) -> Run:
     """The run as it was after its first n records (n ≥ 1), with the instances of all bodies."""
-    return fold(plan, (record for number, record in enumerate(records) if number < n), keep=True)
+    return fold(plan, islice(records, n), keep=True)
 
 
 # --- one turn

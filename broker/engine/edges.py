@@ -13,7 +13,7 @@ from ...schemas import payload as payloads
 from ...schemas.errors import UnreadablePayload
 from ...schemas.payload import Payload
 from ...schemas.plan.binding import lookup
-from ...schemas.plan.plan import NONE, EdgeKind, PlanEdge, PlanNode
+from ...schemas.plan.plan import NONE, EdgeKind, PlanEdge, PlanNode, at_level
 from .state import COMPLETED, DEAD, FAILED, PENDING, READY, TAKEN, Scope
 from .turn import Turn
 
@@ -101,16 +101,9 @@ def drop_leaving(turn: Turn, scope: Scope, members: tuple[int, ...]) -> None:
     """Forget the edges out of the body that members of a failed guard had taken."""
     leaving = None if scope.more is None else scope.more.leaving
     if leaving:
-        for index in [index for index in leaving if _at_level(turn, scope, turn.plan.edges[index].source) in members]:
+        nodes, scopes = turn.plan.nodes, turn.plan.scopes
+        for index in [index for index in leaving if at_level(nodes, scopes, turn.plan.edges[index].source, scope.plan.index) in members]:
             del leaving[index]
-
-
-def _at_level(turn: Turn, scope: Scope, node: int) -> int:
-    """The node itself, or the loop or split of this scope in whose body it stands."""
-    plan = turn.plan
-    while plan.nodes[node].scope != scope.plan.index:
-        node = plan.scopes[plan.nodes[node].scope].owner
-    return node
 
 
 def _keep_leaving(scope: Scope, edge: PlanEdge, value: Payload) -> None:

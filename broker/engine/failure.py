@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 
 from ...schemas.flow.definition import Retry
-from ...schemas.plan.plan import NONE, EdgeKind, PlanNode
+from ...schemas.plan.plan import NONE, EdgeKind, PlanNode, at_level
 from ...schemas.records import Error
 from . import guards, undo
 from .cancel import cancel_node, cancel_nodes, cancel_scope
@@ -30,7 +30,7 @@ def attempt_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error, after
     attempt = scope.attempt(node.slot)
     tries = attempt - (scope.more.bases.get(node.slot, scope.base) if scope.more is not None and scope.more.bases else scope.base)
     error = Error(error.type, error.message, error.retryable, error.node or node.id.removesuffix("~"), tries, error.details)
-    if node.retry is None or not error.retryable or tries >= node.retry.max_attempts or error.type in node.retry.non_retryable:
+    if node.retry is None or not _may_try_again(node.retry, error, tries):
         activation_failed(turn, scope, node, error)
         return
     scope.cells[node.slot] = RETRYING
@@ -44,6 +44,11 @@ def attempt_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error, after
         else backoff_ms(node.retry, tries, f"{turn.run.id}/{activation(scope, node)}")
     )
     turn.set_timer(scope, node, "retry", turn.now + delay)
+
+
+def _may_try_again(retry: Retry, error: Error, tries: int) -> bool:
+    """Whether the policy, of a node or of a scope, allows an attempt after so many."""
+    return error.retryable and tries < retry.max_attempts and error.type not in retry.non_retryable
 
 
 def backoff_ms(retry: Retry, failures: int, seed: str) -> int:
@@ -143,7 +148,7 @@ def guard_given_up(turn: Turn, scope: Scope, guard: int, error: Error) -> None:
     state.error = error
     retry = plan.retry
     tries = state.attempt - state.base
-    if retry is not None and error.retryable and tries < retry.max_attempts and error.type not in retry.non_retryable:
+    if retry is not None and _may_try_again(retry, error, tries):
         state.phase = "retrying"
         delay = backoff_ms(retry, tries, f"{turn.run.id}/{plan.id}/{scope.path()}")
         state.attempt += 1
@@ -272,7 +277,4 @@ def _reopen(turn: Turn, scope: Scope, node: PlanNode) -> None:
 
 def _from_inside(turn: Turn, scope: Scope, source: int, members: set[int]) -> bool:
     """Whether an edge comes from a member or out of a body that a member owns."""
-    while source != NONE and turn.plan.nodes[source].scope != scope.plan.index:
-        owner_scope = turn.plan.scopes[turn.plan.nodes[source].scope]
-        source = owner_scope.owner
-    return source in members
+    return at_level(turn.plan.nodes, turn.plan.scopes, source, scope.plan.index) in members

@@ -6,7 +6,7 @@ compensation that fails does not stop the others; its error is kept beside the o
 
 from __future__ import annotations
 
-from ...schemas.plan.plan import NONE
+from ...schemas.plan.plan import NONE, at_level
 from ...schemas.records import Activation, Error
 from .state import PENDING, READY, Path, Scope, Undo, activation
 from .turn import Turn, Undone
@@ -88,11 +88,6 @@ def _is_inside(turn: Turn, undo: Undo, guard: int, path: Path) -> bool:
 
 def _in_guard(turn: Turn, done: Activation, guard: int, path: Path) -> bool:
     """Whether the activation stands in the guard: itself, or the loop or split in whose body it stands."""
-    plan = turn.plan
-    scope = plan.scopes[plan.nodes[int(done[0])].scope]
-    index, target = int(done[0]), plan.guards[guard].scope
-    while scope.index != target:
-        if scope.parent == NONE:
-            return False
-        index, scope = scope.owner, plan.scopes[scope.parent]
-    return index in plan.guards[guard].members and done[1 : scope.depth + 1] == path
+    plan, target = turn.plan, turn.plan.guards[guard]
+    index = at_level(plan.nodes, plan.scopes, int(done[0]), target.scope)
+    return index in target.members and done[1 : plan.scopes[target.scope].depth + 1] == path

@@ -14,7 +14,7 @@ from ..flow.node_types import Kind, NodeType, node_type, parse_config
 from .draft import ERROR, Draft, DraftEdge, DraftNode, join_settings
 from .guards import DraftGuard, Guards
 from .needs import Needs
-from .plan import ALL_DECIDED, NONE, ROOT, Binding, EdgeKind, Plan, PlanEdge, PlanGuard, PlanNode, PlanScope, PlanTrigger
+from .plan import ALL_DECIDED, NONE, ROOT, Binding, EdgeKind, Plan, PlanEdge, PlanGuard, PlanNode, PlanScope, PlanTrigger, at_level
 from .programs import conditions, hidden_loop, program
 from .regions import Regions
 
@@ -291,26 +291,19 @@ def _leaves_body(draft: Draft, regions: Regions, edge: DraftEdge, body: int, out
 def _rivals(nodes: list[PlanNode], scopes: list[PlanScope], merge: PlanNode) -> tuple[int, ...]:
     """The nodes of the merge's scope whose every way on leads to the merge: what its `cancel_others` may cancel."""
     rivals: set[int] = set()
-    waiting = [_at_level(nodes, scopes, edge.source, merge.scope) for edge in merge.ins if edge.kind in (EdgeKind.FORWARD, EdgeKind.EXIT)]
+    waiting = [at_level(nodes, scopes, edge.source, merge.scope) for edge in merge.ins if edge.kind in (EdgeKind.FORWARD, EdgeKind.EXIT)]
     while waiting:
         index = waiting.pop()
         if index in rivals:
             continue
-        onward = {edge.target for group in nodes[index].outs for edge in group if edge.kind != EdgeKind.ENTRY}
+        onward = {edge.target for group in nodes[index].outs for edge in group}
         if nodes[index].body != NONE:
             onward |= {edge.target for edge in scopes[nodes[index].body].exits}
         if onward and onward <= rivals | {merge.index}:
             rivals.add(index)
             before = [edge.source for edge in nodes[index].ins if edge.kind in (EdgeKind.FORWARD, EdgeKind.EXIT)]
-            waiting += [_at_level(nodes, scopes, source, merge.scope) for source in before]
+            waiting += [at_level(nodes, scopes, source, merge.scope) for source in before]
     return tuple(sorted(rivals))
-
-
-def _at_level(nodes: list[PlanNode], scopes: list[PlanScope], index: int, scope: int) -> int:
-    """The node itself, or the loop or split of the given scope in whose body it stands."""
-    while nodes[index].scope != scope:
-        index = scopes[nodes[index].scope].owner
-    return index
 
 
 def _guard(draft: Draft, edges: list[PlanEdge], guard: DraftGuard) -> PlanGuard:

@@ -14,7 +14,7 @@ costs. The state of an instance is one row of small integers (`cells`), laid out
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -153,6 +153,13 @@ class PlanScope:
     @property
     def size(self) -> int:
         return len(self.nodes)
+
+
+def at_level(nodes: Sequence[PlanNode], scopes: Sequence[PlanScope], node: int, scope: int) -> int:
+    """The node itself, or the loop or split of the given scope in whose body it stands; NONE if it stands in no body there."""
+    while node != NONE and nodes[node].scope != scope:
+        node = scopes[nodes[node].scope].owner
+    return node
 
 
 @dataclass(slots=True)

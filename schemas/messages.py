@@ -1,0 +1,188 @@
+"""Messages: what travels between the processes of a fleet besides records. The wire form is msgpack arrays, as for records.
+
+    Task          an attempt to be executed, in batches on `tasks.<queue>`
+    BatchedEvent  one event of a batch of events
+    Part          a piece of a run's journal, in batches on `history.<flow>`; the last one has the run's Summary
+    Ended         notice that a run has ended, in batches on `ended.<partition>`
+    DeadLetter    what could not be read or placed, and why
+    Definition    a flow's version as deployed
+    Member        a process of the fleet, with what it is doing
+    RunView       a run as its owner sees it
+
+Fields are only ever appended, with a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from .errors import UnreadableRecord
+from .payload import NULL, Payload, list_header
+from .records import Error
+
+Message = TypeVar("Message", bound=msgspec.Struct)
+
+_encoder = msgspec.msgpack.Encoder()
+_batch = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+FAILURES = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError, UnicodeDecodeError)
+
+
+class Task(msgspec.Struct, array_like=True, frozen=True):
+    """`digest` names the plan. `repeated`: it may have been given out before, ask the owner first. `trace`: a W3C traceparent or ""."""
+
+    run: str
+    activation: tuple[int | str, ...]
+    attempt: int
+    digest: str
+    input: Payload
+    needs: tuple[Payload, ...] = ()
+    repeated: bool = False
+    trace: str = ""
+
+
+class BatchedEvent(msgspec.Struct, array_like=True, frozen=True):
+    """`key`: the idempotency key, "" for none. `payload` is msgpack."""
+
+    key: str
+    payload: Payload = NULL
+    trace: str = ""
+
+
+class Summary(msgspec.Struct, array_like=True, frozen=True):
+    """How a run ended, and what lists and filters ask for. Times in ms since the epoch."""
+
+    flow: str
+    version: str
+    digest: str
+    status: str
+    trigger: str | None
+    started_at: int
+    ended_at: int
+    output: Payload = NULL
+    error: Error | None = None
+    records: int = 0
+    parent: str | None = None
+    trace: str = ""
+
+
+class Part(msgspec.Struct, array_like=True, frozen=True):
+    """Records `first` … of a run's journal, counted from 0, as they stand in the WAL. `summary` set: the last part."""
+
+    run: str
+    first: int
+    records: list[msgspec.Raw]
+    summary: Summary | None = None
+
+
+class Ended(msgspec.Struct, array_like=True, frozen=True):
+    """`output` is left out (None) where it is large: ask for the run."""
+
+    run: str
+    status: str
+    ended_at: int
+    output: Payload | None = None
+    error: Error | None = None
+
+
+class DeadLetter(msgspec.Struct, array_like=True, frozen=True):
+    """`subject`, `headers` and `data` are those of the message that died. `code` and `reason` say of what, `where` more exactly."""
+
+    kind: str
+    code: str
+    reason: str
+    subject: str
+    data: bytes
+    at: int
+    headers: dict[str, str] = {}
+    where: str = ""
+
+
+class Definition(msgspec.Struct, array_like=True, frozen=True):
+    """A version of a flow: its canonical JSON, and the ports of the own node types it was compiled with (None: nobody knew)."""
+
+    name: str
+    version: str
+    digest: str
+    source: bytes
+    types: dict[str, tuple[str, ...]] | None = None
+    deployed_at: int = 0
+
+
+class Member(msgspec.Struct, array_like=True, frozen=True):
+    """`role`: coordinator, worker or reader. `boot` names the machine's boot and pid namespace, so that a pid means something.
+
+    `beat_ms`: how often it says that it is there. `facts` differ by role: partitions, queues, node types, slots, busy.
+    """
+
+    id: str
+    role: str
+    host: str
+    boot: str
+    pid: int
+    version: str
+    started_at: int
+    beat_ms: int
+    at: int
+    leaving: bool = False
+    facts: dict[str, Any] = {}
+
+
+class RunView(msgspec.Struct, array_like=True, frozen=True):
+    """`nodes`: (key, status, port, attempts). `blocked`: (node, reason, detail, due in ms or None). `tail`: the records not yet archived.
+
+    `archived`: how many records of its journal are in the history already.
+    """
+
+    run: str
+    flow: str
+    version: str
+    digest: str
+    status: str
+    trigger: str | None
+    started_at: int
+    updated_at: int
+    ended_at: int | None = None
+    output: Payload = NULL
+    error: Error | None = None
+    nodes: list[tuple[str, str, str | None, int]] = []
+    blocked: list[tuple[str, str, str, int | None]] = []
+    archived: int = 0
+    tail: list[msgspec.Raw] = []
+    parent: str | None = None
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode(type: type[Message], data: bytes) -> Message:
+    """Raises UnreadableRecord for bytes that are no such message."""
+    decoder = _decoders.get(type)
+    if decoder is None:
+        decoder = _decoders[type] = msgspec.msgpack.Decoder(type)
+    try:
+        message: Message = decoder.decode(data)
+        return message
+    except FAILURES as error:
+        raise UnreadableRecord(f"{len(data)} bytes are no {type.__name__}: {error}") from None
+
+
+def join(entries: Sequence[bytes]) -> bytes:
+    """The batch that holds these encoded entries: a msgpack array, made by joining bytes."""
+    return list_header(len(entries)) + b"".join(entries)
+
+
+def split(data: bytes) -> list[msgspec.Raw]:
+    """The encoded entries of a batch. Raises UnreadableRecord if the bytes as a whole are no batch."""
+    try:
+        return _batch.decode(data)
+    except FAILURES as error:
+        raise UnreadableRecord(f"{len(data)} bytes are no batch: {error}") from None
+
+
+def encode_all(messages: Iterable[msgspec.Struct]) -> bytes:
+    return _encoder.encode(list(messages))

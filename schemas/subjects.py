@@ -1,0 +1,109 @@
+"""Subjects: every name on the broker, built and taken apart in one place. docs/protocol.md lists them for other languages.
+
+    events.<flow>.<trigger>     an event; `events.<flow>` where the flow has one trigger, or none
+    tasks.<queue>               batches of tasks                          (memory)
+    wal.<partition>             batches of records: the truth
+    timer.<partition>.<digest>  a schedule that fires on `fired.<partition>`
+    history.<flow>              journals, in parts
+    dead.<kind>                 what could not be read or placed
+    flow.<name>, plan.<digest>  which version of a flow is current; a version's definition
+    member.<id>, lease.<p>      who is there; who owns a partition
+    progress.<p>                how far the owner's effects have been acknowledged   (memory)
+    snapshot.<p>.…              the open runs of a partition
+    verify.<p>, run.<p>         questions to a partition's owner              (not stored)
+    ended.<p>, cancel           notices: runs that ended, tasks no longer wanted   (not stored)
+    query.<what>                questions to the read model                   (not stored)
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from zlib import crc32
+
+EVENTS, TASKS, TIMERS, HISTORY, DEAD, FLOWS, FLEET, PROGRESS, SNAPSHOTS = (
+    "EVENTS", "TASKS", "TIMERS", "HISTORY", "DEAD", "FLOWS", "FLEET", "PROGRESS", "SNAPSHOTS",
+)  # fmt: skip
+TASKS_EPOCH = "tasks-epoch"
+"""A message in TASKS that is there as long as the memory behind it: a new one means that all tasks before it are lost."""
+CANCEL = "cancel"
+QUEUE_DEFAULT = "default"
+
+
+def partition_of(run: str, partitions: int) -> int:
+    """The partition that a run belongs to: CRC-32 of its id in UTF-8, modulo their number."""
+    return crc32(run.encode()) % partitions
+
+
+def run_id(flow: str, key: str) -> str:
+    """The id of the run that an event starts: the same flow and idempotency key, the same run."""
+    return f"{flow}-{sha256(f'{flow} {key}'.encode()).hexdigest()[:16]}"
+
+
+def wal_stream(partition: int) -> str:
+    return f"WAL_{partition}"
+
+
+def wal(partition: int) -> str:
+    return f"wal.{partition}"
+
+
+def event(flow: str, trigger: str | None = None) -> str:
+    return f"events.{flow}" if trigger is None else f"events.{flow}.{trigger}"
+
+
+def tasks(queue: str) -> str:
+    return f"tasks.{queue}"
+
+
+def timer(partition: int, name: str) -> str:
+    """A schedule's subject; the name of the timer may hold anything, so it is hashed."""
+    return f"timer.{partition}.{sha256(name.encode()).hexdigest()[:32]}"
+
+
+def fired(partition: int) -> str:
+    return f"fired.{partition}"
+
+
+def history(flow: str) -> str:
+    return f"history.{flow}"
+
+
+def dead(kind: str) -> str:
+    """`kind`: event, record, task."""
+    return f"dead.{kind}"
+
+
+def current_flow(name: str) -> str:
+    return f"flow.{name}"
+
+
+def plan(digest: str) -> str:
+    return f"plan.{digest}"
+
+
+def member(id: str) -> str:
+    return f"member.{id}"
+
+
+def lease(partition: int) -> str:
+    return f"lease.{partition}"
+
+
+def progress(partition: int) -> str:
+    return f"progress.{partition}"
+
+
+def verify(partition: int) -> str:
+    return f"verify.{partition}"
+
+
+def run(partition: int) -> str:
+    return f"run.{partition}"
+
+
+def ended(partition: int | str) -> str:
+    return f"ended.{partition}"
+
+
+def query(what: str) -> str:
+    return f"query.{what}"

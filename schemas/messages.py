@@ -1,12 +1,15 @@
 """Messages: what travels between the processes of a fleet besides records. The wire form is msgpack arrays, as for records.
 
     Task          an attempt to be executed, in batches on `tasks.<queue>`
+    AttemptId     which attempt, in batches on `cancel` and `verify.<p>`; the answer of `verify.<p>` is an array of booleans
     BatchedEvent  one event of a batch of events
     Part          a piece of a run's journal, in batches on `history.<flow>`; the last one has the run's Summary
     Ended         notice that a run has ended, in batches on `ended.<partition>`
     DeadLetter    what could not be read or placed, and why
     Definition    a flow's version as deployed
+    Current       which version of a flow is the current one; no bytes at all: none, the flow was undeployed
     Member        a process of the fleet, with what it is doing
+    Lease         who owns a partition
     RunView       a run as its owner sees it
 
 Fields are only ever appended, with a default.
@@ -42,6 +45,14 @@ class Task(msgspec.Struct, array_like=True, frozen=True):
     needs: tuple[Payload, ...] = ()
     repeated: bool = False
     trace: str = ""
+
+
+class AttemptId(msgspec.Struct, array_like=True, frozen=True):
+    """Which attempt of which activation of which run."""
+
+    run: str
+    activation: tuple[int | str, ...]
+    attempt: int
 
 
 class BatchedEvent(msgspec.Struct, array_like=True, frozen=True):
@@ -112,10 +123,18 @@ class Definition(msgspec.Struct, array_like=True, frozen=True):
     deployed_at: int = 0
 
 
+class Current(msgspec.Struct, array_like=True, frozen=True):
+    name: str
+    version: str
+    digest: str
+    deployed_at: int = 0
+
+
 class Member(msgspec.Struct, array_like=True, frozen=True):
     """`role`: coordinator, worker or reader. `boot` names the machine's boot and pid namespace, so that a pid means something.
 
     `beat_ms`: how often it says that it is there. `facts` differ by role: partitions, queues, node types, slots, busy.
+    `pid_start`: when its process started, in the kernel's ticks since boot, so that a pid that is used again is known; 0: unknown.
     """
 
     id: str
@@ -129,6 +148,15 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
     at: int
     leaving: bool = False
     facts: dict[str, Any] = {}
+    pid_start: int = 0
+
+
+class Lease(msgspec.Struct, array_like=True, frozen=True):
+    """Who owns a partition: a member's id, "" for nobody. `generation` grows with every new owner, and never goes back."""
+
+    owner: str
+    since: int
+    generation: int
 
 
 class RunView(msgspec.Struct, array_like=True, frozen=True):

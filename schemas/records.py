@@ -68,6 +68,8 @@ class TimerId(msgspec.Struct, array_like=True, frozen=True):
 
 
 class RunStarted(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """`parent`: run and activation of the sub-flow node that started it. `trace`: the W3C traceparent that came with the event, or ""."""
+
     run: str
     at: int
     flow: str
@@ -76,6 +78,7 @@ class RunStarted(msgspec.Struct, array_like=True, frozen=True, tag=1):
     payload: Payload = NULL
     meta: Payload = NULL
     parent: tuple[str, tuple[int | str, ...]] | None = None
+    trace: str = ""
 
 
 class Completion(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -110,6 +113,8 @@ class SignalReceived(msgspec.Struct, array_like=True, frozen=True, tag=4):
 
 
 class EventReceived(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """`run` empty: for every run of the partition that waits for the event at that moment of the log."""
+
     run: str
     at: int
     event: str

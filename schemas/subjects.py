@@ -8,6 +8,7 @@
     dead.<kind>                 what could not be read or placed
     flow.<name>, plan.<digest>  which version of a flow is current; a version's definition
     member.<id>, lease.<p>      who is there; who owns a partition
+    topology                    how many partitions and replicas were deployed
     progress.<p>                how far the owner's effects have been acknowledged   (memory)
     snapshot.<p>.…              the open runs of a partition
     verify.<p>, run.<p>         questions to a partition's owner              (not stored)
@@ -25,6 +26,7 @@ EVENTS, TASKS, TIMERS, HISTORY, DEAD, FLOWS, FLEET, PROGRESS, SNAPSHOTS = (
 )  # fmt: skip
 TASKS_EPOCH = "tasks-epoch"
 """A message in TASKS that is there as long as the memory behind it: a new one means that all tasks before it are lost."""
+TOPOLOGY = "topology"
 CANCEL = "cancel"
 QUEUE_DEFAULT = "default"
 

@@ -16,11 +16,10 @@ from ..schemas import records as rec
 from ..schemas.effects import Effect
 from ..schemas.errors import JetfleetError
 from ..schemas.payload import NULL, Payload
-from ..schemas.plan.binding import lookup
 from ..schemas.plan.plan import NONE, PlanNode
 from ..schemas.records import Activation, TimerId
-from ..schemas.values import to_text
 from .clock import Alarm
+from .concurrency import bound
 from .faults import describe
 from .host import Host
 from .result import RunResult
@@ -74,23 +73,13 @@ class Errands:
             self._run.take(completion)
             return
         job = Job(lambda: self._execute(node, effect), fail=lambda error: self._give_up(effect, error))
-        if node.concurrency is not None:
-            try:
-                job.key = self._concurrency_key(node, effect)
-            except JetfleetError as error:
-                self._fail(effect, describe(error))
-                return
-            job.limit, job.on_limit = node.concurrency.max, node.concurrency.on_limit
+        try:
+            bound(job, self._run.plan, node, effect)
+        except JetfleetError as error:
+            self._fail(effect, describe(error))
+            return
         self._jobs[effect.activation, effect.attempt] = job
         self._host.slots.submit(job)
-
-    def _concurrency_key(self, node: PlanNode, effect: fx.Dispatch) -> tuple[str, str, str]:
-        """Raises JetfleetError if the key's selectors lead to what cannot be read."""
-        key = ""
-        if node.concurrency_key is not None:
-            find = lookup(self._run.plan, node.roots, effect.needs, self._run.id, effect.activation)
-            key = to_text(node.concurrency_key.render(find)) or ""
-        return (self._run.plan.name, node.id, key)
 
     async def _execute(self, node: PlanNode, effect: fx.Dispatch) -> None:
         try:

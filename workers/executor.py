@@ -23,6 +23,7 @@ import msgspec
 
 from ..schemas.effects import Dispatch
 from ..schemas.errors import Permanent
+from ..schemas.messages import Task
 from ..schemas.plan.binding import lookup
 from ..schemas.plan.plan import Plan, PlanNode
 from ..schemas.records import Completion
@@ -49,7 +50,7 @@ class Work:
 
     plan: Plan
     node: PlanNode
-    dispatch: Dispatch
+    dispatch: Dispatch | Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Executor:
         spec = self.registry.get(node.type)
         return spec is None or spec.mode == "inline"
 
-    def execute_inline(self, plan: Plan, node: PlanNode, dispatch: Dispatch) -> Completion:
+    def execute_inline(self, plan: Plan, node: PlanNode, dispatch: Dispatch | Task) -> Completion:
         """Execute a node for which `is_inline` holds."""
         started = perf_counter_ns()
         work = Work(plan, node, dispatch)
@@ -88,7 +89,7 @@ class Executor:
             return self._report(work, fail(error), started)
         return self._report(work, perform(bound.call, bound.spec.ports, work.dispatch.input, context), started)
 
-    async def execute(self, plan: Plan, node: PlanNode, dispatch: Dispatch) -> Completion:
+    async def execute(self, plan: Plan, node: PlanNode, dispatch: Dispatch | Task) -> Completion:
         """Execute any node. Raises CancelledError if the attempt is cancelled: then there is nothing to report."""
         started = perf_counter_ns()
         work = Work(plan, node, dispatch)

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..broker.cli.waiting import in_words
 from ..broker.engine import Blocked, NodeView, Run, begin, blocked_on, decide, nodes
 from ..schemas import records as rec
 from ..schemas.effects import Await, FinishRun
@@ -21,7 +22,6 @@ from ..schemas.records import Activation, Record
 from .errands import Errands
 from .host import Host
 from .result import RunResult
-from .waiting import in_words
 
 RECORDS_PER_TURN = 256
 """Records that a run takes in before it lets the event loop serve others."""

@@ -7,9 +7,10 @@ lying, where `asyncio.run` would wait for them for ever.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from ..broker.cli.running import loop_factory
 from .slots import GRACE_S
 
 Result = TypeVar("Result")
@@ -40,13 +41,3 @@ def _end_tasks(loop: asyncio.AbstractEventLoop) -> bool:
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     _left_lying.extend(stubborn)
     return not stubborn
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """What makes the loop; None: asyncio's default."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory

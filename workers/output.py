@@ -6,24 +6,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..schemas.errors import JetfleetError
+from ..broker.cli.printing import as_json, safe, styled
+from ..broker.cli.waiting import span
 from ..schemas.payload import decode
 from ..schemas.plan.plan import NONE
 from ..schemas.records import Error
 from .result import RunResult
-from .waiting import span
 
 VALUE_CHARACTERS_MIN = 20
 """What is shown of a value in the table, however narrow the terminal is."""
 
 _COLUMNS = ("NODE", "STATUS", "PORT", "ATTEMPTS")
-
-_STYLES = {"completed": "green", "failed": "red", "skipped": "dim", "cancelled": "yellow", "killed": "red"}
 
 
 def show(result: RunResult, form: str) -> None:
@@ -32,16 +29,6 @@ def show(result: RunResult, form: str) -> None:
         click.echo(as_json(result.as_value()))
     else:
         _show_table(result)
-
-
-def as_json(value: Any) -> str:
-    """One line of JSON. Bytes become base64, what JSON has no number for becomes null."""
-    return msgspec.json.encode(value, enc_hook=str).decode()
-
-
-def complain(error: JetfleetError, where: str = "") -> None:
-    """One line about something that was refused, to standard error."""
-    click.echo(f"error: {where}{error.code} {error}", err=True)
 
 
 def hint_at_signals(virtual_time: bool) -> None:
@@ -57,12 +44,12 @@ def _show_table(result: RunResult) -> None:
     console = Console(highlight=False, soft_wrap=False)
     _show_nodes(result, console)
     took = span(result.ended_at - result.started_at)
-    console.print(f"\nrun [bold]{escape(result.run_id)}[/] {_styled(result.status)} in {took}, {result.records} records")
+    console.print(f"\nrun [bold]{escape(result.run_id)}[/] {styled(result.status)} in {took}, {result.records} records")
     if result.error is not None:
         where = f" at {result.error.node}" if result.error.node else ""
-        console.print(f"error: [red]{_safe(result.error.type)}[/]{where}: {_safe(result.error.message)}", soft_wrap=True)
+        console.print(f"error: [red]{safe(result.error.type)}[/]{where}: {safe(result.error.message)}", soft_wrap=True)
         for line in _background(result, result.error):
-            console.print(_safe(line), soft_wrap=True)
+            console.print(safe(line), soft_wrap=True)
     if result.completed:
         console.print(f"output: {escape(as_json(result.output))}", soft_wrap=True)
 
@@ -87,15 +74,6 @@ def _detail(details: Any, key: str) -> Any:
     return details.get(key) if isinstance(details, dict) else None
 
 
-def printable(text: str) -> str:
-    """The text with its control characters escaped: node code must not steer the terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def _safe(text: str) -> str:
-    return escape(printable(text))
-
-
 def _show_nodes(result: RunResult, console: Console) -> None:
     views = result.nodes()
     rows = [(key, view.status, view.port or "", str(view.attempts or "")) for key, view in views.items()]
@@ -107,13 +85,8 @@ def _show_nodes(result: RunResult, console: Console) -> None:
     table.add_column("OUTPUT", no_wrap=True)
     for (key, status, port, attempts), view in zip(rows, views.values(), strict=True):
         value = "" if view.output is None else _short(as_json(decode(view.output)), room)
-        table.add_row(escape(key), _styled(status), port, attempts, escape(value))
+        table.add_row(escape(key), styled(status), port, attempts, escape(value))
     console.print(table)
-
-
-def _styled(status: str) -> str:
-    style = _STYLES.get(status)
-    return f"[{style}]{status}[/]" if style else status
 
 
 def _short(text: str, room: int) -> str:

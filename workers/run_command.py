@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
+from ..broker.cli.event_input import lines_file, read_value
 from ..schemas.errors import UsageError
 from . import logs, loop
 from .batch import PARALLEL_DEFAULT, Batch
-from .event_input import lines_file, read_value
 from .nodes_command import load_nodes
 from .runner import SLOTS_DEFAULT, LocalRunner
 from .single import run_single

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ..broker.cli.printing import complain
+from ..broker.cli.waiting import in_words
 from ..broker.engine import Blocked
 from ..schemas.cli import FAILED
 from ..schemas.errors import EventRejected
@@ -16,7 +18,6 @@ from .local_run import LocalRun
 from .runner import LocalRunner
 from .unheard import unheard
 from .virtual_clock import VirtualClock
-from .waiting import in_words
 
 PATIENCE_S = 0.25
 """How long a run may wait for something before the command says for what."""
@@ -30,7 +31,7 @@ async def run_single(
         try:
             run = runner.start(plan, event, trigger=trigger, run_id=run_id)
         except EventRejected as error:
-            output.complain(error)
+            complain(error)
             return FAILED
         for name, value in signals:
             run.signal(name, value)

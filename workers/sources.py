@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from ..schemas.errors import JetfleetError, UsageError
 from ..schemas.flow.definition import Flow
 from ..schemas.flow.node_types import Kind
+from ..schemas.plan.events import choose_trigger
 from ..schemas.plan.plan import Plan
 from ..schemas.source.document import read
 from ..schemas.source.loader import load_flow, parse_flow
@@ -17,6 +18,8 @@ from .registry import Registry
 
 FlowSource: TypeAlias = "Plan | Flow | Mapping[str, Any] | str | Path"
 """A compiled plan, a definition, plain data, YAML text (with a line break in it), or the path of a file."""
+
+__all__ = ["FlowSource", "choose_trigger", "compile_source", "flows_beside"]
 
 SUFFIXES = frozenset((".yaml", ".yml", ".json"))
 
@@ -38,20 +41,6 @@ def compile_source(flow: FlowSource, registry: Registry) -> Plan:
     else:
         loaded = load_flow(Path(flow), known_types=types)
     return loaded.require()[1]
-
-
-def choose_trigger(plan: Plan, trigger: str | None) -> str | None:
-    """The trigger that a run counts as started by. Raises UsageError if that is not clear, or there is no such trigger."""
-    enabled = [each.id for each in plan.triggers if each.enabled]
-    if trigger is not None:
-        if plan.trigger(trigger) is None:
-            raise UsageError(f"flow {plan.name!r} has no trigger {trigger!r}; it has: {', '.join(t.id for t in plan.triggers) or 'none'}")
-        if trigger not in enabled:
-            raise UsageError(f"trigger {trigger!r} of flow {plan.name!r} is disabled: it never fires")
-        return trigger
-    if len(enabled) > 1:
-        raise UsageError(f"flow {plan.name!r} has several triggers: {', '.join(enabled)}; name one with --trigger (trigger=… in Python)")
-    return enabled[0] if enabled else None
 
 
 def flows_beside(file: Path, plan: Plan, registry: Registry) -> dict[str, FlowSource]:

@@ -6,11 +6,11 @@ coordinator, in the in-process runner, in replay and in the simulator.
 
 from .decide import begin, decide, fold, state_at
 from .inspection import Blocked, NodeView, blocked_on, nodes
-from .outstanding import outstanding
+from .outstanding import awaited_events, outstanding, timers, wants
 from .snapshot import digest, restore, snapshot
 from .state import Run, Status
 
 __all__ = [
-    "Blocked", "NodeView", "Run", "Status", "begin", "blocked_on", "decide", "digest", "fold", "nodes", "outstanding",
-    "restore", "snapshot", "state_at",
+    "Blocked", "NodeView", "Run", "Status", "awaited_events", "begin", "blocked_on", "decide", "digest", "fold", "nodes", "outstanding",
+    "restore", "snapshot", "state_at", "timers", "wants",
 ]  # fmt: skip

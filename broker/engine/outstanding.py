@@ -13,12 +13,39 @@ from __future__ import annotations
 from ...schemas.effects import Await, Dispatch, Effect, FinishRun, SetTimer, StartChild
 from ...schemas.flow.node_types import Kind
 from ...schemas.plan.plan import PlanNode
-from ...schemas.records import TimerId
+from ...schemas.records import Activation, TimerId
 from . import guards
 from .reading import collect_needs, node_input
 from .state import RUNNING, WAITING, Run, Scope, activation
 from .turn import RUN_TIMER
 from .waits import child_request, wait_metadata
+
+
+def timers(run: Run) -> list[SetTimer]:
+    """The timers that are set: the part of `outstanding` that a new owner always needs, because timers live in its memory."""
+    effects: list[Effect] = []
+    limit = run.plan.settings.execution_timeout_ms
+    if limit is not None and run.status == "running":
+        effects.append(SetTimer(run.id, RUN_TIMER, run.started_at + limit))
+    for scope in run.scopes():
+        if scope.more is not None and scope.more.timers:
+            _timers(run, scope, effects)
+    return effects  # type: ignore[return-value]
+
+
+def wants(run: Run, address: Activation, attempt: int) -> bool:
+    """Whether the run still waits for the end of that attempt. False: its task need not be executed (any more)."""
+    found = None if run.ended else run.find(address)
+    if found is None:
+        return False
+    scope, node = found
+    return scope.cells[node.slot] == RUNNING and scope.attempt(node.slot) == attempt
+
+
+def awaited_events(run: Run) -> list[str]:
+    """The names of the events that activations of the run wait for."""
+    rare = run.rare_
+    return [] if rare is None else [name for kind, name in rare.awaiting if kind == "event"]
 
 
 def outstanding(run: Run) -> list[Effect]:

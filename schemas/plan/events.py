@@ -1,4 +1,4 @@
-"""Events against a flow's `inputs`: a JSON Schema that the payload of every trigger must fit.
+"""Events: which trigger one came by, and whether it fits the flow's `inputs`: a JSON Schema that the payload of every trigger must fit.
 
 The schema itself is checked when the flow is compiled. A schema reads nothing from outside: a `$ref` leads into the schema or nowhere.
 """
@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import jsonschema_rs
 import msgspec
 
-from ..errors import EventRejected
+from ..errors import EventRejected, UsageError
 from ..flow.problems import Problem
 from .plan import Plan
 
@@ -50,6 +50,20 @@ def check_event(plan: Plan, value: Any) -> None:
         found = [f"{'.'.join(map(str, error.instance_path)) or 'event'}: {error.message}" for error in errors[:PROBLEMS_SHOWN]]
         more = f" (and {len(errors) - PROBLEMS_SHOWN} more)" if len(errors) > PROBLEMS_SHOWN else ""
         raise EventRejected(f"the event does not fit the inputs of flow {plan.name!r}: {'; '.join(found)}{more}")
+
+
+def choose_trigger(plan: Plan, trigger: str | None) -> str | None:
+    """The trigger that a run counts as started by. Raises UsageError if that is not clear, or there is no such trigger."""
+    enabled = [each.id for each in plan.triggers if each.enabled]
+    if trigger is not None:
+        if plan.trigger(trigger) is None:
+            raise UsageError(f"flow {plan.name!r} has no trigger {trigger!r}; it has: {', '.join(t.id for t in plan.triggers) or 'none'}")
+        if trigger not in enabled:
+            raise UsageError(f"trigger {trigger!r} of flow {plan.name!r} is disabled: it never fires")
+        return trigger
+    if len(enabled) > 1:
+        raise UsageError(f"flow {plan.name!r} has several triggers: {', '.join(enabled)}; name one with --trigger (trigger=… in Python)")
+    return enabled[0] if enabled else None
 
 
 def _key(inputs: Any) -> bytes:

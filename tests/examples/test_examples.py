@@ -82,7 +82,7 @@ def test_getting_started_accepts_only_positive_amounts(run: Run, amount: int, po
 @pytest.mark.parametrize(("risk", "branch", "other"), [(0.95, "flag_order", "process_normally"), (0.8, "process_normally", "flag_order")])
 def test_an_order_takes_one_branch_and_the_merge_goes_on_with_that_one(run: Run, risk: float, branch: str, other: str) -> None:
     order = {"order_id": "A-1", "risk_score": risk}
-    result = run("order_processing", order, "--trigger", "orders_api")
+    result = run("order_processing", order, "--trigger", "api")
     assert result["nodes"][other]["status"] == "skipped"
     assert result["nodes"]["merge_results"]["output"] == {branch: order}
     assert result["nodes"]["final_log"]["status"] == "completed"
@@ -98,7 +98,7 @@ def test_with_both_triggers_enabled_the_order_flow_asks_which_one_fired(tmp_path
     flow.write_text((EXAMPLES / "order_processing.yaml").read_text().replace("enabled: false", "enabled: true"))
     assert main(["run", str(flow), "--local", "--input", "{}"]) == 2
     said = capsys.readouterr().err
-    assert "orders_api" in said
+    assert "api" in said
     assert "hourly_sweep" in said
     assert main(["run", str(flow), "--local", "--trigger", "hourly_sweep"]) == 0
 

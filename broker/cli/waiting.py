@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..broker.engine import Blocked
+from ..engine import Blocked
 
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..schemas.errors import UsageError
+from ...schemas.errors import UsageError
 
 LINES = (".jsonl", ".ndjson")
 """Files with one value per line."""

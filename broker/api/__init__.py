@@ -1,0 +1,19 @@
+"""The fleet from outside, in Python.
+
+client        what there is to call
+handle        one run: its result, steering it        result     how a run ended
+events        on their way out, group-committed        endings    on their way back
+definitions   flows in any form, ready to deploy        inspection looking at runs
+steering      records from outside                      letters    what died, and sending it again
+"""
+
+from .client import URL_DEFAULT, Client
+from .definitions import FlowSource
+from .errors import NotEnded, SentLately, UnknownFlow, UnknownRun
+from .handle import RunHandle
+from .letters import Letter
+from .result import Result
+
+__all__ = [
+    "URL_DEFAULT", "Client", "FlowSource", "Letter", "NotEnded", "Result", "RunHandle", "SentLately", "UnknownFlow", "UnknownRun",
+]  # fmt: skip

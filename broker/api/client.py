@@ -1,0 +1,206 @@
+"""The client of a fleet: deploy flows, start runs and wait for them, look at them, steer them.
+
+    async with await Client.connect() as client:
+        await client.deploy("order.yaml")
+        result = await client.run("order", {"id": 7})
+
+Guarantees: `start` checks what can be checked (the flow, the trigger, its `inputs`) before anything is published, and returns when the
+event is on disk: from then on the run begins whatever dies. The same `id` is the same run, however often it is started. `result` ends when
+the run has ended, also if every notice of it was missed.
+Does not: start processes. The fleet may be all asleep: events wait for it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, Self
+
+from ...schemas import subjects
+from ...schemas.errors import EventRejected
+from ...schemas.limits import PAYLOAD_INLINE_MAX_BYTES
+from ...schemas.messages import BatchedEvent
+from ...schemas.payload import Payload, encode
+from ...schemas.plan.events import check_event, choose_trigger
+from ...schemas.plan.plan import Plan
+from .. import flows as registry
+from ..client import Connection
+from ..deployment import deployed, ensure
+from ..flows import DeployedFlow, Flows
+from . import letters
+from .definitions import FlowSource, definition_of
+from .endings import Ending, Endings
+from .errors import UnknownFlow
+from .events import Events
+from .handle import RunHandle
+from .inspection import Inspection
+from .letters import Letter
+from .result import Result
+from .steering import Steering
+
+URL_DEFAULT = "nats://127.0.0.1:4222"
+
+
+class Client(Inspection):
+    """Made by `connect`; safe for any number of tasks of one event loop. Looking at runs is inherited."""
+
+    def __init__(self, connection: Connection, partitions: int) -> None:
+        super().__init__(connection, partitions)
+        self.flows = Flows(connection)
+        self._events = Events(connection.publisher)
+        self._endings = Endings(connection, partitions, self.outcome)
+        self._steering = Steering(connection, partitions)
+
+    @classmethod
+    async def connect(
+        cls, url: str | Sequence[str] = URL_DEFAULT, *, name: str = "jetfleet-client", credentials: str | None = None
+    ) -> Self:
+        """Connect to the fleet's server; on a fresh one the streams are made. Raises Unreachable after 5 s, and other BrokerErrors."""
+        connection = await Connection.open(url, name=name, credentials=credentials)
+        try:
+            found = await deployed(connection)
+            if found is None or not found.complete:
+                found = await ensure(connection)
+            client = cls(connection, found.partitions)
+            await client.flows.start()
+        except BaseException:
+            await connection.close()
+            raise
+        return client
+
+    async def close(self) -> None:
+        """Wait for what is being published, and disconnect."""
+        await self._events.close()
+        await self._endings.close()
+        await self.flows.stop()
+        await self.connection.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    # --- flows
+
+    async def deploy(self, source: FlowSource, *, nodes: Sequence[str] = ()) -> DeployedFlow:
+        """Make this version of a flow the current one; open runs go on with theirs.
+
+        `source`: a path, a text, or data; `nodes`: the modules and files that define its own node types. Raises InvalidFlow,
+        UsageError, BrokerError.
+        """
+        found = await registry.deploy(self.connection, definition_of(source, nodes))
+        await self.flows.caught_up()  # so that this client may start it at once
+        return found
+
+    async def undeploy(self, flow: str) -> bool:
+        """Start no more runs of the flow: its events wait. False if it was not deployed."""
+        found = await registry.undeploy(self.connection, flow)
+        await self.flows.caught_up()
+        return found
+
+    # --- runs
+
+    async def start(
+        self, flow: str, payload: Any = None, *, id: str | None = None, trigger: str | None = None, trace: str = ""
+    ) -> RunHandle:
+        """Start a run of a deployed flow by an event with this payload. Returns when the event is on disk.
+
+        `id`: the idempotency key; `trigger`: which one counts as fired, where the flow has several; `trace`: a W3C traceparent. Raises
+        UnknownFlow, UsageError (which trigger?), EventRejected, UnencodableValue, BrokerError.
+        """
+        subject, event = self._event(flow, payload, id, trigger, trace)
+        ending = await self._endings.watch(subjects.run_id(flow, event.key))  # before it can end
+        await self._events.send(subject, event)
+        return RunHandle(self, ending)
+
+    async def send(self, flow: str, payload: Any = None, *, id: str | None = None, trigger: str | None = None, trace: str = "") -> str:
+        """Like `start` for those who do not ask what comes of it: the id of the run."""
+        subject, event = self._event(flow, payload, id, trigger, trace)
+        await self._events.send(subject, event)
+        return subjects.run_id(flow, event.key)
+
+    async def run(
+        self,
+        flow: str,
+        payload: Any = None,
+        *,
+        id: str | None = None,
+        trigger: str | None = None,
+        trace: str = "",
+        timeout_s: float | None = None,
+    ) -> Result:
+        """Start a run and wait for its end. Raises what `start` raises, and NotEnded."""
+        handle = await self.start(flow, payload, id=id, trigger=trigger, trace=trace)
+        return await handle.result(timeout_s)
+
+    async def handle(self, run: str) -> RunHandle:
+        """The handle of a run that somebody else started."""
+        ending = await self._endings.watch(run)
+        self._endings.ask_now(ending)  # it may have ended long ago
+        return RunHandle(self, ending)
+
+    async def wait(self, ending: Ending, timeout_s: float | None) -> Result:
+        return await self._endings.wait(ending, timeout_s)
+
+    async def signal(self, run: str, name: str, value: Any = None, *, id: str = "") -> None:
+        """Send a signal or the answer to an approval (`{"decision": "approve", …}`); kept if nobody waits for it yet."""
+        await self._steering.signal(run, name, value, id=id)
+
+    async def event(self, name: str, value: Any = None, *, id: str = "") -> None:
+        """Send an event to all runs that wait for it."""
+        await self._steering.event(name, value, id=id)
+
+    async def cancel(self, run: str, reason: str = "") -> None:
+        """End a run with its compensations."""
+        await self._steering.cancel(run, reason)
+
+    async def kill(self, run: str, reason: str = "") -> None:
+        """End a run without compensations."""
+        await self._steering.cancel(run, reason, kill=True)
+
+    async def pause(self, run: str, reason: str = "") -> None:
+        """Start nothing new in a run; what is running ends normally, timers are held."""
+        await self._steering.pause(run, reason)
+
+    async def resume(self, run: str) -> None:
+        await self._steering.resume(run)
+
+    # --- dead letters
+
+    async def dead_letters(self) -> list[Letter]:
+        """What could not be read or placed, oldest first."""
+        return await letters.dead_letters(self.connection)
+
+    async def dead_letter(self, seq: int) -> Letter:
+        """Raises UsageError if there is none with this number."""
+        return await letters.dead_letter(self.connection, seq)
+
+    async def redrive(self, seq: int) -> Letter:
+        """Publish a dead letter's message again. Raises UsageError, SentLately, BrokerError."""
+        return await letters.redrive(self.connection, seq)
+
+    # ---
+
+    def _event(self, flow: str, payload: Any, id: str | None, trigger: str | None, trace: str) -> tuple[str, BatchedEvent]:
+        """The event's subject and the event, checked as far as this process can."""
+        plan = self._plan(flow)
+        chosen = choose_trigger(plan, trigger)
+        check_event(plan, payload)
+        data = _small_enough(encode(payload))
+        return subjects.event(flow, chosen), BatchedEvent(uuid.uuid4().hex if id is None else id, data, trace)
+
+    def _plan(self, flow: str) -> Plan:
+        plan = self.flows.current(flow)
+        if plan is None:
+            raise UnknownFlow(flow, self.flows.names())
+        return plan
+
+
+def _small_enough(payload: Payload) -> Payload:
+    if len(payload) > PAYLOAD_INLINE_MAX_BYTES:
+        raise EventRejected(
+            f"the event has {len(payload):,} bytes, more than the {PAYLOAD_INLINE_MAX_BYTES:,} that travel inside messages; "
+            "put what is large somewhere else and send where it lies"
+        )
+    return payload

@@ -1,0 +1,55 @@
+"""The handle of a run that was started here, or is looked at: await its result, and steer it meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...schemas.messages import RunView
+from ...schemas.records import Record
+from .endings import Ending
+from .result import Result
+
+if TYPE_CHECKING:
+    from .client import Client
+
+
+class RunHandle:
+    """Made by `Client.start` and `Client.handle`. It notices the run's end as long as it is kept."""
+
+    __slots__ = ("_client", "_ending", "id")
+
+    def __init__(self, client: Client, ending: Ending) -> None:
+        self._client = client
+        self._ending = ending
+        self.id = ending.run
+
+    def __repr__(self) -> str:
+        return f"RunHandle({self.id!r})"
+
+    async def result(self, timeout_s: float | None = None) -> Result:
+        """How the run ended; waits for it. Raises NotEnded after `timeout_s` seconds."""
+        return await self._client.wait(self._ending, timeout_s)
+
+    async def show(self) -> RunView:
+        """Its nodes, and what it waits for. Raises UnknownRun."""
+        return await self._client.show(self.id)
+
+    async def history(self) -> list[Record]:
+        """Its journal. Raises UnknownRun."""
+        return await self._client.history(self.id)
+
+    async def signal(self, name: str, value: Any = None, *, id: str = "") -> None:
+        """Send a signal or the answer to an approval; kept if nobody waits for it yet."""
+        await self._client.signal(self.id, name, value, id=id)
+
+    async def cancel(self, reason: str = "") -> None:
+        await self._client.cancel(self.id, reason)
+
+    async def kill(self, reason: str = "") -> None:
+        await self._client.kill(self.id, reason)
+
+    async def pause(self, reason: str = "") -> None:
+        await self._client.pause(self.id, reason)
+
+    async def resume(self) -> None:
+        await self._client.resume(self.id)

@@ -1,0 +1,61 @@
+"""Dead letters: messages that could not be read or placed, kept with the reason in the stream DEAD until somebody looks after them.
+
+To redrive a letter is to publish its message again, as it was, once what stood in its way is mended; only then it leaves the stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...schemas import messages, subjects
+from ...schemas.errors import UnreadableRecord, UsageError
+from ...schemas.messages import DeadLetter
+from ..client import Connection
+from .errors import SentLately
+
+MSG_ID = "Nats-Msg-Id"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """`seq` is its number, by which it is shown and redriven."""
+
+    seq: int
+    letter: DeadLetter
+
+
+async def dead_letters(connection: Connection) -> list[Letter]:
+    """All dead letters, oldest first. Raises BrokerError."""
+    return [_read(stored.seq, stored.data) async for stored in connection.streams.read(subjects.DEAD)]
+
+
+async def dead_letter(connection: Connection, seq: int) -> Letter:
+    """Raises UsageError if there is none with this number."""
+    stored = await connection.streams.get(subjects.DEAD, seq)
+    if stored is None:
+        raise UsageError(f"there is no dead letter {seq}; `jetfleet dlq list` shows those there are")
+    return _read(stored.seq, stored.data)
+
+
+async def redrive(connection: Connection, seq: int) -> Letter:
+    """Publish the letter's message again and take it from the dead. Raises UsageError, SentLately, BrokerError."""
+    dead = await dead_letter(connection, seq)
+    letter = dead.letter
+    if not letter.subject:
+        raise UsageError(f"dead letter {seq} cannot be read by this version, so it cannot be sent again: {letter.reason}")
+    headers = {name: value for name, value in letter.headers.items() if name != MSG_ID}
+    # An event keeps its key: it is the same event, and the same run. Without one any id will do, but always the same.
+    ack = await connection.publisher.publish(letter.subject, letter.data, id=letter.headers.get(MSG_ID, f"redrive-{seq}"), headers=headers)
+    if ack.duplicate and MSG_ID in letter.headers:
+        raise SentLately(
+            f"dead letter {seq} was first sent less than two minutes ago, and the server drops the same {MSG_ID} twice; try again then"
+        )
+    await connection.streams.delete_message(subjects.DEAD, seq)
+    return dead
+
+
+def _read(seq: int, data: bytes) -> Letter:
+    try:
+        return Letter(seq, messages.decode(DeadLetter, data))
+    except UnreadableRecord as error:
+        return Letter(seq, DeadLetter("unknown", error.code, str(error), "", bytes(data), 0))

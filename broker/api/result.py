@@ -1,0 +1,44 @@
+"""The result of a run of the fleet: how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...schemas.payload import NULL, Payload, decode
+from ...schemas.records import Error
+
+ENDS = frozenset(("completed", "failed", "cancelled", "killed"))
+"""The statuses of runs that have ended; any other is one of an open run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`status`: completed, failed, cancelled or killed. Times in ms since the epoch; `started_at` is None where only the end was told."""
+
+    run_id: str
+    status: str
+    payload: Payload = NULL
+    error: Error | None = None
+    ended_at: int = 0
+    started_at: int | None = None
+
+    @property
+    def completed(self) -> bool:
+        return self.status == "completed"
+
+    @property
+    def output(self) -> Any:
+        """The run's output, decoded; None of a run that did not complete."""
+        return decode(self.payload)
+
+    def as_value(self) -> dict[str, Any]:
+        """The result as plain data, as the commands print it."""
+        return {
+            "run_id": self.run_id,
+            "status": self.status,
+            "output": self.output,
+            "error": None if self.error is None else self.error.as_value(),
+            "started_at": self.started_at,
+            "ended_at": self.ended_at,
+        }

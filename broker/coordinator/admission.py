@@ -1,0 +1,70 @@
+"""Admission: how many runs of a flow may be open at once, and whether any may start at all.
+
+It decides before there is a run: an event that finds no room stays in EVENTS. What is open is never counted up and down here: it is asked of
+the partitions, so no place can leak. Only runs that were started and have not come back through the WAL yet are remembered by name.
+
+With several coordinators each takes its share of a flow's limit, rounded up, for the runs in its own partitions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ...schemas.plan.plan import Plan
+from .breaker import Breaker
+
+
+class Admission:
+    """`open_runs(flow)` counts the open runs in this process; `coordinators()` how many share the work."""
+
+    def __init__(self, open_runs: Callable[[str], int], coordinators: Callable[[], int]) -> None:
+        self._open_runs = open_runs
+        self._coordinators = coordinators
+        self._coming: dict[str, set[str]] = {}
+        self._breakers: dict[str, Breaker] = {}
+
+    def room(self, plan: Plan) -> int:
+        """How many runs of the flow may start now."""
+        breaker = self._breaker(plan)
+        now = _now_ms()
+        if not breaker.allows(now):
+            return 0
+        limit = -(-plan.settings.max_concurrent_executions // max(1, self._coordinators()))
+        room = limit - self._open_runs(plan.name) - len(self._coming.get(plan.name, ()))
+        return min(room, 1) if breaker.opened_at is not None else room
+
+    def closed_by(self, plan: Plan) -> str:
+        """Why no run of the flow may start: `breaker`, `max_concurrent_executions`, or empty."""
+        if not self._breaker(plan).allows(_now_ms()):
+            return "breaker"
+        return "" if self.room(plan) > 0 else "max_concurrent_executions"
+
+    def started(self, plan: Plan, run: str, here: bool) -> None:
+        """A run is about to start. `here`: in a partition of this process, where it will be counted once it has begun."""
+        if here:
+            self._coming.setdefault(plan.name, set()).add(run)
+        self._breaker(plan).started()
+
+    def begun(self, plan: Plan, run: str) -> None:
+        coming = self._coming.get(plan.name)
+        if coming is not None:
+            coming.discard(run)
+
+    def ended(self, plan: Plan, status: str) -> None:
+        self._breaker(plan).ended(status == "failed", _now_ms())
+
+    def forget_coming(self) -> None:
+        """Partitions were lost: runs on their way to them will begin elsewhere."""
+        self._coming.clear()
+
+    def _breaker(self, plan: Plan) -> Breaker:
+        breaker = self._breakers.get(plan.name)
+        settings = plan.settings
+        if breaker is None or (breaker.threshold, breaker.window_ms) != (settings.circuit_breaker_threshold, settings.circuit_breaker_window_ms):
+            breaker = self._breakers[plan.name] = Breaker(settings.circuit_breaker_threshold, settings.circuit_breaker_window_ms)
+        return breaker
+
+
+def _now_ms() -> int:
+    return int(time.monotonic() * 1_000)

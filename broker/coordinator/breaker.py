@@ -1,0 +1,62 @@
+"""A circuit breaker: a flow most of whose runs fail starts no more of them for a while.
+
+    closed ──share of failed runs in the window > threshold──▶ open ──window over──▶ half open: one run at a time
+       ▲                                                        ▲                        │
+       └───────────────── it completed ─────────────────────────┼────────────────────────┤
+                                                                └──── it failed ─────────┘
+
+Events wait meanwhile, none is lost. The share counts only from MINIMUM_RUNS ends on: one failed run of two is no trend.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+MINIMUM_RUNS = 20
+SLICES = 10
+"""The window moves on in steps of a tenth of its length."""
+
+
+class Breaker:
+    """`threshold`: share of failed runs (0 to 1; 1 never opens). Times are monotonic milliseconds."""
+
+    def __init__(self, threshold: float, window_ms: int) -> None:
+        self.threshold, self.window_ms = threshold, window_ms
+        self.opened_at: int | None = None
+        self.probing = False
+        self._slices: deque[list[int]] = deque()  # [number of the slice, ended, failed]
+
+    def state(self, now_ms: int) -> str:
+        """`closed`, `open` or `half_open`."""
+        if self.opened_at is None:
+            return "closed"
+        return "half_open" if now_ms >= self.opened_at + self.window_ms else "open"
+
+    def allows(self, now_ms: int) -> bool:
+        """Whether a run may start now."""
+        state = self.state(now_ms)
+        return state == "closed" or (state == "half_open" and not self.probing)
+
+    def started(self) -> None:
+        self.probing = self.opened_at is not None
+
+    def ended(self, failed: bool, now_ms: int) -> None:
+        """A run of the flow has ended."""
+        if self.opened_at is not None:
+            if self.state(now_ms) == "half_open":
+                self.opened_at, self.probing = (now_ms if failed else None), False
+                self._slices.clear()
+            return
+        self._count(failed, now_ms)
+        ended, failures = (sum(slice[column] for slice in self._slices) for column in (1, 2))
+        if ended >= MINIMUM_RUNS and failures > self.threshold * ended:
+            self.opened_at = now_ms
+
+    def _count(self, failed: bool, now_ms: int) -> None:
+        number = now_ms * SLICES // self.window_ms
+        while self._slices and self._slices[0][0] <= number - SLICES:
+            self._slices.popleft()
+        if not self._slices or self._slices[-1][0] != number:
+            self._slices.append([number, 0, 0])
+        self._slices[-1][1] += 1
+        self._slices[-1][2] += failed

@@ -1,0 +1,220 @@
+"""The coordinator process: what it is made of, and the order in which that starts and stops.
+
+    connect → topology → flows → membership → leases (each gained partition gets an Owner) → intake
+
+Guarantees: it holds nothing that another one cannot work out again. Stopped in order, it leaves every partition with a snapshot and
+its lease free, so that the next owner begins at once; killed, it leaves what the WAL has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from ...schemas.errors import JetfleetError
+from ...schemas.plan.plan import Plan
+from ..client import BrokerError, Connection
+from ..deployment import ensure, ensure_memory
+from ..fleet.leases import Leases
+from ..fleet.membership import COORDINATOR, Membership
+from ..flows import Flows
+from ..observe.counters import CoordinatorCounters
+from ..topology import Topology
+from .admission import Admission
+from .far_timers import FarTimers
+from .intake import Intake
+from .outbox import Outbox
+from .owner import Owner
+
+RETRY_S = 1.0
+FACTS_S = 0.5
+LET_GO_S = 10.0
+"""How long an orderly stop may take before what is left is simply dropped."""
+
+log = structlog.get_logger("jetfleet.coordinator")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorSettings:
+    """`beat_s`: how often it says that it is there. `ttl_s`: how long a lease is good for after the last sign of life."""
+
+    url: str = "nats://127.0.0.1:4222"
+    topology: Topology = Topology()
+
+
+class Coordinator:
+    """One coordinator. `start`, then `stop`."""
+
+    def __init__(self, connection: Connection, settings: CoordinatorSettings) -> None:
+        self.connection = connection
+        self.counters = CoordinatorCounters()
+        self.partitions = 0
+        self.owners: dict[int, Owner] = {}
+        self.flows = Flows(connection)
+        self.far_timers = FarTimers(connection)
+        self.admission = Admission(self._open_runs, self._coordinators)
+        self._settings = settings
+        self._epoch = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Take part in the fleet. Raises JetfleetError if the servers are not fit for it."""
+        deployed = await ensure(self.connection, self._settings.topology)
+        self.topology = deployed
+        self.partitions = deployed.partitions
+        self.outbox = Outbox(self.connection, self.partitions)
+        self._epoch = await ensure_memory(self.connection, deployed)
+        await self.flows.start()
+        self.flows.on_change.append(lambda name: self._spawn(self._flow_changed(name)))
+        self.membership = Membership(self.connection, COORDINATOR)
+        await self.membership.start()
+        self.leases = Leases(self.connection, self.membership, self.partitions, self._gained, self._lost_lease)
+        self.intake = Intake(self)
+        await self.leases.start()
+        await self.intake.start()
+        self._spawn(self._keep_facts())
+        self.connection.on_reconnect.append(self._reconnected)
+
+    async def stop(self) -> None:
+        """Finish what is under way, leave snapshots, free the leases."""
+        self._stopping = True
+        await self.intake.stop()
+        with contextlib.suppress(TimeoutError, BrokerError):
+            async with asyncio.timeout(LET_GO_S):
+                await self.leases.stop()
+        await self.membership.stop()
+        await self.flows.stop()
+        for task in list(self._tasks):
+            task.cancel()
+        await self.outbox.close()
+
+    @property
+    def ready(self) -> str:
+        """Why it is not ready yet; empty when it is."""
+        if not self.connection.is_connected:
+            return "not connected"
+        closed = [number for number, owner in self.owners.items() if not owner.ready]
+        return f"partitions {closed} are being recovered" if closed else ""
+
+    # --- what partitions and intake ask for
+
+    def holds(self, partition: int) -> bool:
+        return self.leases.holds(partition)
+
+    def run_begun(self, plan: Plan, run: str) -> None:
+        self.admission.begun(plan, run)
+
+    def run_ended(self, plan: Plan, run: str, status: str) -> None:
+        self.admission.ended(plan, status)
+        self.intake.wake(plan.name)
+
+    def plan_missing(self, partition: int, digest: str, then: Callable[[Plan | None], None]) -> None:
+        self._spawn(self._fetch(partition, digest, then))
+
+    async def _fetch(self, partition: int, digest: str, then: Callable[[Plan | None], None]) -> None:
+        while partition in self.owners:
+            try:
+                plan: Plan | None = await self.flows.fetch(digest)
+            except BrokerError as error:
+                log.warning("a plan cannot be fetched yet", partition=partition, digest=digest[:12], reason=str(error))
+                await asyncio.sleep(RETRY_S)
+                continue
+            except JetfleetError as error:
+                log.error("a run cannot be followed: its plan is not to be had", partition=partition, digest=digest[:12], reason=str(error))
+                plan = None
+            then(plan)
+            return
+
+    def _open_runs(self, flow: str) -> int:
+        return sum(owner.partition.open_by_flow[flow] for owner in self.owners.values() if owner.partition is not None)
+
+    def _coordinators(self) -> int:
+        return 1 + len(self.membership.others(COORDINATOR))
+
+    async def _keep_facts(self) -> None:
+        while True:
+            self.membership.facts.update(self._facts())
+            await asyncio.sleep(FACTS_S)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "partitions": sorted(self.owners),
+            "runs": sum(len(owner.partition.runs) for owner in self.owners.values() if owner.partition is not None),
+            "closed": self.ready,
+            "blocked": self.outbox.blocked_by,
+        }
+
+    # --- partitions come and go
+
+    async def _gained(self, number: int) -> None:
+        """A lease is ours. Take-over is tried until it works, or the lease is gone."""
+        owner = self.owners[number] = Owner(self.connection, number, self, self._lost_partition)
+        while self.owners.get(number) is owner:
+            try:
+                await owner.take_over(self._epoch)
+                return
+            except (JetfleetError, TimeoutError) as error:
+                log.error("a partition cannot be taken over; it stays closed", partition=number, reason=str(error))
+            await owner.let_go(orderly=False)
+            await asyncio.sleep(RETRY_S)
+            if self.owners.get(number) is owner:
+                owner = self.owners[number] = Owner(self.connection, number, self, self._lost_partition)
+
+    async def _lost_lease(self, number: int, reason: str) -> None:
+        owner = self.owners.pop(number, None)
+        if owner is not None:
+            log.info("lets go of a partition", partition=number, reason=reason)
+            await owner.let_go(orderly=self.leases.holds(number))
+        self.admission.forget_coming()
+
+    def _lost_partition(self, number: int, reason: str) -> None:
+        """The owner itself found out: give the lease back, and take the partition over anew if nobody else does."""
+        self._spawn(self._begin_again(number, reason))
+
+    async def _begin_again(self, number: int, reason: str) -> None:
+        owner = self.owners.pop(number, None)
+        if owner is None:
+            return
+        log.warning("a partition is begun again", partition=number, reason=reason)
+        await owner.let_go(orderly=False)
+        await asyncio.sleep(RETRY_S)
+        if not self._stopping and self.leases.holds(number):
+            await self._gained(number)
+
+    # --- when the server comes back
+
+    async def _reconnected(self) -> None:
+        """The server may be a new one, with an empty memory."""
+        self._spawn(self._check_epoch())
+
+    async def _check_epoch(self) -> None:
+        while not self._stopping:
+            try:
+                self._epoch = await ensure_memory(self.connection, self.topology)
+                for owner in list(self.owners.values()):
+                    await owner.tasks_lost(self._epoch)
+                return
+            except BrokerError as error:
+                log.warning("the server's memory cannot be checked yet", reason=str(error))
+                await asyncio.sleep(RETRY_S / 4)
+
+    async def _flow_changed(self, name: str) -> None:
+        while not self._stopping:
+            try:
+                await self.intake.flows_changed()
+                self.intake.wake(name)
+                return
+            except BrokerError as error:
+                log.warning("a flow cannot be followed yet", flow=name, reason=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,152 @@
+"""Carrying effects out: what each wish of the engine means on the broker.
+
+Every effect goes into the outbox with the ticket of the WAL message that it came of. Doing one twice is harmless: tasks are asked about,
+records are ignored by the engine, schedules replace themselves, events have ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ...schemas import effects as fx
+from ...schemas import records as rec
+from ...schemas import subjects
+from ...schemas.errors import EventRejected, UsageError
+from ...schemas.limits import MESSAGE_MAX_BYTES
+from ...schemas.messages import Ended, Summary, Task
+from ...schemas.payload import NULL, decode
+from ...schemas.plan.events import check_event, choose_trigger
+from .acknowledged import Ticket
+from .open_run import OpenRun
+
+if TYPE_CHECKING:
+    from .partition import Partition
+
+DEPTH_MAX = 100
+"""How deep sub-flows may start sub-flows: a flow that starts itself must end before the disk is full. An id has a dot per level."""
+NOTICE_OUTPUT_MAX_BYTES = 4 * 1024
+"""An output up to this size travels in the notice that its run has ended; a larger one is asked for."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def carry_out(home: Partition, run: OpenRun, effect: fx.Effect, ticket: Ticket) -> None:
+    """Do what a run wishes. `home` is its partition."""
+    _CARRIERS[type(effect)](home, run, effect, ticket)
+
+
+def _dispatch(home: Partition, run: OpenRun, effect: fx.Dispatch, ticket: Ticket) -> None:
+    plan = run.run.plan
+    node = plan.nodes[effect.activation[0]]  # type: ignore[index]
+    task = _encode(
+        Task(effect.run, effect.activation, effect.attempt, plan.digest, effect.input, effect.needs, home.repeating, run.trace)
+    )
+    home.counters.tasks_emitted += 1
+    if len(task) > MESSAGE_MAX_BYTES:
+        size = f"{len(task):,} bytes, more than the {MESSAGE_MAX_BYTES:,} that fit into a message"
+        error = rec.Error("payload_too_large", f"the input of node {node.id!r} has {size}", False, node.id, effect.attempt)
+        completion = rec.Completion(effect.run, home.now_ms, effect.activation, effect.attempt, error=error)
+        home.outbox.record(effect.run, _encode(completion), ticket)
+        return
+    home.outbox.task(node.queue or subjects.QUEUE_DEFAULT, node.type, task, ticket)
+
+
+def _cancel_task(home: Partition, run: OpenRun, effect: fx.CancelTask, ticket: Ticket) -> None:
+    home.outbox.cancel(effect.run, effect.activation, effect.attempt)
+
+
+def _set_timer(home: Partition, run: OpenRun, effect: fx.SetTimer, ticket: Ticket) -> None:
+    home.set_timer(effect)
+
+
+def _clear_timer(home: Partition, run: OpenRun, effect: fx.ClearTimer, ticket: Ticket) -> None:
+    home.clear_timer(effect)
+
+
+def _await(home: Partition, run: OpenRun, effect: fx.Await, ticket: Ticket) -> None:
+    if effect.kind == "event":
+        home.awaiting.setdefault(effect.name, set()).add(effect.run)
+
+
+def _stop_awaiting(home: Partition, run: OpenRun, effect: fx.StopAwaiting, ticket: Ticket) -> None:
+    """Other activations of the run may still wait for it: the index is only ever too large, and is cleaned when the run ends."""
+
+
+def _start_child(home: Partition, run: OpenRun, effect: fx.StartChild, ticket: Ticket) -> None:
+    parent = (effect.run, effect.activation)
+    plan = home.flows.current(effect.flow)
+    refusal = _refusal(effect, plan)
+    if refusal is not None:
+        ended = rec.ChildEnded(
+            effect.run, home.now_ms, effect.activation, effect.attempt, effect.child, "failed", NULL, refusal
+        )  # fmt: skip
+        home.outbox.record(effect.run, _encode(ended), ticket)
+        return
+    assert plan is not None
+    trigger = choose_trigger(plan, None)
+    started = rec.RunStarted(effect.child, home.now_ms, plan.name, plan.digest, trigger, effect.input, NULL, parent, run.trace)
+    home.outbox.record(effect.child, _encode(started), ticket)
+
+
+def _refusal(effect: fx.StartChild, plan: Any) -> rec.Error | None:
+    """Why a sub-flow cannot be started."""
+    if plan is None:
+        return rec.Error("unknown_flow", f"no flow {effect.flow!r} is deployed", False)
+    if effect.version is not None and effect.version != plan.version:
+        return rec.Error("unknown_flow", f"flow {effect.flow!r} is deployed in version {plan.version}, not {effect.version}", False)
+    if effect.child.count(".") > DEPTH_MAX:
+        return rec.Error("too_deep", f"sub-flows are nested {DEPTH_MAX} deep; does {effect.flow!r} start itself without end?", False)
+    try:
+        choose_trigger(plan, None)
+        if plan.inputs is not None:
+            check_event(plan, decode(effect.input))
+    except (UsageError, EventRejected) as error:
+        return rec.Error(error.code.lower(), f"flow {effect.flow!r} cannot be started: {error}", False)
+    return None
+
+
+def _cancel_child(home: Partition, run: OpenRun, effect: fx.CancelChild, ticket: Ticket) -> None:
+    record = rec.CancelRequested(effect.child, home.now_ms, effect.reason, effect.kill)
+    home.outbox.record(effect.child, _encode(record), ticket)
+
+
+def _emit(home: Partition, run: OpenRun, effect: fx.Emit, ticket: Ticket) -> None:
+    """For the runs that wait for it, in all partitions; and for the flow that it names, if it names one."""
+    record = _encode(rec.EventReceived("", home.now_ms, effect.subject, effect.payload, effect.id))
+    for partition in range(home.partitions):
+        home.outbox.wal(partition, record, ticket)
+    if home.flows.current(effect.subject.partition(".")[0]) is not None:
+        home.outbox.event(f"events.{effect.subject}", effect.payload, effect.id, ticket)
+
+
+def _finish_run(home: Partition, run: OpenRun, effect: fx.FinishRun, ticket: Ticket) -> None:
+    state, now = run.run, home.now_ms
+    summary = Summary(
+        flow=state.plan.name, version=state.plan.version, digest=state.plan.digest, status=effect.status, trigger=state.trigger,
+        started_at=state.started_at, ended_at=state.updated_at, output=effect.output, error=effect.error,
+        records=run.archived + run.count, parent=None if state.parent is None else state.parent[0], trace=run.trace,
+    )  # fmt: skip
+    home.outbox.part(state.plan.name, run.cut(summary), ticket)
+    if state.parent is not None:
+        parent, activation = state.parent
+        ended = rec.ChildEnded(parent, now, activation, 1, state.id, effect.status, effect.output, effect.error)
+        home.outbox.record(parent, _encode(ended), ticket)
+    output = effect.output if len(effect.output) <= NOTICE_OUTPUT_MAX_BYTES else None
+    home.run_ended(run, Ended(state.id, effect.status, state.updated_at, output, effect.error))
+
+
+_CARRIERS: dict[type[Any], Callable[[Any, Any, Any, Ticket], None]] = {
+    fx.Dispatch: _dispatch,
+    fx.CancelTask: _cancel_task,
+    fx.SetTimer: _set_timer,
+    fx.ClearTimer: _clear_timer,
+    fx.Await: _await,
+    fx.StopAwaiting: _stop_awaiting,
+    fx.StartChild: _start_child,
+    fx.CancelChild: _cancel_child,
+    fx.Emit: _emit,
+    fx.FinishRun: _finish_run,
+}

@@ -1,0 +1,117 @@
+"""Reading events: a message on `events.<flow>.<trigger>` as the runs that it asks for.
+
+    one event     the payload is JSON, or msgpack if `Content-Type` says so; `Nats-Msg-Id` is its idempotency key
+    a batch       header `Jetfleet-Batch: 1`; a msgpack array of BatchedEvent, each with a key of its own
+
+An event without a key is told apart from others by its place in the stream, so that a second delivery of it is no second event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from ...schemas import messages, subjects
+from ...schemas.errors import EventRejected, JetfleetError, UnreadableRecord, UsageError
+from ...schemas.limits import PAYLOAD_INLINE_MAX_BYTES
+from ...schemas.messages import BatchedEvent
+from ...schemas.payload import NULL, Payload, decode, encode, is_whole
+from ...schemas.plan.events import check_event, choose_trigger
+from ...schemas.plan.plan import Plan
+from ...schemas.records import RunStarted
+from ..client import Message
+
+BATCH = "Jetfleet-Batch"
+_OWN_HEADERS = ("nats-", "jetfleet-")
+_json = msgspec.json.Decoder()
+
+
+class UnreadableEvent(JetfleetError):
+    """The bytes of an event are neither JSON nor msgpack."""
+
+    code = "UNREADABLE_EVENT"
+
+
+class UnknownTrigger(JetfleetError):
+    """The flow has no such trigger, or it is disabled."""
+
+    code = "UNKNOWN_TRIGGER"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event as it came. `trigger` None: its subject names none."""
+
+    trigger: str | None
+    key: str
+    payload: Payload
+    meta: Payload
+    trace: str
+
+
+def read_events(message: Message, flow: str) -> Iterator[Event]:
+    """The events in a message. Raises UnreadableEvent."""
+    trigger = message.subject.removeprefix(subjects.event(flow)).removeprefix(".") or None
+    headers = message.headers
+    meta = _meta(headers)
+    if headers.get(BATCH):
+        for place, entry in enumerate(_batch(message)):
+            key = entry.key or f"#{message.timestamp_ns}.{message.stream_seq}.{place}"
+            yield Event(trigger, key, entry.payload, meta, entry.trace)
+        return
+    key = headers.get("Nats-Msg-Id") or f"#{message.timestamp_ns}.{message.stream_seq}"
+    yield Event(trigger, key, _payload(message.data, headers.get("Content-Type", "")), meta, headers.get("traceparent", ""))
+
+
+def start_of(event: Event, plan: Plan, now_ms: int) -> RunStarted:
+    """The record by which an event becomes a run. Raises UnknownTrigger, EventRejected."""
+    trigger = event.trigger
+    try:
+        trigger = choose_trigger(plan, trigger)
+    except UsageError as error:
+        raise UnknownTrigger(str(error)) from None
+    if len(event.payload) > PAYLOAD_INLINE_MAX_BYTES:
+        size = f"{len(event.payload):,} bytes, and at most {PAYLOAD_INLINE_MAX_BYTES:,} travel inside a message"
+        raise EventRejected(f"the payload has {size}; put large data elsewhere and send where it is")
+    if plan.inputs is not None:
+        check_event(plan, decode(event.payload))
+    return RunStarted(
+        subjects.run_id(plan.name, event.key), now_ms, plan.name, plan.digest, trigger, event.payload, event.meta, None, event.trace
+    )
+
+
+def _batch(message: Message) -> list[BatchedEvent]:
+    try:
+        entries = [messages.decode(BatchedEvent, entry) for entry in messages.split(message.data)]  # type: ignore[arg-type]
+    except UnreadableRecord as error:
+        raise UnreadableEvent(f"a message with the header {BATCH} holds no batch of events: {error}") from None
+    broken = next((place for place, entry in enumerate(entries) if not is_whole(entry.payload)), None)
+    if broken is not None:
+        raise UnreadableEvent(f"the payload of event {broken} in a batch is no msgpack document")
+    return entries
+
+
+def _payload(data: bytes, content_type: str) -> Payload:
+    if not data:
+        return NULL
+    if "msgpack" in content_type:
+        if not is_whole(data):
+            raise UnreadableEvent(f"{len(data)} bytes are no msgpack document, which Content-Type {content_type!r} promises")
+        return data
+    try:
+        return encode(_json.decode(data))
+    except (msgspec.MsgspecError, ValueError, RecursionError, JetfleetError) as error:
+        # A map, list or text in msgpack begins with a byte that no JSON begins with.
+        if data[0] >= 0x80 and not content_type and is_whole(data):
+            return data
+        raise UnreadableEvent(f"{len(data)} bytes are no JSON: {error}") from None
+
+
+def _meta(headers: Mapping[str, str]) -> Payload:
+    """What the trigger says about its event: the message's headers without those of the broker and our own."""
+    own = {name: value for name, value in headers.items() if not name.lower().startswith(_OWN_HEADERS)}
+    return encode({"headers": own}) if own else NULL
+
+

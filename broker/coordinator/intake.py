@@ -1,0 +1,259 @@
+"""Intake: events become runs.
+
+One pull per deployed flow, so that a flow that is full keeps no other one waiting. It asks for no more events than there is room for
+(admission.py); an event is acknowledged when the RunStarted of each of its runs is on disk, or it has been put with the dead letters,
+with the reason. An event whose ack is lost comes again, and starts the same run again, which changes nothing.
+
+Also moves what far timers fired from TIMERS into the WAL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Protocol
+
+import structlog
+
+from ...schemas import messages, subjects
+from ...schemas.codec import encode_record
+from ...schemas.errors import JetfleetError, UnreadableRecord
+from ...schemas.messages import DeadLetter
+from ...schemas.plan.plan import Plan
+from ..client import BrokerError, Connection, Message, Pull
+from ..deployment import ensure_flow_consumer
+from ..flows import Flows
+from ..observe.counters import CoordinatorCounters
+from .admission import Admission
+from .events import Event, UnreadableEvent, read_events, start_of
+from .outbox import Outbox
+
+PULL_MAX = 256
+"""Messages asked for at a time and flow."""
+HELD_EVERY_S = 10.0
+"""How often the server is told that events which wait in memory for room are not forgotten; a third of their ack_wait."""
+
+log = structlog.get_logger("jetfleet.coordinator")
+
+
+class Site(Protocol):
+    """What intake needs of the coordinator around it."""
+
+    connection: Connection
+    partitions: int
+    outbox: Outbox
+    flows: Flows
+    counters: CoordinatorCounters
+    admission: Admission
+
+    def holds(self, partition: int) -> bool: ...
+
+
+class EventReceipt:
+    """Acknowledges an event's message when everything that came of it is on disk."""
+
+    __slots__ = ("_intake", "left", "message")
+
+    def __init__(self, intake: FlowIntake, message: Message) -> None:
+        self._intake = intake
+        self.message = message
+        self.left = 1
+
+    def settled(self, count: int, error: BrokerError | None) -> None:
+        self.left -= count
+        if not self.left:
+            self._intake.done(self)
+
+
+class FlowIntake:
+    """The events of one flow."""
+
+    def __init__(self, site: Site, flow: str) -> None:
+        self.flow = flow
+        self._site = site
+        self._waiting: deque[tuple[EventReceipt, Event]] = deque()
+        self._inside: set[EventReceipt] = set()
+        self._acking: set[asyncio.Task[None]] = set()
+        self._pull = Pull(
+            site.connection, subjects.EVENTS, f"flow-{flow}", self._take, room=self._room, repair=self._repair
+        )  # fmt: skip
+
+    async def start(self) -> None:
+        await self._pull.start()
+
+    async def stop(self) -> None:
+        await self._pull.stop()
+        self._waiting.clear()
+
+    def wake(self) -> None:
+        """There may be room again."""
+        self._admit()
+        if not self._waiting:
+            self._pull.wake()
+
+    def done(self, receipt: EventReceipt) -> None:
+        self._inside.discard(receipt)
+        self._spawn(receipt.message)
+
+    async def hold(self) -> None:
+        """Tell the server that the messages in memory are being worked on."""
+        for receipt in list(self._inside):
+            await receipt.message.in_progress()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def _room(self) -> int:
+        plan = self._site.flows.current(self.flow)
+        if plan is None or self._waiting:
+            return 0
+        return max(0, min(PULL_MAX, self._site.admission.room(plan)))
+
+    def _take(self, message: Message) -> None:
+        self._site.counters.events_taken += 1
+        receipt = EventReceipt(self, message)
+        self._inside.add(receipt)
+        try:
+            for event in read_events(message, self.flow):
+                receipt.left += 1
+                self._waiting.append((receipt, event))
+        except UnreadableEvent as error:
+            self._bury(receipt, error)
+        receipt.settled(1, None)
+        self._admit()
+
+    def _admit(self) -> None:
+        """Start runs for the events in memory, as far as there is room."""
+        plan = self._site.flows.current(self.flow)
+        if plan is None or not self._waiting:
+            return
+        room = self._site.admission.room(plan)
+        now = time.time_ns() // 1_000_000
+        while self._waiting and room > 0:
+            receipt, event = self._waiting.popleft()
+            room -= self._start(plan, receipt, event, now)
+
+    def _start(self, plan: Plan, receipt: EventReceipt, event: Event, now: int) -> bool:
+        """Start the run of an event. False: it was put with the dead letters instead."""
+        site = self._site
+        try:
+            record = start_of(event, plan, now)
+        except JetfleetError as error:
+            self._bury(receipt, error)
+            receipt.settled(1, None)
+            return False
+        partition = subjects.partition_of(record.run, site.partitions)
+        site.admission.started(plan, record.run, site.holds(partition))
+        site.outbox.wal(partition, encode_record(record), receipt)
+        return True
+
+    def _bury(self, receipt: EventReceipt, error: JetfleetError) -> None:
+        """Keep an event that no run can be made of with the dead letters, and only then let it go."""
+        message = receipt.message
+        self._site.counters.quarantined += 1
+        log.warning("an event is put with the dead letters", subject=message.subject, seq=message.stream_seq, code=error.code, reason=str(error))
+        receipt.left += 1
+        letter = DeadLetter(
+            "event", error.code, str(error), message.subject, message.data, time.time_ns() // 1_000_000, dict(message.headers),
+            f"EVENTS sequence {message.stream_seq}",
+        )  # fmt: skip
+        self._site.outbox.dead(letter, lambda: receipt.settled(1, None))
+
+    def _spawn(self, message: Message) -> None:
+        task = asyncio.get_running_loop().create_task(message.ack())
+        self._acking.add(task)
+        task.add_done_callback(self._acking.discard)
+
+    async def _repair(self) -> None:
+        await ensure_flow_consumer(self._site.connection, self.flow)
+
+
+class Intake:
+    """The events of all flows, and the far timers that fired."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._flows: dict[str, FlowIntake] = {}
+        self._fired = Pull(site.connection, subjects.TIMERS, "fired", self._take_fired, room=lambda: PULL_MAX)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
+
+    async def start(self) -> None:
+        await self._fired.start()
+        await self.flows_changed()
+        self._spawn(self._hold())
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self._fired.stop()
+        for flow in list(self._flows.values()):
+            await flow.stop()
+
+    async def flows_changed(self) -> None:
+        """Follow the flows that are deployed now."""
+        async with self._changing:
+            deployed = set(self._site.flows.names())
+            for name in deployed - set(self._flows):
+                await ensure_flow_consumer(self._site.connection, name)
+                flow = self._flows[name] = FlowIntake(self._site, name)
+                await flow.start()
+            for name in set(self._flows) - deployed:
+                await self._flows.pop(name).stop()
+
+    def wake(self, flow: str) -> None:
+        intake = self._flows.get(flow)
+        if intake is not None:
+            intake.wake()
+
+    def waiting(self) -> dict[str, int]:
+        """Events in memory that wait for room, by flow."""
+        return {name: flow.waiting for name, flow in self._flows.items()}
+
+    def _take_fired(self, message: Message) -> None:
+        self._spawn(self._move(message))
+
+    async def _move(self, message: Message) -> None:
+        """Append what a timer fired to the WAL, then forget it."""
+        partition = message.subject.removeprefix("fired.")
+        done = asyncio.get_running_loop().create_future()
+        try:
+            entries = messages.split(message.data) if partition.isdigit() and int(partition) < self._site.partitions else []
+        except UnreadableRecord as error:
+            log.warning("a timer fired something that cannot be read", subject=message.subject, reason=str(error))
+            entries = []
+        receipt = Countdown(len(entries), done)
+        for entry in entries:
+            self._site.outbox.wal(int(partition), bytes(entry), receipt)
+        await done
+        await message.ack()
+
+    async def _hold(self) -> None:
+        while True:
+            await asyncio.sleep(HELD_EVERY_S)
+            for flow in list(self._flows.values()):
+                await flow.hold()
+                flow.wake()  # a breaker may have come to its end
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class Countdown:
+    """A receipt that resolves a future when `count` entries are settled."""
+
+    __slots__ = ("_count", "_done")
+
+    def __init__(self, count: int, done: asyncio.Future[None]) -> None:
+        self._count, self._done = count, done
+        if not count:
+            done.set_result(None)
+
+    def settled(self, count: int, error: BrokerError | None) -> None:
+        self._count -= count
+        if not self._count and not self._done.done():
+            self._done.set_result(None)

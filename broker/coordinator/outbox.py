@@ -1,0 +1,143 @@
+"""The outbox: everything that a coordinator publishes on behalf of runs, group-committed per destination.
+
+Nothing here blocks or fails: batchers are patient, and say in `blocked_by` what holds them up. A ticket counts what is under way for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from ...schemas import messages, subjects
+from ...schemas.messages import DeadLetter, Ended
+from ..client import Batcher, BrokerError, Connection
+from .acknowledged import Ticket
+from .durations import BATCH_US, Durations
+
+TASKS_IN_FLIGHT, WAL_IN_FLIGHT = 4, 4
+ENTRIES_MAX = 256
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Unasked:
+    """The receipt of what nobody has to know about."""
+
+    def settled(self, count: int, error: BrokerError | None) -> None:
+        pass
+
+
+UNASKED = Unasked()
+
+
+class Outbox:
+    """One per coordinator process, shared by its partitions."""
+
+    def __init__(self, connection: Connection, partitions: int) -> None:
+        self.durations = Durations()
+        self._connection = connection
+        self._partitions = partitions
+        self._wal: dict[int, Batcher] = {}
+        self._tasks: dict[tuple[str, str], Batcher] = {}
+        self._history: dict[str, Batcher] = {}
+        self._notices: dict[str, list[bytes]] = {}
+        self._notifying: set[asyncio.Task[None]] = set()
+
+    # --- stored
+
+    def record(self, run: str, record: bytes, receipt: Ticket | Unasked | object = UNASKED) -> None:
+        """Append an encoded record to the WAL of the run's partition."""
+        self.wal(subjects.partition_of(run, self._partitions), record, receipt)
+
+    def wal(self, partition: int, record: bytes, receipt: Ticket | Unasked | object = UNASKED) -> None:
+        batcher = self._wal.get(partition)
+        if batcher is None:
+            batcher = self._wal[partition] = self._batcher(subjects.wal(partition), WAL_IN_FLIGHT)
+        if type(receipt) is Ticket:
+            receipt.pending += 1
+        batcher.put(record, receipt)  # type: ignore[arg-type]
+
+    def task(self, queue: str, type: str, task: bytes, ticket: Ticket) -> None:
+        """Put an encoded Task on its queue, in one message with others of its node type that are expected to be quick."""
+        batcher = self._tasks.get((queue, type))
+        if batcher is None:
+            batcher = self._batcher(subjects.tasks(queue), TASKS_IN_FLIGHT, weight_max=BATCH_US)
+            self._tasks[queue, type] = batcher
+        ticket.pending += 1
+        batcher.put(task, ticket, self.durations.expected_us(type))
+
+    def part(self, flow: str, part: bytes, ticket: Ticket) -> None:
+        """Archive an encoded Part of a journal."""
+        batcher = self._history.get(flow)
+        if batcher is None:
+            batcher = self._history[flow] = self._batcher(subjects.history(flow), WAL_IN_FLIGHT)
+        ticket.pending += 1
+        batcher.put(part, ticket)
+
+    def dead(self, letter: DeadLetter, settled: Callable[[], None] | None = None) -> None:
+        """Keep what could not be read or placed; `settled` is called when it is on disk."""
+        future = self._connection.publisher.submit(subjects.dead(letter.kind), messages.encode(letter), deadline_s=float("inf"))
+        future.add_done_callback(lambda done: None if done.cancelled() or done.exception() or settled is None else settled())
+
+    def event(self, subject: str, payload: bytes, id: str, ticket: Ticket) -> None:
+        """Publish an event in msgpack; the same id again is the same event."""
+        ticket.pending += 1
+        headers = {"Content-Type": "application/msgpack"}
+        future = self._connection.publisher.submit(subject, payload, id=id, headers=headers, deadline_s=float("inf"))
+        future.add_done_callback(lambda done: ticket.settled(1, None))
+
+    # --- not stored
+
+    def ended(self, partition: int, notice: Ended) -> None:
+        self._notify(subjects.ended(partition), _encode(notice))
+
+    def cancel(self, run: str, activation: tuple[int | str, ...], attempt: int) -> None:
+        self._notify(subjects.CANCEL, _encode((run, activation, attempt)))
+
+    def _notify(self, subject: str, entry: bytes) -> None:
+        """Collect notices until the end of this turn of the loop."""
+        waiting = self._notices.get(subject)
+        if waiting is not None:
+            waiting.append(entry)
+            return
+        self._notices[subject] = [entry]
+        if len(self._notices) == 1:
+            task = asyncio.get_running_loop().create_task(self._send_notices())
+            self._notifying.add(task)
+            task.add_done_callback(self._notifying.discard)
+
+    async def _send_notices(self) -> None:
+        notices, self._notices = self._notices, {}
+        for subject, entries in notices.items():
+            try:
+                await self._connection.send(subject, messages.join(entries))
+            except BrokerError:
+                return  # notices may be missed: who waits for one asks after a while
+
+    # --- state
+
+    @property
+    def backlog(self) -> int:
+        """Entries that are not acknowledged yet."""
+        return sum(batcher.backlog for batcher in self._batchers())
+
+    @property
+    def blocked_by(self) -> str:
+        """Why nothing leaves; empty when all is well."""
+        return next((str(batcher.blocked_by) for batcher in self._batchers() if batcher.blocked_by is not None), "")
+
+    async def drained(self) -> None:
+        """Wait until everything that was put in is acknowledged."""
+        for batcher in self._batchers():
+            await batcher.drained()
+
+    async def close(self) -> None:
+        for batcher in self._batchers():
+            await batcher.close()
+
+    def _batchers(self) -> list[Batcher]:
+        return [*self._wal.values(), *self._tasks.values(), *self._history.values()]
+
+    def _batcher(self, subject: str, in_flight_max: int, weight_max: int = 0) -> Batcher:
+        return Batcher(self._connection.publisher, subject, entries_max=ENTRIES_MAX, in_flight_max=in_flight_max, weight_max=weight_max)

@@ -1,0 +1,195 @@
+"""An owner: a partition's life in the hands of this process.
+
+    take over   manifest, segments, then the WAL to its end: in silence up to what was acknowledged, aloud from there
+    follow      records as they come; progress published, snapshots written, questions answered
+    let go      orderly: effects acknowledged, a last snapshot. Or at once, when the lease is lost: nothing more is published
+
+Raises nothing into the coordinator: a partition that cannot be taken over (a WAL that went backwards, a hole, a broken snapshot) says so, stays
+closed, and is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from ...schemas import subjects
+from ...schemas.errors import JetfleetError
+from ..client import BrokerError, Connection, Message, Subscription, Tail, WrongSequence
+from .ended_runs import EndedRuns
+from .partition import Partition, Surroundings
+from .questions import Questions
+from .snapshots import Snapshots
+
+PROGRESS_S = 0.05
+SNAPSHOT_EVERY_S = 5.0
+SNAPSHOT_IDLE_S = 60.0
+"""After this long even a single record is worth a snapshot; before, at least SNAPSHOT_RECORDS."""
+SNAPSHOT_RECORDS = 1_000
+ENDED_KEPT = 1_000_000
+"""Ids of ended runs that a deployment remembers, over all partitions."""
+LET_GO_S = 5.0
+
+log = structlog.get_logger("jetfleet.coordinator")
+
+
+class Progress(msgspec.Struct, array_like=True, frozen=True):
+    """Up to where effects are acknowledged, and in which epoch of the tasks in memory."""
+
+    position: int
+    epoch: str
+
+
+class Owner:
+    """`lost` is called with a reason when the partition turns out not to be ours, or cannot be followed any more."""
+
+    def __init__(self, connection: Connection, number: int, around: Surroundings, lost: Callable[[int, str], None]) -> None:
+        self.number = number
+        self.partition: Partition | None = None
+        self.epoch = ""
+        self.snapshotted_at = time.monotonic()
+        self._connection = connection
+        self._around = around
+        self._lost = lost
+        self._snapshots = Snapshots(connection, number)
+        self._tail: Tail | None = None
+        self._questions: list[Subscription] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._writing = asyncio.Lock()
+        self._records_at_snapshot = 0
+
+    @property
+    def ready(self) -> bool:
+        return self.partition is not None and not self.partition.repeating
+
+    # --- taking over
+
+    async def take_over(self, epoch: str) -> None:
+        """Come to the state that the WAL describes, and go on from there. Raises JetfleetError with the reason if that cannot be."""
+        started = time.monotonic()
+        manifest = await self._snapshots.open()
+        progress = await self._progress()
+        silent_until = max(manifest.position, progress.position)
+        ended = EndedRuns(ENDED_KEPT // self._around.partitions)
+        partition = Partition(self.number, self._around, manifest.position, silent_until, ended)
+        await self._snapshots.load(partition, self._around.flows)
+        stream = subjects.wal_stream(self.number)
+        self._tail = Tail(self._connection, stream, manifest.position + 1, partition.take, on_hole=self._hole)
+        self.partition, self.epoch = partition, epoch
+        await self._tail.start()
+        end = await self._tail.caught_up()
+        while partition.position < end:  # a plan is being fetched
+            await asyncio.sleep(0.01)
+        partition.recovered()
+        same_epoch = epoch == (progress.epoch or manifest.epoch)
+        repeated = 0 if same_epoch else partition.repeat_outstanding()
+        await self._open_for_questions(partition)
+        self._tasks = [asyncio.create_task(self._publish_progress(partition)), asyncio.create_task(self._write_snapshots(partition))]
+        log.info(
+            "took over a partition", partition=self.number, seq=end, runs=len(partition.runs), repeated=repeated,
+            took_ms=round((time.monotonic() - started) * 1_000),
+        )  # fmt: skip
+
+    async def tasks_lost(self, epoch: str) -> None:
+        """The server has lost the tasks that it had in memory: give them out again."""
+        if self.partition is not None and self.ready and epoch != self.epoch:
+            self.epoch = epoch
+            repeated = self.partition.repeat_outstanding()
+            log.warning("the tasks in memory were lost and are given out again", partition=self.number, repeated=repeated)
+
+    async def _progress(self) -> Progress:
+        stored = await self._connection.streams.last(subjects.PROGRESS, subjects.progress(self.number))
+        try:
+            return Progress(0, "") if stored is None else msgspec.msgpack.decode(stored.data, type=Progress)
+        except msgspec.MsgspecError:
+            return Progress(0, "")
+
+    async def _open_for_questions(self, partition: Partition) -> None:
+        answers = Questions(partition, self._around, self.caught_up)
+        self._questions = [
+            await self._connection.subscribe(subjects.verify(self.number), answers.verify),
+            await self._connection.subscribe(subjects.run(self.number), answers.run),
+        ]
+
+    async def caught_up(self) -> None:
+        """Wait until everything that is in the WAL now has been taken in."""
+        if self._tail is None or self.partition is None:
+            return
+        end = await self._tail.caught_up()
+        while self.partition.position < end:
+            await asyncio.sleep(0.005)
+
+    # --- following
+
+    async def _publish_progress(self, partition: Partition) -> None:
+        said = Progress(-1, "")
+        while True:
+            await asyncio.sleep(PROGRESS_S)
+            now = Progress(partition.acknowledged.position, self.epoch)
+            if now == said or not self._around.holds(self.number):
+                continue
+            with contextlib.suppress(BrokerError):  # who takes over repeats a little more
+                await self._connection.send(subjects.progress(self.number), msgspec.msgpack.encode(now))
+                said = now
+
+    async def _write_snapshots(self, partition: Partition) -> None:
+        while True:
+            await asyncio.sleep(SNAPSHOT_EVERY_S)
+            since = partition.position - self._records_at_snapshot
+            age = time.monotonic() - self.snapshotted_at
+            if since and (since >= SNAPSHOT_RECORDS or age >= SNAPSHOT_IDLE_S):
+                await self._write_snapshot(partition)
+
+    async def _write_snapshot(self, partition: Partition) -> None:
+        async with self._writing:
+            position = partition.position
+            try:
+                await self._snapshots.write(partition, self.epoch)
+            except WrongSequence:
+                self._lost(self.number, "somebody else has written its snapshot")
+            except JetfleetError as error:
+                self._lost(self.number, f"its snapshot cannot be written: {error}")
+            else:
+                self._records_at_snapshot, self.snapshotted_at = position, time.monotonic()
+
+    def _hole(self, expected: int, got: int) -> None:
+        stream = subjects.wal_stream(self.number)
+        log.critical(
+            "a WAL is damaged: the partition stays closed", partition=self.number, stream=stream, expected_seq=expected, found_seq=got,
+            next="restore the stream from a backup; `jetfleet doctor` shows the state",
+        )  # fmt: skip
+        self._lost(self.number, f"{stream} is damaged: sequence {expected} was expected and {got} found")
+
+    # --- letting go
+
+    async def let_go(self, orderly: bool) -> None:
+        """Act for the partition no more. Orderly: what is under way is waited for, and a snapshot left."""
+        for subscription in self._questions:
+            with contextlib.suppress(BrokerError):
+                await subscription.stop()
+        if self._tail is not None:
+            await self._tail.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if orderly and self.ready and self.partition is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LET_GO_S):
+                    await self._leave_snapshot(self.partition)
+        if self.partition is not None:
+            self.partition.stop()
+
+    async def _leave_snapshot(self, partition: Partition) -> None:
+        if partition.position > self._snapshots.manifest.position:
+            await self._write_snapshot(partition)
+        progress = Progress(partition.acknowledged.position, self.epoch)
+        with contextlib.suppress(BrokerError):
+            await self._connection.send(subjects.progress(self.number), msgspec.msgpack.encode(progress))
+
+
+__all__ = ["Message", "Owner", "Progress"]

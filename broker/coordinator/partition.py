@@ -1,0 +1,314 @@
+"""A partition: the fold of its WAL, and the effects that come of it.
+
+Records are taken in strictly in the order of the WAL. Up to `silent_until` (what an earlier owner has seen acknowledged) they only move the
+state; from there on their effects are carried out. Nothing here waits: what has to be fetched (a plan that is not known yet) holds up this
+partition and no other.
+
+Guarantees: the state is a function of the WAL alone, so any owner comes to the same one; a record that cannot be decoded, or that
+makes the engine fail, harms no other run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from ...schemas import messages
+from ...schemas import records as rec
+from ...schemas.codec import decode_record, encode_record
+from ...schemas.effects import Await, ClearTimer, Effect, FinishRun, SetTimer
+from ...schemas.errors import UnreadableRecord
+from ...schemas.messages import DeadLetter, Ended
+from ...schemas.plan.plan import Plan
+from ..client import Message
+from ..engine import awaited_events, begin, decide, outstanding, timers
+from ..flows import Flows
+from ..observe.counters import CoordinatorCounters
+from .acknowledged import Acknowledged, Ticket
+from .effects import carry_out
+from .ended_runs import EndedRuns
+from .far_timers import FarTimers
+from .open_run import OpenRun
+from .outbox import Outbox
+from .timers import HORIZON_MS, NearTimers
+
+TAIL_MAX_BYTES = 512 * 1024
+"""A longer tail is archived in the middle of a run: the parts of a journal must fit into messages."""
+RECENT_MAX = 1_000
+"""Ends that the owner can still tell of by itself."""
+
+log = structlog.get_logger("jetfleet.coordinator")
+
+
+class Surroundings(Protocol):
+    """What a partition needs of the coordinator around it."""
+
+    partitions: int
+    outbox: Outbox
+    flows: Flows
+    counters: CoordinatorCounters
+    far_timers: FarTimers
+
+    def holds(self, partition: int) -> bool:
+        """Whether this process may still act for the partition."""
+
+    def run_begun(self, plan: Plan, run: str) -> None: ...
+
+    def run_ended(self, plan: Plan, run: str, status: str) -> None: ...
+
+    def plan_missing(self, partition: int, digest: str, then: Callable[[Plan | None], None]) -> None:
+        """Fetch a plan, and call back."""
+
+
+class Partition:
+    """`position` is the last WAL message taken in. `repeating`: the tasks given out may have been given out before."""
+
+    def __init__(self, number: int, around: Surroundings, position: int, silent_until: int, ended: EndedRuns) -> None:
+        self.number = number
+        self.around = around
+        self.partitions = around.partitions
+        self.outbox, self.flows, self.counters = around.outbox, around.flows, around.counters
+        self.position = position
+        self.silent_until = silent_until
+        self.acknowledged = Acknowledged(position)
+        self.runs: dict[str, OpenRun] = {}
+        self.changed: set[str] = set()
+        """Runs with records that are not in the history yet."""
+        self.gone: list[str] = []
+        """Runs that have a snapshot, and have ended since the last one."""
+        self.ended = ended
+        self.recent: dict[str, Ended] = {}
+        self.ahead: dict[str, int] = {}
+        """Runs whose snapshot was taken later than the partition's: they have seen the WAL up to there."""
+        self.open_by_flow: Counter[str] = Counter()
+        self.awaiting: dict[str, set[str]] = {}
+        self.near = NearTimers(self._fire)
+        self.repeating = True
+        self.now_ms = 0
+        self._held: deque[tuple[Message, list[msgspec.Raw], Ticket]] = deque()
+
+    # --- taking in
+
+    def take(self, message: Message) -> None:
+        """The next message of the WAL."""
+        if not self.around.holds(self.number):
+            return  # somebody else owns it now: nothing that comes of this process may be published any more
+        ticket = self.acknowledged.open(message.stream_seq)
+        try:
+            entries = messages.split(message.data)
+        except UnreadableRecord as error:
+            self._quarantine(message, message.data, error, ticket)
+            entries = []
+        self._held.append((message, entries, ticket))
+        if len(self._held) == 1:
+            self._work()
+
+    def _work(self) -> None:
+        """Take in what is held, until there is nothing left or a plan is missing."""
+        held = self._held
+        while held:
+            message, entries, ticket = held[0]
+            self.now_ms = time.time_ns() // 1_000_000
+            for place, raw in enumerate(entries):
+                missing = self._take_entry(message, raw, ticket)
+                if missing is not None:
+                    del entries[:place]
+                    self.around.plan_missing(self.number, missing, self._plan_found)
+                    return
+            held.popleft()
+            self.position = message.stream_seq
+            ticket.settled(1, None)
+
+    def _plan_found(self, plan: Plan | None) -> None:
+        if plan is None and self._held:
+            message, entries, ticket = self._held[0]
+            what = "the plan of this run is not among the deployed versions"
+            self._quarantine(message, bytes(entries.pop(0)), UnreadableRecord(what), ticket)
+        self._work()
+
+    def _take_entry(self, message: Message, raw: msgspec.Raw, ticket: Ticket) -> str | None:
+        """Take one record in. Returns the digest of the plan that is missing for it, if one is."""
+        try:
+            record = decode_record(raw)  # type: ignore[arg-type]
+        except UnreadableRecord as error:
+            self._quarantine(message, bytes(raw), error, ticket)
+            return None
+        self.counters.records_folded += 1
+        run = self.runs.get(record.run)
+        if run is not None:
+            if type(record) is rec.RunStarted or self.ahead.get(record.run, 0) >= message.stream_seq:
+                self.counters.records_ignored += 1
+            else:
+                self._decide(run, record, raw, message.stream_seq, ticket)
+            return None
+        if type(record) is rec.RunStarted:
+            return self._start(record, raw, message.stream_seq, ticket)
+        if type(record) is rec.EventReceived and not record.run:
+            self._broadcast(record, message.stream_seq, ticket)
+        else:
+            self.counters.records_ignored += 1  # of a run that has ended
+        return None
+
+    def _start(self, record: rec.RunStarted, raw: msgspec.Raw, seq: int, ticket: Ticket) -> str | None:
+        if record.run in self.ended:
+            self.counters.records_ignored += 1
+            return None
+        plan = self.flows.plan(record.digest)
+        if plan is None:
+            return record.digest
+        state, effects = begin(plan, record)
+        run = self.runs[record.run] = OpenRun(state, seq, record.trace)
+        self.changed.add(record.run)
+        run.remember(raw, seq)
+        self.open_by_flow[plan.name] += 1
+        self.counters.runs_started += 1
+        self.around.run_begun(plan, record.run)
+        self._carry_out(run, effects, seq, ticket)
+        return None
+
+    def _decide(self, run: OpenRun, record: rec.Record, raw: msgspec.Raw | bytes, seq: int, ticket: Ticket) -> None:
+        state = run.run
+        if type(record) is rec.Completion and record.error is None:
+            self.outbox.durations.note(state.plan.nodes[record.activation[0]].type, record.took_us)  # type: ignore[index]
+        if not run.count:
+            self.changed.add(state.id)
+        run.remember(raw, seq)
+        try:
+            effects = decide(state, record)
+        except Exception as error:  # a defect of the engine must not stop the others
+            effects = self._broken(run, error)
+        self._carry_out(run, effects, seq, ticket)
+        if len(run.tail) > TAIL_MAX_BYTES and seq > self.silent_until and state.id in self.runs:
+            self.outbox.part(state.plan.name, run.cut(), ticket)
+
+    def _carry_out(self, run: OpenRun, effects: list[Effect], seq: int, ticket: Ticket) -> None:
+        if seq > self.silent_until:
+            for effect in effects:
+                carry_out(self, run, effect, ticket)
+            return
+        for effect in effects:
+            if type(effect) is FinishRun:
+                self._forget(run)
+            elif type(effect) is Await:
+                carry_out(self, run, effect, ticket)
+
+    def _broadcast(self, record: rec.EventReceived, seq: int, ticket: Ticket) -> None:
+        """An event for whoever waits for it: which runs do is decided here, by their state at this place of the WAL."""
+        waiting = self.awaiting.get(record.event, set())
+        for id in sorted(waiting):
+            run = self.runs.get(id)
+            if run is None or record.event not in awaited_events(run.run):
+                waiting.discard(id)
+                continue
+            if self.ahead.get(id, 0) >= seq:
+                continue
+            own = msgspec.structs.replace(record, run=id)
+            self._decide(run, own, encode_record(own), seq, ticket)
+
+    def _quarantine(self, message: Message, data: bytes, error: UnreadableRecord, ticket: Ticket) -> None:
+        """Keep what cannot be read, and go on. In silence it has been kept before."""
+        if message.stream_seq <= self.silent_until:
+            return
+        self.counters.quarantined += 1
+        where = f"partition {self.number}, sequence {message.stream_seq}"
+        log.warning("a record cannot be taken in", partition=self.number, seq=message.stream_seq, reason=str(error))
+        ticket.pending += 1
+        letter = DeadLetter("record", error.code, str(error), message.subject, data, self.now_ms, dict(message.headers), where)
+        self.outbox.dead(letter, lambda: ticket.settled(1, None))
+
+    def _broken(self, run: OpenRun, error: Exception) -> list[Effect]:
+        """The engine failed on this run. The same record makes it fail everywhere, so every owner ends it the same way."""
+        log.error("the engine failed on a run; it ends as failed", run=run.run.id, partition=self.number, exc_info=error)
+        failure = rec.Error("internal", f"a defect of jetfleet: {type(error).__name__}: {error}", False)
+        run.run.status, run.run.error = "failed", failure
+        return [FinishRun(run.run.id, "failed", error=failure)]
+
+    # --- what effects ask for
+
+    def set_timer(self, effect: SetTimer) -> None:
+        self.counters.timers_set += 1
+        self.near.set(effect)
+
+    def clear_timer(self, effect: ClearTimer) -> None:
+        if not self.near.clear(effect.run, effect.timer) and not self.repeating:
+            self.around.far_timers.clear(self.number, effect)
+
+    def hand_over_far_timers(self, run: OpenRun, ticket: Ticket) -> None:
+        """Let the server keep the timers that are far away. Only runs that live long enough for a snapshot come here: most never do."""
+        horizon = self.now_ms + HORIZON_MS
+        for timer in timers(run.run):
+            if timer.due > horizon:
+                self.around.far_timers.set(self.number, timer, ticket)
+                self.near.clear(timer.run, timer.timer)
+
+    def run_ended(self, run: OpenRun, notice: Ended) -> None:
+        """The run is over: forget it, and tell whoever waits for it."""
+        self._forget(run)
+        self.counters.run_ended(notice.status)
+        self.around.run_ended(run.run.plan, notice.run, notice.status)
+        self.recent[notice.run] = notice
+        if len(self.recent) > RECENT_MAX:
+            del self.recent[next(iter(self.recent))]
+        self.outbox.ended(self.number, notice)
+
+    def _forget(self, run: OpenRun) -> None:
+        id = run.run.id
+        del self.runs[id]
+        self.ahead.pop(id, None)
+        self.changed.discard(id)
+        self.ended.add(id)
+        self.open_by_flow[run.run.plan.name] -= 1
+        if run.segment:
+            self.gone.append(id)
+
+    def _fire(self, record: rec.TimerFired) -> None:
+        if self.around.holds(self.number):
+            self.counters.timers_fired += 1
+            self.outbox.wal(self.number, encode_record(record))
+
+    # --- taking over
+
+    def adopt(self, run: OpenRun, snapshot_at: int) -> None:
+        """Put a run from a snapshot in, before the WAL is followed."""
+        id = run.run.id
+        self.runs[id] = run
+        self.open_by_flow[run.run.plan.name] += 1
+        if run.at > snapshot_at:
+            self.ahead[id] = run.at
+        for event in awaited_events(run.run):
+            self.awaiting.setdefault(event, set()).add(id)
+
+    def recovered(self) -> None:
+        """The end of the WAL has been reached: what lives in memory is built from the state, and from now on nothing is a repetition."""
+        horizon = time.time_ns() // 1_000_000 + HORIZON_MS
+        changed = self.changed  # far timers of the others are on the server since their snapshot
+        self.near.replace(
+            timer for id, run in self.runs.items() for timer in timers(run.run) if timer.due <= horizon or id in changed
+        )
+        self.ahead.clear()
+        self.repeating = False
+
+    def repeat_outstanding(self) -> int:
+        """The tasks in memory are gone: give out again what every run waits for. Returns how many effects that was."""
+        ticket = self.acknowledged.open(self.position)
+        was_repeating, self.repeating = self.repeating, True
+        self.now_ms = time.time_ns() // 1_000_000
+        repeated = 0
+        for run in list(self.runs.values()):
+            for effect in outstanding(run.run):
+                if type(effect) is not SetTimer:
+                    carry_out(self, run, effect, ticket)
+                    repeated += 1
+        self.repeating = was_repeating
+        ticket.settled(1, None)
+        return repeated
+
+    def stop(self) -> None:
+        """Act for the partition no more."""
+        self.near.stop()
+        self._held.clear()

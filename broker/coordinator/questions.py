@@ -1,0 +1,83 @@
+"""Questions to a partition's owner: is this attempt still wanted; how is this run.
+
+Answers to `verify` are given only after everything in the WAL has been taken in: a completion that is recorded must never be executed
+again because its owner had not read it yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from ...schemas import messages
+from ...schemas.messages import Ended, RunView
+from ..client import BrokerError, Message
+from ..engine import blocked_on, nodes, wants
+from .open_run import OpenRun
+from .partition import Partition, Surroundings
+
+_attempts = msgspec.msgpack.Decoder(list[tuple[str, tuple[int | str, ...], int]])
+_run = msgspec.msgpack.Decoder(tuple[str])
+
+
+class Questions:
+    """Answers for one partition."""
+
+    def __init__(self, partition: Partition, around: Surroundings, caught_up: Callable[[], Awaitable[None]]) -> None:
+        self._partition = partition
+        self._around = around
+        self._caught_up = caught_up
+        self._answering: set[asyncio.Task[None]] = set()
+
+    def verify(self, message: Message) -> None:
+        self._answer(self._verify(message))
+
+    def run(self, message: Message) -> None:
+        self._answer(self._tell(message))
+
+    def _answer(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._answering.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._answering.discard(task)
+        if not task.cancelled():
+            task.exception()  # who asks and gets no answer asks again
+
+    async def _verify(self, message: Message) -> None:
+        try:
+            attempts = _attempts.decode(message.data)
+        except msgspec.MsgspecError:
+            return
+        await self._caught_up()
+        if self._around.holds(self._partition.number):
+            runs = self._partition.runs
+            wanted = [run in runs and wants(runs[run].run, activation, attempt) for run, activation, attempt in attempts]
+            await message.respond(msgspec.msgpack.encode(wanted))
+
+    async def _tell(self, message: Message) -> None:
+        """A RunView; an Ended for a run that ended lately; nil for one that is not known here."""
+        try:
+            (id,) = _run.decode(message.data)
+        except (msgspec.MsgspecError, BrokerError):
+            return
+        run = self._partition.runs.get(id)
+        found: RunView | Ended | None = view(run) if run is not None else self._partition.recent.get(id)
+        await message.respond(msgspec.msgpack.encode(None) if found is None else messages.encode(found))
+
+
+def view(run: OpenRun) -> RunView:
+    """The run as it is now."""
+    state = run.run
+    found = [(key, node.status, node.port, node.attempts) for key, node in nodes(state).items()]
+    blocked = [(each.node, each.reason, each.detail, each.due) for each in blocked_on(state)]
+    return RunView(
+        run=state.id, flow=state.plan.name, version=state.plan.version, digest=state.plan.digest, status=state.status,
+        trigger=state.trigger, started_at=state.started_at, updated_at=state.updated_at, output=state.output, error=state.error,
+        nodes=found, blocked=blocked, archived=run.archived, tail=run.records(),
+        parent=None if state.parent is None else state.parent[0],
+    )  # fmt: skip

@@ -1,0 +1,256 @@
+"""The deployment: the topology on a server, made and kept as it is written down.
+
+What was deployed stands in the message `topology` of the stream FLEET. It is written once, before the streams it speaks of, by
+compare-and-set: of two processes that start a deployment one decides and the other takes what it finds.
+
+`ensure` can be called by every process at every start: what is there already is left alone, an operator's larger `max_bytes` too. What it
+refuses: another number of partitions (runs would change their place), a topology newer than this code, and a stream of truth that was
+there and is gone.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ..schemas import messages, subjects
+from ..schemas.errors import JetfleetError
+from .client import Connection, Refused, WrongSequence
+from .topology import (
+    PARTITIONS_DEFAULT,
+    STORE_BYTES_MIN,
+    VERSION,
+    Stream,
+    Topology,
+    fired_consumer_config,
+    flow_consumer,
+    flow_consumer_config,
+    memory_streams,
+    queue_consumer,
+    queue_consumer_config,
+    streams,
+)
+
+_STORE_BYTES_TRIED_FIRST = 64 << 30
+_NO_STORE = frozenset((10023, 10028, 10047))
+"""Error codes of the server for: insufficient resources, memory limit, storage limit."""
+_SETTLED = frozenset(("max_bytes", "num_replicas", "max_consumers", "storage", "retention"))
+"""What a stream keeps from its creation on, unless it is asked for: limits that operators tune, and what cannot change."""
+
+
+class PartitionsFixed(JetfleetError):
+    """Another number of partitions was asked for than is deployed. `deployed` is the number."""
+
+    code = "PARTITIONS_FIXED"
+
+    def __init__(self, asked: int, deployed: int) -> None:
+        self.deployed = deployed
+        super().__init__(
+            f"{asked} partitions were asked for, but this deployment has {deployed}, and each run belongs to one of them: leave the number "
+            f"out, or say {deployed}; another number needs a new deployment on an empty server"
+        )
+
+
+class TopologyTooNew(JetfleetError):
+    """The deployment was made by a newer jetfleet."""
+
+    code = "TOPOLOGY_TOO_NEW"
+
+
+class StreamGone(JetfleetError):
+    """A stream that cannot be derived from anything else was deployed and is not there any more."""
+
+    code = "STREAM_GONE"
+
+
+class StoreTooSmall(JetfleetError):
+    """The server's store has no room for the streams."""
+
+    code = "STORE_TOO_SMALL"
+
+
+class Deployed(msgspec.Struct, array_like=True, frozen=True):
+    """What was deployed. `complete`: all streams were made, so one that is missing was lost. `created_at`: ms since the epoch."""
+
+    version: int
+    partitions: int
+    replicas: int
+    store_bytes: int
+    created_at: int
+    complete: bool = False
+
+
+async def ensure(connection: Connection, topology: Topology | None = None, *, accept_loss: bool = False) -> Deployed:
+    """Bring the topology onto the server, or find it there. `accept_loss`: make anew what was lost.
+
+    Raises PartitionsFixed, TopologyTooNew, StreamGone, StoreTooSmall, and the client's BrokerErrors.
+    """
+    wanted = topology or Topology()
+    deployed, seq = await _agree(connection, wanted)
+    present = set(await connection.streams.names())
+    if deployed.complete and deployed.version == VERSION and not accept_loss:
+        _refuse_loss(deployed, present)
+    resized = _with_wishes(deployed, wanted)
+    for stream in streams(deployed.partitions):
+        await _ensure_stream(connection, stream, resized, resize=(resized != deployed))
+    await _ensure_consumer(connection, subjects.TIMERS, fired_consumer_config())
+    await ensure_epoch(connection)
+    done = msgspec.structs.replace(resized, version=VERSION, complete=True)
+    if done == deployed:
+        return done
+    try:
+        await _write(connection, done, seq)
+    except WrongSequence:  # somebody else was at it and came first
+        return (await _read(connection))[0] or done
+    return done
+
+
+async def deployed(connection: Connection) -> Deployed | None:
+    """What is deployed on the server, None if nothing is. Raises TopologyTooNew."""
+    if await connection.streams.stream_info(subjects.FLEET) is None:
+        return None
+    return (await _read(connection))[0]
+
+
+async def ensure_memory(connection: Connection, found: Deployed, queues: Sequence[str] = ()) -> str:
+    """Make what a restart of the server took: the streams in memory, and the consumers of `queues`. The epoch of the tasks."""
+    for stream in memory_streams():
+        await _ensure_stream(connection, stream, found, resize=False)
+    for queue in queues:
+        await ensure_queue(connection, queue)
+    return await ensure_epoch(connection)
+
+
+async def ensure_epoch(connection: Connection) -> str:
+    """The name of the tasks' epoch: another one than before means that every task in the stream was lost."""
+    try:
+        name = secrets.token_hex(8)
+        await connection.publisher.publish(subjects.TASKS_EPOCH, name.encode(), expect_last_subject_seq=0)
+    except WrongSequence:
+        found = await tasks_epoch(connection)
+        return found if found is not None else await ensure_epoch(connection)
+    return name
+
+
+async def tasks_epoch(connection: Connection) -> str | None:
+    """The epoch that the server has, None if its memory is gone and nobody has begun a new one."""
+    stored = await connection.streams.last(subjects.TASKS, subjects.TASKS_EPOCH)
+    return None if stored is None else bytes(stored.data).decode()
+
+
+async def ensure_flow_consumer(connection: Connection, flow: str) -> str:
+    """The name of the durable consumer of the flow's events, which is there now."""
+    await _ensure_consumer(connection, subjects.EVENTS, flow_consumer_config(flow))
+    return flow_consumer(flow)
+
+
+async def ensure_queue(connection: Connection, queue: str) -> str:
+    """The name of the durable consumer of the queue's tasks, which is there now."""
+    await _ensure_consumer(connection, subjects.TASKS, queue_consumer_config(queue))
+    return queue_consumer(queue)
+
+
+async def _agree(connection: Connection, wanted: Topology) -> tuple[Deployed, int]:
+    """What is deployed with the sequence of the message that says so; written now if nobody has yet."""
+    found = seq = None
+    if await connection.streams.stream_info(subjects.FLEET) is not None:
+        found, seq = await _read(connection)
+    if found is None:
+        found, seq = await _decide(connection, wanted)
+    if wanted.partitions not in (None, found.partitions):
+        assert wanted.partitions is not None
+        raise PartitionsFixed(wanted.partitions, found.partitions)
+    return found, seq or 0
+
+
+async def _decide(connection: Connection, wanted: Topology) -> tuple[Deployed, int]:
+    replicas = wanted.replicas or 1
+    store_bytes = wanted.store_bytes or await _what_fits(connection, replicas)
+    mine = Deployed(VERSION, wanted.partitions or PARTITIONS_DEFAULT, replicas, store_bytes, int(time.time() * 1000))
+    await _ensure_stream(connection, streams(1)[0], mine, resize=False)
+    try:
+        return mine, await _write(connection, mine, 0)
+    except WrongSequence:
+        found, seq = await _read(connection)
+        return found or mine, seq
+
+
+async def _read(connection: Connection) -> tuple[Deployed | None, int]:
+    stored = await connection.streams.last(subjects.FLEET, subjects.TOPOLOGY)
+    if stored is None:
+        return None, 0
+    found = messages.decode(Deployed, stored.data)
+    if found.version > VERSION:
+        raise TopologyTooNew(
+            f"this deployment has topology version {found.version} and this jetfleet knows up to {VERSION}: upgrade jetfleet here"
+        )
+    return found, stored.seq
+
+
+async def _write(connection: Connection, found: Deployed, seq: int) -> int:
+    ack = await connection.publisher.publish(subjects.TOPOLOGY, messages.encode(found), expect_last_subject_seq=seq)
+    return ack.seq
+
+
+def _with_wishes(found: Deployed, wanted: Topology) -> Deployed:
+    return msgspec.structs.replace(found, replicas=wanted.replicas or found.replicas, store_bytes=wanted.store_bytes or found.store_bytes)
+
+
+def _refuse_loss(found: Deployed, present: set[str]) -> None:
+    missing = [stream.name for stream in streams(found.partitions) if stream.truth and stream.name not in present]
+    if missing:
+        raise StreamGone(
+            f"deployed and not there any more: {', '.join(missing)}. Restore the server's store from a backup and start again; "
+            "`jetfleet doctor --accept-loss` makes them anew, empty"
+        )
+
+
+async def _what_fits(connection: Connection, replicas: int) -> int:
+    """The store size, in bytes, that the server grants: it does not say how much it has, so it is asked for less and less."""
+    size, name = _STORE_BYTES_TRIED_FIRST, f"PROBE_{secrets.token_hex(4)}"
+    while size >= STORE_BYTES_MIN:
+        config = {"name": name, "subjects": [f"probe.{name}"], "storage": "file", "max_bytes": size, "num_replicas": replicas}
+        try:
+            await connection.streams.create_or_update_stream(config)
+        except Refused as error:
+            if error.err_code not in _NO_STORE:
+                raise
+            size //= 2
+        else:
+            await connection.streams.delete_stream(name)
+            return size
+    raise StoreTooSmall(_too_small("less than 256 MiB are free"))
+
+
+async def _ensure_stream(connection: Connection, stream: Stream, found: Deployed, *, resize: bool) -> None:
+    config = stream.config(found.replicas, found.store_bytes)
+    info = await connection.streams.stream_info(stream.name)
+    present: dict[str, Any] = {} if info is None else info["config"]
+    if info is not None:
+        kept = _SETTLED - ({"max_bytes", "num_replicas"} if resize else set())
+        # The server leaves out what is 0 or false.
+        changes = {key: value for key, value in config.items() if key not in kept and (present.get(key) or 0) != (value or 0)}
+        if not changes:
+            return
+        config = {**present, **changes}
+    try:
+        await connection.streams.create_or_update_stream(config)
+    except Refused as error:
+        if error.err_code in _NO_STORE:
+            raise StoreTooSmall(_too_small(f"stream {stream.name} wants {config['max_bytes']} bytes ({stream.storage})")) from error
+        raise
+
+
+async def _ensure_consumer(connection: Connection, stream: str, config: dict[str, Any]) -> None:
+    await connection.streams.create_or_update_consumer(stream, config)
+
+
+def _too_small(what: str) -> str:
+    return (
+        f"the server's store is too small: {what}. Give it more (`jetfleet server --max-store`, or `max_file_store` and `max_memory_store` "
+        "in its configuration), or ask for a smaller one"
+    )

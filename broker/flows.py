@@ -1,0 +1,220 @@
+"""The flow registry: what is deployed, as every process of the fleet sees it.
+
+The stream FLOWS holds two kinds of messages, the last of each subject: `plan.<digest>`, a version's Definition, which stays for the runs
+that need it; and `flow.<name>`, which version is current. Deploying writes them in this order, so whoever sees a current version can
+read it. A plan never travels: each process compiles the definition, and the digest must come out as it was deployed.
+
+`Flows` is a cache that follows the stream. It answers from memory, a little behind the broker. What somebody broken or newer wrote
+there is logged and left out; it keeps nobody from the other flows.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from pydantic import ValidationError
+
+from ..schemas import messages, subjects
+from ..schemas.errors import InvalidFlow, JetfleetError, UnreadableRecord
+from ..schemas.flow.definition import Flow
+from ..schemas.flow.node_types import Kind, NodeType, node_type
+from ..schemas.messages import Current, Definition
+from ..schemas.plan.compiler import compile_flow
+from ..schemas.plan.plan import Plan
+from .client import Connection, Message, Tail
+from .deployment import ensure_flow_consumer
+
+_log = structlog.get_logger(__name__)
+
+
+class BrokenDefinition(JetfleetError):
+    """A definition in the registry does not compile here: it was damaged, or written by another version of jetfleet."""
+
+    code = "BROKEN_DEFINITION"
+
+
+class DigestMismatch(BrokenDefinition):
+    """A definition compiles to another digest than the one it was deployed under: its runs would not mean the same here."""
+
+    code = "DIGEST_MISMATCH"
+
+
+class PlanUnknown(JetfleetError):
+    """No version of a flow was deployed under this digest."""
+
+    code = "PLAN_UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedFlow:
+    """`changed`: whether another version, or none, was current before."""
+
+    name: str
+    version: str
+    digest: str
+    changed: bool
+
+
+def define(flow: Flow, known_types: Mapping[str, NodeType] | None = None) -> Definition:
+    """The definition to deploy. `known_types`: the own node types, None if nobody knows them. Raises InvalidFlow."""
+    plan = compile_flow(flow, known_types)
+    source = json.dumps(flow.model_dump(mode="json", by_alias=True, exclude_defaults=True), ensure_ascii=False, separators=(",", ":"))
+    used = {node.type for node in flow.nodes.values() if node_type(node.type) is None}
+    types = None if known_types is None else {name: tuple(known_types[name].ports) for name in sorted(used & set(known_types))}
+    return Definition(flow.name, flow.version, plan.digest, source.encode(), types, int(time.time() * 1000))
+
+
+def compile_definition(definition: Definition) -> Plan:
+    """The plan of a definition. Raises BrokenDefinition, DigestMismatch if it is another one than was deployed."""
+    types = definition.types
+    known = None if types is None else {name: NodeType(name, Kind.TASK, ports=tuple(ports)) for name, ports in types.items()}
+    what = f"flow {definition.name!r} version {definition.version!r} ({definition.digest[:12]})"
+    try:
+        plan = compile_flow(Flow.model_validate(json.loads(definition.source)), known)
+    except (InvalidFlow, ValidationError, ValueError, RecursionError) as error:
+        raise BrokenDefinition(f"the definition of {what} cannot be read here, deploy it again with this version: {error}") from None
+    if plan.digest != definition.digest:
+        raise DigestMismatch(
+            f"the definition of {what} compiles to {plan.digest[:12]} here: it was deployed by another version of jetfleet; "
+            "run the same version everywhere, or deploy it again"
+        )
+    return plan
+
+
+async def deploy(connection: Connection, definition: Definition) -> DeployedFlow:
+    """Make this version the current one. Deploying what is current changes nothing. Raises BrokenDefinition, BrokerError."""
+    compile_definition(definition)
+    await ensure_flow_consumer(connection, definition.name)
+    # A definition that differs in what the digest leaves out (descriptions) takes the place of the old one.
+    await connection.publisher.publish(subjects.plan(definition.digest), messages.encode(definition))
+    before = await _current(connection, definition.name)
+    changed = before is None or before.digest != definition.digest
+    if changed:
+        now = Current(definition.name, definition.version, definition.digest, definition.deployed_at)
+        await connection.publisher.publish(subjects.current_flow(definition.name), messages.encode(now))
+    return DeployedFlow(definition.name, definition.version, definition.digest, changed)
+
+
+async def undeploy(connection: Connection, name: str) -> bool:
+    """Start no more runs of the flow; events wait, runs go on. False if it was not deployed."""
+    if await _current(connection, name) is None:
+        return False
+    await connection.publisher.publish(subjects.current_flow(name), b"")  # not purged: who follows the stream has to see it
+    return True
+
+
+async def _current(connection: Connection, name: str) -> Current | None:
+    stored = await connection.streams.last(subjects.FLOWS, subjects.current_flow(name))
+    try:
+        return messages.decode(Current, stored.data) if stored is not None and stored.data else None
+    except UnreadableRecord:
+        return None
+
+
+class Flows:
+    """The deployed flows and their plans. Plans are compiled when they are first asked for."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._current: dict[str, Current] = {}
+        self._definitions: dict[str, Definition] = {}
+        self._plans: dict[str, Plan] = {}
+        self._broken: dict[str, JetfleetError] = {}
+        self._tail = Tail(connection, subjects.FLOWS, 1, self._take, filter_subject=">")
+        self.on_change: list[Callable[[str], None]] = []
+        """Told the name of each flow that has another current version now, or none."""
+
+    async def start(self) -> None:
+        """Follow the registry; returns when everything that is in it now has been read."""
+        await self._tail.start()
+        await self._tail.caught_up()
+
+    async def stop(self) -> None:
+        await self._tail.stop()
+
+    async def caught_up(self) -> None:
+        """Returns when everything that was deployed before the call has been read."""
+        await self._tail.caught_up()
+
+    def names(self) -> list[str]:
+        """The flows that are deployed."""
+        return sorted(self._current)
+
+    def version(self, name: str) -> Current | None:
+        """Which version of the flow is current; None if it is not deployed."""
+        return self._current.get(name)
+
+    def definition(self, digest: str) -> Definition | None:
+        return self._definitions.get(digest)
+
+    def current(self, name: str) -> Plan | None:
+        """The plan of the flow's current version; None if the flow is not deployed, or the definition is broken."""
+        version = self._current.get(name)
+        return None if version is None else self.plan(version.digest)
+
+    def plan(self, digest: str) -> Plan | None:
+        """The plan with this digest; None if it is not known (yet), or broken: `fetch` says which."""
+        plan = self._plans.get(digest)
+        if plan is None and digest in self._definitions and digest not in self._broken:
+            plan = self._compile(self._definitions[digest])
+        return plan
+
+    async def fetch(self, digest: str) -> Plan:
+        """The plan with this digest, read from the broker if need be. Raises PlanUnknown, BrokenDefinition, BrokerError."""
+        if digest not in self._definitions:
+            stored = await self._connection.streams.last(subjects.FLOWS, subjects.plan(digest))
+            if stored is None:
+                raise PlanUnknown(f"no version of a flow is deployed under {digest[:12]}; deploy the flow again (`jetfleet deploy`)")
+            self._define(stored.data, digest)
+        plan = self.plan(digest)
+        if plan is None:
+            raise self._broken[digest]
+        return plan
+
+    def _take(self, message: Message) -> None:
+        kind, _, name = message.subject.partition(".")
+        if kind == "plan":
+            self._define(message.data, name)
+        elif kind == "flow":
+            self._point(message.data, name)
+
+    def _define(self, data: bytes, digest: str) -> None:
+        try:
+            definition = messages.decode(Definition, data)
+        except UnreadableRecord as error:
+            self._refuse(digest, BrokenDefinition(f"the definition {digest[:12]} cannot be read: {error}"))
+            return
+        if definition.digest != digest:
+            self._refuse(digest, DigestMismatch(f"the definition under {digest[:12]} says that it is {definition.digest[:12]}"))
+            return
+        self._broken.pop(digest, None)
+        self._definitions[digest] = definition
+
+    def _point(self, data: bytes, name: str) -> None:
+        try:
+            current = messages.decode(Current, data) if data else None
+        except UnreadableRecord as error:
+            _log.warning("deployed version unreadable", flow=name, error=str(error))
+            return
+        if current is None:
+            self._current.pop(name, None)
+        else:
+            self._current[name] = current
+        for listener in self.on_change:
+            listener(name)
+
+    def _compile(self, definition: Definition) -> Plan | None:
+        try:
+            plan = self._plans[definition.digest] = compile_definition(definition)
+        except BrokenDefinition as error:
+            self._refuse(definition.digest, error)
+            return None
+        return plan
+
+    def _refuse(self, digest: str, error: BrokenDefinition) -> None:
+        _log.warning("definition refused", digest=digest, code=error.code, error=str(error))
+        self._broken[digest] = error

@@ -1,0 +1,106 @@
+"""Attempts that take time: each in a slot, known by its run, activation and attempt, so that it can be called off.
+
+The same attempt is never executed twice at once in one process: whoever asks for it again is told what comes of the one under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from ...schemas.errors import JetfleetError
+from ...schemas.messages import Task
+from ...schemas.records import Activation, Completion, Error
+from ..concurrency import bound
+from ..executor import Executor
+from ..faults import describe
+from ..slots import Job, Slots
+from .ready import Ready
+
+Key: TypeAlias = tuple[str, Activation, int]
+Done: TypeAlias = Callable[[Completion | None], None]
+"""Called once with the completion, or with None: the attempt was called off, and there is nothing to report."""
+
+
+class _Attempt:
+    __slots__ = ("begin", "done", "job", "pause", "ready")
+
+    def __init__(self, ready: Ready, done: Done, begin: Callable[[], None], pause: Callable[[], None]) -> None:
+        self.ready, self.done, self.begin, self.pause = ready, [done], begin, pause
+        self.job: Job
+
+
+class Attempts:
+    """Attempts in the slots of a worker."""
+
+    def __init__(self, executor: Executor, slots: Slots) -> None:
+        self._executor = executor
+        self._slots = slots
+        self._open: dict[Key, _Attempt] = {}
+        self.executed = 0
+
+    @property
+    def load(self) -> int:
+        """Attempts that have a slot or wait for one."""
+        return len(self._open)
+
+    def start(self, ready: Ready, done: Done, begin: Callable[[], None], pause: Callable[[], None]) -> None:
+        """Execute as soon as a slot is free. `begin` and `pause` are called around the execution itself."""
+        task, plan, node = ready
+        key = key_of(task)
+        running = self._open.get(key)
+        if running is not None:
+            running.done.append(done)
+            return
+        attempt = _Attempt(ready, done, begin, pause)
+        attempt.job = Job(lambda: self._execute(key, attempt), fail=lambda error: self._end(key, self._failure(task, error)))
+        try:
+            bound(attempt.job, plan, node, task)
+        except JetfleetError as error:
+            done(self._failure(task, describe(error)))
+            return
+        self._open[key] = attempt
+        self._slots.submit(attempt.job)
+
+    def call_off(self, key: Key) -> bool:
+        """The attempt is no longer wanted. False: it is not here."""
+        attempt = self._open.get(key)
+        if attempt is None:
+            return False
+        self._end(key, None)
+        attempt.job.cancel()
+        return True
+
+    def call_off_all(self) -> None:
+        for key in list(self._open):
+            self.call_off(key)
+
+    async def _execute(self, key: Key, attempt: _Attempt) -> None:
+        task, plan, node = attempt.ready
+        attempt.begin()
+        try:
+            completion = await self._executor.execute(plan, node, task)
+        except Exception as error:  # nothing that node code does gets here
+            completion = self._failure(task, Error("internal", f"a defect of jetfleet: {error!r}", False))
+        finally:
+            attempt.pause()
+        self.executed += 1
+        self._end(key, completion)
+
+    def _end(self, key: Key, completion: Completion | None) -> None:
+        attempt = self._open.pop(key, None)
+        if attempt is not None:  # it may have been given up before its code came to an end
+            for done in attempt.done:
+                done(completion)
+
+    def _failure(self, task: Task, error: Error) -> Completion:
+        return failure(task, error, self._executor)
+
+
+def failure(task: Task, error: Error, executor: Executor) -> Completion:
+    """The completion of an attempt that was not executed to its end."""
+    return Completion(task.run, executor.services.clock.now_ms(), task.activation, task.attempt, error=error, worker=executor.worker)
+
+
+def key_of(task: Task) -> Key:
+    return (task.run, task.activation, task.attempt)

@@ -1,0 +1,80 @@
+"""The inline lane: tasks whose nodes are done in microseconds, executed one after the other in the event loop.
+
+Costs no asyncio object per task. Every few milliseconds it gives way, so that acknowledgements and signs of life get their turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
+
+from ...schemas.records import Completion, Error
+from ..executor import Executor
+from .completions import Completions
+from .ready import Ready
+from .unit import UnitOfWork
+
+TURN_S = 0.004
+"""Longest stretch without giving way, as far as single nodes are shorter."""
+
+
+class InlineLane:
+    """`load` counts the messages that wait or are at work in the lane; `on_room` is called when there are fewer."""
+
+    def __init__(self, executor: Executor, completions: Completions, on_room: Callable[[], None]) -> None:
+        self._executor = executor
+        self._completions = completions
+        self._on_room = on_room
+        self._waiting: deque[tuple[UnitOfWork, Iterator[Ready]]] = deque()
+        self._scheduled = False
+        self.executed = 0
+
+    @property
+    def load(self) -> int:
+        return len(self._waiting)
+
+    def add(self, unit: UnitOfWork, tasks: Iterable[Ready]) -> None:
+        """Execute these tasks of a message, after all that were added before. Each settles the unit when its completion is on disk."""
+        self._waiting.append((unit, iter(tasks)))
+        self._schedule()
+
+    def clear(self) -> None:
+        """Drop what waits."""
+        self._waiting.clear()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        end = monotonic() + TURN_S
+        while self._waiting:
+            unit, tasks = self._waiting[0]
+            unit.begin()
+            through = self._work(unit, tasks, end)
+            unit.pause()
+            if not through:
+                self._schedule()
+                break
+            self._waiting.popleft()
+        self._on_room()
+
+    def _work(self, unit: UnitOfWork, tasks: Iterator[Ready], end: float) -> bool:
+        """Execute until the turn is over. False: there may be more."""
+        execute, put = self._executor.execute_inline, self._completions.put
+        for task, plan, node in tasks:
+            try:
+                completion = execute(plan, node, task)
+            except Exception as error:  # nothing that node code does gets here: a defect of ours must not stop the lane
+                now = self._executor.services.clock.now_ms()
+                why = Error("internal", f"a defect of jetfleet: {error!r}", False, node.id, task.attempt)
+                completion = Completion(task.run, now, task.activation, task.attempt, error=why, worker=self._executor.worker)
+            put(completion, plan, node, unit)
+            self.executed += 1
+            if monotonic() > end:
+                return False
+        return True

@@ -1,0 +1,121 @@
+"""Messages that have taken a worker down, or may have: their tasks are executed one by one.
+
+    ask the owner ──not wanted──▶ next
+         │ wanted
+         ├── the message has taken down as many workers as it may ──▶ failed as poison; once, then the next
+         ▼
+      execute ──▶ record ──on disk──▶ next
+
+So everything before a task that kills its worker is on disk when it does, and after the next delivery it is the first one that is
+still wanted: it is the one to blame.
+
+A message with several deaths is a *suspect*: one suspect at a time executes, so that the next death does not fall back on others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from ...broker.client import BrokerError
+from ...schemas.records import Completion, Error
+from ..executor import Executor
+from .attempts import Attempts, failure
+from .completions import Completions
+from .ready import Ready
+from .settings import POISON, SUSPECT_DEATHS
+from .unit import UnitOfWork
+from .verifier import Verifier
+
+
+class OneByOne:
+    """`max_deliveries`: how many workers a task may take down. `on_poison` is told of one that has."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        attempts: Attempts,
+        completions: Completions,
+        verifier: Verifier,
+        max_deliveries: int,
+        on_poison: Callable[[UnitOfWork, Ready, Error], None],
+    ) -> None:
+        self._executor = executor
+        self._attempts = attempts
+        self._completions = completions
+        self._verifier = verifier
+        self._max_deliveries = max_deliveries
+        self._on_poison = on_poison
+        self._suspect = asyncio.Lock()
+        self.executed = 0
+
+    async def execute(self, unit: UnitOfWork, tasks: list[Ready]) -> None:
+        """Settle these tasks of the message, in order."""
+        poison_out = unit.deaths < self._max_deliveries
+        for ready in tasks:
+            async with self._turn(unit):
+                if (await self._verifier.wanted([ready[0]]))[0]:
+                    if poison_out:
+                        completion = await self._attempt(unit, ready)
+                    else:
+                        completion, poison_out = self._poison(unit, ready), True
+                    if completion is not None:
+                        await self._record(completion, ready)
+            unit.settled(1)
+
+    @asynccontextmanager
+    async def _turn(self, unit: UnitOfWork) -> AsyncIterator[None]:
+        if unit.deaths >= SUSPECT_DEATHS:
+            async with self._suspect:
+                yield
+        else:
+            yield
+
+    async def _attempt(self, unit: UnitOfWork, ready: Ready) -> Completion | None:
+        """The attempt's completion, None if it was called off."""
+        task, plan, node = ready
+        self.executed += 1
+        if node.concurrency is None and self._executor.is_inline(node):
+            unit.begin()
+            try:
+                return self._executor.execute_inline(plan, node, task)
+            finally:
+                unit.pause()
+        ended: asyncio.Future[Completion | None] = asyncio.get_running_loop().create_future()
+        self._attempts.start(ready, lambda completion: _resolve(ended, completion), unit.begin, unit.pause)
+        return await ended
+
+    async def _record(self, completion: Completion, ready: Ready) -> None:
+        recorded = Recorded()
+        self._completions.put(completion, ready[1], ready[2], recorded)
+        await recorded.future
+
+    def _poison(self, unit: UnitOfWork, ready: Ready) -> Completion:
+        task, _, node = ready
+        why = f"its worker died {unit.deaths} times while executing it"
+        error = Error(POISON, why, False, node.id, task.attempt)
+        self._on_poison(unit, ready, error)
+        return failure(task, error, self._executor)
+
+
+class Recorded:
+    """A receipt that can be awaited."""
+
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def settled(self, count: int, error: BrokerError | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
+
+
+def _resolve(ended: asyncio.Future[Completion | None], completion: Completion | None) -> None:
+    if not ended.done():
+        ended.set_result(completion)

@@ -1,0 +1,51 @@
+"""Settings of a fleet worker, and the limits that it keeps to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...schemas.errors import UsageError
+from ...schemas.subjects import QUEUE_DEFAULT
+
+URL_DEFAULT = "nats://127.0.0.1:4222"
+CONCURRENCY_DEFAULT = 64
+PREFETCH = 2
+"""Messages that may wait in this process while all slots are taken: only while messages are done faster than they come."""
+PREFETCH_MESSAGE_MAX_S = 0.02
+"""Messages that take longer on average are not fetched ahead: another worker may have a slot for them."""
+UNACKNOWLEDGED_MAX = 512
+"""Messages that are executed and whose completions are not on disk yet. With more, nothing is pulled until the log catches up."""
+STOP_DEADLINE_S = 10.0
+"""How long `stop` waits for what is in work."""
+SUSPECT_DEATHS = 2
+"""After so many deaths of its worker a task runs with no other suspect beside it, so that the next death has one culprit."""
+POISON = "poison_task"
+PAYLOAD_TOO_LARGE = "payload_too_large"
+DEATHS_HEADER = "Jetfleet-Deaths"
+"""On a message of tasks that was given back: how many workers have died of it. Without: none. The server's own count comes on top."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """`concurrency`: attempts at once. `processes`: size of the pool for nodes in processes. `data`: where the in-flight ledger lies.
+
+    `slot` names the ledger: who starts in a slot gives back what its predecessor had in work. None: the first free one.
+    `max_deliveries`: how many workers a task may take down before it is failed.
+    """
+
+    url: str = URL_DEFAULT
+    credentials: str | None = None
+    queues: tuple[str, ...] = (QUEUE_DEFAULT,)
+    concurrency: int = CONCURRENCY_DEFAULT
+    processes: int = field(default_factory=lambda: os.cpu_count() or 1)
+    data: Path = Path(".jetfleet")
+    slot: str | None = None
+    max_deliveries: int = 5
+
+    def __post_init__(self) -> None:
+        if not self.queues:
+            raise UsageError("a worker needs at least one queue to take tasks from")
+        if self.slot is not None and (not self.slot or not self.slot.replace("-", "").replace("_", "").isalnum()):
+            raise UsageError(f"the slot {self.slot!r} becomes part of a file's name: use letters, digits, - and _")

@@ -19,7 +19,7 @@ import msgspec
 
 from ..schemas import messages, subjects
 from ..schemas.errors import JetfleetError
-from .client import Connection, Refused, WrongSequence
+from .client import Connection, NotFound, StreamFull, WrongSequence
 from .topology import (
     PARTITIONS_DEFAULT,
     STORE_BYTES_MIN,
@@ -36,8 +36,6 @@ from .topology import (
 )
 
 _STORE_BYTES_TRIED_FIRST = 64 << 30
-_NO_STORE = frozenset((10023, 10028, 10047))
-"""Error codes of the server for: insufficient resources, memory limit, storage limit."""
 _SETTLED = frozenset(("max_bytes", "num_replicas", "max_consumers", "storage", "retention"))
 """What a stream keeps from its creation on, unless it is asked for: limits that operators tune, and what cannot change."""
 
@@ -138,7 +136,10 @@ async def ensure_epoch(connection: Connection) -> str:
 
 async def tasks_epoch(connection: Connection) -> str | None:
     """The epoch that the server has, None if its memory is gone and nobody has begun a new one."""
-    stored = await connection.streams.last(subjects.TASKS, subjects.TASKS_EPOCH)
+    try:
+        stored = await connection.streams.last(subjects.TASKS, subjects.TASKS_EPOCH)
+    except NotFound:
+        return None
     return None if stored is None else bytes(stored.data).decode()
 
 
@@ -216,9 +217,7 @@ async def _what_fits(connection: Connection, replicas: int) -> int:
         config = {"name": name, "subjects": [f"probe.{name}"], "storage": "file", "max_bytes": size, "num_replicas": replicas}
         try:
             await connection.streams.create_or_update_stream(config)
-        except Refused as error:
-            if error.err_code not in _NO_STORE:
-                raise
+        except StreamFull:
             size //= 2
         else:
             await connection.streams.delete_stream(name)
@@ -239,10 +238,8 @@ async def _ensure_stream(connection: Connection, stream: Stream, found: Deployed
         config = {**present, **changes}
     try:
         await connection.streams.create_or_update_stream(config)
-    except Refused as error:
-        if error.err_code in _NO_STORE:
-            raise StoreTooSmall(_too_small(f"stream {stream.name} wants {config['max_bytes']} bytes ({stream.storage})")) from error
-        raise
+    except StreamFull as error:
+        raise StoreTooSmall(_too_small(f"stream {stream.name} wants {config['max_bytes']} bytes ({stream.storage})")) from error
 
 
 async def _ensure_consumer(connection: Connection, stream: str, config: dict[str, Any]) -> None:

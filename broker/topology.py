@@ -3,7 +3,7 @@
     stream      subjects                  kept in  discards  share  what it is for
     EVENTS      events.>                  file     new        20 %  work queue; a consumer `flow-<name>` per flow
     WAL_<p>     wal.<p>                   file     new        25 %  the truth, one stream per partition, divided evenly
-    TIMERS      timer.>, fired.>          file     new         5 %  work queue of what fired; schedules that nobody consumes
+    TIMERS      timer.>, fired.>          file     -             -  work queue of what fired; schedules that nobody consumes
     HISTORY     history.>                 file     old        20 %  journals
     SNAPSHOTS   snapshot.>                file     new        10 %  open runs
     DEAD        dead.>                    file     old         2 %  what could not be read or placed
@@ -13,9 +13,10 @@
     TASKS       tasks.>, tasks-epoch      memory   new    256 MiB   work queue; a consumer `queue-<name>` per queue
     PROGRESS    progress.>                memory   old     16 MiB   how far an owner has come                last per subject
 
-Shares are of the deployment's store; what is left over (16 %) is for payloads. Every limit is explicit: a stream without one fills the
-disk, and a full disk cannot be told from a dead server. What discards *new* refuses the publisher, who waits; nothing that was
-acknowledged is dropped.
+Shares are of the deployment's store; what is left over (21 %) is for payloads and timers. Limits are explicit: a stream without one fills
+the disk, and a full disk cannot be told from a dead server. What discards *new* refuses the publisher, who waits; nothing that was
+acknowledged is dropped. The server gives a stream with schedules no such choice: it would drop the oldest timers. So TIMERS alone has no
+limit but the server's store.
 
 `deployment.py` brings all this onto a server.
 """
@@ -61,7 +62,7 @@ class Topology:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """One stream. `share` of the store or `bytes` bound it; `truth`: it holds what cannot be derived from anything else."""
+    """One stream. `share` of the store or `bytes` (-1: no limit) bound it; `truth`: it holds what cannot be derived from anything else."""
 
     name: str
     subjects: tuple[str, ...]
@@ -112,7 +113,7 @@ def streams(partitions: int) -> list[Stream]:
         ),
         *(wal_stream(partition, partitions) for partition in range(partitions)),
         Stream(
-            name=subjects.TIMERS, subjects=("timer.>", "fired.>"), share=0.05, retention="workqueue", truth=True,
+            name=subjects.TIMERS, subjects=("timer.>", "fired.>"), bytes=-1, discard="old", retention="workqueue", truth=True,
             purpose="timers far away, and those that fired", features={"allow_msg_schedules": True, "allow_msg_ttl": True},
         ),
         Stream(name=subjects.HISTORY, subjects=("history.>",), share=0.2, discard="old", truth=True, purpose="journals of runs"),

@@ -39,7 +39,7 @@ _nodes_option = click.option(
 @click.pass_context
 def validate(context: click.Context, paths: tuple[Path, ...], format_: str, deploy: bool, sources: tuple[str, ...]) -> None:
     """Check flow definitions: files, or folders with all .yaml, .yml and .json files in them."""
-    files = list(_files(paths))
+    files = list(flow_files(paths))
     types = own_node_types(sources)
     loaded = [load_flow(file, types) for file in files]
     found = [problem for one in loaded for problem in (for_deployment(one) if deploy else one.problems)]
@@ -67,7 +67,8 @@ def graph(file: Path, format_: str, sources: tuple[str, ...]) -> None:
     click.echo(draw(plan, format_))
 
 
-def _files(paths: Iterable[Path]) -> Iterable[Path]:
+def flow_files(paths: Iterable[Path]) -> Iterable[Path]:
+    """These files, and all definitions in these folders. Raises UsageError for a folder without any."""
     for path in paths:
         if not path.is_dir():
             yield path

@@ -5,7 +5,7 @@ from __future__ import annotations
 MESSAGE_MAX_BYTES = 8 << 20
 """The server's `max_payload`, as our own server is configured."""
 PAYLOAD_INLINE_MAX_BYTES = 512 << 10
-"""Of one output. Payloads travel inside tasks, records and snapshots until they can travel by reference; a join hands on several in one task."""
+"""Of one output: payloads travel inside tasks, records and snapshots as long as they cannot travel by reference."""
 COMPLETION_MAX_BYTES = PAYLOAD_INLINE_MAX_BYTES + (64 << 10)
 """Of a whole completion: an output as large as it may be, with everything around it."""
 

@@ -3,12 +3,12 @@
 from jetfleet.workers import Context, node, run
 """
 
+from ..broker.run_result import RunResult
 from ..schemas.errors import NodeError, Permanent, Retry
 from .context import Context
 from .local_run import LocalRun
 from .outcome import Out
 from .registry import Registry, node
-from .result import RunResult
 from .runner import LocalRunner, run
 from .virtual_clock import VirtualClock
 

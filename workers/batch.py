@@ -17,10 +17,10 @@ import click
 from ..broker.cli.lines import Bar, count_lines, events
 from ..broker.cli.printing import as_json
 from ..broker.cli.tally import Tally
+from ..broker.run_result import RunResult
 from ..schemas.cli import FAILED
 from ..schemas.errors import EventRejected
 from ..schemas.plan.plan import Plan
-from .result import RunResult
 from .runner import LocalRunner
 
 PARALLEL_DEFAULT = 16

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from ..broker.run_result import RunResult
 from ..schemas import effects as fx
 from ..schemas import records as rec
 from ..schemas.effects import Effect
@@ -22,7 +23,6 @@ from .clock import Alarm
 from .concurrency import bound
 from .faults import describe
 from .host import Host
-from .result import RunResult
 from .slots import Job
 
 if TYPE_CHECKING:

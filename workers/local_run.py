@@ -13,6 +13,7 @@ from typing import Any
 
 from ..broker.cli.waiting import in_words
 from ..broker.engine import Blocked, NodeView, Run, begin, blocked_on, decide, nodes
+from ..broker.run_result import RunResult
 from ..schemas import records as rec
 from ..schemas.effects import Await, FinishRun
 from ..schemas.errors import UsageError
@@ -21,7 +22,6 @@ from ..schemas.plan.plan import Plan
 from ..schemas.records import Activation, Record
 from .errands import Errands
 from .host import Host
-from .result import RunResult
 
 RECORDS_PER_TURN = 256
 """Records that a run takes in before it lets the event loop serve others."""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, TypeAlias
 
+from ..broker.run_result import RunResult
 from ..schemas import effects as fx
 from ..schemas import records as rec
 from ..schemas.errors import EventRejected, InvalidFlow, UsageError
@@ -31,7 +32,6 @@ from .executor import Executor
 from .local_run import LocalRun
 from .providers import Services
 from .registry import Registry, default_registry
-from .result import RunResult
 from .slots import Slots
 from .sources import FlowSource, choose_trigger, compile_source
 from .virtual_clock import VirtualClock

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
+from ..broker.cli.outcome import show
 from ..broker.cli.printing import complain
 from ..broker.cli.waiting import in_words
 from ..broker.engine import Blocked
 from ..schemas.cli import FAILED
 from ..schemas.errors import EventRejected
 from ..schemas.plan.plan import Plan
-from . import output
 from .local_run import LocalRun
 from .runner import LocalRunner
 from .unheard import unheard
@@ -41,11 +41,11 @@ async def run_single(
             click.echo(_interrupted(run), err=True)
             raise
         result = await run.result()
-        output.show(result, form)
+        show(result, form)
         for line in unheard(run, signals):
             click.echo(line, err=True)
         if run.stuck_on:
-            output.hint_at_signals(isinstance(runner.clock, VirtualClock))
+            _hint_at_signals(isinstance(runner.clock, VirtualClock))
         await runner.drain()
     return 0 if result.completed else FAILED
 
@@ -70,4 +70,13 @@ async def _watch(run: LocalRun, runner: LocalRunner) -> None:
         click.echo("waiting: " + "; ".join(in_words(wait, runner.clock.now_ms()) for wait in waits), err=True)
         if not hinted and any(wait.reason in ("approval", "signal", "event") for wait in waits):
             hinted = True
-            output.hint_at_signals(isinstance(runner.clock, VirtualClock))
+            _hint_at_signals(isinstance(runner.clock, VirtualClock))
+
+
+def _hint_at_signals(virtual_time: bool) -> None:
+    """How to go on with a run that waits for somebody; `virtual_time`: whether time jumps already."""
+    click.echo(
+        "    hint: send signals and answers with --signal 'NAME=JSON', e.g. --signal 'order-7={\"decision\": \"approve\"}';", err=True
+    )
+    jump = "" if virtual_time else ", --virtual-time skips all waiting"
+    click.echo(f"          --run-id makes names that contain the run's id known beforehand{jump}", err=True)

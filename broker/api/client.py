@@ -184,13 +184,14 @@ class Client(Inspection):
 
     def _event(self, flow: str, payload: Any, id: str | None, trigger: str | None, trace: str) -> tuple[str, BatchedEvent]:
         """The event's subject and the event, checked as far as this process can."""
-        plan = self._plan(flow)
+        plan = self.require(flow)
         chosen = choose_trigger(plan, trigger)
         check_event(plan, payload)
         data = _small_enough(encode(payload))
         return subjects.event(flow, chosen), BatchedEvent(uuid.uuid4().hex if id is None else id, data, trace)
 
-    def _plan(self, flow: str) -> Plan:
+    def require(self, flow: str) -> Plan:
+        """The plan of a deployed flow. Raises UnknownFlow, BrokenDefinition."""
         plan = self.flows.current(flow)
         if plan is None:
             raise UnknownFlow(flow, self.flows.names())

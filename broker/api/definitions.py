@@ -17,7 +17,7 @@ from ...schemas.messages import Definition
 from ...schemas.node_loaders import own_node_types
 from ...schemas.source.deployment import for_deployment
 from ...schemas.source.loader import Loaded, load_flow, parse_flow
-from ..flows import define
+from ..definitions import define
 
 FlowSource: TypeAlias = "Flow | Mapping[str, Any] | str | Path"
 """A definition, plain data, YAML text (with a line break in it), or the path of a file."""

@@ -24,6 +24,7 @@ from ...schemas.errors import JetfleetError, UnreadableRecord
 from ...schemas.messages import Ended, decode, split
 from ..client import Connection, Message, Subscription
 from .errors import NotEnded
+from .inspection import ended
 from .result import Result
 
 ASK_FIRST_S, ASK_GROWTH, ASK_LAST_S = 1.0, 1.5, 15.0
@@ -130,8 +131,7 @@ class Endings:
             if notice.output is None and notice.status == "completed":
                 self.ask_now(ending)  # the output is too large for a notice
             else:
-                output = {} if notice.output is None else {"payload": notice.output}
-                ending.settle(Result(notice.run, notice.status, error=notice.error, ended_at=notice.ended_at, **output))
+                ending.settle(ended(notice))
 
     # --- asking
 

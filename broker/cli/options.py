@@ -1,4 +1,4 @@
-"""What the commands about a fleet have in common: where its server is, how to write what was found, and the client that they talk through."""
+"""What the commands about a fleet have in common: where its server is, how to write what was found, the client to talk through."""
 
 from __future__ import annotations
 

@@ -1,1 +1,63 @@
-"""In the making."""
+"""The client: everything that the other packages need of NATS and JetStream, and the only importer of `nats`.
+
+Connection    kept alive for ever; `send`, `subscribe`, `request`; has `publisher` and `streams`
+Publisher     stores messages, many at a time, each once
+Batcher       group commit for one subject
+Pull          a durable consumer's messages, as many as there is room for
+Tail          a stream from a sequence on, in order, without holes
+Streams       management, and reading without a consumer
+"""
+
+from .batcher import Batcher, Receipt
+from .connection import Connection, Subscription, without_password
+from .errors import (
+    BrokerError,
+    ConnectionClosed,
+    Hole,
+    NoJetStream,
+    NoResponders,
+    NotAuthorized,
+    NotFound,
+    PayloadTooLarge,
+    Refused,
+    ServerTooOld,
+    StreamFull,
+    Unknown,
+    Unreachable,
+    WrongSequence,
+)
+from .message import Message
+from .publisher import PubAck, Publisher
+from .pull import Pull
+from .stored import StoredMessage
+from .streams import Streams
+from .tail import Tail
+
+__all__ = [
+    "Batcher",
+    "BrokerError",
+    "Connection",
+    "ConnectionClosed",
+    "Hole",
+    "Message",
+    "NoJetStream",
+    "NoResponders",
+    "NotAuthorized",
+    "NotFound",
+    "PayloadTooLarge",
+    "PubAck",
+    "Publisher",
+    "Pull",
+    "Receipt",
+    "Refused",
+    "ServerTooOld",
+    "StoredMessage",
+    "StreamFull",
+    "Streams",
+    "Subscription",
+    "Tail",
+    "Unknown",
+    "Unreachable",
+    "WrongSequence",
+    "without_password",
+]

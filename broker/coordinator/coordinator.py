@@ -20,10 +20,10 @@ from ...schemas.errors import JetfleetError
 from ...schemas.plan.plan import Plan
 from ..client import BrokerError, Connection
 from ..deployment import ensure, ensure_memory
-from ..fleet.leases import Leases
+from ..fleet.leases import RELEASED, Leases
 from ..fleet.membership import COORDINATOR, Membership
 from ..flows import Flows
-from ..observe.counters import CoordinatorCounters
+from .counters import CoordinatorCounters
 from ..topology import Topology
 from .admission import Admission
 from .far_timers import FarTimers
@@ -170,7 +170,7 @@ class Coordinator:
         owner = self.owners.pop(number, None)
         if owner is not None:
             log.info("lets go of a partition", partition=number, reason=reason)
-            await owner.let_go(orderly=self.leases.holds(number))
+            await owner.let_go(orderly=reason == RELEASED)
         self.admission.forget_coming()
 
     def _lost_partition(self, number: int, reason: str) -> None:

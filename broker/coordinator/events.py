@@ -84,7 +84,7 @@ def start_of(event: Event, plan: Plan, now_ms: int) -> RunStarted:
 
 def _batch(message: Message) -> list[BatchedEvent]:
     try:
-        entries = [messages.decode(BatchedEvent, entry) for entry in messages.split(message.data)]  # type: ignore[arg-type]
+        entries = [messages.decode(BatchedEvent, entry) for entry in messages.split(message.data)]
     except UnreadableRecord as error:
         raise UnreadableEvent(f"a message with the header {BATCH} holds no batch of events: {error}") from None
     broken = next((place for place, entry in enumerate(entries) if not is_whole(entry.payload)), None)

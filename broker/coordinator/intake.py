@@ -24,7 +24,7 @@ from ...schemas.plan.plan import Plan
 from ..client import BrokerError, Connection, Message, Pull
 from ..deployment import ensure_flow_consumer
 from ..flows import Flows
-from ..observe.counters import CoordinatorCounters
+from .counters import CoordinatorCounters
 from .admission import Admission
 from .events import Event, UnreadableEvent, read_events, start_of
 from .outbox import Outbox

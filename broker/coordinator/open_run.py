@@ -35,14 +35,14 @@ class OpenRun:
         self.count = 0
 
     def remember(self, record: msgspec.Raw | bytes, at: int) -> None:
-        self.tail += record  # type: ignore[arg-type]
+        self.tail += record
         self.count += 1
         self.at = at
 
     def cut(self, summary: Summary | None = None) -> bytes:
         """The tail as an encoded `messages.Part`, which is no longer kept here."""
         part = b"".join(
-            (_FOUR, _encode(self.run.id), _encode(self.archived), list_header(self.count), self.tail, _encode(summary))  # type: ignore[arg-type]
+            (_FOUR, _encode(self.run.id), _encode(self.archived), list_header(self.count), self.tail, _encode(summary))
         )
         self.archived += self.count
         self.tail, self.count = bytearray(), 0

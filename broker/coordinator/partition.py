@@ -28,7 +28,7 @@ from ...schemas.plan.plan import Plan
 from ..client import Message
 from ..engine import awaited_events, begin, decide, outstanding, timers
 from ..flows import Flows
-from ..observe.counters import CoordinatorCounters
+from .counters import CoordinatorCounters
 from .acknowledged import Acknowledged, Ticket
 from .effects import carry_out
 from .ended_runs import EndedRuns
@@ -134,7 +134,7 @@ class Partition:
     def _take_entry(self, message: Message, raw: msgspec.Raw, ticket: Ticket) -> str | None:
         """Take one record in. Returns the digest of the plan that is missing for it, if one is."""
         try:
-            record = decode_record(raw)  # type: ignore[arg-type]
+            record = decode_record(raw)
         except UnreadableRecord as error:
             self._quarantine(message, bytes(raw), error, ticket)
             return None

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
 import structlog
 
 from ...schemas import messages, subjects
@@ -189,7 +190,7 @@ class Membership:
             at, leaving, self.facts, self._pid_start,
         )  # fmt: skip
         await self._connection.publisher.publish(
-            subjects.member(self.id), messages.encode(member), headers={"Nats-TTL": f"{FORGET_AFTER_S}s"}, deadline_s=deadline_s
+            subjects.member(self.id), _encoded(member), headers={"Nats-TTL": f"{FORGET_AFTER_S}s"}, deadline_s=deadline_s
         )
         self.trusted_until = max(self.trusted_until, sent + self.ttl_s)
 
@@ -209,6 +210,15 @@ class Membership:
     def _announce(self, listeners: list[Callable[[Member], None]], member: Member) -> None:
         for listener in listeners:
             listener(member)
+
+
+def _encoded(member: Member) -> bytes:
+    """A fact that has no bytes must not silence the member."""
+    try:
+        return messages.encode(member)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        _log.error("facts cannot be told", member=member.id, error=str(error))
+        return messages.encode(msgspec.structs.replace(member, facts={"untold": str(error)}))
 
 
 def ttl_s(beat_ms: int) -> float:

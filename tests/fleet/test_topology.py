@@ -38,8 +38,8 @@ def server(tmp_path: Path) -> Iterator[Broker]:
         yield started
 
 
-def connect(server: Broker) -> Connection:
-    return Connection.open(server.url, name="test")
+async def connect(server: Broker) -> Connection:
+    return await Connection.open(server.url, name="test")
 
 
 def test_a_deployment_has_every_stream_of_the_map(server: Broker) -> None:
@@ -50,7 +50,8 @@ def test_a_deployment_has_every_stream_of_the_map(server: Broker) -> None:
             assert {stream.name for stream in streams(2)} <= set(await connection.streams.names())
             for stream in streams(2):
                 info = await connection.streams.stream_info(stream.name)
-                assert info is not None and info["config"]["max_bytes"] > 0, stream.name
+                assert info is not None and (info["config"]["max_bytes"] > 0 or stream.name == subjects.TIMERS), stream.name
+                assert not (info["config"]["discard"] == "old" and stream.truth and info["config"]["max_bytes"] > 0) or stream.name == "HISTORY"
                 assert info["config"].get("max_age", 0) == 0, stream.name
                 assert info["config"]["storage"] == stream.storage
 

@@ -21,6 +21,9 @@ Key: TypeAlias = tuple[str, Activation, int]
 Done: TypeAlias = Callable[[Completion | None], None]
 """Called once with the completion, or with None: the attempt was called off, and there is nothing to report."""
 
+WEIGHT = 0.2
+"""Of the latest attempt in the mean duration."""
+
 
 class _Attempt:
     __slots__ = ("begin", "done", "job", "pause", "ready")
@@ -38,6 +41,8 @@ class Attempts:
         self._slots = slots
         self._open: dict[Key, _Attempt] = {}
         self.executed = 0
+        self.mean_us = float("inf")
+        """How long an attempt takes, as a running mean."""
 
     @property
     def load(self) -> int:
@@ -85,6 +90,7 @@ class Attempts:
         finally:
             attempt.pause()
         self.executed += 1
+        self.mean_us = completion.took_us if self.executed == 1 else self.mean_us + WEIGHT * (completion.took_us - self.mean_us)
         self._end(key, completion)
 
     def _end(self, key: Key, completion: Completion | None) -> None:

@@ -78,7 +78,6 @@ def _bounded(completion: Completion, node: PlanNode, entry_bytes: int) -> Comple
         what = f"the completion has {entry_bytes} bytes with its error's details, and may have {COMPLETION_MAX_BYTES}"
     else:
         return completion
-    error = Error(
-        PAYLOAD_TOO_LARGE, f"{what}: put it elsewhere (a file, an object store) and return where it lies", False, node.id, completion.attempt
-    )
+    why = f"{what}: put it elsewhere (a file, an object store) and return where it lies"
+    error = Error(PAYLOAD_TOO_LARGE, why, False, node.id, completion.attempt)
     return msgspec.structs.replace(completion, output=NULL, error=error, retry_after_ms=None)

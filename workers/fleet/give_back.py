@@ -15,11 +15,11 @@ from pathlib import Path
 
 import structlog
 
-from ...broker.client import AckSubject, BrokerError, Connection
+from ...broker.client import BrokerError, Connection
 from ...schemas.messages import Task, encode, join
 from .ledger import Left, left_by_others
 from .settings import DEATHS_HEADER
-from .unit import UnitOfWork
+from .unit import UnitOfWork, deaths_before
 
 DEADLINE_S = 5.0
 """For the copy to be stored. If it is not, the original is refused: counted once too often, but not lost."""
@@ -96,19 +96,23 @@ class GiveBack:
 
     async def _left_waiting(self, reply: str) -> int:
         """It had no part in the death: it must not be counted."""
-        address = AckSubject.parse(reply)
-        if address is None:
-            return 0
-        stored = await self._connection.streams.get(address.stream, address.stream_seq)
+        stream, delivered, seq, stored_at = _delivery(reply)
+        stored = await self._connection.streams.get(stream, seq)
         if stored is None:  # acknowledged just before
             return 0
-        told = stored.headers.get(DEATHS_HEADER, "0") if stored.headers else "0"
-        deaths = (int(told) if told.isdecimal() and len(told) < 6 else 0) + address.delivered - 1
         # The id is that of the delivery: of two who notice the death, one copies.
-        id = f"back-{address.stream}-{address.stream_seq}-{address.timestamp_ns}-{address.delivered}"
-        await self._copy(stored.subject, stored.data, deaths, DEADLINE_S, id)
+        id = f"back-{stream}-{seq}-{stored_at}-{delivered}"
+        await self._copy(stored.subject, stored.data, deaths_before(stored.headers) + delivered - 1, DEADLINE_S, id)
         await self._connection.send(reply, b"+ACK")
         return 1
+
+
+def _delivery(reply: str) -> tuple[str, int, int, str]:
+    """Stream, delivery, sequence and time of storing, from the end of `$JS.ACK[.<domain>.<account>].<stream>.<consumer>.…`."""
+    tokens = reply.split(".")
+    if len(tokens) > 9:
+        tokens = tokens[:2] + tokens[4:]
+    return tokens[2], int(tokens[4]), int(tokens[5]), tokens[7]
 
 
 def _log() -> structlog.stdlib.BoundLogger:

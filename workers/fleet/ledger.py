@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ SLOTS_MAX = 1_000
 _REPLY_MAX_BYTES = CELL_BYTES - 2
 _FREE, _WAITING, _EXECUTING = 0, 1, 2
 NO_CELL = -1
+_REPLY = re.compile(r"\$JS\.ACK\.([^.\s]+\.[^.\s]+\.)?[^.\s]+\.[^.\s]+(\.\d+){5}(\.[^.\s]+)?")
+"""With or without domain and account in front, and a random token behind. A cell may hold anything: a disk is a disk."""
 
 
 class LedgerError(JetfleetError):
@@ -125,7 +128,9 @@ def _take(folder: Path, slot: str | None) -> tuple[str, Path, int]:
             if file is not None:
                 return name, path, file
     except OSError as error:
-        raise LedgerError(f"{folder} cannot hold the worker's in-flight ledger: {error.strerror or error}; name another folder by --data") from None
+        raise LedgerError(
+            f"{folder} cannot hold the worker's in-flight ledger: {error.strerror or error}; name another folder by --data"
+        ) from None
     if slot is None:
         raise SlotTaken(f"all {SLOTS_MAX} slots in {folder} are taken; name another folder by --data")
     raise SlotTaken(f"another worker runs in slot {slot} of {folder}; leave --slot out, or name another one")
@@ -166,5 +171,5 @@ def _read(map: mmap.mmap) -> Iterator[Left]:
         state, length = map[at], map[at + 1]
         if state in (_WAITING, _EXECUTING):
             reply = map[at + 2 : at + 2 + length].decode("ascii", "replace")
-            if reply.startswith("$JS.ACK.") and reply.isprintable() and " " not in reply:
+            if _REPLY.fullmatch(reply):
                 yield Left(reply, state == _EXECUTING)

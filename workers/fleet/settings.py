@@ -12,9 +12,9 @@ from ...schemas.subjects import QUEUE_DEFAULT
 URL_DEFAULT = "nats://127.0.0.1:4222"
 CONCURRENCY_DEFAULT = 64
 PREFETCH = 2
-"""Messages that may wait in this process while all slots are taken: only while messages are done faster than they come."""
-PREFETCH_MESSAGE_MAX_S = 0.02
-"""Messages that take longer on average are not fetched ahead: another worker may have a slot for them."""
+"""Messages that may wait in this process while all slots are taken, so that a slot need not wait for the server."""
+PREFETCH_ATTEMPT_MAX_US = 20_000
+"""Where attempts take longer on average nothing is fetched ahead: another worker may have a slot for it."""
 UNACKNOWLEDGED_MAX = 512
 """Messages that are executed and whose completions are not on disk yet. With more, nothing is pulled until the log catches up."""
 STOP_DEADLINE_S = 10.0

@@ -6,7 +6,7 @@ nothing is: that is the only way to an acknowledgement. While one of its tasks e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 
 from ...broker.client import BrokerError, Message
@@ -17,18 +17,19 @@ from .settings import DEATHS_HEADER
 class UnitOfWork:
     """`deaths`: how many workers have died of this message, as far as is known. `since`: its arrival, by the monotonic clock, in s."""
 
-    __slots__ = ("_active", "_end", "_ledger", "cell", "deaths", "error", "message", "owed", "since")
+    __slots__ = ("_active", "_ledger", "cell", "deaths", "end", "error", "message", "owed", "since")
 
     def __init__(self, message: Message, ledger: Ledger, end: Callable[[UnitOfWork], None]) -> None:
         self.message = message
-        self.deaths = _deaths(message)
+        # Whoever gives a message back does so by a copy that carries the count: every delivery after the first follows on a death.
+        self.deaths = deaths_before(message.headers) + message.delivered - 1
         self.since = monotonic()
         self.cell = ledger.set(message.reply)
         self.owed = 1  # held open until its tasks are counted
         self.error: BrokerError | None = None
         self._active = 0
         self._ledger = ledger
-        self._end = end
+        self.end = end
 
     def settled(self, count: int, error: BrokerError | None = None) -> None:
         """`count` of what is owed is done. With an error it cannot be done, and the message will be given back instead of acknowledged."""
@@ -36,7 +37,11 @@ class UnitOfWork:
         if error is not None:
             self.error = error
         if not self.owed:
-            self._end(self)
+            self.end(self)
+
+    def failed(self, error: BrokerError) -> None:
+        """Whatever is still owed cannot be done."""
+        self.settled(self.owed, error)
 
     def begin(self) -> None:
         """One of its tasks is being executed."""
@@ -51,7 +56,7 @@ class UnitOfWork:
             self._ledger.executing(self.cell, False)
 
 
-def _deaths(message: Message) -> int:
-    """Whoever gives a message back does so by a copy that carries the count; so every delivery after the first follows on a death."""
-    told = message.headers.get(DEATHS_HEADER, "0") if message.headers else "0"
-    return (int(told) if told.isdecimal() and len(told) < 6 else 0) + message.delivered - 1
+def deaths_before(headers: Mapping[str, str]) -> int:
+    """How many workers had died of a message's tasks before this copy of it was made."""
+    told = headers.get(DEATHS_HEADER, "0")
+    return int(told) if told.isdecimal() and len(told) < 6 else 0

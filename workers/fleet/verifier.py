@@ -59,4 +59,9 @@ class Verifier:
             waited_s, pause_s = waited_s + pause_s, min(2 * pause_s, PAUSE_MAX_S)
             if waited_s >= told_s:
                 told_s *= 2
-                structlog.get_logger("jetfleet.worker").warning("no owner says whether repeated tasks are wanted", partition=partition, why=why)
+                _log().warning("no owner says whether repeated tasks are wanted", partition=partition, why=why)
+
+
+def _log() -> structlog.stdlib.BoundLogger:
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger("jetfleet.worker")
+    return logger

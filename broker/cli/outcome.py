@@ -1,21 +1,24 @@
-"""What `jetfleet run` prints: a result as a table for people, or as one line of JSON for programs."""
+"""The outcome of a run, printed: a table of its nodes and how it ended for people, or one line of JSON for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..broker.cli.printing import as_json, safe, styled
-from ..broker.cli.waiting import span
-from ..schemas.payload import decode
-from ..schemas.plan.plan import NONE
-from ..schemas.records import Error
-from .result import RunResult
+from ...schemas.payload import decode
+from ...schemas.plan.plan import NONE
+from ...schemas.records import Error
+from ..run_result import RunResult
+from .printing import as_json, printable, safe, styled
+from .waiting import span
+
+if TYPE_CHECKING:
+    from ..api import Result
 
 VALUE_CHARACTERS_MIN = 20
 """What is shown of a value in the table, however narrow the terminal is."""
@@ -31,13 +34,16 @@ def show(result: RunResult, form: str) -> None:
         _show_table(result)
 
 
-def hint_at_signals(virtual_time: bool) -> None:
-    """How to go on with a run that waits for somebody; `virtual_time`: whether time jumps already."""
-    click.echo(
-        "    hint: send signals and answers with --signal 'NAME=JSON', e.g. --signal 'order-7={\"decision\": \"approve\"}';", err=True
-    )
-    jump = "" if virtual_time else ", --virtual-time skips all waiting"
-    click.echo(f"          --run-id makes names that contain the run's id known beforehand{jump}", err=True)
+def show_end(result: Result, form: str) -> None:
+    """Print what a client was told of a run's end: all but its nodes."""
+    if form == "json":
+        click.echo(as_json(result.as_value()))
+        return
+    click.echo(f"run {result.run_id} {result.status}")
+    if result.error is not None:
+        click.echo(f"error: {printable(result.error.type)}: {printable(result.error.message)}")
+    if result.completed:
+        click.echo(f"output: {as_json(result.output)}")
 
 
 def _show_table(result: RunResult) -> None:

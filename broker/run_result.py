@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..broker.engine import NodeView, Run, nodes
 from ..schemas.payload import NULL, Payload, decode
 from ..schemas.records import Error, Record, RunStarted
+from .engine import NodeView, Run, nodes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,140 @@
+"""A server that lost what was acknowledged is found out, and only an operator goes on with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jetfleet.broker.client import Connection
+from jetfleet.broker.deployment import ensure
+from jetfleet.broker.high_water import FILE, HighWater, WalWentBack
+from jetfleet.broker.topology import Topology, wal_stream
+
+from .brokers import Broker, broker, run
+
+TWO = Topology(partitions=2, store_bytes=1 << 30)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Broker]:
+    with broker(tmp_path / "nats") as started:
+        yield started
+
+
+async def deployed(server: Broker, records: int = 0) -> Connection:
+    connection = await Connection.open(server.url, name="test")
+    await ensure(connection, TWO)
+    for _ in range(records):
+        await connection.publisher.publish("wal.0", b"record")
+    return connection
+
+
+def test_a_server_that_goes_on_is_accepted(server: Broker, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with await deployed(server, records=3) as connection:
+            await HighWater(tmp_path).check(connection, 2)
+            await connection.publisher.publish("wal.0", b"record")
+            await asyncio.to_thread(server.restart)
+        async with await deployed(server) as connection:
+            again = HighWater(tmp_path)
+            assert again.seen("WAL_0") == 3
+            await again.check(connection, 2)
+            assert again.seen("WAL_0") == 4
+            assert again.seen("EVENTS") == 0
+
+    run(test())
+
+
+def test_a_stream_that_ends_earlier_than_it_did_is_refused(server: Broker, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with await deployed(server, records=3) as connection:
+            marks = HighWater(tmp_path)
+            await marks.check(connection, 2)
+            marks.note("WAL_0", 8)
+            marks.note("WAL_0", 5)
+            marks.save()
+            with pytest.raises(WalWentBack, match=r"WAL_0 ends at sequence 3, it was seen up to 8.*accept-loss") as refused:
+                await HighWater(tmp_path).check(connection, 2)
+            assert refused.value.streams == ("WAL_0",)
+            assert HighWater(tmp_path).seen("WAL_0") == 8
+
+    run(test())
+
+
+def test_a_stream_that_was_made_anew_is_refused_even_if_it_is_longer(server: Broker, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with await deployed(server, records=3) as connection:
+            await HighWater(tmp_path).check(connection, 2)
+            await connection.streams.delete_stream("WAL_0")
+            with pytest.raises(WalWentBack, match="WAL_0 is gone, it was seen up to sequence 3"):
+                await HighWater(tmp_path).check(connection, 2)
+            await connection.streams.create_or_update_stream(wal_stream(0, 2).config(1, 1 << 30))
+            for _ in range(9):
+                await connection.publisher.publish("wal.0", b"record")
+            with pytest.raises(WalWentBack, match="created anew"):
+                await HighWater(tmp_path).check(connection, 2)
+
+    run(test())
+
+
+def test_an_erased_server_is_refused_until_the_loss_is_accepted(server: Broker, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with await deployed(server, records=3) as connection:
+            await HighWater(tmp_path).check(connection, 2)
+        await asyncio.to_thread(server.erase)
+        async with await deployed(server) as connection:
+            with pytest.raises(WalWentBack):
+                await HighWater(tmp_path).check(connection, 2)
+            assert "WAL_0" in await HighWater(tmp_path).accept(connection, 2)
+            await HighWater(tmp_path).check(connection, 2)
+            assert await HighWater(tmp_path).accept(connection, 2) == []
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"streams": {"WAL_0": 3}}', '{"streams": {"WAL_0": {"created": "x", "seq": 1}}}', "\0\xff"]
+)
+def test_a_damaged_file_is_a_fresh_start(server: Broker, tmp_path: Path, text: str) -> None:
+    async def test() -> None:
+        (tmp_path / FILE).write_text(text)
+        marks = HighWater(tmp_path)
+        assert marks.seen("WAL_0") is None
+        async with await deployed(server, records=2) as connection:
+            await marks.check(connection, 2)
+        assert HighWater(tmp_path).seen("WAL_0") == 2
+
+    run(test())
+
+
+def test_processes_that_share_a_folder_keep_the_higher_mark(server: Broker, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with await deployed(server, records=1) as connection:
+            one, two = HighWater(tmp_path), HighWater(tmp_path)
+            await one.check(connection, 2)
+            await two.check(connection, 2)
+            await one.start()
+            one.note("WAL_0", 7)
+            two.note("WAL_0", 4)
+            two.note("WAL_1", 9)
+            await one.stop()
+            two.save()
+            both = HighWater(tmp_path)
+            assert (both.seen("WAL_0"), both.seen("WAL_1")) == (7, 9)
+            assert [file.name for file in tmp_path.iterdir() if file.name.startswith(FILE)] == [FILE]
+
+    run(test())
+
+
+def test_a_folder_that_cannot_be_written_stops_nobody(server: Broker, tmp_path: Path) -> None:
+    async def test() -> None:
+        (tmp_path / "file").write_text("no folder")
+        async with await deployed(server, records=1) as connection:
+            marks = HighWater(tmp_path / "file")
+            await marks.check(connection, 2)
+            assert marks.seen("WAL_0") == 1
+
+    run(test())

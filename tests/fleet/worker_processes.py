@@ -1,0 +1,73 @@
+"""Workers for tests: in this process, or as processes of their own that can be killed and stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from jetfleet.broker.client import Connection
+from jetfleet.workers import Registry
+from jetfleet.workers.fleet.settings import WorkerSettings
+from jetfleet.workers.fleet.worker import Worker
+
+from .task_owner import NODES
+
+_MAIN = "import sys; from jetfleet.schemas.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@asynccontextmanager
+async def worker(url: str, data: Path, *, nodes: str | None = NODES, **options: Any) -> AsyncIterator[Worker]:
+    """A worker in this loop, stopped at the end if the test has not done so."""
+    registry = Registry()
+    if nodes is not None:
+        registry.load(nodes)
+    async with await Connection.open(url, name="worker") as connection:
+        one = Worker(connection, WorkerSettings(url=url, data=data, processes=1, **options), registry)
+        await one.start()
+        try:
+            yield one
+        finally:
+            await one.stop(0)
+
+
+class WorkerProcess:
+    """`jetfleet worker` as a process. Its log goes to a file."""
+
+    def __init__(self, url: str, data: Path, *arguments: str, nodes: str = NODES) -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        self.log = data / "worker.log"
+        command = [sys.executable, "-c", _MAIN, "worker", "--nats", url, "--data", str(data), "--nodes", nodes, *arguments]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stderr=log, stdout=log, start_new_session=True)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def freeze(self) -> None:
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.process.pid, signal.SIGCONT)
+
+    def end(self, timeout_s: float = 15) -> int:
+        """Ask it to end; its exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout_s)
+
+
+@contextmanager
+def worker_process(url: str, data: Path, *arguments: str, nodes: str = NODES) -> Iterator[WorkerProcess]:
+    started = WorkerProcess(url, data, *arguments, nodes=nodes)
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            started.thaw()
+            started.kill()

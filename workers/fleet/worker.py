@@ -1,0 +1,225 @@
+"""The worker: takes tasks from its queues, executes them, and records what came of them. The wiring of one process.
+
+    start ──▶ pulling ──quiet──▶ finishing what it has ──stop──▶ gone
+
+It keeps nothing that matters: whatever it has in work when it dies is given to another one. The order of `stop` is the reason
+why a planned end loses no time either: take no more, finish, give the rest back, then say goodbye.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+from typing import Any
+
+import structlog
+
+from ...broker.client import BrokerError, Connection, Message, Pull
+from ...broker.deployment import Deployed, ensure, ensure_memory, ensure_queue
+from ...broker.fleet.membership import WORKER, Membership
+from ...broker.flows import Flows
+from ...broker.topology import queue_consumer
+from ...schemas import subjects
+from ...schemas.messages import Member
+from ..executor import Executor
+from ..providers import Services
+from ..registry import Registry
+from ..slots import Slots
+from .attempts import Attempts
+from .completions import Completions
+from .heartbeat import Heartbeat
+from .ledger import Ledger
+from .processor import Processor
+from .settings import PREFETCH, PREFETCH_ATTEMPT_MAX_US, STOP_DEADLINE_S, UNACKNOWLEDGED_MAX, WorkerSettings
+
+GOODBYE_S = 2.0
+"""For giving back and for what is still on its way to the log, after the deadline of `stop`."""
+FACTS_S = 1.0
+"""How often what this worker says of itself is brought up to date."""
+
+
+class Worker:
+    """One worker on a connection that is the caller's. `services` are what node code reaches; a default one if None."""
+
+    def __init__(self, connection: Connection, settings: WorkerSettings, registry: Registry, services: Services | None = None) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.membership = Membership(connection, WORKER)
+        self.flows = Flows(connection)
+        self.executor = Executor(registry, services, worker=self.membership.id, processes=settings.processes)
+        self.slots = Slots(settings.concurrency, contextvars.copy_context().copy, self._wake)
+        self._connection = connection
+        self._pulls: list[Pull] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._quiet = False
+        self._idle = asyncio.Event()
+        self._stack = contextlib.AsyncExitStack()
+        self.ledger: Ledger
+        self.processor: Processor
+        self.completions: Completions
+        self._deployed: Deployed
+
+    @property
+    def id(self) -> str:
+        return self.membership.id
+
+    @property
+    def pulling(self) -> bool:
+        return bool(self._pulls) and not self._quiet
+
+    async def start(self) -> None:
+        """Join the fleet and begin to take tasks. Raises LedgerError, SlotTaken, BrokerError; then nothing is left behind."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def quiet(self) -> None:
+        """Take no more tasks. What is in work goes on."""
+        self._quiet = True
+        for pull in self._pulls:
+            await pull.stop()
+
+    async def stop(self, deadline_s: float = STOP_DEADLINE_S) -> None:
+        """Finish what is in work, by the deadline; give back the rest; leave."""
+        await self.quiet()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                await self.idle()
+        left = await self.processor.abandon(GOODBYE_S)
+        if left:
+            _log().warning("stopped with tasks in work: they were given back", messages=left)
+        await self._stack.aclose()
+
+    async def idle(self) -> None:
+        """Returns when nothing is in work."""
+        while self.processor.units:
+            self._idle.clear()
+            await self._idle.wait()
+
+    async def _start(self) -> None:
+        self._deployed = await ensure(self._connection)
+        self.ledger = Ledger(self.settings.data, self.settings.slot)
+        self._stack.callback(self.ledger.close)
+        self.completions = Completions(self._connection.publisher, self._deployed.partitions, self.executor.services.secrets)
+        self._stack.push_async_callback(self._end_completions)
+        self._stack.push_async_callback(self.executor.close)
+        self._stack.push_async_callback(self.slots.close)
+        attempts = Attempts(self.executor, self.slots)
+        self.processor = Processor(
+            self._connection, self.flows, self.executor, attempts, self.completions, self.ledger, self._deployed.partitions,
+            self.settings.max_deliveries, self._wake,
+        )  # fmt: skip
+        self._stack.push_async_callback(self.processor.give_back.close)
+        await self.flows.start()
+        self._stack.push_async_callback(self.flows.stop)
+        cancels = await self._connection.subscribe(subjects.CANCEL, self.processor.called_off)
+        self._stack.push_async_callback(cancels.stop)
+        await self._give_back_left()
+        self.membership.facts.update(self._facts())
+        self.membership.on_gone.append(self._member_gone)
+        await self.membership.start()
+        self._stack.push_async_callback(self.membership.stop)
+        self._stack.push_async_callback(self._end_tasks)
+        ack_wait_s = min([await self._ensure_queue(queue) for queue in self.settings.queues])
+        self._spawn(Heartbeat(self.processor.units.keys(), ack_wait_s).run())
+        self._spawn(self._keep_facts())
+        self._stack.push_async_callback(self.quiet)
+        for queue in self.settings.queues:
+            pull = Pull(self._connection, subjects.TASKS, queue_consumer(queue), self._take, room=self._room, repair=self._repair)
+            await pull.start()
+            self._pulls.append(pull)
+
+    # --- room
+
+    def _take(self, message: Message) -> None:
+        self.processor.take(message)
+
+    def _room(self) -> int:
+        """How many messages more may come: one per free slot, as long as the log keeps up."""
+        if self._quiet or len(self.processor.units) >= UNACKNOWLEDGED_MAX:
+            return 0
+        ahead = PREFETCH if self.processor.attempts.mean_us <= PREFETCH_ATTEMPT_MAX_US else 0
+        return max(self.settings.concurrency - self.processor.load + ahead, 0)
+
+    def _wake(self) -> None:
+        if not self.processor.units:
+            self._idle.set()
+        for pull in self._pulls:
+            pull.wake()
+
+    async def _ensure_queue(self, queue: str) -> float:
+        """Make the queue's consumer if it is missing; its `ack_wait` in seconds."""
+        info = await self._connection.streams.consumer_info(subjects.TASKS, queue_consumer(queue))
+        if info is None:
+            await ensure_queue(self._connection, queue)
+            info = await self._connection.streams.consumer_info(subjects.TASKS, queue_consumer(queue))
+        return float(info["config"]["ack_wait"]) / 1e9 if info else 10.0
+
+    async def _repair(self) -> None:
+        """A restarted server has forgotten what it had in memory."""
+        await ensure_memory(self._connection, self._deployed, self.settings.queues)
+
+    # --- what dead workers left
+
+    async def _give_back_left(self) -> None:
+        """What my predecessor in this slot had in work, and what other dead workers of this machine had."""
+        try:
+            count = await self.processor.give_back.left(self.ledger.left)
+        except BrokerError as error:
+            _log().warning("cannot give back what my predecessor had in work", error=str(error))
+        else:
+            if count:
+                _log().info("gave back what my predecessor had in work", slot=self.ledger.slot, messages=count)
+        await self.processor.give_back.left_in(self.settings.data)
+
+    def _member_gone(self, member: Member) -> None:
+        if member.role == WORKER and not member.leaving:
+            self._spawn(self.processor.give_back.left_in(self.settings.data))
+
+    # --- presence
+
+    async def _keep_facts(self) -> None:
+        while True:
+            await asyncio.sleep(FACTS_S)
+            self.membership.facts.update(self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        """What coordinators and people want to know: which tasks it takes, and how busy it is."""
+        return {
+            "queues": list(self.settings.queues),
+            "types": self.registry.names(),
+            "slots": self.settings.concurrency,
+            "busy": min(self.processor.load, self.settings.concurrency),
+            "in_work": len(self.processor.units),
+            "executed": self.processor.executed,
+            "redeliveries": self.processor.redeliveries,
+            "unrecorded": self.completions.backlog,
+            "slot": self.ledger.slot,
+        }
+
+    # --- ends
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+
+    async def _end_tasks(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _end_completions(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await self.completions.drained()
+        await self.completions.close()
+
+
+def _log() -> structlog.stdlib.BoundLogger:
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger("jetfleet.worker")
+    return logger

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
+from collections.abc import Iterator
+from typing import Any
 
-from . import engine
+from jetfleet.broker import process_log
+from jetfleet.schemas.errors import JetfleetError
 
-BENCHMARKS = {"engine": engine}
+from .processes import BenchmarkFailed
+
+BENCHMARKS = ("bare", "chain", "engine", "fanout", "recovery")
+"""Each a module with `measure(scale)`; imported when asked for, since only some of them need a server."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures jetfleet on this machine.")
-    parser.add_argument("name", choices=sorted(BENCHMARKS))
+    parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work: for trying out, not for quoting")
-    parser.add_argument("--uvloop", action="store_true", help="on uvloop instead of asyncio's own loop")
-    parser.add_argument("--profile", action="store_true", help="where the time goes: a profile of the main case")
+    parser.add_argument("--huge", action="store_true", help="recovery: a million waiting runs instead of 100,000")
+    parser.add_argument("--uvloop", action="store_true", help="engine: on uvloop instead of asyncio's own loop")
+    parser.add_argument("--profile", action="store_true", help="engine: where the time goes, a profile of the main case")
     options = parser.parse_args()
-    benchmark = BENCHMARKS[options.name]
+    _refuse_misplaced(parser, options)
+    process_log.configure("error", False)
+    benchmark = importlib.import_module(f"benchmarks.{options.name}")
     if options.uvloop:
         import uvloop
 
@@ -27,13 +37,37 @@ def main() -> int:
     if options.profile:
         benchmark.profile()
         return 0
-    figures = benchmark.measure(0.1 if options.quick else 1.0)
-    if options.json:
-        print(json.dumps(figures))
-    else:
-        for name, value in figures.items():
-            print(f"{name:36} {value}")
+    try:
+        figures = benchmark.measure(0.1 if options.quick else 1.0, **({"huge": True} if options.huge else {}))
+    except (BenchmarkFailed, JetfleetError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    _print(figures, as_json=options.json)
     return 0
+
+
+def _refuse_misplaced(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    for option, name in (("huge", "recovery"), ("uvloop", "engine"), ("profile", "engine")):
+        if getattr(options, option) and options.name != name:
+            parser.error(f"--{option} is an option of the benchmark {name}")
+
+
+def _print(figures: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures))
+        return
+    for name, value in _rows(figures):
+        print(f"{name:44} {value}")
+
+
+def _rows(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from _rows(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     event ─▶ EVENTS ─▶ coordinator ─▶ TASKS (memory) ─▶ worker ─▶ WAL ─▶ coordinator ─▶ …
 
 Every hop is a JetStream publish, entries are group-committed, the server writes to disk before it acknowledges, coordinator and worker are
-processes of their own: as in the fleet, but nothing is compiled, checked, remembered or recovered. What a fleet reaches is quoted together with what this
-reaches in the same minutes on the same machine.
+processes of their own: as in the fleet, but nothing is compiled, checked, remembered or recovered. What a fleet reaches is quoted
+together with what this reaches in the same minutes on the same machine.
 
 `python -m benchmarks bare` measures it. `python -m benchmarks.bare --role …` is one of its processes.
 """
@@ -13,119 +13,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
-import msgpack
 import nats
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.client import JetStreamContext
 
+from .hops import CONSUMER, GroupCommit, Pull, unpack
 from .load import Load, drive
 from .loops import run_in_loop
 from .processes import Processes, free_port, listening, program
-from .shapes import SHAPES, Progress, nodes_of
+from .shapes import SHAPES, Progress, event_of, nodes_of
 
-ENTRIES_MAX, COMPLETIONS_MAX = 64, 256
-"""The most entries in a message: of tasks and events, of completions."""
-MESSAGES_ASKED = 64
-EXPIRES_NS = 60_000_000_000
+COMPLETIONS_MAX, EVENTS_IN_FLIGHT_MAX = 256, 64
 READY_S, LOAD_S = 30, 120
-
-pack = msgpack.Packer(use_bin_type=True).pack
-
-
-def unpack(data: bytes) -> Any:
-    return msgpack.unpackb(data, raw=False)
-
-
-# --- the parts of a pipeline
-
-
-class GroupCommit:
-    """Publishes entries to one subject; what arrives while publishes are in flight leaves together."""
-
-    def __init__(self, stream: JetStreamContext, subject: str, entries_max: int = ENTRIES_MAX, in_flight_max: int = 8) -> None:
-        self._stream, self._subject, self._entries_max = stream, subject, entries_max
-        self._waiting: list[tuple[Any, asyncio.Future[None]]] = []
-        self._window = asyncio.Semaphore(in_flight_max)
-        self._wake = asyncio.Event()
-        self._sending: set[asyncio.Task[None]] = set()
-        self._task = asyncio.create_task(self._run())
-
-    def put(self, entry: Any) -> asyncio.Future[None]:
-        """The future is done when the entry is on the server."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entry, done))
-        self._wake.set()
-        return done
-
-    def close(self) -> None:
-        self._task.cancel()
-
-    async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                await self._window.acquire()
-                batch, self._waiting = self._waiting[: self._entries_max], self._waiting[self._entries_max :]
-                sending = asyncio.create_task(self._send(batch))
-                self._sending.add(sending)
-                sending.add_done_callback(self._sending.discard)
-
-    async def _send(self, batch: list[tuple[Any, asyncio.Future[None]]]) -> None:
-        try:
-            await self._stream.publish(self._subject, pack([entry for entry, _ in batch]))
-            for _, done in batch:
-                if not done.done():
-                    done.set_result(None)
-        finally:
-            self._window.release()
-
-
-class Pull:
-    """A continuous pull on the durable consumer `bare`: asks for more when half of what it asked for has come."""
-
-    def __init__(self, connection: Client, stream: str, handle: Callable[[Msg], Iterable[Awaitable[None]]]) -> None:
-        self._connection, self._handle, self._left = connection, handle, 0
-        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.bare"
-        self._inbox = connection.new_inbox()
-        self._acking: set[asyncio.Task[None]] = set()
-
-    async def start(self) -> None:
-        await self._connection.subscribe(self._inbox, cb=self._take)
-        await self._ask()
-
-    async def _ask(self) -> None:
-        self._left += MESSAGES_ASKED
-        await self._connection.publish(
-            self._subject, json.dumps({"batch": MESSAGES_ASKED, "expires": EXPIRES_NS}).encode(), reply=self._inbox
-        )
-
-    async def _take(self, message: Msg) -> None:
-        if message.headers and message.headers.get("Status"):
-            self._left = 0
-            await self._ask()
-            return
-        self._left -= 1
-        if self._left <= MESSAGES_ASKED // 2:
-            await self._ask()
-        acking = asyncio.create_task(self._ack_after(message, self._handle(message)))
-        self._acking.add(acking)
-        acking.add_done_callback(self._acking.discard)
-
-    async def _ack_after(self, message: Msg, stored: Iterable[Awaitable[None]]) -> None:
-        await asyncio.gather(*stored)
-        await self._connection.publish(message.reply, b"+ACK")
-
-
-# --- the processes
 
 
 async def coordinator(url: str, shape: str, size: int) -> None:
@@ -133,14 +38,14 @@ async def coordinator(url: str, shape: str, size: int) -> None:
     tasks = GroupCommit(connection.jetstream(), "tasks.default")
     runs: dict[str, Progress] = {}
 
-    def on_event(message: Msg) -> list[Awaitable[None]]:
+    def on_event(message: Msg) -> Sequence[Awaitable[None]]:
         stored = []
         for run, value in unpack(message.data):
             runs[run] = SHAPES[shape](size)
             stored.append(tasks.put((run, 0, value)))
         return stored
 
-    def on_completions(message: Msg) -> list[Awaitable[None]]:
+    def on_completions(message: Msg) -> Sequence[Awaitable[None]]:
         stored: list[Awaitable[None]] = []
         for run, index, output in unpack(message.data):
             progress = runs.get(run)
@@ -163,7 +68,7 @@ async def worker(url: str) -> None:
     connection = await nats.connect(url)
     completions = GroupCommit(connection.jetstream(), "wal.0", COMPLETIONS_MAX)
 
-    def on_tasks(message: Msg) -> list[Awaitable[None]]:
+    def on_tasks(message: Msg) -> Sequence[Awaitable[None]]:
         return [completions.put((run, index, node(value))) for run, index, value in unpack(message.data)]
 
     await Pull(connection, "TASKS", on_tasks).start()
@@ -171,7 +76,7 @@ async def worker(url: str) -> None:
 
 
 def node(value: Any) -> Any:
-    return {"n": value["n"] + 1} if isinstance(value, dict) else value
+    return {"n": value["n"] + 1} if "n" in value else value
 
 
 # --- the measurement
@@ -181,7 +86,7 @@ class BarePipeline:
     """The pipeline, running: a server with an empty store, one coordinator, one worker. An async context manager."""
 
     def __init__(self, shape: str = "chain", size: int = 3) -> None:
-        self._shape, self._size = shape, size
+        self._shape, self._size, self._event = shape, size, event_of(shape, size)
         self._processes = Processes("bare")
         self._ends: dict[str, asyncio.Future[None]] = {}
 
@@ -209,7 +114,7 @@ class BarePipeline:
         async def one(number: int) -> None:
             run = f"{prefix}-{number}"
             ended = self._ends[run] = asyncio.get_running_loop().create_future()
-            await self._events.put((run, {"n": 0}))
+            await self._events.put((run, self._event))
             await ended
 
         return await self._processes.watch_over(drive(one, runs, concurrency, nodes_of(self._shape, self._size)), LOAD_S)
@@ -229,9 +134,9 @@ class BarePipeline:
             self._processes.start(role, sys.executable, "-m", "benchmarks.bare", *arguments)
         await self._connection.subscribe("ended", cb=self._on_ended)
         await self._connection.flush()
-        self._events = GroupCommit(self._connection.jetstream(), "events.bare", in_flight_max=64)
+        self._events = GroupCommit(self._connection.jetstream(), "events.bare", in_flight_max=EVENTS_IN_FLIGHT_MAX)
         self._ends["ready"] = asyncio.get_running_loop().create_future()
-        await self._events.put(("ready", {"n": 0}))  # it waits in the stream until both are there
+        await self._events.put(("ready", self._event))  # it waits in the stream until both are there
         await self._ends["ready"]
 
     async def _on_ended(self, message: Msg) -> None:
@@ -245,7 +150,7 @@ async def create_streams(manager: JetStreamContext) -> None:
     for config in (StreamConfig(name="EVENTS", subjects=["events.>"]), tasks, StreamConfig(name="WAL", subjects=["wal.>"])):
         await manager.add_stream(config)
         policy = AckPolicy.EXPLICIT if config is tasks else AckPolicy.ALL
-        await manager.add_consumer(str(config.name), ConsumerConfig(durable_name="bare", ack_policy=policy, max_ack_pending=20_000))
+        await manager.add_consumer(str(config.name), ConsumerConfig(durable_name=CONSUMER, ack_policy=policy, max_ack_pending=20_000))
 
 
 def measure(scale: float) -> dict[str, Any]:
@@ -279,4 +184,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,6 +7,7 @@ kills them. It does not look after children that they start (`jetfleet server` t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import shutil
@@ -76,6 +77,7 @@ class Process:
         if self.exit_code is not None:
             return
         self._child.send_signal(signal.SIGTERM)
+        self._child.send_signal(signal.SIGCONT)  # who was stopped hears nothing before
         try:
             self._child.wait(STOP_S)
         except subprocess.TimeoutExpired:
@@ -84,7 +86,11 @@ class Process:
     def children(self) -> dict[str, int]:
         """The pids of the processes that it has started itself, by the names of their programs."""
         pids = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return {Path(f"/proc/{pid}/comm").read_text().strip(): int(pid) for pid in pids}
+        found = {}
+        for pid in pids:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                found[Path(f"/proc/{pid}/comm").read_text().strip()] = int(pid)
+        return found
 
     def rss_mib(self) -> dict[str, float]:
         """Resident memory of the process, by its name, and of its children, by their programs' names."""

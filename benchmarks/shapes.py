@@ -1,6 +1,7 @@
 """Shapes: what the bare pipeline's runs do next. The least that must be decided, so that what is measured is the way of the messages.
 
-A task is `(index, value)`. Like an engine, a shape takes in every completion once and ignores it the second time.
+A run begins with task 0 on the event's value; a task is `(index, value)`. Like an engine, a run takes in every completion once
+and ignores it the second time.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Chain:
 
 
 class Fan:
-    """One node, behind it one for each of `size` items, behind them one that gets all their outputs."""
+    """One node that passes `size` items on, behind it one for each item, behind them one that gets all their outputs."""
 
     __slots__ = ("missing", "outputs", "size")
 
@@ -50,7 +51,7 @@ class Fan:
             return ()
         self.outputs[index] = output
         if index == 0:
-            return [(number, {"n": number}) for number in range(1, self.size + 1)]
+            return list(enumerate(output["items"], start=1))
         self.missing -= 1
         return () if self.missing else ((self.size + 1, self.outputs[1:]),)
 
@@ -61,3 +62,8 @@ SHAPES: dict[str, type[Chain] | type[Fan]] = {"chain": Chain, "fan": Fan}
 def nodes_of(shape: str, size: int) -> int:
     """How many nodes a run of this shape executes."""
     return size if shape == "chain" else size + 2
+
+
+def event_of(shape: str, size: int) -> dict[str, Any]:
+    """What such a run starts with."""
+    return {"n": 0} if shape == "chain" else {"items": [{"n": number} for number in range(size)]}

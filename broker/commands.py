@@ -4,4 +4,8 @@ from __future__ import annotations
 
 import click
 
-commands: list[click.Command] = []
+from .coordinator_command import coordinator_command
+from .reader_command import reader_command
+from .server_command import server_command
+
+commands: list[click.Command] = [coordinator_command, reader_command, server_command]

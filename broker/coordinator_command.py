@@ -9,6 +9,7 @@ from typing import Any
 import click
 import structlog
 
+from . import loop
 from .client import Connection
 from .coordinator.coordinator import Coordinator, CoordinatorSettings
 from .topology import Topology
@@ -24,7 +25,7 @@ log = structlog.get_logger("jetfleet.coordinator")
 def coordinator_command(url: str, partitions: int | None, replicas: int | None, **options: Any) -> None:
     """Turn events into runs, and what happens to runs into tasks. Start as many as you like: they share the partitions."""
     topology = Topology(partitions=partitions, replicas=replicas)
-    asyncio.run(_coordinate(CoordinatorSettings(url=url, topology=topology)))
+    loop.run(_coordinate(CoordinatorSettings(url=url, topology=topology)))
 
 
 async def _coordinate(settings: CoordinatorSettings) -> None:

@@ -10,9 +10,10 @@ there and is gone.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import msgspec
@@ -20,9 +21,9 @@ import msgspec
 from ..schemas import messages, subjects
 from ..schemas.errors import JetfleetError
 from .client import Connection, NotFound, StreamFull, WrongSequence
+from .store_size import StoreTooSmall, what_fits
 from .topology import (
     PARTITIONS_DEFAULT,
-    STORE_BYTES_MIN,
     VERSION,
     Stream,
     Topology,
@@ -35,7 +36,7 @@ from .topology import (
     streams,
 )
 
-_STORE_BYTES_TRIED_FIRST = 64 << 30
+_MEASURING_S, _LOOK_AGAIN_S = 2.0, 0.02
 _SETTLED = frozenset(("max_bytes", "num_replicas", "max_consumers", "storage", "retention"))
 """What a stream keeps from its creation on, unless it is asked for: limits that operators tune, and what cannot change."""
 
@@ -65,14 +66,11 @@ class StreamGone(JetfleetError):
     code = "STREAM_GONE"
 
 
-class StoreTooSmall(JetfleetError):
-    """The server's store has no room for the streams."""
-
-    code = "STORE_TOO_SMALL"
-
-
 class Deployed(msgspec.Struct, array_like=True, frozen=True):
-    """What was deployed. `complete`: all streams were made, so one that is missing was lost. `created_at`: ms since the epoch."""
+    """What was deployed. `store_bytes` is 0 until it is known. `complete`: all streams were made, so one that is missing was lost.
+
+    `created_at`: ms since the epoch.
+    """
 
     version: int
     partitions: int
@@ -88,17 +86,17 @@ async def ensure(connection: Connection, topology: Topology | None = None, *, ac
     Raises PartitionsFixed, TopologyTooNew, StreamGone, StoreTooSmall, and the client's BrokerErrors.
     """
     wanted = topology or Topology()
-    deployed, seq = await _agree(connection, wanted)
-    present = set(await connection.streams.names())
-    if deployed.complete and deployed.version == VERSION and not accept_loss:
-        _refuse_loss(deployed, present)
-    resized = _with_wishes(deployed, wanted)
-    for stream in streams(deployed.partitions):
-        await _ensure_stream(connection, stream, resized, resize=(resized != deployed))
+    found, seq = await _agree(connection, wanted)
+    if found.complete and found.version == VERSION and not accept_loss:
+        _refuse_loss(found, set(await connection.streams.names()))
+    wished = msgspec.structs.replace(found, replicas=wanted.replicas or found.replicas, store_bytes=wanted.store_bytes or found.store_bytes)
+    tuned = _SETTLED - _changes(found, wished)
+    for stream in streams(found.partitions):
+        await _ensure_stream(connection, stream, wished, keep=tuned)
     await _ensure_consumer(connection, subjects.TIMERS, fired_consumer_config())
     await ensure_epoch(connection)
-    done = msgspec.structs.replace(resized, version=VERSION, complete=True)
-    if done == deployed:
+    done = msgspec.structs.replace(wished, version=VERSION, complete=True)
+    if done == found:
         return done
     try:
         await _write(connection, done, seq)
@@ -108,16 +106,17 @@ async def ensure(connection: Connection, topology: Topology | None = None, *, ac
 
 
 async def deployed(connection: Connection) -> Deployed | None:
-    """What is deployed on the server, None if nothing is. Raises TopologyTooNew."""
+    """What is deployed on the server, None if nothing is, or not all of it yet. Raises TopologyTooNew."""
     if await connection.streams.stream_info(subjects.FLEET) is None:
         return None
-    return (await _read(connection))[0]
+    found, _ = await _read(connection)
+    return found if found is not None and found.complete else None
 
 
 async def ensure_memory(connection: Connection, found: Deployed, queues: Sequence[str] = ()) -> str:
     """Make what a restart of the server took: the streams in memory, and the consumers of `queues`. The epoch of the tasks."""
     for stream in memory_streams():
-        await _ensure_stream(connection, stream, found, resize=False)
+        await _ensure_stream(connection, stream, found)
     for queue in queues:
         await ensure_queue(connection, queue)
     return await ensure_epoch(connection)
@@ -156,28 +155,46 @@ async def ensure_queue(connection: Connection, queue: str) -> str:
 
 
 async def _agree(connection: Connection, wanted: Topology) -> tuple[Deployed, int]:
-    """What is deployed with the sequence of the message that says so; written now if nobody has yet."""
-    found = seq = None
+    """What is deployed, or is about to be, with the sequence of the message that says so."""
+    found, seq = None, 0
     if await connection.streams.stream_info(subjects.FLEET) is not None:
         found, seq = await _read(connection)
+    decided_here = False
     if found is None:
-        found, seq = await _decide(connection, wanted)
-    if wanted.partitions not in (None, found.partitions):
-        assert wanted.partitions is not None
+        found, seq, decided_here = await _decide(connection, wanted)
+    if wanted.partitions is not None and wanted.partitions != found.partitions:
         raise PartitionsFixed(wanted.partitions, found.partitions)
-    return found, seq or 0
+    if not found.store_bytes:
+        found, seq = await _measure(connection, wanted, found, seq, patience_s=0 if decided_here else _MEASURING_S)
+    return found, seq
 
 
-async def _decide(connection: Connection, wanted: Topology) -> tuple[Deployed, int]:
-    replicas = wanted.replicas or 1
-    store_bytes = wanted.store_bytes or await _what_fits(connection, replicas)
-    mine = Deployed(VERSION, wanted.partitions or PARTITIONS_DEFAULT, replicas, store_bytes, int(time.time() * 1000))
-    await _ensure_stream(connection, streams(1)[0], mine, resize=False)
+async def _decide(connection: Connection, wanted: Topology) -> tuple[Deployed, int, bool]:
+    """Write down the deployment, unless somebody else was first; whether it was this process."""
+    mine = Deployed(VERSION, wanted.partitions or PARTITIONS_DEFAULT, wanted.replicas or 1, 0, int(time.time() * 1000))
+    await _ensure_stream(connection, streams(1)[0], mine)
     try:
-        return mine, await _write(connection, mine, 0)
+        return mine, await _write(connection, mine, 0), True
     except WrongSequence:
         found, seq = await _read(connection)
-        return found or mine, seq
+        return found or mine, seq, False
+
+
+async def _measure(connection: Connection, wanted: Topology, found: Deployed, seq: int, patience_s: float) -> tuple[Deployed, int]:
+    """Find out the store's size and write it down: whoever decided does, since two who try at once are in each other's way."""
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end:
+        await asyncio.sleep(_LOOK_AGAIN_S)
+        later, later_seq = await _read(connection)
+        if later is not None and later.store_bytes:
+            return later, later_seq
+    store_bytes = await what_fits(connection, found.replicas, wanted.store_bytes)
+    measured = msgspec.structs.replace(found, store_bytes=store_bytes)
+    try:
+        return measured, await _write(connection, measured, seq)
+    except WrongSequence:
+        later, later_seq = await _read(connection)
+        return later or measured, later_seq
 
 
 async def _read(connection: Connection) -> tuple[Deployed | None, int]:
@@ -197,8 +214,10 @@ async def _write(connection: Connection, found: Deployed, seq: int) -> int:
     return ack.seq
 
 
-def _with_wishes(found: Deployed, wanted: Topology) -> Deployed:
-    return msgspec.structs.replace(found, replicas=wanted.replicas or found.replicas, store_bytes=wanted.store_bytes or found.store_bytes)
+def _changes(found: Deployed, wished: Deployed) -> set[str]:
+    """The settled parts of streams that a wish changes."""
+    store, replicas = wished.store_bytes != found.store_bytes, wished.replicas != found.replicas
+    return ({"max_bytes"} if store else set()) | ({"num_replicas"} if replicas else set())
 
 
 def _refuse_loss(found: Deployed, present: set[str]) -> None:
@@ -210,44 +229,22 @@ def _refuse_loss(found: Deployed, present: set[str]) -> None:
         )
 
 
-async def _what_fits(connection: Connection, replicas: int) -> int:
-    """The store size, in bytes, that the server grants: it does not say how much it has, so it is asked for less and less."""
-    size, name = _STORE_BYTES_TRIED_FIRST, f"PROBE_{secrets.token_hex(4)}"
-    while size >= STORE_BYTES_MIN:
-        config = {"name": name, "subjects": [f"probe.{name}"], "storage": "file", "max_bytes": size, "num_replicas": replicas}
-        try:
-            await connection.streams.create_or_update_stream(config)
-        except StreamFull:
-            size //= 2
-        else:
-            await connection.streams.delete_stream(name)
-            return size
-    raise StoreTooSmall(_too_small("less than 256 MiB are free"))
-
-
-async def _ensure_stream(connection: Connection, stream: Stream, found: Deployed, *, resize: bool) -> None:
+async def _ensure_stream(connection: Connection, stream: Stream, found: Deployed, *, keep: Set[str] = _SETTLED) -> None:
+    """Make the stream, or change what it lacks. `keep`: what is left as it is in a stream that is there."""
     config = stream.config(found.replicas, found.store_bytes)
     info = await connection.streams.stream_info(stream.name)
     present: dict[str, Any] = {} if info is None else info["config"]
     if info is not None:
-        kept = _SETTLED - ({"max_bytes", "num_replicas"} if resize else set())
         # The server leaves out what is 0 or false.
-        changes = {key: value for key, value in config.items() if key not in kept and (present.get(key) or 0) != (value or 0)}
+        changes = {key: value for key, value in config.items() if key not in keep and (present.get(key) or 0) != (value or 0)}
         if not changes:
             return
         config = {**present, **changes}
     try:
         await connection.streams.create_or_update_stream(config)
     except StreamFull as error:
-        raise StoreTooSmall(_too_small(f"stream {stream.name} wants {config['max_bytes']} bytes ({stream.storage})")) from error
+        raise StoreTooSmall(f"stream {stream.name} wants {config['max_bytes']} bytes ({stream.storage})") from error
 
 
 async def _ensure_consumer(connection: Connection, stream: str, config: dict[str, Any]) -> None:
     await connection.streams.create_or_update_consumer(stream, config)
-
-
-def _too_small(what: str) -> str:
-    return (
-        f"the server's store is too small: {what}. Give it more (`jetfleet server --max-store`, or `max_file_store` and `max_memory_store` "
-        "in its configuration), or ask for a smaller one"
-    )

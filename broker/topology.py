@@ -9,12 +9,12 @@
     DEAD        dead.>                    file     old         2 %  what could not be read or placed
     FLOWS       flow.>, plan.>            file     new         1 %  what is deployed                         last per subject
     FLEET       member.>, lease.>, topology
-                                          file     new         1 %  who is there, who owns what              last per subject
+                                          file     new      64 MiB  who is there, who owns what              last per subject
     TASKS       tasks.>, tasks-epoch      memory   new    256 MiB   work queue; a consumer `queue-<name>` per queue
     PROGRESS    progress.>                memory   old     16 MiB   how far an owner has come                last per subject
 
-Shares are of the deployment's store; what is left over (21 %) is for payloads and timers. Limits are explicit: a stream without one fills
-the disk, and a full disk cannot be told from a dead server. What discards *new* refuses the publisher, who waits; nothing that was
+Shares are of the deployment's store; what is left over (a fifth) is for payloads and timers. Limits are explicit: a stream without one
+fills the disk, and a full disk cannot be told from a dead server. What discards *new* refuses the publisher, who waits; nothing that was
 acknowledged is dropped. The server gives a stream with schedules no such choice: it would drop the oldest timers. So TIMERS alone has no
 limit but the server's store.
 
@@ -34,7 +34,7 @@ VERSION = 1
 PARTITIONS_DEFAULT = 16
 PARTITIONS_MAX = 1_024
 MIB = 1 << 20
-TASKS_BYTES, PROGRESS_BYTES = 256 * MIB, 16 * MIB
+FLEET_BYTES, TASKS_BYTES, PROGRESS_BYTES = 64 * MIB, 256 * MIB, 16 * MIB
 STORE_BYTES_MIN = 256 * MIB
 FIRED = "fired"
 """The consumer of the timers that fired."""
@@ -101,7 +101,7 @@ def streams(partitions: int) -> list[Stream]:
     """All streams, FLEET first: it says that there is a deployment."""
     return [
         Stream(
-            name=subjects.FLEET, subjects=("member.>", "lease.>", subjects.TOPOLOGY), share=0.01, last_per_subject=True,
+            name=subjects.FLEET, subjects=("member.>", "lease.>", subjects.TOPOLOGY), bytes=FLEET_BYTES, last_per_subject=True,
             purpose="who is there, who owns what", features={"allow_msg_ttl": True},
         ),
         Stream(

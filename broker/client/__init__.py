@@ -9,7 +9,7 @@ Streams       management, and reading without a consumer
 """
 
 from .batcher import Batcher, Receipt
-from .connection import Connection, Subscription, without_password
+from .connection import Connection, Subscription
 from .errors import (
     BrokerError,
     ConnectionClosed,
@@ -27,6 +27,7 @@ from .errors import (
     WrongSequence,
 )
 from .message import Message
+from .opening import without_password
 from .publisher import PubAck, Publisher
 from .pull import Pull
 from .stored import StoredMessage

@@ -1,10 +1,10 @@
 """The batcher: group commit for one subject.
 
-Entries that are put while publishes are in flight leave together in the next one, so a lone entry leaves at once and a flood leaves in large
-messages. Every entry is settled exactly once, in the order of `put`: its receipt is told that it is stored, or why it is not.
+Entries that are put while publishes are in flight leave together in the next one, so a lone entry leaves at once and a flood leaves in
+large messages. Every entry is settled exactly once, in the order of `put`: its receipt is told that it is stored, or why it is not.
 
-A patient batcher never gives up on what may work later: it says in `blocked_by` what holds it up. Batches are sent in order, and sent again in
-order after a cut; only where the server refuses one and takes the next (its disk had room again) are they stored in another order.
+A patient batcher never gives up on what may work later: it says in `blocked_by` what holds it up. Batches are sent in order, and sent
+again in order after a cut; only where the server refuses one and takes the next (its disk had room again) is their order another.
 """
 
 from __future__ import annotations

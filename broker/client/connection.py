@@ -10,39 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
-from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 
-from ...schemas.errors import UsageError
-from .errors import (
-    BrokerError,
-    ConnectionClosed,
-    NoJetStream,
-    NoResponders,
-    NotAuthorized,
-    Refused,
-    ServerTooOld,
-    Unknown,
-    Unreachable,
-    too_large,
-)
+from .errors import BrokerError, ConnectionClosed, NoResponders, Unknown, too_large
 from .inbox import Inbox
 from .message import Message
+from .opening import check, checked_urls, connect, without_password
 from .publisher import Publisher
 from .streams import Streams
 from .wire import Wire, encode_publish
 
-SERVER_MIN = (2, 12, 0)
-OPEN_S, CONNECT_S = 5.0, 2
-PING_S, PINGS_UNANSWERED_MAX = 1, 2
-RECONNECT_WAIT_S = 0.1
-_ASK_AGAIN_S = 0.1
 _log = structlog.get_logger(__name__)
 
 
@@ -55,8 +35,10 @@ class Subscription:
     async def stop(self) -> None:
         """End it. What the server sent before it knew is handed over before this returns, and nothing after."""
         self._wire.unlisten(self._sid)
-        await self._wire.settled()
-        self._wire.forget(self._sid)
+        try:
+            await self._wire.settled()
+        finally:
+            self._wire.forget(self._sid)
 
     def drop(self) -> None:
         """End it at once; messages under way are lost."""
@@ -65,21 +47,21 @@ class Subscription:
 
 
 class Connection:
-    """Made by `open`. `on_disconnect` and `on_reconnect` are lists of listeners, called in order; one that raises does not stop the others.
+    """Made by `open`. `publisher` publishes to streams, `streams` manages and reads them.
 
-    `publisher` publishes to streams, `streams` manages and reads them.
+    `on_disconnect` and `on_reconnect` are lists of listeners, called in order; one that raises does not stop the others.
     """
 
-    publisher: Publisher
-    streams: Streams
-
-    def __init__(self, name: str, url: str) -> None:
+    def __init__(self, wire: Wire, name: str, url: str) -> None:
         self.name, self.url = name, url
         self.on_disconnect: list[Callable[[], None]] = []
         self.on_reconnect: list[Callable[[], Awaitable[None] | None]] = []
-        self._wire = Wire(self._lost)
+        self._wire = wire
         self._closed = False
-        self._last_error: Exception | None = None
+        wire.on_lost, wire.on_regained, wire.on_error = self._lost, self._regained, self._failed
+        self.inbox = Inbox(wire)
+        self.publisher = Publisher(self)
+        self.streams = Streams(self)
 
     @classmethod
     async def open(cls, url: str | Sequence[str], *, name: str, credentials: str | None = None) -> Connection:
@@ -87,25 +69,21 @@ class Connection:
 
         Raises Unreachable after 5 s, NotAuthorized, ServerTooOld, NoJetStream; UsageError for an url or file that is none.
         """
-        urls = _checked([url] if isinstance(url, str) else list(url))
-        connection = cls(name, ", ".join(without_password(each) for each in urls))
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + OPEN_S
+        urls = checked_urls(url)
+        wire = Wire()
         try:
-            await connection._connect(urls, credentials)
-            connection._inbox = Inbox(connection._wire)
-            connection.publisher = Publisher(connection)
-            connection.streams = Streams(connection)
-            connection._check_version()
-            await connection._check_jetstream(deadline)
+            await connect(wire, urls, name, credentials)
+            connection = cls(wire, name, ", ".join(map(without_password, urls)))
+            await check(connection)
         except BaseException:
-            await connection.close()
+            with contextlib.suppress(Exception):
+                await wire.close()
             raise
         return connection
 
     @property
     def server_version(self) -> str:
-        return str(self._wire._server_info.get("version", "0"))
+        return self._wire.server_version
 
     @property
     def max_payload(self) -> int:
@@ -127,8 +105,7 @@ class Connection:
         if self._closed:
             return
         self._closed = True
-        if hasattr(self, "publisher"):
-            self.publisher.close()
+        self.publisher.close()
         await self._wire.settled()
         with contextlib.suppress(Exception):
             await self._wire.close()
@@ -136,140 +113,61 @@ class Connection:
     # --- messages that are not stored
 
     async def send(self, subject: str, payload: bytes = b"", *, reply: str = "", headers: Mapping[str, str] | None = None) -> None:
-        """Publish, at most once. Raises Unknown (not done) while disconnected, ConnectionClosed, PayloadTooLarge."""
+        """Publish, at most once. Raises Unknown (not done) while disconnected, ConnectionClosed, PayloadTooLarge, UsageError."""
         command, size = encode_publish(subject, payload, reply, headers)
         if size > self.max_payload:
             raise too_large(subject, size, self.max_payload)
-        self.write(command, subject)
+        if not self._wire.write(command):
+            self._check_open()
+            raise Unknown(f"not connected to {self.url}: nothing was sent to {subject!r}; try again when it is back", maybe_done=False)
 
     async def subscribe(self, subject: str, handle: Callable[[Message], None], *, queue: str = "") -> Subscription:
-        """Call `handle`, a plain function that must not block, for every message; after a reconnect too. `queue`: share them with others."""
+        """Call `handle`, a plain function that must not block, for every message; after a reconnect too.
+
+        `queue`: each message goes to one of those who name the same.
+        """
         self._check_open()
         return self.listen(subject, handle, queue)
 
     async def request(self, subject: str, payload: bytes = b"", *, timeout_s: float = 2.0) -> Message:
-        """Ask, and wait for the first answer. Raises NoResponders at once if nobody listens, Unknown after `timeout_s`."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Message | None] = loop.create_future()
-        token = self._inbox.expect(lambda message: None if answer.done() else answer.set_result(message))
-        timer = loop.call_later(timeout_s, lambda: None if answer.done() else answer.set_result(None))
+        """Ask, and wait for the first answer. Raises NoResponders at once if nobody listens, Unknown after `timeout_s`, or a cut."""
+        answer: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
+
+        def told(message: Message | None = None) -> None:
+            if not answer.done():
+                answer.set_result(message)
+
+        token = self.inbox.expect(told, told)
+        timer = asyncio.get_running_loop().call_later(timeout_s, told)
         try:
-            await self.send(subject, payload, reply=self._inbox.address(token))
+            await self.send(subject, payload, reply=self.inbox.address(token))
             message = await answer
         finally:
             timer.cancel()
-            self._inbox.forget(token)
+            self.inbox.forget(token)
         if message is None:
-            raise Unknown(f"no answer on {subject!r} within {timeout_s:g} s; it may still be carried out")
+            raise Unknown(f"no answer on {subject!r} within {timeout_s:g} s, or it was cut off; it may still be carried out")
         if message.status == 503:
             raise NoResponders(subject)
         return message
 
     # --- for the other files of this package
 
-    def write(self, command: bytes, subject: str) -> None:
-        if not self._wire.write(command):
-            self._check_open()
-            raise Unknown(
-                f"not connected to {self.url}: nothing was sent to {subject!r}; try again once the server is back", maybe_done=False
-            )
-
     def try_write(self, command: bytes) -> bool:
+        """Send a protocol command. False: there is no connection, and nothing was kept."""
         return self._wire.write(command)
 
     def listen(self, subject: str, handle: Callable[[Message], None], queue: str = "") -> Subscription:
         return Subscription(self._wire, self._wire.listen(subject, handle, queue))
 
-    @property
-    def inbox(self) -> Inbox:
-        return self._inbox
-
-    # --- opening
-
-    async def _connect(self, urls: list[str], credentials: str | None) -> None:
-        if credentials is not None and not Path(credentials).is_file():
-            raise UsageError(f"there is no credentials file {credentials}: give the path of a .creds file")
-        refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._on_error = lambda error: None if refused.done() or not _is_authorization(error) else refused.set_result(None)
-        connecting = asyncio.ensure_future(self._wire.connect(urls, user_credentials=credentials, **self._options()))
-        try:
-            await asyncio.wait({connecting, refused}, timeout=OPEN_S, return_when=asyncio.FIRST_COMPLETED)
-            if refused.done():
-                raise NotAuthorized(
-                    f"{self.url} refused the credentials ({self._last_error}): put user and password, or a token, in the url, or give a .creds file"
-                )
-            if not connecting.done():
-                raise Unreachable(_unreachable(self.url, self._last_error))
-            self._raise_opening(connecting)
-        finally:
-            self._on_error = lambda error: None
-            connecting.cancel()
-            with contextlib.suppress(BaseException):
-                await connecting
-
-    def _raise_opening(self, connecting: asyncio.Future[None]) -> None:
-        error = connecting.exception()
-        if error is None:
-            return
-        if isinstance(error, ImportError):
-            raise UsageError("a credentials file needs nkeys: pip install 'nats-py[nkeys]'") from None
-        raise Unreachable(_unreachable(self.url, error)) from None
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "error_cb": self._failed,
-            "reconnected_cb": self._regained,
-            "allow_reconnect": True,
-            "max_reconnect_attempts": -1,
-            "reconnect_time_wait": RECONNECT_WAIT_S,
-            "connect_timeout": CONNECT_S,
-            "ping_interval": PING_S,
-            "max_outstanding_pings": PINGS_UNANSWERED_MAX,
-            "pending_size": -1,  # nothing is kept while disconnected
-        }
-
-    def _check_version(self) -> None:
-        version = tuple(int(number) for number in re.findall(r"\d+", self.server_version)[:3])
-        if version < SERVER_MIN:
-            wanted = ".".join(map(str, SERVER_MIN))
-            raise ServerTooOld(f"the server at {self.url} is nats-server {self.server_version}: {wanted} or newer is needed; upgrade it")
-
-    async def _check_jetstream(self, deadline: float) -> None:
-        """A server that is just starting answers before its JetStream does."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                await self.streams.account()
-                return
-            except NoResponders:
-                problem = "JetStream is not enabled"
-                if loop.time() > deadline - OPEN_S + 1:  # an old hand's answer: it will not come by waiting
-                    break
-            except Refused as error:
-                problem = error.description
-                if not error.passing or loop.time() > deadline:
-                    break
-            except Unknown as error:
-                if loop.time() > deadline:
-                    raise Unreachable(_unreachable(self.url, error)) from None
-            await asyncio.sleep(_ASK_AGAIN_S)
-        raise NoJetStream(f"the server at {self.url} stores nothing ({problem}): start it with `-js`, or enable JetStream for the account")
-
     # --- told by the wire
 
-    async def _failed(self, error: Exception) -> None:
-        self._last_error = error
-        self._on_error(error)
+    def _failed(self, error: Exception) -> None:
         _log.debug("connection_error", connection=self.name, error=str(error) or type(error).__name__)
 
-    def _on_error(self, error: Exception) -> None:
-        """What `open` has to know of errors; nothing later."""
-
     def _lost(self) -> None:
-        if self._closed:
-            return
         _log.info("disconnected", connection=self.name, url=self.url)
+        self.inbox.cut()
         for listener in list(self.on_disconnect):
             try:
                 listener()
@@ -291,33 +189,3 @@ class Connection:
     def _check_open(self) -> None:
         if self._closed:
             raise ConnectionClosed(f"the connection {self.name!r} to {self.url} is closed")
-
-
-def without_password(url: str) -> str:
-    """The url as it may be shown."""
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
-
-
-def _checked(urls: list[str]) -> list[str]:
-    if not urls:
-        raise UsageError("no server's url: give one such as nats://127.0.0.1:4222")
-    for url in urls:
-        try:
-            parts = urlsplit(url if "://" in url else f"nats://{url}")
-            good = parts.scheme in ("nats", "tls", "ws", "wss") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-        except ValueError:
-            good = False
-        if not good:
-            raise UsageError(f"{without_password(url)!r} is no server's url: write it as nats://host:port")
-    return urls
-
-
-def _is_authorization(error: Exception) -> bool:
-    text = str(error).lower()
-    return "authorization" in text or "authentication" in text
-
-
-def _unreachable(url: str, error: Exception | None) -> str:
-    reason = f" ({str(error) or type(error).__name__})" if error is not None else ""
-    return f"no server answers at {url}{reason}: start one with `jetfleet server`, or give its address with --server"

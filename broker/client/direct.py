@@ -36,7 +36,7 @@ class Page:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def take(self, message: Message) -> None:
-        if not message.status:
+        if not message.status or "Nats-Sequence" in message.headers:
             self.messages.append(from_message(message))
             return
         self.status, self.text = message.status, message.status_text
@@ -53,7 +53,7 @@ class Page:
 async def read_page(connection: Connection, stream: str, question: dict[str, Any]) -> Page:
     """Raises Unknown if the answer does not come to its end in time, NoResponders without such a stream, Refused (`status` says why)."""
     page = Page()
-    token = connection.inbox.expect(page.take)
+    token = connection.inbox.expect(page.take, page.give_up)
     timer = asyncio.get_running_loop().call_later(ANSWER_S, page.give_up)
     try:
         await connection.send(f"$JS.API.DIRECT.GET.{stream}", _encode(question), reply=connection.inbox.address(token))
@@ -62,7 +62,7 @@ async def read_page(connection: Connection, stream: str, question: dict[str, Any
         timer.cancel()
         connection.inbox.forget(token)
     if page.status == 0:
-        raise Unknown(f"stream {stream} did not send all of a page within {ANSWER_S:g} s; read it again", maybe_done=False)
+        raise Unknown(f"stream {stream} did not send a whole page within {ANSWER_S:g} s, or was cut off; read it again", maybe_done=False)
     if page.status == 503:
         raise NoResponders(f"$JS.API.DIRECT.GET.{stream}", f"there is no stream {stream}, or it does not allow direct gets")
     if page.status not in (_END, _NOTHING):

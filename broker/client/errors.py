@@ -82,8 +82,8 @@ class Hole(BrokerError):
 
     def __init__(self, stream: str, expected: int, got: int) -> None:
         super().__init__(
-            f"stream {stream} does not go on at sequence {expected} but at {got}: messages were lost, deleted, or the stream was created anew; "
-            "stop what depends on it and restore the stream from a backup"
+            f"stream {stream} does not go on at sequence {expected} but at {got}: messages were lost or deleted, or the stream is "
+            "a new one; stop what depends on it and restore the stream from a backup"
         )
         self.stream, self.expected, self.got = stream, expected, got
 

@@ -48,7 +48,7 @@ class Message:
     @property
     def status_text(self) -> str:
         """What the server says beside the status, e.g. "Consumer Deleted"."""
-        return self._raw_headers[13:].partition(b"\r\n")[0].decode(errors="replace") if self._raw_headers else ""
+        return self._raw_headers.partition(b"\r\n")[0][13:].decode(errors="replace") if self._raw_headers else ""
 
     @property
     def stream(self) -> str:

@@ -47,7 +47,7 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 class _Pending:
-    """A message that is not acknowledged. `next_s`: when to send it again. `refusals`: how many of its `sends` did certainly not store it."""
+    """A message that is not acknowledged. `next_s`: when to send it again. `refusals`: how many of its `sends` stored nothing for sure."""
 
     __slots__ = ("command", "deadline_s", "future", "id", "next_s", "refusal", "refusals", "sends", "subject")
 
@@ -70,9 +70,10 @@ class Publisher:
         self._pending: dict[str, _Pending] = {}
         self._looking: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._cut = self._closed = False
         connection.listen(f"{self._prefix}*", self._on_answer)
-        connection.on_reconnect.append(self._resend_all)
+        connection.on_disconnect.append(self._on_disconnect)
+        connection.on_reconnect.append(self._on_reconnect)
 
     async def publish(
         self,
@@ -131,18 +132,26 @@ class Publisher:
             task.cancel()
         pending, self._pending = self._pending, {}
         for each in pending.values():
-            _fail(each.future, ConnectionClosed(f"closed before {each.subject!r} acknowledged a message", maybe_done=each.sends > 0))
+            _fail(
+                each.future,
+                ConnectionClosed(f"closed before {each.subject!r} acknowledged a message", maybe_done=each.sends > each.refusals),
+            )
 
     # --- sending
 
     def _send(self, pending: _Pending) -> None:
-        if self.connection.try_write(pending.command):
+        if not self._cut and self.connection.try_write(pending.command):
             pending.next_s = self._loop.time() + min(RESEND_S * (pending.sends + 1), RESEND_MAX_S)
             pending.sends += 1
         else:
             pending.next_s = float("inf")  # until the reconnect
 
-    def _resend_all(self) -> None:
+    def _on_disconnect(self) -> None:
+        self._cut = True
+
+    def _on_reconnect(self) -> None:
+        """Everything again, before anything new: what was submitted since the cut has waited, so the order stays."""
+        self._cut = False
         for pending in self._pending.values():
             self._send(pending)
 
@@ -213,7 +222,7 @@ class Publisher:
         pending.next_s = self._loop.time() + min(NO_STREAM_S * pending.refusals, NO_STREAM_MAX_S)
 
     async def _look(self, pending: _Pending, error: WrongSequence) -> None:
-        """A message that was sent twice lost against its expected sequence. If the last one on the subject is ours, it lost against itself."""
+        """A message that was sent twice lost against its expected sequence: perhaps against itself, then the last one is ours."""
         try:
             stream = await self.connection.streams.of(pending.subject)
             last = await self.connection.streams.last(stream, pending.subject) if stream else None

@@ -83,7 +83,7 @@ class Pull:
             (self._connection.on_reconnect, self._on_reconnect),
         ):
             if listener in listeners:
-                listeners.remove(listener)  # type: ignore[attr-defined]
+                listeners.remove(listener)
         for timer in (self._watch, self._again):
             if timer is not None:
                 timer.cancel()
@@ -131,7 +131,7 @@ class Pull:
     def _on_message(self, message: Message) -> None:
         self._heard_s = self._loop.time()
         status = message.status
-        if status:
+        if status and message.subject.startswith(self._inbox):  # else it is a stored message that pretends to be a status
             self._on_status(status, message)
             return
         if self._stopping:

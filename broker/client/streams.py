@@ -108,7 +108,10 @@ class Streams:
     async def read(
         self, stream: str, *, start_seq: int = 1, subject: str | None = None, max_bytes: int = PAGE_BYTES
     ) -> AsyncIterator[StoredMessage]:
-        """Every message from `start_seq` to the end, in order; only those on `subject` (wildcards allowed). `max_bytes` bounds a page in memory."""
+        """Every message from `start_seq` to the end, in order; only those on `subject` (wildcards allowed).
+
+        `max_bytes` bounds a page in memory.
+        """
         question = {"next_by_subj": subject or ">", "batch": PAGE_MESSAGES, "max_bytes": max_bytes}
         more, seq = True, max(start_seq, 1)
         while more:

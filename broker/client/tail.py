@@ -1,8 +1,8 @@
 """The tail: one stream read from a sequence on, in order, each message once, for ever.
 
-It reads through a consumer of its own, which the server may forget at any time: after a cut, a loss or a restart there is a new one, from the
-sequence that comes next. Without a filter the sequences must follow one another. If they do not, or if the stream ends before what was
-read, or is another one of the same name, messages are lost for good: the tail stops and says so.
+It reads through a consumer of its own, which the server may forget at any time: after a cut, a loss or a restart there is a new one,
+from the sequence that comes next. Without a filter the sequences must follow one another. If they do not, or if the stream ends before
+what was read, or is another one of the same name, messages are lost for good: the tail stops and says so.
 
 A handler that raises has had its message.
 """
@@ -14,7 +14,6 @@ from collections.abc import Callable
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import structlog
 
 from .errors import ConnectionClosed, Hole, NotFound

@@ -12,10 +12,10 @@ Guarantees nothing about delivery: that is what publisher, pull and tail are for
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -23,22 +23,32 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription as Registration
 from nats.errors import Error
 
+from ...schemas.errors import UsageError
 from .message import Message
 
 logging.getLogger("nats.aio.client").propagate = False  # it prints tracebacks of every refused connection
 logging.getLogger("nats.aio.client").addHandler(logging.NullHandler())
 _log = structlog.get_logger(__name__)
 _FORBIDDEN = re.compile(r"[\s\x00]")
-_FLUSH_S = 2
+_LINE_END = re.compile(r"[\r\n\x00]")
+_SETTLE_S, _RETRY_S = 2.0, 0.2
 
 
-class Wire(Client):  # type: ignore[misc]  # nats-py has no types
-    """One socket. `on_lost` is called at once when it is cut."""
+class Wire(Client):
+    """One socket at a time. `on_lost` is called at once when it is cut, `on_regained` when there is another."""
 
-    def __init__(self, on_lost: Callable[[], None]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._on_lost = on_lost
+        self.on_lost: Callable[[], None] = lambda: None
+        self.on_regained: Callable[[], Awaitable[None]] | None = None
+        self.on_error: Callable[[Exception], None] = lambda error: None
+        self.last_failure: Exception | None = None
         self._handlers: dict[int, Callable[[Message], None]] = {}
+        self._settling: set[asyncio.Future[bool]] = set()
+
+    @property
+    def server_version(self) -> str:
+        return str(self._server_info.get("version", "0"))
 
     # --- out
 
@@ -48,8 +58,9 @@ class Wire(Client):  # type: ignore[misc]  # nats-py has no types
             return False
         self._pending.append(command)
         self._pending_data_size += len(command)
-        if self._flush_queue.empty():  # else the flusher is awake already
-            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+        queue: asyncio.Queue[asyncio.Future[None]] = self._flush_queue  # type: ignore[assignment]  # there is one once it is connected
+        if queue.empty():  # else the flusher is awake already
+            queue.put_nowait(asyncio.get_running_loop().create_future())
         return True
 
     def publish_now(self, subject: str, payload: bytes) -> bool:
@@ -75,13 +86,27 @@ class Wire(Client):  # type: ignore[misc]  # nats-py has no types
         self._handlers.pop(sid, None)
 
     async def settled(self) -> bool:
-        """Wait until the server has answered what was written so far, and everything it sent before was handed over."""
+        """Wait until the server has taken what was written so far, and all that it sent before was handed over. False: it did not."""
         if self._status != Client.CONNECTED:
             return False
-        with contextlib.suppress(Error, OSError, asyncio.TimeoutError):
-            await self.flush(timeout=_FLUSH_S)
-            return True
-        return False
+        loop = asyncio.get_running_loop()
+        settled: asyncio.Future[bool] = loop.create_future()
+        self._settling.add(settled)
+        timer = loop.call_later(_SETTLE_S, _resolve, settled, False)
+        pong = loop.create_future()  # of its own, and never cancelled: nats-py's reader dies of a pong that nobody waits for any more
+        pong.add_done_callback(lambda _: _resolve(settled, True))
+        try:
+            self._flush_now()  # nats-py's ping goes past what waits for the flusher
+            await self._send_ping(pong)
+            return await settled
+        finally:
+            timer.cancel()
+            self._settling.discard(settled)
+
+    def _flush_now(self) -> None:
+        pending, self._pending, self._pending_data_size = self._pending, [], 0
+        assert self._transport is not None, "only while connected"
+        self._transport.writelines(pending)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
         handle = self._handlers.get(sid)
@@ -94,10 +119,26 @@ class Wire(Client):  # type: ignore[misc]  # nats-py has no types
 
     # --- a cut, and life after it
 
+    async def failed(self, error: Exception) -> None:
+        self.last_failure = error
+        self.on_error(error)
+
+    async def regained(self) -> None:
+        if self.on_regained is not None:
+            await self.on_regained()
+
     async def _attempt_reconnect(self) -> None:
         self._drop()
-        self._on_lost()
-        await super()._attempt_reconnect()
+        for settling in self._settling:
+            _resolve(settling, False)
+        self.on_lost()
+        while True:
+            try:
+                await super()._attempt_reconnect()
+                return
+            except Exception as error:  # nats-py would end its attempts for ever over what it does not expect of a peer
+                await self.failed(error)
+                await asyncio.sleep(_RETRY_S)
 
     async def _connect_to_server(self, s: Any) -> None:
         self._drop()  # nats-py forgets the socket of an attempt that failed half-way
@@ -118,21 +159,36 @@ class Wire(Client):  # type: ignore[misc]  # nats-py has no types
             writer.transport.abort()
 
 
+def _resolve(future: asyncio.Future[bool], result: bool) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
 def encode_publish(subject: str, payload: bytes, reply: str = "", headers: Mapping[str, str] | None = None) -> tuple[bytes, int]:
-    """The command that publishes, and the bytes that count against `max_payload`. ValueError for a subject or header that cannot be sent."""
-    if not subject or _FORBIDDEN.search(subject):
-        raise ValueError(f"{subject!r} is no subject: it is empty or has white space in it")
+    """The command that publishes, and the bytes that count against `max_payload`.
+
+    Raises UsageError for a subject or header that cannot be sent.
+    """
+    name = _encoded(subject)
     if not headers:
-        return b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply.encode(), len(payload), payload), len(payload)
-    block = encode_headers(headers)
+        return b"PUB %b %b %d\r\n%b\r\n" % (name, reply.encode(), len(payload), payload), len(payload)
+    block = _encode_headers(headers)
     size = len(block) + len(payload)
-    return b"HPUB %b %b %d %d\r\n%b%b\r\n" % (subject.encode(), reply.encode(), len(block), size, block, payload), size
+    return b"HPUB %b %b %d %d\r\n%b%b\r\n" % (name, reply.encode(), len(block), size, block, payload), size
 
 
-def encode_headers(headers: Mapping[str, str]) -> bytes:
+@lru_cache(maxsize=4_096)
+def _encoded(subject: str) -> bytes:
+    """Checked once for each subject: white space in one would be a second command on the wire."""
+    if _FORBIDDEN.search(subject) or not all(token and token not in ("*", ">") for token in subject.split(".")):
+        raise UsageError(f"{subject!r} is no subject to publish on: words joined by dots, without white space and wildcards")
+    return subject.encode()
+
+
+def _encode_headers(headers: Mapping[str, str]) -> bytes:
     fields = []
     for name, value in headers.items():
-        if not name or ":" in name or _FORBIDDEN.search(name) or "\r" in value or "\n" in value:
-            raise ValueError(f"{name!r}: {value!r} is no header: no white space and no colon in a name, no line break in a value")
+        if not name or ":" in name or _FORBIDDEN.search(name) or _LINE_END.search(value):
+            raise UsageError(f"{name!r}: {value!r} is no header: no white space and no colon in a name, no line break in a value")
         fields.append(f"{name}: {value}\r\n")
     return f"NATS/1.0\r\n{''.join(fields)}\r\n".encode()

@@ -2,7 +2,7 @@
 
 Each process says so by a Member on `member.<id>`, once per beat, and follows what the others say. A member is
 
-    alive      while its last beat was seen less than its TTL ago (four beats, at least 2 s), by the local monotonic clock
+    alive      while its last beat was seen less than its TTL ago (four of its beats), by the local monotonic clock
     gone       when it was not, when it said `leaving`, or when it was a process of this machine that runs no more
 
 and a process trusts itself until `trusted_until`: the time at which its last acknowledged beat was *sent*, plus TTL. The others cannot
@@ -36,7 +36,7 @@ from . import process
 COORDINATOR, WORKER, READER = "coordinator", "worker", "reader"
 BEAT_MS = {COORDINATOR: 500}
 BEAT_MS_DEFAULT = 2_000
-TTL_MS_MIN, TTL_BEATS = 2_000, 4
+TTL_BEATS = 4
 HEARING_BEATS = 2
 SWEEP_S = 0.1
 FORGET_AFTER_S = 600
@@ -223,4 +223,4 @@ def _encoded(member: Member) -> bytes:
 
 def ttl_s(beat_ms: int) -> float:
     """How long a member that beats so often is believed to be there, in seconds."""
-    return max(TTL_MS_MIN, TTL_BEATS * beat_ms) / 1000
+    return TTL_BEATS * beat_ms / 1000

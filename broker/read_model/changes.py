@@ -5,7 +5,7 @@
     DEAD       a letter
 
 Guarantees: writing the same messages again, or the two streams in any order, gives the same rows; a run that has ended stays ended.
-What cannot be read is left out and counted (`refused`), entry by entry.
+What cannot be read is left out and counted (`refused`), entry by entry; in HISTORY its place is remembered, so that retention keeps it.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Changes:
     started: dict[str, Row] = field(default_factory=dict)
     ended: dict[str, Row] = field(default_factory=dict)
     parts: list[Row] = field(default_factory=list)
+    unreadable: list[Row] = field(default_factory=list)
     steered: list[Row] = field(default_factory=list)
     letters: list[Row] = field(default_factory=list)
     positions: dict[str, int] = field(default_factory=dict)
@@ -83,34 +84,33 @@ class Changes:
             pieces = self._one_by_one(data)
         at = place(seq, 0)
         for piece in pieces[: 1 << INDEX_BITS]:
-            if piece is not None:
+            try:
+                if piece is None:
+                    raise UnreadableRecord("no part of a journal")
                 self._take_piece(at, flow, piece)
+            except UnreadableRecord:
+                self.refused += 1
+                self.unreadable.append((at, flow))
             at += 1
 
     def _take_piece(self, at: int, flow: str, piece: Piece) -> None:
+        _check(piece.first)
         summary = piece.summary
         if summary is None:
             count = self._begun(flow, piece)
-            if not count:
-                return
         else:
             count = _length(piece.records)
-            if (piece.first | summary.started_at | summary.ended_at | summary.records) >> _NUMBER_BITS:
-                self.refused += 1
-                return
+            _check(summary.started_at | summary.ended_at | summary.records)
             self.ended[piece.run] = ended_row(piece.run, summary, subjects.partition_of(piece.run, self.partitions))
         self.parts.append((at, flow, piece.first, count, piece.run))
 
     def _begun(self, flow: str, piece: Piece) -> int:
-        """Take in a piece of an open run. How many records it has; 0 if it cannot be read."""
-        try:
-            records = messages.split(bytes(piece.records))
-            first = decode_record(bytes(records[0]))
-            if piece.first >> _NUMBER_BITS or first.at >> _NUMBER_BITS:
-                raise UnreadableRecord("a number beyond what can be counted")
-        except (UnreadableRecord, IndexError):
-            self.refused += 1
-            return 0
+        """Take in a piece of an open run. How many records it has."""
+        records = messages.split(bytes(piece.records))
+        if not records:
+            raise UnreadableRecord("a part without records")
+        first = decode_record(bytes(records[0]))
+        _check(first.at)
         if isinstance(first, RunStarted):
             self._start(first)
         elif piece.run not in self.started:
@@ -125,14 +125,12 @@ class Changes:
         try:
             entries = messages.split(data)
         except UnreadableRecord:
-            self.refused += 1
-            return []
+            return [None]
         pieces: list[Piece | None] = []
         for entry in entries:
             try:
                 pieces.append(_piece.decode(entry))
             except FAILURES:
-                self.refused += 1
                 pieces.append(None)
         return pieces
 
@@ -151,12 +149,11 @@ class Changes:
             return
         try:
             record = decode_record(entry)
+            _check(record.at)
         except UnreadableRecord:
             self.refused += 1
             return
-        if record.at >> _NUMBER_BITS:
-            self.refused += 1
-        elif isinstance(record, RunStarted):
+        if isinstance(record, RunStarted):
             self._start(record)
         elif isinstance(record, (PauseRequested, ResumeRequested)):
             self._steer(record)
@@ -179,13 +176,18 @@ class Changes:
     def _dead(self, seq: int, data: bytes) -> None:
         try:
             letter = messages.decode(DeadLetter, data)
-            if letter.at >> _NUMBER_BITS:
-                raise UnreadableRecord("a time beyond what can be counted")
+            _check(letter.at)
         except UnreadableRecord as error:
             # Shown all the same: somebody has to look after it.
             self.refused += 1
             letter = DeadLetter("unknown", error.code, str(error), "", data, 0)
         self.letters.append((seq, letter.kind, letter.code, letter.reason[:MESSAGE_KEPT_MAX], letter.subject, letter.at, len(letter.data)))
+
+
+def _check(number: int) -> None:
+    """Of several numbers, all at once: their `|`. What SQLite cannot hold, nobody has written in earnest."""
+    if number >> _NUMBER_BITS:
+        raise UnreadableRecord("a number that is negative, or beyond what can be counted")
 
 
 def ended_row(run: str, summary: Summary, partition: int) -> Row:

@@ -60,13 +60,15 @@ class Database:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _lock(folder / f"{FILE}.lock")
+        except OSError as error:
+            raise self._unwritable(error) from None
+        try:
             if rebuild or not self._is_current():
                 self._remove()
             self._create()
         except (OSError, sqlite3.Error) as error:
-            raise ReadModelUnwritable(
-                f"the read model {self.path} cannot be opened: {error}; give a folder that can be written to with --data"
-            ) from None
+            self._lock.close()
+            raise self._unwritable(error) from None
 
     def writer(self) -> sqlite3.Connection:
         """The connection that writes. There is to be one."""
@@ -85,6 +87,11 @@ class Database:
     def close(self) -> None:
         """Let go of the file. Connections have to be closed before."""
         self._lock.close()
+
+    def _unwritable(self, error: Exception) -> ReadModelUnwritable:
+        return ReadModelUnwritable(
+            f"the read model {self.path} cannot be opened: {error}; give a folder that can be written to with --data"
+        )
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -143,7 +150,9 @@ def _lock(path: Path) -> IO[str]:
         file.seek(0)
         holder = file.read().strip() or "unknown"
         file.close()
-        raise ReadModelInUse(f"the reader with pid {holder} keeps {path.parent / FILE}; stop it, or give another folder with --data") from None
+        raise ReadModelInUse(
+            f"the reader with pid {holder} keeps {path.parent / FILE}; stop it, or give another folder with --data"
+        ) from None
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 ENDED = ("completed", "failed", "cancelled", "killed")
@@ -54,7 +54,7 @@ def time_ms(text: str, now_ms: int) -> int:
         return now_ms - duration_ms(text[1:])
     try:
         when = datetime.fromisoformat(text)
-        return int((when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp() * 1_000)
+        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1_000)
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is no time; write e.g. -1h, 2026-03-01, 2026-03-01T08:30 (UTC) or ms since the epoch") from None
 

@@ -22,7 +22,7 @@ from typing import Any
 import structlog
 
 from ...schemas import subjects
-from ..client import Connection, Message, Tail
+from ..client import BrokerError, Connection, Message, Tail
 from . import writer
 from .changes import Changes
 from .database import clear
@@ -45,6 +45,8 @@ class Follower:
         self.streams = [subjects.HISTORY, subjects.DEAD, *(subjects.wal_stream(partition) for partition in range(partitions))]
         self.positions: dict[str, int] = {}
         self.taken = self.written = self.refused = self.rows = 0
+        self.blocked = ""
+        """Why nothing can be written; empty when all is well."""
         self._connection, self._store, self._partitions, self._versions = connection, store, partitions, versions
         self._tails: dict[str, Tail] = {}
         self._buffer: deque[_Taken] = deque()
@@ -52,6 +54,7 @@ class Follower:
         self._paused = False
         self._filled, self._emptied = asyncio.Event(), asyncio.Condition()
         self._tasks: list[asyncio.Task[None]] = []
+        self._beginning_anew: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Go on where the file ends. Raises BrokerError, sqlite3.Error."""
@@ -63,6 +66,12 @@ class Follower:
 
     async def stop(self) -> None:
         """What has not been written by now is read again next time."""
+        if self._beginning_anew is not None:
+            self._beginning_anew.cancel()
+            await asyncio.gather(self._beginning_anew, return_exceptions=True)
+        await self._halt()
+
+    async def _halt(self) -> None:
         tails, self._tails = self._tails, {}
         for tail in tails.values():
             await tail.stop()
@@ -70,10 +79,25 @@ class Follower:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._buffer.clear()
+        self._filled.clear()
+        self.written, self._buffered_bytes, self._paused = self.taken, 0, False
+
+    async def _begin_anew(self) -> None:
+        """A stream was deleted and made again under our feet."""
+        while True:
+            await self._halt()
+            try:
+                await self.start()
+            except (BrokerError, sqlite3.Error) as error:
+                _log.error("the read model cannot follow its streams", error=str(error))
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
 
     async def caught_up(self) -> None:
         """Returns when everything that was in the streams when it was called is in the tables."""
-        await asyncio.gather(*(tail.caught_up() for tail in self._tails.values()))
+        await asyncio.gather(*(_caught_up(tail) for tail in self._tails.values()))
         target = self.taken
         async with self._emptied:
             await self._emptied.wait_for(lambda: self.written >= target)
@@ -99,11 +123,18 @@ class Follower:
 
     async def _follow(self, stream: str) -> None:
         # With a filter the tail takes holes for granted: there are some, wherever something was purged.
-        tail = Tail(self._connection, stream, self.positions[stream] + 1, lambda message: self._take(stream, message), filter_subject=">")
+        tail = Tail(
+            self._connection, stream, self.positions[stream] + 1, lambda message: self._take(stream, message),
+            filter_subject=">", on_hole=lambda expected, got: self._on_other_stream(),
+        )  # fmt: skip
         self._tails[stream] = tail
         if self._paused:
             tail.pause()
         await tail.start()
+
+    def _on_other_stream(self) -> None:
+        if self._beginning_anew is None or self._beginning_anew.done():
+            self._beginning_anew = asyncio.create_task(self._begin_anew(), name="read model anew")
 
     def _take(self, stream: str, message: Message) -> None:
         self._buffer.append((stream, message.stream_seq, message.subject, message.data))
@@ -147,9 +178,14 @@ class Follower:
 
     async def _write(self, batch: list[_Taken]) -> Changes:
         while True:
-            with contextlib.suppress(sqlite3.OperationalError):
-                return await self._store.write(self._take_in, batch)
-            _log.error("the read model cannot be written; is the disk full?", path=str(self._store.database.path), waiting=len(batch))
+            try:
+                changes = await self._store.write(self._take_in, batch)
+            except sqlite3.Error as error:
+                self.blocked = str(error)
+                _log.error("the read model cannot be written", path=str(self._store.database.path), error=str(error), waiting=len(batch))
+            else:
+                self.blocked = ""
+                return changes
             await asyncio.sleep(AGAIN_S)
 
     def _take_in(self, connection: sqlite3.Connection, batch: list[_Taken]) -> Changes:
@@ -158,6 +194,15 @@ class Follower:
             changes.take(*taken)
         writer.write(connection, changes)
         return changes
+
+
+async def _caught_up(tail: Tail) -> None:
+    """Asked anew every so often: the message that is waited for may be purged before it is read, since the WAL is purged all the time."""
+    while True:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(AGAIN_S):
+                await tail.caught_up()
+                return
 
 
 def _is_another(info: dict[str, Any] | None, seq: int, created: str) -> bool:

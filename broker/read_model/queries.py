@@ -71,7 +71,8 @@ def dead(connection: sqlite3.Connection, asked: DeadAsked) -> Page[DeadRow]:
     limit = _limit(asked.limit)
     before = asked.before or INTEGER_MAX
     found = connection.execute(
-        "SELECT seq, kind, code, reason, subject, at, size_bytes FROM dead WHERE seq < ? AND (? IS NULL OR kind = ?) ORDER BY seq DESC LIMIT ?",
+        "SELECT seq, kind, code, reason, subject, at, size_bytes FROM dead "
+        "WHERE seq < ? AND (? IS NULL OR kind = ?) ORDER BY seq DESC LIMIT ?",
         (before, asked.kind, asked.kind, limit + 1),
     )
     rows = [DeadRow(*row) for row in found]

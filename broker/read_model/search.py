@@ -25,11 +25,14 @@ from .errors import InvalidSearch
 from .fields import ENDED, FIELDS, OPEN, Field
 
 LENGTH_MAX = 4_096
-DEPTH_MAX = 50
+DEPTH_MAX = 20
+"""SQLite's own parser goes 100 symbols deep, and a level takes up to four."""
 COMPARISONS_MAX = 100
 OPERATORS = ("!=", "!~", "<=", ">=", "=", "~", "<", ">")
 _SQL = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_TOKEN = re.compile(r'\s*(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<operator>!=|!~|<=|>=|[=~<>])|(?P<bracket>[()])|(?P<word>[^\s()"=~<>!]+))', re.S)
+_TOKEN = re.compile(
+    r'\s*(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<operator>!=|!~|<=|>=|[=~<>])|(?P<bracket>[()])|(?P<word>[^\s()"=~<>!]+))', re.S
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class _Parser:
             self._take()
             inner = self._one()
             # What a run does not have is NULL, and NULL is neither true nor false: `not` means "is not true".
-            return Condition(f"NOT coalesce(({inner.sql}), 0)", inner.parameters)
+            return Condition(f"({inner.sql}) IS NOT TRUE", inner.parameters)
         if self._next.text == "(" and self._next.kind == "bracket":
             opening = self._take()
             inner = self._any()

@@ -1,9 +1,9 @@
 """Views: what the read model answers with, and how questions and answers travel: msgpack arrays, fields only ever appended.
 
-    RunRow        a run as lists show it              RunsAsked       which runs, in which order, from where on
-    RunFound      one run, with where its journal is  Page            some rows, and the cursor of the next
-    FlowCount     how many runs of a flow there are   Answer          the envelope of every answer
-    DeadRow       a dead letter as lists show it
+RunRow        a run as lists show it              RunsAsked       which runs, in which order, from where on
+RunFound      one run, with where its journal is  Page            some rows, and the cursor of the next
+FlowCount     how many runs of a flow there are   Answer          the envelope of every answer
+DeadRow       a dead letter as lists show it
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
 from .changes import Changes
 
@@ -25,6 +26,8 @@ WHERE excluded.ended_at >= coalesce(runs.ended_at, 0)
 """
 
 _PART = "INSERT OR IGNORE INTO parts(place, run, flow, first, records) SELECT ?, key, ?, ?, ? FROM runs WHERE id = ?"
+_UNREADABLE = "INSERT OR IGNORE INTO parts(place, run, flow, first, records) VALUES(?, 0, ?, 0, 0)"
+"""Of no run: it holds back retention, because a newer reader may be able to read it."""
 _STEERED = "UPDATE runs SET status = ?, steered_at = ? WHERE id = ? AND ended_at IS NULL AND steered_at <= ?"
 _LETTER = "INSERT OR IGNORE INTO dead(seq, kind, code, reason, subject, at, size_bytes) VALUES(?, ?, ?, ?, ?, ?, ?)"
 _POSITION = "INSERT INTO positions(stream, seq) VALUES(?, ?) ON CONFLICT(stream) DO UPDATE SET seq = excluded.seq"
@@ -40,6 +43,7 @@ def write(connection: sqlite3.Connection, changes: Changes) -> None:
         connection.executemany(_STARTED, started)
         connection.executemany(_ENDED, ended.values())
         connection.executemany(_PART, changes.parts)
+        connection.executemany(_UNREADABLE, changes.unreadable)
         connection.executemany(_STEERED, changes.steered)
         connection.executemany(_LETTER, changes.letters)
         connection.executemany(_POSITION, changes.positions.items())
@@ -58,10 +62,12 @@ def begin_stream(connection: sqlite3.Connection, stream: str, created: str) -> N
         connection.execute("INSERT OR REPLACE INTO positions(stream, seq, created) VALUES(?, 0, ?)", (stream, created))
 
 
-def name_version(connection: sqlite3.Connection, digest: str, version: str) -> None:
-    """Open runs that came in before their flow's version was known get it now."""
+def name_versions(connection: sqlite3.Connection, versions: Mapping[str, str]) -> None:
+    """Open runs that came in before their flow's version was known get it now. `versions`: by digest."""
     with connection:
-        connection.execute("UPDATE runs SET version = ? WHERE version = '' AND digest = ?", (version, digest))
+        connection.execute("BEGIN IMMEDIATE")
+        sql = "UPDATE runs SET version = ? WHERE version = '' AND digest = ?"
+        connection.executemany(sql, [(version, digest) for digest, version in versions.items()])
 
 
 def refused(connection: sqlite3.Connection) -> int:

@@ -11,9 +11,7 @@ whatever way, so does the server. When the server dies, it is started again at t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,7 +40,7 @@ _FREE_PORT_TRIES = 5
 
 
 class EmbeddedServer:
-    """A supervised nats-server. `on_exit` is called with the exit code whenever it dies without having been asked to."""
+    """A supervised nats-server. `on_exit` is called with the exit code whenever it dies without having been asked to; it must not raise."""
 
     def __init__(self, settings: ServerSettings, on_exit: Callable[[int], None] | None = None) -> None:
         self.settings = settings
@@ -71,7 +69,12 @@ class EmbeddedServer:
     def url(self) -> str:
         """Where clients connect, with the token or user and password that they need."""
         who = self.settings.token or (f"{self.settings.user}:{self.settings.password}" if self.settings.user else "")
-        return f"nats://{who + '@' if who else ''}{_reachable(self.settings.host)}:{self._port}"
+        return f"nats://{who + '@' if who else ''}{self.address}"
+
+    @property
+    def address(self) -> str:
+        """`host:port`, to show to people."""
+        return f"{_reachable(self.settings.host)}:{self._port}"
 
     @property
     def pid(self) -> int:
@@ -141,9 +144,9 @@ class EmbeddedServer:
         self._process.signal(signal.SIGKILL)
 
     async def _open_folder(self) -> None:
-        temporary = Path(tempfile.mkdtemp(prefix="jetfleet-")) if self.settings.data is None else None
-        self._guard = await Guard.start(temporary)
-        self._folder = Folder(temporary or self.settings.data or Path())
+        data = self.settings.data
+        self._folder = Folder(data) if data is not None else Folder.temporary()
+        self._guard = await Guard.start(temporary=self._folder.path if data is None else None)
         await self._folder.prepare()
 
     async def _launch_first(self) -> None:
@@ -190,32 +193,36 @@ class EmbeddedServer:
             await self._process.stop(self.settings.stop_timeout_s)
 
     async def _keep_up(self) -> None:
-        """Answer each death with a new start, until there were too many in quick succession."""
+        """Answer each death with a new start, until there were too many in quick succession. A start that fails is a death too."""
         assert self._process is not None
-        deaths = 0
+        deaths, reason = 0, ""
         while True:
             began_s = time.monotonic()
             code = await self._process.wait()
             self._settled.clear()
             deaths = deaths + 1 if time.monotonic() - began_s < QUICK_DEATH_S else 1
             if deaths > self.settings.restarts:
-                return self._give_up(deaths)
+                return self._give_up(deaths, reason)
             self._tell(code)
             await asyncio.sleep(_pause_s(deaths))
-            with contextlib.suppress(ServerError):  # it counts as another death: its process is gone, and wait returns at once
+            try:
                 await self._launch()
+            except ServerError as error:
+                reason = str(error)
+            else:
+                reason = ""
                 self._settled.set()
 
     def _tell(self, code: int) -> None:
-        assert self._process is not None
-        log.error("the server died; it is started again", pid=self.pid, exit_code=code, last_lines=self._process.last_lines[-3:])
+        log.error("the server died; it is started again", pid=self.pid, exit_code=code)
         if self.on_exit is not None:
             self.on_exit(code)
 
-    def _give_up(self, deaths: int) -> None:
+    def _give_up(self, deaths: int, reason: str) -> None:
         assert self._process is not None
         times = "once" if deaths == 1 else f"{deaths} times in quick succession"
-        self._given_up = ServerFailed(f"the server died {times} and is given up", self._process.last_lines)
+        message = f"the server died {times} and is given up"
+        self._given_up = ServerFailed(f"{message}: {reason}") if reason else ServerFailed(message, self._process.last_lines)
         log.error("the server is given up", deaths=deaths)
         self._settled.set()
         self._ended.set()

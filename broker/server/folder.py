@@ -15,9 +15,11 @@ import fcntl
 import os
 import resource
 import shutil
+import tempfile
 import time
 from pathlib import Path
 
+from ..fleet.process import start_ticks
 from .errors import DataInUse, DataNotWritable, DiskTooSmall, TooFewFiles
 from .settings import MIB, STORE_BYTES_MIN
 
@@ -38,6 +40,14 @@ class Folder:
         self.store = self.path / "jetstream"
         self.lock_fd: int | None = None
 
+    @classmethod
+    def temporary(cls) -> Folder:
+        """A new one, for nobody else. Raises DataNotWritable."""
+        try:
+            return cls(Path(tempfile.mkdtemp(prefix="jetfleet-")))
+        except OSError as error:
+            raise DataNotWritable(f"no temporary folder can be made: {error.strerror}; name a folder with --data") from error
+
     async def prepare(self) -> None:
         """Make the folder if need be, and lock it. Raises DataNotWritable, DataInUse."""
         try:
@@ -54,14 +64,17 @@ class Folder:
             self.lock_fd = None
 
     def write_config(self, text: str) -> None:
-        """Readable by nobody else: it may hold a password."""
-        descriptor = os.open(self.config_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
+        """Readable by nobody else: it may hold a password. Raises DataNotWritable."""
+        try:
+            descriptor = os.open(self.config_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(text)
+        except OSError as error:
+            raise DataNotWritable(f"{self.config_file} cannot be written: {error.strerror}") from error
 
     def room_bytes(self, most: int | None) -> int:
         """What the store may grow to, from what it holds, what the disk has left, and the bound `most`. Raises DiskTooSmall."""
-        free = shutil.disk_usage(self.path).free
+        free = shutil.disk_usage(_existing(self.path)).free
         room = free - RESERVE_BYTES + _used_bytes(self.store)
         if room < STORE_BYTES_MIN:
             raise DiskTooSmall(
@@ -107,6 +120,11 @@ def check_open_files() -> None:
         raise TooFewFiles(f"a process may open {hard} files here (ulimit -Hn), and the server needs {FILES_MIN}; raise the limit")
 
 
+def _existing(path: Path) -> Path:
+    """The folder itself, or the nearest one above it: a folder that is yet to be made will be on the same disk."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
 def _used_bytes(store: Path) -> int:
     return sum(_size(Path(folder, name)) for folder, _, names in os.walk(store) for name in names)
 
@@ -132,12 +150,4 @@ def _read_pid(path: Path) -> int | None:
 
 
 def _lives(pid: int | None) -> bool:
-    if pid is None:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return pid is not None and start_ticks(pid) is not None

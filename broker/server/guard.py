@@ -17,9 +17,10 @@ _SCRIPT = """
 pid=
 while read -r line; do pid=$line; done
 if [ -n "$pid" ] && kill -TERM "$pid"; then
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        kill -0 "$pid" || break
-        sleep 0.1
+    polls=0
+    while kill -0 "$pid" && [ $polls -lt 200 ]; do
+        sleep 0.05
+        polls=$((polls + 1))
     done
     kill -KILL "$pid"
 fi

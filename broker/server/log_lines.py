@@ -31,7 +31,7 @@ class LogLines:
         if not line:
             return
         level, text = parse(line)
-        if text:
+        if re.search(r"[A-Za-z]{2}", text):  # not the banner
             self.last.append(text)
             getattr(log, level)(text)
 

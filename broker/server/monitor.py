@@ -8,40 +8,35 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from .errors import ServerDiffers
+from .errors import ServerDiffers, ServerFailed
 from .settings import SYNC_ALWAYS, ServerSettings, sync_ns
 
 _TIMEOUT_S = 5.0
 
 
-async def ask(monitor_url: str, path: str) -> tuple[int, Any]:
-    """GET `path`: the status and the JSON of the answer. Raises OSError or ValueError if there is no such answer."""
-    async with asyncio.timeout(_TIMEOUT_S):
-        parts = urlsplit(monitor_url)
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        try:
-            writer.write(f"GET {path} HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n".encode())
-            answer = await reader.read()
-        finally:
-            writer.close()
-    head, _, body = answer.partition(b"\r\n\r\n")
-    return int(head.split(b" ", 2)[1]), json.loads(body)
-
-
-async def is_healthy(monitor_url: str, *, alone: bool) -> bool:
-    """Whether the server takes work. One that is not alone is asked for itself only: the cluster needs the others to be well."""
+async def ask(monitor_url: str, path: str) -> Any:
+    """The JSON at `path`, whatever its status. Raises ServerFailed if there is no such answer."""
     try:
-        status, _ = await ask(monitor_url, "/healthz" if alone else "/healthz?js-enabled-only=true")
-    except (OSError, ValueError, IndexError):
-        return False
-    return status == 200
+        async with asyncio.timeout(_TIMEOUT_S):
+            return json.loads(await _get(urlsplit(monitor_url), path))
+    except (OSError, ValueError) as error:
+        raise ServerFailed(f"the server does not answer at {monitor_url}{path}: {error or 'nothing came'}") from error
+
+
+async def what_ails(monitor_url: str, *, alone: bool) -> str:
+    """Why the server does not take work; "" if it does. Not alone, it is asked for itself only: a cluster needs the others too."""
+    try:
+        said = await ask(monitor_url, "/healthz" if alone else "/healthz?js-enabled-only=true")
+    except ServerFailed as error:
+        return str(error)
+    return "" if said.get("status") == "ok" else str(said.get("error", said))
 
 
 async def check_limits(monitor_url: str, settings: ServerSettings, store_bytes: int) -> None:
-    """Compare how the server runs with how it should. Raises ServerDiffers."""
-    _, said = await ask(monitor_url, "/varz")
+    """Compare how the server runs with how it should. Raises ServerDiffers, ServerFailed."""
+    said = await ask(monitor_url, "/varz")
     store = said.get("jetstream", {}).get("config", {})
     always = settings.sync == SYNC_ALWAYS
     expected_and_found = {
@@ -55,3 +50,14 @@ async def check_limits(monitor_url: str, settings: ServerSettings, store_bytes: 
     wrong = [f"{name} is {found}, not {expected}" for name, (expected, found) in expected_and_found.items() if expected != found]
     if wrong:
         raise ServerDiffers(f"the server does not run as it was told: {'; '.join(wrong)}")
+
+
+async def _get(address: SplitResult, path: str) -> bytes:
+    """The body of the answer."""
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {address.netloc}\r\n\r\n".encode())
+        answer = await reader.read()
+    finally:
+        writer.close()
+    return answer.partition(b"\r\n\r\n")[2]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 
-from .errors import PortInUse
+from .errors import PortInUse, ServerFailed
 
 _RANGE = range(20_000, 32_768)
 """Below what systems give to outgoing connections. In there, a client that tries again while the server is down can be given the server's
@@ -14,13 +15,17 @@ _TRIES = 200
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on now; whoever binds it next has it. Raises PortInUse if none is found."""
+    """A port that nobody listens on now; whoever binds it next has it. Raises PortInUse, ServerFailed."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in random.sample(_RANGE, _TRIES):
         with socket.socket(family) as probe:
             try:
                 probe.bind((host, port))
-            except OSError:
-                continue
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    continue
+                raise ServerFailed(
+                    f"nothing can listen on {host}: {error.strerror}; name an address of this machine with --host"
+                ) from error
             return port
-    raise PortInUse(f"no free port was found for {host}; name one with --port, and an address of this machine with --host")
+    raise PortInUse(f"{_TRIES} ports of {host} were tried and are all in use; name a free one with --port")

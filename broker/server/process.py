@@ -15,9 +15,10 @@ from .binary import Binary
 from .errors import PortInUse, ServerError, ServerFailed
 from .folder import Folder
 from .log_lines import LogLines
-from .monitor import is_healthy
+from .monitor import what_ails
 
-_POLL_S = 0.005
+_POLL_S, _POLL_MAX_S = 0.005, 0.5
+_HEALTHY_WITHIN_S = 10.0
 
 
 class ServerProcess:
@@ -60,14 +61,26 @@ class ServerProcess:
 
     async def ready(self, timeout_s: float, *, alone: bool) -> str:
         """Wait until it takes work; the URL of its monitoring port. Raises PortInUse, ServerFailed."""
+        monitor_url = await self._listening(timeout_s)
+        # By now it has read its whole store. What it finds amiss there does not pass, what lacks only a moment does.
+        reason, deadline, poll_s = "", time.monotonic() + _HEALTHY_WITHIN_S, _POLL_S
+        while self.runs and time.monotonic() < deadline:
+            reason = await what_ails(monitor_url, alone=alone)
+            if not reason:
+                return monitor_url
+            await asyncio.sleep(poll_s)
+            poll_s = min(2 * poll_s, _POLL_MAX_S)  # each time that we ask, it writes a line about it
+        raise ServerFailed(f"the server does not take work: {reason}", self.last_lines)
+
+    async def _listening(self, timeout_s: float) -> str:
+        """Wait until it listens, which it does after it has read its store: the more there is, the longer."""
         deadline = time.monotonic() + timeout_s
         while self.runs and time.monotonic() < deadline:
-            monitor_url = _monitor_url(self._ports_file)
-            if monitor_url is not None and await is_healthy(monitor_url, alone=alone):
+            if monitor_url := _monitor_url(self._ports_file):
                 return monitor_url
             await asyncio.sleep(_POLL_S)
         if self.runs:
-            raise ServerFailed(f"the server was not ready within {timeout_s:.0f} s", self.last_lines)
+            raise ServerFailed(f"the server did not listen within {timeout_s:.0f} s", self.last_lines)
         raise await self._why_it_died()
 
     async def wait(self) -> int:

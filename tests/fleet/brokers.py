@@ -1,39 +1,20 @@
-"""A private nats-server for one test: started, killed and started again on the same port and store."""
+"""A nats-server that tests start, kill, start again and empty, always at the same URL."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
-Result = TypeVar("Result")
+from .running import run
+from .trouble import until
 
-
-def run(test: Awaitable[Result], timeout_s: float = 30) -> Result:
-    """Run an asynchronous test to its end, within a deadline."""
-
-    async def bounded() -> Result:
-        async with asyncio.timeout(timeout_s):
-            return await test
-
-    return asyncio.run(bounded())
-
-
-async def until(condition: Callable[[], bool], what: str, deadline_s: float = 15) -> None:
-    """Wait for something that nothing signals."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, f"waited {deadline_s} s in vain: {what}"
-        await asyncio.sleep(0.01)
+__all__ = ["Broker", "broker", "run", "until"]
 
 
 class Broker:
@@ -75,14 +56,6 @@ class Broker:
         self.kill()
         shutil.rmtree(self.folder / "store")
         self.start()
-
-    def freeze(self) -> None:
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGCONT)
 
     def _listens(self) -> bool:
         with socket.socket() as probe:

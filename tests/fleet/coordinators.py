@@ -19,8 +19,8 @@ from jetfleet.broker.fleet.membership import COORDINATOR, Membership
 class Coordinator:
     """`owned`: what on_gained and on_lost said, in order of arrival."""
 
-    def __init__(self, url: str, partitions: int, peers: list[Coordinator] | None = None) -> None:
-        self._url, self._partitions = url, partitions
+    def __init__(self, url: str, partitions: int, peers: list[Coordinator] | None = None, beat_ms: int | None = None) -> None:
+        self._url, self._partitions, self._beat_ms = url, partitions, beat_ms
         self.peers = [] if peers is None else peers
         self.owned: set[int] = set()
         self.lost: list[tuple[int, str]] = []
@@ -30,7 +30,7 @@ class Coordinator:
 
     async def __aenter__(self) -> Coordinator:
         self.connection = await Connection.open(self._url, name="coordinator")
-        self.membership = Membership(self.connection, COORDINATOR)
+        self.membership = Membership(self.connection, COORDINATOR, beat_ms=self._beat_ms)
         self.leases = Leases(self.connection, self.membership, self._partitions, self._gained, self._lost)
         self.peers.append(self)
         await self.membership.start()

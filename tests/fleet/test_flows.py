@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +19,10 @@ from jetfleet.schemas.flow.node_types import Kind, NodeType
 from jetfleet.schemas.messages import Definition
 from jetfleet.schemas.source.loader import load_flow
 
-from .brokers import Broker, broker, run, until
+from .background import BackgroundServer
+from .conftest import start_server
+from .running import run
+from .trouble import restarted, until
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
 OWN = {
@@ -44,12 +46,13 @@ def flow(version: str = "1.0", description: str | None = None, name: str = "orde
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with broker(tmp_path_factory.mktemp("nats")) as started:
-        yield started
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundServer]:
+    started = start_server(tmp_path_factory.mktemp("nats"))
+    yield started
+    started.stop()
 
 
-async def connect(server: Broker) -> Connection:
+async def connect(server: BackgroundServer) -> Connection:
     connection = await Connection.open(server.url, name="test")
     await ensure(connection, Topology(partitions=1, store_bytes=1 << 30))
     return connection
@@ -82,7 +85,7 @@ def test_a_definition_that_means_something_else_here_is_refused() -> None:
             compile_definition(msgspec.structs.replace(definition, source=source))
 
 
-def test_what_is_deployed_is_seen_by_those_who_are_there_and_those_who_come(server: Broker) -> None:
+def test_what_is_deployed_is_seen_by_those_who_are_there_and_those_who_come(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             early = Flows(connection)
@@ -108,7 +111,7 @@ def test_what_is_deployed_is_seen_by_those_who_are_there_and_those_who_come(serv
     run(test())
 
 
-def test_deploying_again_changes_only_what_is_new(server: Broker) -> None:
+def test_deploying_again_changes_only_what_is_new(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             first = await deploy(connection, define(flow(name="again")))
@@ -127,7 +130,7 @@ def test_deploying_again_changes_only_what_is_new(server: Broker) -> None:
     run(test())
 
 
-def test_an_undeployed_flow_is_not_current_but_its_versions_stay(server: Broker) -> None:
+def test_an_undeployed_flow_is_not_current_but_its_versions_stay(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             flows = Flows(connection)
@@ -146,7 +149,7 @@ def test_an_undeployed_flow_is_not_current_but_its_versions_stay(server: Broker)
     run(test())
 
 
-def test_a_plan_is_fetched_before_it_was_heard_of(server: Broker) -> None:
+def test_a_plan_is_fetched_before_it_was_heard_of(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             done = await deploy(connection, define(flow(name="fetched")))
@@ -159,7 +162,7 @@ def test_a_plan_is_fetched_before_it_was_heard_of(server: Broker) -> None:
     run(test())
 
 
-def test_broken_entries_stop_nobody(server: Broker) -> None:
+def test_broken_entries_stop_nobody(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             good = define(flow(name="good"))
@@ -187,13 +190,13 @@ def test_broken_entries_stop_nobody(server: Broker) -> None:
     run(test())
 
 
-def test_the_registry_outlives_a_restart_of_the_server(server: Broker) -> None:
+def test_the_registry_outlives_a_restart_of_the_server(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             flows = Flows(connection)
             await flows.start()
             await deploy(connection, define(flow(name="before")))
-            await asyncio.to_thread(server.restart)
+            await restarted(server)
             await deploy(connection, define(flow(name="after")))
             await until(lambda: flows.current("after") is not None, "the flow deployed after the restart")
             assert flows.current("before") is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,18 +11,20 @@ from jetfleet.broker.deployment import ensure
 from jetfleet.broker.high_water import FILE, HighWater, WalWentBack
 from jetfleet.broker.topology import Topology, wal_stream
 
-from .brokers import Broker, broker, run
+from .background import BackgroundServer
+from .conftest import ServerFactory
+from .running import run
+from .trouble import restarted
 
 TWO = Topology(partitions=2, store_bytes=1 << 30)
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Broker]:
-    with broker(tmp_path / "nats") as started:
-        yield started
+def server(server_factory: ServerFactory) -> BackgroundServer:
+    return server_factory()
 
 
-async def deployed(server: Broker, records: int = 0) -> Connection:
+async def deployed(server: BackgroundServer, records: int = 0) -> Connection:
     connection = await Connection.open(server.url, name="test")
     await ensure(connection, TWO)
     for _ in range(records):
@@ -32,12 +32,12 @@ async def deployed(server: Broker, records: int = 0) -> Connection:
     return connection
 
 
-def test_a_server_that_goes_on_is_accepted(server: Broker, tmp_path: Path) -> None:
+def test_a_server_that_goes_on_is_accepted(server: BackgroundServer, tmp_path: Path) -> None:
     async def test() -> None:
         async with await deployed(server, records=3) as connection:
             await HighWater(tmp_path).check(connection, 2)
             await connection.publisher.publish("wal.0", b"record")
-            await asyncio.to_thread(server.restart)
+            await restarted(server)
         async with await deployed(server) as connection:
             again = HighWater(tmp_path)
             assert again.seen("WAL_0") == 3
@@ -48,7 +48,7 @@ def test_a_server_that_goes_on_is_accepted(server: Broker, tmp_path: Path) -> No
     run(test())
 
 
-def test_a_stream_that_ends_earlier_than_it_did_is_refused(server: Broker, tmp_path: Path) -> None:
+def test_a_stream_that_ends_earlier_than_it_did_is_refused(server: BackgroundServer, tmp_path: Path) -> None:
     async def test() -> None:
         async with await deployed(server, records=3) as connection:
             marks = HighWater(tmp_path)
@@ -64,7 +64,7 @@ def test_a_stream_that_ends_earlier_than_it_did_is_refused(server: Broker, tmp_p
     run(test())
 
 
-def test_a_stream_that_was_made_anew_is_refused_even_if_it_is_longer(server: Broker, tmp_path: Path) -> None:
+def test_a_stream_that_was_made_anew_is_refused_even_if_it_is_longer(server: BackgroundServer, tmp_path: Path) -> None:
     async def test() -> None:
         async with await deployed(server, records=3) as connection:
             await HighWater(tmp_path).check(connection, 2)
@@ -80,12 +80,13 @@ def test_a_stream_that_was_made_anew_is_refused_even_if_it_is_longer(server: Bro
     run(test())
 
 
-def test_an_erased_server_is_refused_until_the_loss_is_accepted(server: Broker, tmp_path: Path) -> None:
+def test_another_server_is_refused_until_the_loss_is_accepted(
+    server: BackgroundServer, server_factory: ServerFactory, tmp_path: Path
+) -> None:
     async def test() -> None:
         async with await deployed(server, records=3) as connection:
             await HighWater(tmp_path).check(connection, 2)
-        await asyncio.to_thread(server.erase)
-        async with await deployed(server) as connection:
+        async with await deployed(server_factory()) as connection:
             with pytest.raises(WalWentBack):
                 await HighWater(tmp_path).check(connection, 2)
             assert "WAL_0" in await HighWater(tmp_path).accept(connection, 2)
@@ -98,7 +99,7 @@ def test_an_erased_server_is_refused_until_the_loss_is_accepted(server: Broker, 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"streams": {"WAL_0": 3}}', '{"streams": {"WAL_0": {"created": "x", "seq": 1}}}', "\0\xff"]
 )
-def test_a_damaged_file_is_a_fresh_start(server: Broker, tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_is_a_fresh_start(server: BackgroundServer, tmp_path: Path, text: str) -> None:
     async def test() -> None:
         (tmp_path / FILE).write_text(text)
         marks = HighWater(tmp_path)
@@ -110,7 +111,7 @@ def test_a_damaged_file_is_a_fresh_start(server: Broker, tmp_path: Path, text: s
     run(test())
 
 
-def test_processes_that_share_a_folder_keep_the_higher_mark(server: Broker, tmp_path: Path) -> None:
+def test_processes_that_share_a_folder_keep_the_higher_mark(server: BackgroundServer, tmp_path: Path) -> None:
     async def test() -> None:
         async with await deployed(server, records=1) as connection:
             one, two = HighWater(tmp_path), HighWater(tmp_path)
@@ -129,7 +130,7 @@ def test_processes_that_share_a_folder_keep_the_higher_mark(server: Broker, tmp_
     run(test())
 
 
-def test_a_folder_that_cannot_be_written_stops_nobody(server: Broker, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_stops_nobody(server: BackgroundServer, tmp_path: Path) -> None:
     async def test() -> None:
         (tmp_path / "file").write_text("no folder")
         async with await deployed(server, records=1) as connection:

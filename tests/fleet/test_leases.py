@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -23,20 +22,23 @@ from jetfleet.broker.topology import Topology
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.messages import Lease
 
-from .brokers import Broker, broker, run, until
+from .background import BackgroundServer
+from .conftest import ServerFactory
 from .coordinators import Coordinator
+from .running import run
+from .trouble import frozen, until
 
 PARTITIONS = 8
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Broker]:
-    with broker(tmp_path / "nats") as started:
-        run(deploy(started))
-        yield started
+def server(server_factory: ServerFactory) -> BackgroundServer:
+    started = server_factory()
+    run(deploy(started))
+    return started
 
 
-async def deploy(server: Broker) -> None:
+async def deploy(server: BackgroundServer) -> None:
     async with await Connection.open(server.url, name="deploy") as connection:
         await ensure(connection, Topology(partitions=PARTITIONS, store_bytes=1 << 30))
 
@@ -55,7 +57,7 @@ async def shared(coordinators: list[Coordinator], shares: list[int]) -> None:
     assert [one.clashes for one in coordinators] == [[]] * len(coordinators)
 
 
-def test_one_then_two_then_three_then_two_share_evenly(server: Broker) -> None:
+def test_one_then_two_then_three_then_two_share_evenly(server: BackgroundServer) -> None:
     async def test() -> None:
         peers: list[Coordinator] = []
         async with Coordinator(server.url, PARTITIONS, peers) as first, Coordinator(server.url, PARTITIONS, peers) as second:
@@ -70,7 +72,7 @@ def test_one_then_two_then_three_then_two_share_evenly(server: Broker) -> None:
     run(test())
 
 
-def test_who_was_alone_gives_up_half_and_what_stays_does_not_move(server: Broker) -> None:
+def test_who_was_alone_gives_up_half_and_what_stays_does_not_move(server: BackgroundServer) -> None:
     async def test() -> None:
         peers: list[Coordinator] = []
         async with Coordinator(server.url, PARTITIONS, peers) as first:
@@ -85,7 +87,7 @@ def test_who_was_alone_gives_up_half_and_what_stays_does_not_move(server: Broker
     run(test())
 
 
-def test_a_partition_is_let_go_of_before_another_gets_it(server: Broker) -> None:
+def test_a_partition_is_let_go_of_before_another_gets_it(server: BackgroundServer) -> None:
     async def test() -> None:
         async with Coordinator(server.url, PARTITIONS) as first:
             await shared([first], [8])
@@ -101,7 +103,7 @@ def test_a_partition_is_let_go_of_before_another_gets_it(server: Broker) -> None
     run(test())
 
 
-def test_of_many_that_want_one_lease_one_gets_it(server: Broker) -> None:
+def test_of_many_that_want_one_lease_one_gets_it(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await Connection.open(server.url, name="test") as connection:
             wants = [
@@ -115,7 +117,7 @@ def test_of_many_that_want_one_lease_one_gets_it(server: Broker) -> None:
     run(test())
 
 
-def test_all_that_start_at_once_end_up_with_an_even_share(server: Broker) -> None:
+def test_all_that_start_at_once_end_up_with_an_even_share(server: BackgroundServer) -> None:
     async def test() -> None:
         peers: list[Coordinator] = []
         started = await asyncio.gather(*(Coordinator(server.url, PARTITIONS, peers).__aenter__() for _ in range(5)))
@@ -125,9 +127,9 @@ def test_all_that_start_at_once_end_up_with_an_even_share(server: Broker) -> Non
     run(test())
 
 
-def test_a_lease_that_names_another_is_lost(server: Broker) -> None:
+def test_a_lease_that_names_another_is_lost(server: BackgroundServer) -> None:
     async def test() -> None:
-        async with Coordinator(server.url, PARTITIONS) as only:
+        async with Coordinator(server.url, PARTITIONS, beat_ms=200) as only:
             await shared([only], [8])
             await only.connection.publisher.publish(subjects.lease(2), messages.encode(Lease("a-stranger", 0, 9)))
             await until(lambda: (2, TAKEN) in only.lost, "the loss is noticed")
@@ -138,7 +140,7 @@ def test_a_lease_that_names_another_is_lost(server: Broker) -> None:
     run(test())
 
 
-def test_a_lease_nobody_can_read_counts_as_free(server: Broker) -> None:
+def test_a_lease_nobody_can_read_counts_as_free(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await Connection.open(server.url, name="test") as connection:
             await connection.publisher.publish(subjects.lease(5), b"\xc1 no lease")
@@ -150,7 +152,7 @@ def test_a_lease_nobody_can_read_counts_as_free(server: Broker) -> None:
     run(test())
 
 
-def test_a_partition_that_cannot_be_taken_on_is_freed(server: Broker) -> None:
+def test_a_partition_that_cannot_be_taken_on_is_freed(server: BackgroundServer) -> None:
     async def test() -> None:
         lost: list[tuple[int, str]] = []
 
@@ -174,7 +176,7 @@ def test_a_partition_that_cannot_be_taken_on_is_freed(server: Broker) -> None:
     run(test())
 
 
-def test_a_take_over_is_called_off_when_the_partition_is_lost_meanwhile(server: Broker) -> None:
+def test_a_take_over_is_called_off_when_the_partition_is_lost_meanwhile(server: BackgroundServer) -> None:
     async def test() -> None:
         said: list[str] = []
         began = asyncio.Event()
@@ -204,24 +206,21 @@ def test_a_take_over_is_called_off_when_the_partition_is_lost_meanwhile(server: 
     run(test())
 
 
-def test_without_a_broker_everything_is_dropped_and_taken_back_later(server: Broker) -> None:
+def test_without_a_broker_everything_is_dropped_and_taken_back_later(server: BackgroundServer) -> None:
     async def test() -> None:
-        async with Coordinator(server.url, PARTITIONS) as only:
+        async with Coordinator(server.url, PARTITIONS, beat_ms=200) as only:
             await shared([only], [8])
-            server.freeze()
-            try:
+            with frozen(server):
                 await until(lambda: len(only.lost) == 8, "trust has run out")
                 assert {reason for _, reason in only.lost} == {UNTRUSTED}
                 assert only.leases.held() == [] and not only.leases.holds(0)
-            finally:
-                server.thaw()
             await shared([only], [8])
             assert only.leases.generation(0) == 2
 
     run(test())
 
 
-async def start_process(server: Broker) -> tuple[Process, str]:
+async def start_process(server: BackgroundServer) -> tuple[Process, str]:
     command = [sys.executable, str(Path(__file__).with_name("coordinators.py")), server.url, str(PARTITIONS)]
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=subprocess.DEVNULL)
     return process, (await lines(process, "id", 1))[0].split()[1]
@@ -245,7 +244,7 @@ async def end(process: Process) -> None:
     await process.wait()
 
 
-def test_a_killed_coordinator_of_this_machine_is_noticed_before_its_heartbeats_are_missed(server: Broker) -> None:
+def test_a_killed_coordinator_of_this_machine_is_noticed_before_its_heartbeats_are_missed(server: BackgroundServer) -> None:
     async def test() -> None:
         process, id = await start_process(server)
         await lines(process, "gained", PARTITIONS)
@@ -259,7 +258,7 @@ def test_a_killed_coordinator_of_this_machine_is_noticed_before_its_heartbeats_a
     run(test())
 
 
-def test_a_stopped_coordinator_is_replaced_and_knows_it_first_thing_when_it_goes_on(server: Broker) -> None:
+def test_a_stopped_coordinator_is_replaced_and_knows_it_first_thing_when_it_goes_on(server: BackgroundServer) -> None:
     async def test() -> None:
         process, id = await start_process(server)
         await lines(process, "gained", PARTITIONS)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +11,6 @@ from jetfleet.broker.client import Connection
 from jetfleet.broker.deployment import (
     Deployed,
     PartitionsFixed,
-    StoreTooSmall,
     StreamGone,
     TopologyTooNew,
     deployed,
@@ -23,26 +20,29 @@ from jetfleet.broker.deployment import (
     ensure_queue,
     tasks_epoch,
 )
+from jetfleet.broker.store_size import StoreTooSmall
 from jetfleet.broker.topology import VERSION, Topology, streams, truth_streams
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.errors import UsageError
 
-from .brokers import Broker, broker, run
+from .background import BackgroundServer
+from .conftest import ServerFactory
+from .running import run
+from .trouble import restarted
 
 TWO = Topology(partitions=2, store_bytes=1 << 30)
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Broker]:
-    with broker(tmp_path / "nats") as started:
-        yield started
+def server(server_factory: ServerFactory) -> BackgroundServer:
+    return server_factory()
 
 
-async def connect(server: Broker) -> Connection:
+async def connect(server: BackgroundServer) -> Connection:
     return await Connection.open(server.url, name="test")
 
 
-def test_a_deployment_has_every_stream_of_the_map(server: Broker) -> None:
+def test_a_deployment_has_every_stream_of_the_map(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             found = await ensure(connection, TWO)
@@ -51,14 +51,17 @@ def test_a_deployment_has_every_stream_of_the_map(server: Broker) -> None:
             for stream in streams(2):
                 info = await connection.streams.stream_info(stream.name)
                 assert info is not None and (info["config"]["max_bytes"] > 0 or stream.name == subjects.TIMERS), stream.name
-                assert not (info["config"]["discard"] == "old" and stream.truth and info["config"]["max_bytes"] > 0) or stream.name == "HISTORY"
+                assert (
+                    not (info["config"]["discard"] == "old" and stream.truth and info["config"]["max_bytes"] > 0)
+                    or stream.name == "HISTORY"
+                )
                 assert info["config"].get("max_age", 0) == 0, stream.name
                 assert info["config"]["storage"] == stream.storage
 
     run(test())
 
 
-def test_a_second_ensure_changes_nothing(server: Broker) -> None:
+def test_a_second_ensure_changes_nothing(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             first = await ensure(connection, TWO)
@@ -74,7 +77,7 @@ def test_a_second_ensure_changes_nothing(server: Broker) -> None:
     run(test())
 
 
-def test_processes_that_start_a_deployment_at_once_agree(server: Broker) -> None:
+def test_processes_that_start_a_deployment_at_once_agree(server: BackgroundServer) -> None:
     async def test() -> None:
         connections = [await connect(server) for _ in range(4)]
         found = await asyncio.gather(*(ensure(connection, Topology(store_bytes=1 << 30)) for connection in connections))
@@ -87,7 +90,7 @@ def test_processes_that_start_a_deployment_at_once_agree(server: Broker) -> None
     run(test())
 
 
-def test_the_number_of_partitions_is_fixed(server: Broker) -> None:
+def test_the_number_of_partitions_is_fixed(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             assert await deployed(connection) is None
@@ -101,7 +104,7 @@ def test_the_number_of_partitions_is_fixed(server: Broker) -> None:
     run(test())
 
 
-def test_a_newer_topology_is_left_alone(server: Broker) -> None:
+def test_a_newer_topology_is_left_alone(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             await ensure(connection, TWO)
@@ -115,7 +118,7 @@ def test_a_newer_topology_is_left_alone(server: Broker) -> None:
     run(test())
 
 
-def test_an_older_topology_gets_what_is_new(server: Broker) -> None:
+def test_an_older_topology_gets_what_is_new(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             first = await ensure(connection, TWO)
@@ -128,7 +131,7 @@ def test_an_older_topology_gets_what_is_new(server: Broker) -> None:
     run(test())
 
 
-def test_what_an_operator_tuned_stays_and_what_is_asked_for_is_done(server: Broker) -> None:
+def test_what_an_operator_tuned_stays_and_what_is_asked_for_is_done(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             await ensure(connection, TWO)
@@ -145,7 +148,7 @@ def test_what_an_operator_tuned_stays_and_what_is_asked_for_is_done(server: Brok
     run(test())
 
 
-def test_a_stream_of_truth_that_is_gone_is_not_made_anew_in_silence(server: Broker) -> None:
+def test_a_stream_of_truth_that_is_gone_is_not_made_anew_in_silence(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             await ensure(connection, TWO)
@@ -158,27 +161,36 @@ def test_a_stream_of_truth_that_is_gone_is_not_made_anew_in_silence(server: Brok
     run(test())
 
 
-def test_the_store_of_a_small_server_is_found_out_and_a_tiny_one_refused(tmp_path: Path) -> None:
-    async def deploy(server: Broker, topology: Topology | None = None) -> Deployed:
-        async with await connect(server) as connection:
-            return await ensure(connection, topology)
+def test_the_size_of_a_small_store_is_found_out(server_factory: ServerFactory) -> None:
+    async def test() -> None:
+        async with await connect(server_factory(store_bytes=3 << 30)) as connection:
+            assert 1 << 30 <= (await ensure(connection)).store_bytes <= 3 << 30
 
-    with broker(tmp_path / "small", max_file_store="3GB") as small:
-        with pytest.raises(StoreTooSmall, match="max-store"):
-            run(deploy(small, Topology(partitions=2, store_bytes=64 << 30)))
-        assert run(deploy(small)).store_bytes <= 3 << 30
-    with broker(tmp_path / "tiny", max_file_store="10MB") as tiny, pytest.raises(StoreTooSmall, match="256 MiB"):
-        run(deploy(tiny))
+    run(test())
 
 
-def test_a_restart_takes_the_memory_and_ensure_memory_brings_it_back(server: Broker) -> None:
+def test_what_does_not_fit_into_the_store_is_refused_and_less_can_be_asked_for(server_factory: ServerFactory) -> None:
+    async def test() -> None:
+        async with await connect(server_factory(store_bytes=3 << 30)) as connection:
+            with pytest.raises(StoreTooSmall, match="max-store"):
+                await ensure(connection, Topology(partitions=2, store_bytes=64 << 30))
+            assert await deployed(connection) is None
+            assert (await ensure(connection, TWO)).store_bytes == 1 << 30
+            with pytest.raises(StoreTooSmall, match="max-store"):
+                await ensure(connection, Topology(store_bytes=64 << 30))
+            assert (await ensure(connection)).store_bytes == 1 << 30
+
+    run(test())
+
+
+def test_a_restart_takes_the_memory_and_ensure_memory_brings_it_back(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             found = await ensure(connection, TWO)
             queue = await ensure_queue(connection, "default")
             epoch = await tasks_epoch(connection)
             assert epoch == await ensure_memory(connection, found, ["default"])
-            await asyncio.to_thread(server.restart)
+            await restarted(server)
         async with await connect(server) as connection:
             assert await connection.streams.stream_info(subjects.TASKS) is None
             assert await tasks_epoch(connection) is None
@@ -191,7 +203,7 @@ def test_a_restart_takes_the_memory_and_ensure_memory_brings_it_back(server: Bro
     run(test())
 
 
-def test_events_of_a_flow_reach_its_consumer_and_no_other(server: Broker) -> None:
+def test_events_of_a_flow_reach_its_consumer_and_no_other(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             await ensure(connection, TWO)
@@ -210,7 +222,7 @@ def test_events_of_a_flow_reach_its_consumer_and_no_other(server: Broker) -> Non
     run(test())
 
 
-def test_a_schedule_fires_once_and_leaves_nothing_behind(server: Broker) -> None:
+def test_a_schedule_fires_once_and_leaves_nothing_behind(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await connect(server) as connection:
             await ensure(connection, TWO)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,23 +12,18 @@ from jetfleet.broker.flows import deploy
 from jetfleet.schemas import subjects
 from jetfleet.schemas.limits import PAYLOAD_INLINE_MAX_BYTES
 from jetfleet.schemas.messages import AttemptId, encode, encode_all, join
+from jetfleet.workers.fleet import processor
 
-from .brokers import Broker, broker, run, until
+from .running import run
 from .task_owner import FLOW, PLAN, output, owner, task
+from .trouble import until
 from .worker_processes import worker
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with broker(tmp_path_factory.mktemp("broker")) as started:
-        yield started
-
-
 @pytest.fixture
-def url(server: Broker) -> Iterator[str]:
-    """Of a server without anything on it."""
-    server.erase()
-    yield server.url
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks are given back without waiting for long."""
+    monkeypatch.setattr(processor, "LACKING_DELAY_S", (0.01, 0.02))
 
 
 def executions(log: Path) -> list[str]:
@@ -38,9 +31,9 @@ def executions(log: Path) -> list[str]:
     return [line.split()[0] for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def test_a_batch_of_tasks_is_executed_recorded_and_acknowledged(url: str, tmp_path: Path) -> None:
+def test_a_batch_of_tasks_is_executed_recorded_and_acknowledged(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
-        async with owner(url) as fleet, worker(url, tmp_path) as one:
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path) as one:
             await fleet.give([task("double", f"r{n}", {"n": n}) for n in range(64)])
             ends = await fleet.ends(*(f"r{n}" for n in range(64)))
             assert [output(end)["n"] for end in ends] == [2 * n for n in range(64)]
@@ -50,10 +43,10 @@ def test_a_batch_of_tasks_is_executed_recorded_and_acknowledged(url: str, tmp_pa
     run(test())
 
 
-def test_nodes_that_wait_have_a_slot_each_and_hold_up_nobody(url: str, tmp_path: Path) -> None:
+def test_nodes_that_wait_have_a_slot_each_and_hold_up_nobody(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         value = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
-        async with owner(url) as fleet, worker(url, tmp_path, concurrency=2) as one:
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path, concurrency=2) as one:
             await fleet.give([task("gated", "a", value)])
             await fleet.give([task("blocking", "b", value)])
             await until(lambda: len(executions(tmp_path / "log")) == 2, "both are being executed")
@@ -69,9 +62,10 @@ def test_nodes_that_wait_have_a_slot_each_and_hold_up_nobody(url: str, tmp_path:
     run(test())
 
 
-def test_a_node_that_takes_its_process_down_fails_its_own_attempt_only(url: str, tmp_path: Path) -> None:
+@pytest.mark.part("process pool")
+def test_a_node_that_takes_its_process_down_fails_its_own_attempt_only(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
-        async with owner(url) as fleet, worker(url, tmp_path):
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path):
             names = ("segfault", "exit", "spin", "hoard")
             for name in names:
                 await fleet.give([task(name, name)])
@@ -87,10 +81,10 @@ def test_a_node_that_takes_its_process_down_fails_its_own_attempt_only(url: str,
     run(test(), 60)
 
 
-def test_a_repeated_task_is_executed_only_if_its_owner_wants_it(url: str, tmp_path: Path) -> None:
+def test_a_repeated_task_is_executed_only_if_its_owner_wants_it(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         value = {"log": str(tmp_path / "log")}
-        async with owner(url) as fleet, worker(url, tmp_path):
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path):
             fleet.unwanted.add("done")
             tasks = [task("noted", "done", value, repeated=True), task("noted", "open", value, repeated=True), task("noted", "new", value)]
             await fleet.give(tasks)
@@ -102,10 +96,10 @@ def test_a_repeated_task_is_executed_only_if_its_owner_wants_it(url: str, tmp_pa
     run(test())
 
 
-def test_a_worker_waits_for_an_owner_who_knows(url: str, tmp_path: Path) -> None:
+def test_a_worker_waits_for_an_owner_who_knows(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         value = {"log": str(tmp_path / "log")}
-        async with owner(url, answering=False) as fleet, worker(url, tmp_path) as one:
+        async with owner(fresh_url, answering=False) as fleet, worker(fresh_url, tmp_path) as one:
             await fleet.give([task("noted", "r", value, repeated=True)])
             await until(lambda: bool(one.processor.units), "the message is in work")
             await fleet.give([task("double", "other", {"n": 1})])
@@ -117,35 +111,35 @@ def test_a_worker_waits_for_an_owner_who_knows(url: str, tmp_path: Path) -> None
     run(test())
 
 
-def test_tasks_of_a_type_that_is_not_served_here_go_to_a_worker_that_serves_it(url: str, tmp_path: Path) -> None:
+def test_tasks_of_a_type_that_is_not_served_here_go_to_a_worker_that_serves_it(fresh_url: str, tmp_path: Path, hurried: None) -> None:
     async def test() -> None:
-        async with owner(url) as fleet, worker(url, tmp_path, nodes=None) as lacking:
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path, nodes=None) as lacking:
             await fleet.give([task("double", "r", {"n": 1})])
-            await until(lambda: lacking.processor.give_back.count >= 2, "given back more than once")
+            await until(lambda: lacking.counters.given_back >= 2, "given back more than once")
             assert set(lacking.processor.lacking) == {"t.double"} and not fleet.completions
-            async with worker(url, tmp_path) as serving:
+            async with worker(fresh_url, tmp_path) as serving:
                 (end,) = await fleet.ends("r")
                 assert (end.worker, output(end)) == (serving.id, {"n": 2})
-                assert serving.processor.redeliveries == 0, "being given back is nobody's death"
+                assert serving.counters.redeliveries == 0, "being given back is nobody's death"
                 await fleet.none_left()
 
     run(test())
 
 
-def test_a_plan_that_is_not_known_is_fetched_or_waited_for(url: str, tmp_path: Path) -> None:
+def test_a_plan_that_is_not_known_is_fetched_or_waited_for(fresh_url: str, tmp_path: Path, hurried: None) -> None:
     async def test() -> None:
-        async with owner(url, deploying=False) as fleet, worker(url, tmp_path) as one:
+        async with owner(fresh_url, deploying=False) as fleet, worker(fresh_url, tmp_path) as one:
             await fleet.give([task("double", "r", {"n": 1})])
-            await until(lambda: one.processor.give_back.count >= 1, "given back")
+            await until(lambda: one.counters.given_back >= 1, "given back")
             await deploy(fleet.connection, define(FLOW))
             assert output((await fleet.ends("r"))[0]) == {"n": 2}
 
     run(test())
 
 
-def test_what_cannot_be_read_is_buried_and_the_rest_is_executed(url: str, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_buried_and_the_rest_is_executed(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
-        async with owner(url) as fleet, worker(url, tmp_path):
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path):
             publish = fleet.connection.publisher.publish
             nowhere = msgspec.structs.replace(task("double", "lost"), activation=(99,))
             entries = [b"\xa4junk", encode(task("double", "r", {"n": 1})), encode(nowhere), msgspec.msgpack.encode(["only", "two"])]
@@ -161,9 +155,9 @@ def test_what_cannot_be_read_is_buried_and_the_rest_is_executed(url: str, tmp_pa
     run(test())
 
 
-def test_an_output_beyond_the_limit_fails_its_attempt_for_good(url: str, tmp_path: Path) -> None:
+def test_an_output_beyond_the_limit_fails_its_attempt_for_good(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
-        async with owner(url) as fleet, worker(url, tmp_path):
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path):
             fits = PAYLOAD_INLINE_MAX_BYTES - 5
             await fleet.give([task("large", "fits", {"bytes": fits}), task("large", "large", {"bytes": fits + 1})])
             good, bad = await fleet.ends("fits", "large")
@@ -175,10 +169,10 @@ def test_an_output_beyond_the_limit_fails_its_attempt_for_good(url: str, tmp_pat
     run(test())
 
 
-def test_an_attempt_that_is_called_off_is_cancelled_and_reports_nothing(url: str, tmp_path: Path) -> None:
+def test_an_attempt_that_is_called_off_is_cancelled_and_reports_nothing(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         value = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
-        async with owner(url) as fleet, worker(url, tmp_path, concurrency=2) as one:
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path, concurrency=2) as one:
             for name, runs in (("gated", "a"), ("blocking", "b")):
                 await fleet.give([task(name, runs, value)])
             await until(lambda: len(executions(tmp_path / "log")) == 2, "both are being executed")
@@ -192,10 +186,10 @@ def test_an_attempt_that_is_called_off_is_cancelled_and_reports_nothing(url: str
     run(test())
 
 
-def test_a_quiet_worker_finishes_what_it_has_and_takes_no_more(url: str, tmp_path: Path) -> None:
+def test_a_quiet_worker_finishes_what_it_has_and_takes_no_more(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         value = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
-        async with owner(url) as fleet, worker(url, tmp_path / "a") as one:
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path / "a") as one:
             await fleet.give([task("gated", "first", value)])
             await until(lambda: len(executions(tmp_path / "log")) == 1, "it is being executed")
             await one.quiet()
@@ -204,32 +198,36 @@ def test_a_quiet_worker_finishes_what_it_has_and_takes_no_more(url: str, tmp_pat
             await fleet.ends("first")
             await one.idle()
             assert executions(tmp_path / "log") == ["first"]
-            async with worker(url, tmp_path / "b"):
+            async with worker(fresh_url, tmp_path / "b"):
                 await fleet.ends("second")
 
     run(test())
 
 
-def test_what_a_stopped_worker_could_not_finish_is_given_back_at_once_and_is_no_death(url: str, tmp_path: Path) -> None:
+def test_what_a_stopped_worker_could_not_finish_is_given_back_at_once_and_is_no_death(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         value = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
-        async with owner(url, ack_wait_s=600) as fleet:
-            async with worker(url, tmp_path / "a") as one:
+        async with owner(fresh_url, ack_wait_s=600) as fleet:
+            async with worker(fresh_url, tmp_path / "a") as one:
                 await fleet.give([task("gated", "r", value)])
                 await until(lambda: len(executions(tmp_path / "log")) == 1, "it is being executed")
                 await one.stop(0)
             (tmp_path / "gate").touch()
-            async with worker(url, tmp_path / "b") as other:
+            async with worker(fresh_url, tmp_path / "b") as other:
                 assert (await fleet.ends("r"))[0].worker == other.id
-                assert [asked.run for asked in fleet.asked] == ["r"] and other.processor.redeliveries == 0
+                assert [asked.run for asked in fleet.asked] == ["r"] and other.counters.redeliveries == 0
                 await fleet.none_left()
 
     run(test())
 
 
-def test_a_worker_is_known_to_the_others_with_what_it_serves(url: str, tmp_path: Path) -> None:
+def test_a_worker_is_known_to_the_others_with_what_it_serves(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
-        async with owner(url), worker(url, tmp_path / "a", concurrency=3) as one, worker(url, tmp_path / "b", nodes=None) as other:
+        async with (
+            owner(fresh_url),
+            worker(fresh_url, tmp_path / "a", concurrency=3) as one,
+            worker(fresh_url, tmp_path / "b", nodes=None) as other,
+        ):
             await until(lambda: other.membership.alive(one.id), "the second worker has heard of the first")
             facts = next(member.facts for member in other.membership.others("worker") if member.id == one.id)
             assert (facts["queues"], facts["slots"], facts["busy"]) == (["default"], 3, 0)
@@ -240,18 +238,16 @@ def test_a_worker_is_known_to_the_others_with_what_it_serves(url: str, tmp_path:
     run(test())
 
 
-def test_the_same_attempt_is_executed_once_at_a_time(url: str, tmp_path: Path) -> None:
+def test_the_same_attempt_is_executed_once_at_a_time(fresh_url: str, tmp_path: Path) -> None:
     """The server takes a message away from a worker that was stopped for a while, and gives it to the same worker again."""
 
     async def test() -> None:
         value = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
-        async with owner(url) as fleet, worker(url, tmp_path):
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path):
             await fleet.give([task("gated", "r", value)])
             await until(lambda: len(executions(tmp_path / "log")) == 1, "it is being executed")
             await fleet.give([task("gated", "r", value, repeated=True)])
-            await fleet.until(lambda: True, "")
             await until(lambda: bool(fleet.asked), "the repetition was asked about")
-            await asyncio.sleep(0)
             (tmp_path / "gate").touch()
             await fleet.ends("r")
             await fleet.none_left()

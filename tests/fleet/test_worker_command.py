@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from jetfleet.broker.client import opening
 from jetfleet.schemas.cli import main
 
-from .brokers import Broker, broker, run, until
+from .running import run
 from .task_owner import output, owner, task
+from .trouble import until
 from .worker_processes import worker_process
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with broker(tmp_path_factory.mktemp("broker")) as started:
-        yield started
-
-
-@pytest.fixture
-def url(server: Broker) -> Iterator[str]:
-    """Of a server without anything on it."""
-    server.erase()
-    yield server.url
 
 
 def executions(log: Path) -> list[str]:
     return [line.split()[0] for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def test_it_ends_cleanly_when_asked_and_finishes_what_it_has(url: str, tmp_path: Path) -> None:
+def test_it_ends_cleanly_when_asked_and_finishes_what_it_has(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         value = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
-        async with owner(url) as fleet:
-            with worker_process(url, tmp_path / "data") as one:
+        async with owner(fresh_url) as fleet:
+            with worker_process(fresh_url, tmp_path / "data") as one:
                 await fleet.give([task("gated", "r", value)])
                 await until(lambda: executions(tmp_path / "log") == ["r"], "it is being executed")
                 one.process.terminate()
@@ -50,29 +38,29 @@ def test_it_ends_cleanly_when_asked_and_finishes_what_it_has(url: str, tmp_path:
     run(test())
 
 
-def test_a_second_signal_makes_it_give_back_what_it_has_at_once(url: str, tmp_path: Path) -> None:
+def test_a_second_signal_makes_it_give_back_what_it_has_at_once(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         value = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "never")}
-        async with owner(url, ack_wait_s=600) as fleet:
-            with worker_process(url, tmp_path / "data", "--stop-within", "600") as one:
+        async with owner(fresh_url, ack_wait_s=600) as fleet:
+            with worker_process(fresh_url, tmp_path / "data", "--stop-within", "600") as one:
                 await fleet.give([task("gated", "r", value)])
                 await until(lambda: executions(tmp_path / "log") == ["r"], "it is being executed")
                 one.process.terminate()
                 await until(lambda: "takes no more tasks" in one.log.read_text(), "it is quiet")
                 assert one.end() == 0
-            with worker_process(url, tmp_path / "data"):
+            with worker_process(fresh_url, tmp_path / "data"):
                 await until(lambda: executions(tmp_path / "log") == ["r", "r"], "the next one has it")
 
     run(test())
 
 
-def test_changed_nodes_are_taken_in(url: str, tmp_path: Path) -> None:
+def test_changed_nodes_are_taken_in(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         nodes = tmp_path / "own.py"
         code = "from jetfleet.workers import node\n@node('t.double', mode='inline')\ndef double(value):\n    return {}\n"
         nodes.write_text(code.format("'one'"))
-        async with owner(url) as fleet:
-            with worker_process(url, tmp_path / "data", "--reload", nodes=str(nodes)) as one:
+        async with owner(fresh_url) as fleet:
+            with worker_process(fresh_url, tmp_path / "data", "--reload", nodes=str(nodes)) as one:
                 await fleet.give([task("double", "a")])
                 assert output((await fleet.ends("a"))[0]) == "one"
                 nodes.write_text("def broken(:\n")
@@ -86,7 +74,8 @@ def test_changed_nodes_are_taken_in(url: str, tmp_path: Path) -> None:
     run(test())
 
 
-def test_without_a_server_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_server_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "OPEN_S", 0.2)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -108,8 +97,8 @@ def test_what_makes_no_sense_is_a_usage_error(arguments: list[str], said: str, c
     assert said in capsys.readouterr().err
 
 
-def test_two_workers_cannot_share_a_slot(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with worker_process(url, tmp_path, "--slot", "a") as one:
+def test_two_workers_cannot_share_a_slot(fresh_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with worker_process(fresh_url, tmp_path, "--slot", "a") as one:
         run(until(lambda: "worker is up" in one.log.read_text(), "the first one is up"))
-        assert main(["worker", "--nats", url, "--data", str(tmp_path), "--slot", "a"]) == 1
+        assert main(["worker", "--nats", fresh_url, "--data", str(tmp_path), "--slot", "a"]) == 1
         assert "SLOT_TAKEN another worker runs in slot a" in capsys.readouterr().err

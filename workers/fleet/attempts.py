@@ -12,10 +12,11 @@ from ...schemas.errors import JetfleetError
 from ...schemas.messages import Task
 from ...schemas.records import Activation, Completion, Error
 from ..concurrency import bound
-from ..executor import Executor
 from ..faults import describe
 from ..slots import Job, Slots
+from .completions import failure
 from .ready import Ready
+from .traced import Traced
 
 Key: TypeAlias = tuple[str, Activation, int]
 Done: TypeAlias = Callable[[Completion | None], None]
@@ -36,8 +37,8 @@ class _Attempt:
 class Attempts:
     """Attempts in the slots of a worker."""
 
-    def __init__(self, executor: Executor, slots: Slots) -> None:
-        self._executor = executor
+    def __init__(self, traced: Traced, slots: Slots) -> None:
+        self._traced = traced
         self._slots = slots
         self._open: dict[Key, _Attempt] = {}
         self.executed = 0
@@ -84,7 +85,7 @@ class Attempts:
         task, plan, node = attempt.ready
         attempt.begin()
         try:
-            completion = await self._executor.execute(plan, node, task)
+            completion = await self._traced.execute(plan, node, task)
         except Exception as error:  # nothing that node code does gets here
             completion = self._failure(task, Error("internal", f"a defect of jetfleet: {error!r}", False))
         finally:
@@ -100,12 +101,7 @@ class Attempts:
                 done(completion)
 
     def _failure(self, task: Task, error: Error) -> Completion:
-        return failure(task, error, self._executor)
-
-
-def failure(task: Task, error: Error, executor: Executor) -> Completion:
-    """The completion of an attempt that was not executed to its end."""
-    return Completion(task.run, executor.services.clock.now_ms(), task.activation, task.attempt, error=error, worker=executor.worker)
+        return failure(task, error, self._traced.executor)
 
 
 def key_of(task: Task) -> Key:

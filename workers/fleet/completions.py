@@ -12,23 +12,27 @@ import msgspec
 import structlog
 
 from ...broker.client import Batcher, BrokerError, Publisher, Receipt
+from ...broker.observe.counters import QueueCounters, WorkerCounters
 from ...schemas import subjects
 from ...schemas.codec import encode_record
 from ...schemas.limits import COMPLETION_MAX_BYTES, PAYLOAD_INLINE_MAX_BYTES
+from ...schemas.messages import Task
 from ...schemas.payload import NULL
 from ...schemas.plan.plan import NONE, Plan, PlanNode
 from ...schemas.records import Completion, Error
-from ..secrets import Secrets
+from ..executor import Executor
 from .settings import PAYLOAD_TOO_LARGE
 
 
 class Completions:
-    """`secrets` are those that the log must not show."""
+    """Of the attempts that this executor makes. Its secrets are not shown in the log."""
 
-    def __init__(self, publisher: Publisher, partitions: int, secrets: Secrets) -> None:
+    def __init__(self, publisher: Publisher, partitions: int, executor: Executor, counters: WorkerCounters) -> None:
         self._batchers = [Batcher(publisher, subjects.wal(partition)) for partition in range(partitions)]
         self._partitions = partitions
-        self._secrets = secrets
+        self._secrets = executor.services.secrets
+        self._counters = counters
+        self._queues: dict[str | None, QueueCounters] = {}
 
     def put(self, completion: Completion, plan: Plan, node: PlanNode, receipt: Receipt) -> None:
         """Hand a completion over; `receipt` is told when it is on disk."""
@@ -36,10 +40,18 @@ class Completions:
         if len(entry) > PAYLOAD_INLINE_MAX_BYTES:
             completion = _bounded(completion, node, len(entry))
             entry = encode_record(completion)
+        self.counters(node).executed(completion.error is not None, completion.took_us)
         partition = subjects.partition_of(completion.run, self._partitions)
         if completion.error is not None:
             self._tell(completion, completion.error, plan, node, partition)
         self._batchers[partition].put(entry, receipt)
+
+    def counters(self, node: PlanNode) -> QueueCounters:
+        """Those of the queue that the node's tasks come by."""
+        found = self._queues.get(node.queue)
+        if found is None:
+            found = self._queues[node.queue] = self._counters.queue(node.queue or subjects.QUEUE_DEFAULT)
+        return found
 
     @property
     def backlog(self) -> int:
@@ -67,6 +79,11 @@ class Completions:
         event = "an attempt failed" if node.compensates == NONE else "a compensation failed"
         message = self._secrets.redact(error.message)
         structlog.get_logger("jetfleet.worker").warning(event, **fields, error=error.type, message=message)
+
+
+def failure(task: Task, error: Error, executor: Executor) -> Completion:
+    """The completion of an attempt that was not executed to its end."""
+    return Completion(task.run, executor.services.clock.now_ms(), task.activation, task.attempt, error=error, worker=executor.worker)
 
 
 def _bounded(completion: Completion, node: PlanNode, entry_bytes: int) -> Completion:

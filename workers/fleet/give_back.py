@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from ...broker.client import BrokerError, Connection
+from ...broker.observe.counters import WorkerCounters
 from ...schemas.messages import Task, encode, join
 from .ledger import Left, left_by_others
 from .settings import DEATHS_HEADER
@@ -28,11 +29,11 @@ DEADLINE_S = 5.0
 class GiveBack:
     """`close` lets everything that waits for its time go at once."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, counters: WorkerCounters) -> None:
         self._connection = connection
         self._closing = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
-        self.count = 0
+        self._counters = counters
 
     def tasks(self, unit: UnitOfWork, tasks: Sequence[Task], delay_s: float) -> None:
         """Give these tasks of a message back after a while, and settle them. Until then they stay in work here, and nobody else's."""
@@ -87,7 +88,7 @@ class GiveBack:
         except BrokerError as error:
             unit.settled(len(tasks), error)
         else:
-            self.count += len(tasks)
+            self._counters.given_back += len(tasks)
             unit.settled(len(tasks))
 
     async def _copy(self, subject: str, data: bytes, deaths: int, deadline_s: float, id: str | None = None) -> None:

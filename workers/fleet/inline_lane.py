@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 
-from ...schemas.records import Completion, Error
-from ..executor import Executor
-from .completions import Completions
+from ...schemas.records import Error
+from .completions import Completions, failure
 from .ready import Ready
+from .traced import Traced
 from .unit import UnitOfWork
 
 TURN_S = 0.004
@@ -23,13 +23,12 @@ TURN_S = 0.004
 class InlineLane:
     """`load` counts the messages that wait or are at work in the lane; `on_room` is called when there are fewer."""
 
-    def __init__(self, executor: Executor, completions: Completions, on_room: Callable[[], None]) -> None:
-        self._executor = executor
+    def __init__(self, traced: Traced, completions: Completions, on_room: Callable[[], None]) -> None:
+        self._traced = traced
         self._completions = completions
         self._on_room = on_room
         self._waiting: deque[tuple[UnitOfWork, Iterator[Ready]]] = deque()
         self._scheduled = False
-        self.executed = 0
 
     @property
     def load(self) -> int:
@@ -65,16 +64,14 @@ class InlineLane:
 
     def _work(self, unit: UnitOfWork, tasks: Iterator[Ready], end: float) -> bool:
         """Execute until the turn is over. False: there may be more."""
-        execute, put = self._executor.execute_inline, self._completions.put
+        execute, put = self._traced.inline, self._completions.put
         for task, plan, node in tasks:
             try:
                 completion = execute(plan, node, task)
             except Exception as error:  # nothing that node code does gets here: a defect of ours must not stop the lane
-                now = self._executor.services.clock.now_ms()
                 why = Error("internal", f"a defect of jetfleet: {error!r}", False, node.id, task.attempt)
-                completion = Completion(task.run, now, task.activation, task.attempt, error=why, worker=self._executor.worker)
+                completion = failure(task, why, self._traced.executor)
             put(completion, plan, node, unit)
-            self.executed += 1
             if monotonic() > end:
                 return False
         return True

@@ -20,11 +20,11 @@ from contextlib import asynccontextmanager
 
 from ...broker.client import BrokerError
 from ...schemas.records import Completion, Error
-from ..executor import Executor
-from .attempts import Attempts, failure
-from .completions import Completions
+from .attempts import Attempts
+from .completions import Completions, failure
 from .ready import Ready
 from .settings import POISON, SUSPECT_DEATHS
+from .traced import Traced
 from .unit import UnitOfWork
 from .verifier import Verifier
 
@@ -34,32 +34,29 @@ class OneByOne:
 
     def __init__(
         self,
-        executor: Executor,
+        traced: Traced,
         attempts: Attempts,
         completions: Completions,
         verifier: Verifier,
         max_deliveries: int,
         on_poison: Callable[[UnitOfWork, Ready, Error], None],
     ) -> None:
-        self._executor = executor
+        self._traced = traced
         self._attempts = attempts
         self._completions = completions
         self._verifier = verifier
         self._max_deliveries = max_deliveries
         self._on_poison = on_poison
         self._suspect = asyncio.Lock()
-        self.executed = 0
 
     async def execute(self, unit: UnitOfWork, tasks: list[Ready]) -> None:
         """Settle these tasks of the message, in order."""
-        poison_out = unit.deaths < self._max_deliveries
+        poisonous = unit.deaths >= self._max_deliveries
         for ready in tasks:
             async with self._turn(unit):
                 if (await self._verifier.wanted([ready[0]]))[0]:
-                    if poison_out:
-                        completion = await self._attempt(unit, ready)
-                    else:
-                        completion, poison_out = self._poison(unit, ready), True
+                    completion = self._poison(unit, ready) if poisonous else await self._attempt(unit, ready)
+                    poisonous = False
                     if completion is not None:
                         await self._record(completion, ready)
             unit.settled(1)
@@ -75,11 +72,10 @@ class OneByOne:
     async def _attempt(self, unit: UnitOfWork, ready: Ready) -> Completion | None:
         """The attempt's completion, None if it was called off."""
         task, plan, node = ready
-        self.executed += 1
-        if node.concurrency is None and self._executor.is_inline(node):
+        if node.concurrency is None and self._traced.executor.is_inline(node):
             unit.begin()
             try:
-                return self._executor.execute_inline(plan, node, task)
+                return self._traced.inline(plan, node, task)
             finally:
                 unit.pause()
         ended: asyncio.Future[Completion | None] = asyncio.get_running_loop().create_future()
@@ -96,7 +92,7 @@ class OneByOne:
         why = f"its worker died {unit.deaths} times while executing it"
         error = Error(POISON, why, False, node.id, task.attempt)
         self._on_poison(unit, ready, error)
-        return failure(task, error, self._executor)
+        return failure(task, error, self._traced.executor)
 
 
 class Recorded:

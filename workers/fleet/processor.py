@@ -23,11 +23,11 @@ import structlog
 
 from ...broker.client import BrokerError, Connection, Message
 from ...broker.flows import Flows
+from ...broker.observe.counters import WorkerCounters
 from ...schemas.errors import JetfleetError, UnreadableRecord
 from ...schemas.messages import AttemptId, Task, decode, encode, split
 from ...schemas.plan.plan import Plan, PlanNode
 from ...schemas.records import Completion, Error
-from ..executor import Executor
 from .attempts import Attempts
 from .completions import Completions
 from .dead_letters import DeadLetters
@@ -37,6 +37,7 @@ from .ledger import NO_CELL, Ledger
 from .one_by_one import OneByOne
 from .ready import Ready
 from .settings import DEATHS_HEADER
+from .traced import Traced
 from .unit import UnitOfWork
 from .verifier import Verifier
 
@@ -53,35 +54,32 @@ class Processor:
         self,
         connection: Connection,
         flows: Flows,
-        executor: Executor,
+        traced: Traced,
         attempts: Attempts,
         completions: Completions,
         ledger: Ledger,
         partitions: int,
         max_deliveries: int,
+        counters: WorkerCounters,
         on_room: Callable[[], None],
     ) -> None:
         self.units: dict[UnitOfWork, None] = {}
-        self.lane = InlineLane(executor, completions, on_room)
+        self.lane = InlineLane(traced, completions, on_room)
         self.attempts = attempts
-        self.give_back = GiveBack(connection)
+        self.give_back = GiveBack(connection, counters)
         self.lacking: Counter[str] = Counter()
         """Tasks that were given back, by the node type that this worker does not serve."""
-        self.redeliveries = 0
+        self._counters = counters
         self._flows = flows
-        self._registry = executor.registry
+        self._registry = traced.executor.registry
         self._completions = completions
         self._ledger = ledger
         self._dead_letters = DeadLetters(connection.publisher)
         self._verifier = Verifier(connection, partitions)
-        self._one_by_one = OneByOne(executor, attempts, completions, self._verifier, max_deliveries, self._poisoned)
+        self._one_by_one = OneByOne(traced, attempts, completions, self._verifier, max_deliveries, self._poisoned)
         self._on_room = on_room
         self._background: set[asyncio.Task[None]] = set()
         self._ended: list[UnitOfWork] = []
-
-    @property
-    def executed(self) -> int:
-        return self.lane.executed + self.attempts.executed
 
     @property
     def load(self) -> int:
@@ -95,7 +93,7 @@ class Processor:
         tasks = self._read(unit)
         unit.owed += len(tasks)
         if unit.deaths:
-            self.redeliveries += 1
+            self._counters.redeliveries += 1
             self._spawn(unit, self._execute_one_by_one(unit, tasks))
         elif DEATHS_HEADER in message.headers or any(task.repeated for task in tasks):
             self._spawn(unit, self._ask_first(unit, tasks))
@@ -236,6 +234,7 @@ class Processor:
 
         def done(completion: Completion | None) -> None:
             if completion is None:
+                self._completions.counters(node).called_off += 1
                 unit.settled(1)
             else:
                 self._completions.put(completion, plan, node, unit)

@@ -29,7 +29,8 @@ DEATHS_HEADER = "Jetfleet-Deaths"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """`concurrency`: attempts at once. `processes`: size of the pool for nodes in processes. `data`: where the in-flight ledger lies.
+    """`url`: of the server; several with commas between them. `concurrency`: attempts at once. `processes`: size of the pool for nodes
+    in processes. `data`: where the in-flight ledger lies.
 
     `slot` names the ledger: who starts in a slot gives back what its predecessor had in work. None: the first free one.
     `max_deliveries`: how many workers a task may take down before it is failed.
@@ -43,6 +44,10 @@ class WorkerSettings:
     data: Path = Path(".jetfleet")
     slot: str | None = None
     max_deliveries: int = 5
+
+    @property
+    def servers(self) -> list[str]:
+        return [server.strip() for server in self.url.split(",") if server.strip()]
 
     def __post_init__(self) -> None:
         if not self.queues:

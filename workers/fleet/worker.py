@@ -19,6 +19,8 @@ from ...broker.client import BrokerError, Connection, Message, Pull
 from ...broker.deployment import Deployed, ensure, ensure_memory, ensure_queue
 from ...broker.fleet.membership import WORKER, Membership
 from ...broker.flows import Flows
+from ...broker.observe.counters import WorkerCounters
+from ...broker.observe.tracing import OFF, Tracing
 from ...broker.topology import queue_consumer
 from ...schemas import subjects
 from ...schemas.messages import Member
@@ -32,6 +34,7 @@ from .heartbeat import Heartbeat
 from .ledger import Ledger
 from .processor import Processor
 from .settings import PREFETCH, PREFETCH_ATTEMPT_MAX_US, STOP_DEADLINE_S, UNACKNOWLEDGED_MAX, WorkerSettings
+from .traced import Traced
 
 GOODBYE_S = 2.0
 """For giving back and for what is still on its way to the log, after the deadline of `stop`."""
@@ -42,13 +45,17 @@ FACTS_S = 1.0
 class Worker:
     """One worker on a connection that is the caller's. `services` are what node code reaches; a default one if None."""
 
-    def __init__(self, connection: Connection, settings: WorkerSettings, registry: Registry, services: Services | None = None) -> None:
+    def __init__(
+        self, connection: Connection, settings: WorkerSettings, registry: Registry, services: Services | None = None, tracing: Tracing = OFF
+    ) -> None:
         self.settings = settings
         self.registry = registry
         self.membership = Membership(connection, WORKER)
         self.flows = Flows(connection)
         self.executor = Executor(registry, services, worker=self.membership.id, processes=settings.processes)
         self.slots = Slots(settings.concurrency, contextvars.copy_context().copy, self._wake)
+        self.counters = WorkerCounters()
+        self._traced = Traced(self.executor, tracing)
         self._connection = connection
         self._pulls: list[Pull] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,16 +110,19 @@ class Worker:
         self._deployed = await ensure(self._connection)
         self.ledger = Ledger(self.settings.data, self.settings.slot)
         self._stack.callback(self.ledger.close)
-        self.completions = Completions(self._connection.publisher, self._deployed.partitions, self.executor.services.secrets)
+        self.completions = Completions(self._connection.publisher, self._deployed.partitions, self.executor, self.counters)
         self._stack.push_async_callback(self._end_completions)
         self._stack.push_async_callback(self.executor.close)
         self._stack.push_async_callback(self.slots.close)
-        attempts = Attempts(self.executor, self.slots)
+        attempts = Attempts(self._traced, self.slots)
         self.processor = Processor(
-            self._connection, self.flows, self.executor, attempts, self.completions, self.ledger, self._deployed.partitions,
-            self.settings.max_deliveries, self._wake,
+            self._connection, self.flows, self._traced, attempts, self.completions, self.ledger, self._deployed.partitions,
+            self.settings.max_deliveries, self.counters, self._wake,
         )  # fmt: skip
         self._stack.push_async_callback(self.processor.give_back.close)
+        self.counters.slots = lambda: self.settings.concurrency
+        self.counters.tasks_in_flight = lambda: self.processor.load
+        self.counters.completions_unacknowledged = lambda: self.completions.backlog
         await self.flows.start()
         self._stack.push_async_callback(self.flows.stop)
         cancels = await self._connection.subscribe(subjects.CANCEL, self.processor.called_off)
@@ -194,8 +204,8 @@ class Worker:
             "slots": self.settings.concurrency,
             "busy": min(self.processor.load, self.settings.concurrency),
             "in_work": len(self.processor.units),
-            "executed": self.processor.executed,
-            "redeliveries": self.processor.redeliveries,
+            "executed": sum(queue.completed + queue.failed for queue in self.counters.queues.values()),
+            "redeliveries": self.counters.redeliveries,
             "unrecorded": self.completions.backlog,
             "slot": self.ledger.slot,
         }

@@ -4,37 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import Any
+from pathlib import Path
 
 import click
 import structlog
 
 from . import loop
+from .cli.options import credentials_option, nats_option, servers
 from .client import Connection
 from .coordinator.coordinator import Coordinator, CoordinatorSettings
+from .observe import logs, otel
+from .observe.backlog import Backlog
+from .observe.health import connected
+from .observe.observed import Observed, observed
 from .topology import Topology
 
-URL_DEFAULT = "nats://127.0.0.1:4222"
 log = structlog.get_logger("jetfleet.coordinator")
 
 
 @click.command("coordinator", short_help="Turn events into runs, and records into tasks.")
-@click.option("--nats", "url", envvar="JETFLEET_NATS", default=URL_DEFAULT, show_default=True, help="The servers.")
-@click.option("--partitions", type=click.IntRange(1), help="How many partitions a new deployment gets; fixed from then on.")
-@click.option("--replicas", type=click.IntRange(1), help="Copies of each stream in a cluster: 1, 3 or 5.")
-def coordinator_command(url: str, partitions: int | None, replicas: int | None, **options: Any) -> None:
+@nats_option
+@credentials_option
+@click.option("--partitions", type=click.IntRange(1), metavar="N", help="Partitions of a new deployment, fixed from then on. Default: 16.")
+@click.option("--replicas", type=click.IntRange(1), metavar="N", help="Copies of each stream in a cluster: 1, 3 or 5. Default: 1.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), default=Path(".jetfleet"), show_default=True, help="Folder of the high-water mark."
+)
+@observed
+def coordinator_command(
+    url: str, credentials: str | None, partitions: int | None, replicas: int | None, data: Path, watch: Observed
+) -> None:
     """Turn events into runs, and what happens to runs into tasks. Start as many as you like: they share the partitions."""
-    topology = Topology(partitions=partitions, replicas=replicas)
-    loop.run(_coordinate(CoordinatorSettings(url=url, topology=topology)))
+    watch.configure_logs("coordinator")
+    settings = CoordinatorSettings(topology=Topology(partitions=partitions, replicas=replicas), data=data)
+    loop.run(_coordinate(url, credentials, settings, watch))
 
 
-async def _coordinate(settings: CoordinatorSettings) -> None:
+async def _coordinate(url: str, credentials: str | None, settings: CoordinatorSettings, watch: Observed) -> None:
+    """Run until SIGTERM or SIGINT. Raises JetfleetError if it may not go on."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with await Connection.open(settings.url, name="jetfleet-coordinator") as connection:
-        coordinator = Coordinator(connection, settings)
-        await coordinator.start()
-        log.info("coordinator is up", id=coordinator.membership.id, partitions=coordinator.partitions)
-        await stop.wait()
-        await coordinator.stop()
+    async with (
+        await Connection.open(servers(url), name="jetfleet-coordinator", credentials=credentials) as connection,
+        await Connection.open(servers(url), name="jetfleet-coordinator-control", credentials=credentials) as control,
+    ):
+        telemetry = otel.set_up("coordinator")
+        coordinator = Coordinator(connection, control, settings, telemetry.tracing)
+        conditions = {"nats": connected(connection), "partitions": lambda: coordinator.ready}
+        async with watch.serving("coordinator", [coordinator.counters], conditions, Backlog(control)):
+            await coordinator.start()
+            logs.name_process("coordinator", coordinator.membership.id)
+            log.info("coordinator is up", partitions=coordinator.partitions)
+            coordinator.failed.add_done_callback(lambda failed: stop.set())
+            await stop.wait()
+            await coordinator.stop()
+        await telemetry.close()
+        if coordinator.failed.done():
+            raise coordinator.failed.result()

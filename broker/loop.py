@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+GENERATION_0 = 50_000
+"""Objects allocated between two collections of the youngest generation."""
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run the work in a loop of its own, as `asyncio.run` does."""
+    collect_rarely()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(work)
+
+
+def collect_rarely() -> None:
+    """Let the garbage collector look less often: what we allocate by the million is records and effects, which have no cycles.
+
+    With the defaults it takes a tenth of a busy coordinator's time, and a full collection over a million waiting runs a second.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GENERATION_0, 20, 100)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

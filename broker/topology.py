@@ -160,7 +160,7 @@ def queue_consumer(queue: str) -> str:
 
 def flow_consumer_config(flow: str) -> dict[str, Any]:
     """The events of one flow, for all coordinators together."""
-    return _consumer(flow_consumer(flow), [subjects.event(flow), subjects.event(flow, ">")], ack_wait_s=30)
+    return _consumer(flow_consumer(flow), [subjects.event(flow), subjects.event(flow, ">")], ack_wait_s=2)
 
 
 def queue_consumer_config(queue: str) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def queue_consumer_config(queue: str) -> dict[str, Any]:
 
 
 def fired_consumer_config() -> dict[str, Any]:
-    return _consumer(FIRED, ["fired.>"], ack_wait_s=30)
+    return _consumer(FIRED, ["fired.>"], ack_wait_s=5)
 
 
 def _consumer(name: str, filters: list[str], ack_wait_s: int) -> dict[str, Any]:

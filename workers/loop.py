@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from ..broker.cli.running import loop_factory
+from ..broker.loop import collect_rarely, loop_factory
 from .slots import GRACE_S
 
 Result = TypeVar("Result")
@@ -21,6 +21,7 @@ _left_lying: list[asyncio.Task[Any]] = []
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run the work in a loop of its own, as `asyncio.run` does."""
+    collect_rarely()
     runner = asyncio.Runner(loop_factory=loop_factory())
     try:
         return runner.run(work)

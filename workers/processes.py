@@ -4,6 +4,8 @@ An attempt travels as its function's name, its config and its payload bytes; the
 calls and encodes, so this process never holds the values. A process that exceeds its timeout or is cancelled is killed. One that
 dies (segmentation fault, `os._exit`, the kernel's out-of-memory killer) takes nothing with it but its own attempt: `process_died`.
 
+Children end with their parent, also when it is killed.
+
 In a child the context has no heartbeat and no event loop: no `http`, and `cancelled` never comes, because the process is killed instead.
 A main script must guard its start by `if __name__ == "__main__":`, since every child imports it.
 """
@@ -14,6 +16,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,8 +104,17 @@ def _prepare(files: tuple[str, ...]) -> None:
     from .registry import load_file  # here, because the registry is not needed where there are no files
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when its children end
+    threading.Thread(target=_end_with_parent, name="jetfleet-parent", daemon=True).start()
     for file in files:
         load_file(file)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its children, and what they compute nobody would take in."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _run(job: Job) -> Outcome:

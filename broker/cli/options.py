@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from ..api import URL_DEFAULT, Client
-from .running import run
+from ..loop import run
 
 P = ParamSpec("P")
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -24,7 +24,7 @@ from .wire import encode_publish
 if TYPE_CHECKING:
     from .connection import Connection
 
-WINDOW = 512
+WINDOW = 128
 """How many messages may be on their way."""
 INACTIVE_S = 30
 _log = structlog.get_logger(__name__)

@@ -1,7 +1,7 @@
 """Admission: how many runs of a flow may be open at once, and whether any may start at all.
 
-It decides before there is a run: an event that finds no room stays in EVENTS. What is open is never counted up and down here: it is asked of
-the partitions, so no place can leak. Only runs that were started and have not come back through the WAL yet are remembered by name.
+It decides before there is a run: an event that finds no room stays in EVENTS. What is open is never counted up and down here: it is
+asked of the partitions, so no place can leak. Only runs that were started and have not come back through the WAL yet are remembered.
 
 With several coordinators each takes its share of a flow's limit, rounded up, for the runs in its own partitions.
 """
@@ -46,8 +46,9 @@ class Admission:
             self._coming.setdefault(plan.name, set()).add(run)
         self._breaker(plan).started()
 
-    def begun(self, plan: Plan, run: str) -> None:
-        coming = self._coming.get(plan.name)
+    def begun(self, flow: str, run: str) -> None:
+        """Its RunStarted has come back through the WAL, as a new run or as a repetition."""
+        coming = self._coming.get(flow)
         if coming is not None:
             coming.discard(run)
 
@@ -61,7 +62,10 @@ class Admission:
     def _breaker(self, plan: Plan) -> Breaker:
         breaker = self._breakers.get(plan.name)
         settings = plan.settings
-        if breaker is None or (breaker.threshold, breaker.window_ms) != (settings.circuit_breaker_threshold, settings.circuit_breaker_window_ms):
+        if breaker is None or (breaker.threshold, breaker.window_ms) != (
+            settings.circuit_breaker_threshold,
+            settings.circuit_breaker_window_ms,
+        ):
             breaker = self._breakers[plan.name] = Breaker(settings.circuit_breaker_threshold, settings.circuit_breaker_window_ms)
         return breaker
 

@@ -25,6 +25,7 @@ class Breaker:
         self.opened_at: int | None = None
         self.probing = False
         self._slices: deque[list[int]] = deque()  # [number of the slice, ended, failed]
+        self._ended = self._failed = 0
 
     def state(self, now_ms: int) -> str:
         """`closed`, `open` or `half_open`."""
@@ -46,17 +47,22 @@ class Breaker:
             if self.state(now_ms) == "half_open":
                 self.opened_at, self.probing = (now_ms if failed else None), False
                 self._slices.clear()
+                self._ended = self._failed = 0
             return
         self._count(failed, now_ms)
-        ended, failures = (sum(slice[column] for slice in self._slices) for column in (1, 2))
-        if ended >= MINIMUM_RUNS and failures > self.threshold * ended:
+        if self._failed > self.threshold * self._ended and self._ended >= MINIMUM_RUNS:
             self.opened_at = now_ms
 
     def _count(self, failed: bool, now_ms: int) -> None:
         number = now_ms * SLICES // self.window_ms
-        while self._slices and self._slices[0][0] <= number - SLICES:
-            self._slices.popleft()
-        if not self._slices or self._slices[-1][0] != number:
-            self._slices.append([number, 0, 0])
-        self._slices[-1][1] += 1
-        self._slices[-1][2] += failed
+        slices = self._slices
+        if not slices or slices[-1][0] != number:
+            while slices and slices[0][0] <= number - SLICES:
+                _, ended, failures = slices.popleft()
+                self._ended -= ended
+                self._failed -= failures
+            slices.append([number, 0, 0])
+        slices[-1][1] += 1
+        slices[-1][2] += failed
+        self._ended += 1
+        self._failed += failed

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import structlog
 
+from ...schemas import subjects
 from ...schemas.errors import JetfleetError
 from ...schemas.plan.plan import Plan
 from ..client import BrokerError, Connection
@@ -23,7 +26,9 @@ from ..deployment import ensure, ensure_memory
 from ..fleet.leases import RELEASED, Leases
 from ..fleet.membership import COORDINATOR, Membership
 from ..flows import Flows
-from .counters import CoordinatorCounters
+from ..high_water import HighWater, WalWentBack
+from ..observe.counters import CoordinatorCounters
+from ..observe.tracing import OFF, Tracing
 from ..topology import Topology
 from .admission import Admission
 from .far_timers import FarTimers
@@ -41,41 +46,56 @@ log = structlog.get_logger("jetfleet.coordinator")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoordinatorSettings:
-    """`beat_s`: how often it says that it is there. `ttl_s`: how long a lease is good for after the last sign of life."""
+    """`data`: the folder of the high-water mark; None: there is none, and a stream that went backwards is not noticed at start."""
 
-    url: str = "nats://127.0.0.1:4222"
-    topology: Topology = Topology()
+    topology: Topology = field(default_factory=Topology)
+    data: Path | None = None
 
 
 class Coordinator:
-    """One coordinator. `start`, then `stop`."""
+    """One coordinator. `start`, then `stop`.
 
-    def __init__(self, connection: Connection, settings: CoordinatorSettings) -> None:
+    `control` is a connection of its own for heartbeats and leases: on the other one they would wait behind megabytes of WAL, and
+    a coordinator that is busy recovering would be taken for dead. `failed` is set when going on would be wrong, with the reason.
+    """
+
+    def __init__(
+        self, connection: Connection, control: Connection, settings: CoordinatorSettings | None = None, tracing: Tracing = OFF
+    ) -> None:
         self.connection = connection
+        self.tracing = tracing
+        self.failed: asyncio.Future[JetfleetError] = asyncio.get_running_loop().create_future()
         self.counters = CoordinatorCounters()
         self.partitions = 0
         self.owners: dict[int, Owner] = {}
         self.flows = Flows(connection)
-        self.far_timers = FarTimers(connection)
         self.admission = Admission(self._open_runs, self._coordinators)
-        self._settings = settings
+        self._control = control
+        self._settings = settings or CoordinatorSettings()
+        self._high_water = None if self._settings.data is None else HighWater(self._settings.data)
         self._epoch = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._with_room: set[str] = set()
 
     async def start(self) -> None:
         """Take part in the fleet. Raises JetfleetError if the servers are not fit for it."""
         deployed = await ensure(self.connection, self._settings.topology)
-        self.topology = deployed
+        self._deployed = deployed
         self.partitions = deployed.partitions
+        if self._high_water is not None:
+            await self._high_water.check(self.connection, self.partitions)
+            await self._high_water.start()
         self.outbox = Outbox(self.connection, self.partitions)
+        self.far_timers = FarTimers(self.connection, self.outbox.singles)
         self._epoch = await ensure_memory(self.connection, deployed)
         await self.flows.start()
         self.flows.on_change.append(lambda name: self._spawn(self._flow_changed(name)))
-        self.membership = Membership(self.connection, COORDINATOR)
+        self.membership = Membership(self._control, COORDINATOR)
         await self.membership.start()
-        self.leases = Leases(self.connection, self.membership, self.partitions, self._gained, self._lost_lease)
+        self.leases = Leases(self._control, self.membership, self.partitions, self._gained, self._lost_lease)
         self.intake = Intake(self)
+        self._show_gauges()
         await self.leases.start()
         await self.intake.start()
         self._spawn(self._keep_facts())
@@ -84,6 +104,7 @@ class Coordinator:
     async def stop(self) -> None:
         """Finish what is under way, leave snapshots, free the leases."""
         self._stopping = True
+        self.connection.on_reconnect.remove(self._reconnected)
         await self.intake.stop()
         with contextlib.suppress(TimeoutError, BrokerError):
             async with asyncio.timeout(LET_GO_S):
@@ -93,12 +114,16 @@ class Coordinator:
         for task in list(self._tasks):
             task.cancel()
         await self.outbox.close()
+        if self._high_water is not None:
+            await self._high_water.stop()
 
     @property
     def ready(self) -> str:
         """Why it is not ready yet; empty when it is."""
         if not self.connection.is_connected:
             return "not connected"
+        if not self.owners and not self.membership.others(COORDINATOR):
+            return "no partitions yet"
         closed = [number for number, owner in self.owners.items() if not owner.ready]
         return f"partitions {closed} are being recovered" if closed else ""
 
@@ -107,12 +132,20 @@ class Coordinator:
     def holds(self, partition: int) -> bool:
         return self.leases.holds(partition)
 
-    def run_begun(self, plan: Plan, run: str) -> None:
-        self.admission.begun(plan, run)
+    def run_begun(self, flow: str, run: str) -> None:
+        self.admission.begun(flow, run)
 
     def run_ended(self, plan: Plan, run: str, status: str) -> None:
         self.admission.ended(plan, status)
-        self.intake.wake(plan.name)
+        if not self._with_room:
+            asyncio.get_running_loop().call_soon(self._wake)
+        self._with_room.add(plan.name)
+
+    def _wake(self) -> None:
+        """There is room for more runs of some flows: once per turn of the loop, however many have ended in it."""
+        flows, self._with_room = self._with_room, set()
+        for flow in flows:
+            self.intake.wake(flow)
 
     def plan_missing(self, partition: int, digest: str, then: Callable[[Plan | None], None]) -> None:
         self._spawn(self._fetch(partition, digest, then))
@@ -140,6 +173,7 @@ class Coordinator:
     async def _keep_facts(self) -> None:
         while True:
             self.membership.facts.update(self._facts())
+            self._note_positions()
             await asyncio.sleep(FACTS_S)
 
     def _facts(self) -> dict[str, Any]:
@@ -149,6 +183,25 @@ class Coordinator:
             "closed": self.ready,
             "blocked": self.outbox.blocked_by,
         }
+
+    def _note_positions(self) -> None:
+        if self._high_water is not None:
+            for number, owner in self.owners.items():
+                if owner.partition is not None:
+                    self._high_water.note(subjects.wal_stream(number), owner.partition.position)
+
+    def _show_gauges(self) -> None:
+        """What metrics ask for, and nobody counts."""
+        counters, owners = self.counters, self.owners
+        counters.open_runs = lambda: {number: len(owner.partition.runs) for number, owner in owners.items() if owner.partition is not None}
+        counters.snapshot_age_s = lambda: {number: time.monotonic() - owner.snapshotted_at for number, owner in owners.items()}
+        counters.events_held = self.intake.waiting
+        counters.admission_closed = self._closed_flows
+        counters.effects_unacknowledged = lambda: self.outbox.backlog
+
+    def _closed_flows(self) -> dict[tuple[str, str], float]:
+        plans = [plan for name in self.flows.names() if (plan := self.flows.current(name)) is not None]
+        return {(plan.name, reason): 1.0 for plan in plans if (reason := self.admission.closed_by(plan))}
 
     # --- partitions come and go
 
@@ -196,13 +249,20 @@ class Coordinator:
     async def _check_epoch(self) -> None:
         while not self._stopping:
             try:
-                self._epoch = await ensure_memory(self.connection, self.topology)
+                if self._high_water is not None:
+                    await self._high_water.check(self.connection, self.partitions)
+                self._epoch = await ensure_memory(self.connection, self._deployed)
                 for owner in list(self.owners.values()):
                     await owner.tasks_lost(self._epoch)
                 return
             except BrokerError as error:
                 log.warning("the server's memory cannot be checked yet", reason=str(error))
                 await asyncio.sleep(RETRY_S / 4)
+            except WalWentBack as error:
+                log.critical("the server has lost what it had acknowledged; this coordinator stops", reason=str(error))
+                if not self.failed.done():
+                    self.failed.set_result(error)
+                return
 
     async def _flow_changed(self, name: str) -> None:
         while not self._stopping:

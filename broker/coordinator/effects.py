@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 DEPTH_MAX = 100
 """How deep sub-flows may start sub-flows: a flow that starts itself must end before the disk is full. An id has a dot per level."""
-NOTICE_OUTPUT_MAX_BYTES = 4 * 1024
-"""An output up to this size travels in the notice that its run has ended; a larger one is asked for."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -41,9 +39,7 @@ def carry_out(home: Partition, run: OpenRun, effect: fx.Effect, ticket: Ticket) 
 def _dispatch(home: Partition, run: OpenRun, effect: fx.Dispatch, ticket: Ticket) -> None:
     plan = run.run.plan
     node = plan.nodes[effect.activation[0]]  # type: ignore[index]
-    task = _encode(
-        Task(effect.run, effect.activation, effect.attempt, plan.digest, effect.input, effect.needs, home.repeating, run.trace)
-    )
+    task = _encode(Task(effect.run, effect.activation, effect.attempt, plan.digest, effect.input, effect.needs, home.repeating, run.trace))
     home.counters.tasks_emitted += 1
     if len(task) > MESSAGE_MAX_BYTES:
         size = f"{len(task):,} bytes, more than the {MESSAGE_MAX_BYTES:,} that fit into a message"
@@ -87,7 +83,9 @@ def _start_child(home: Partition, run: OpenRun, effect: fx.StartChild, ticket: T
         return
     assert plan is not None
     trigger = choose_trigger(plan, None)
-    started = rec.RunStarted(effect.child, home.now_ms, plan.name, plan.digest, trigger, effect.input, NULL, parent, run.trace)
+    started = rec.RunStarted(
+        effect.child, home.now_ms, plan.name, plan.digest, trigger, effect.input, NULL, parent, _trace_below(home, run)
+    )
     home.outbox.record(effect.child, _encode(started), ticket)
 
 
@@ -119,7 +117,7 @@ def _emit(home: Partition, run: OpenRun, effect: fx.Emit, ticket: Ticket) -> Non
     for partition in range(home.partitions):
         home.outbox.wal(partition, record, ticket)
     if home.flows.current(effect.subject.partition(".")[0]) is not None:
-        home.outbox.event(f"events.{effect.subject}", effect.payload, effect.id, ticket)
+        home.outbox.event(f"events.{effect.subject}", effect.payload, effect.id, _trace_below(home, run), ticket)
 
 
 def _finish_run(home: Partition, run: OpenRun, effect: fx.FinishRun, ticket: Ticket) -> None:
@@ -134,8 +132,14 @@ def _finish_run(home: Partition, run: OpenRun, effect: fx.FinishRun, ticket: Tic
         parent, activation = state.parent
         ended = rec.ChildEnded(parent, now, activation, 1, state.id, effect.status, effect.output, effect.error)
         home.outbox.record(parent, _encode(ended), ticket)
-    output = effect.output if len(effect.output) <= NOTICE_OUTPUT_MAX_BYTES else None
-    home.run_ended(run, Ended(state.id, effect.status, state.updated_at, output, effect.error))
+    if home.tracing.on:
+        home.tracing.run_ended(state.id, summary)
+    home.run_ended(run, Ended(state.id, effect.status, state.updated_at, effect.output, effect.error))
+
+
+def _trace_below(home: Partition, run: OpenRun) -> str:
+    """The traceparent for what this run starts: its own span, where there are spans, else what it was started with."""
+    return home.tracing.child_trace(run.run.id, run.trace, run.run.plan.name) if home.tracing.on else run.trace
 
 
 _CARRIERS: dict[type[Any], Callable[[Any, Any, Any, Ticket], None]] = {

@@ -113,5 +113,3 @@ def _meta(headers: Mapping[str, str]) -> Payload:
     """What the trigger says about its event: the message's headers without those of the broker and our own."""
     own = {name: value for name, value in headers.items() if not name.lower().startswith(_OWN_HEADERS)}
     return encode({"headers": own}) if own else NULL
-
-

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
@@ -17,6 +16,7 @@ from ...schemas.effects import ClearTimer, SetTimer
 from ...schemas.records import TimerFired, TimerId
 from ..client import BrokerError, Connection
 from .acknowledged import Ticket
+from .patient import PatientPublisher
 
 log = structlog.get_logger("jetfleet.coordinator")
 
@@ -24,8 +24,8 @@ log = structlog.get_logger("jetfleet.coordinator")
 class FarTimers:
     """Sets and clears schedules; one for all partitions of a coordinator."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, singles: PatientPublisher) -> None:
+        self._connection, self._singles = connection, singles
         self._clearing: set[asyncio.Task[None]] = set()
 
     def set(self, partition: int, effect: SetTimer, ticket: Ticket) -> None:
@@ -37,21 +37,13 @@ class FarTimers:
         payload = encode_batch([TimerFired(effect.run, effect.due, effect.timer)])
         ticket.pending += 1
         subject = subjects.timer(partition, _name(effect.run, effect.timer))
-        future = self._connection.publisher.submit(subject, payload, headers=headers, deadline_s=float("inf"))
-        future.add_done_callback(lambda done: self._is_set(done, effect, ticket))
+        self._singles.publish(subject, payload, lambda: ticket.settled(1, None), headers=headers)
 
     def clear(self, partition: int, effect: ClearTimer) -> None:
         """Remove a schedule, some time soon; one that fires all the same is ignored by its run."""
         task = asyncio.get_running_loop().create_task(self._clear(partition, effect))
         self._clearing.add(task)
         task.add_done_callback(self._clearing.discard)
-
-    def _is_set(self, done: asyncio.Future[Any], effect: SetTimer, ticket: Ticket) -> None:
-        if done.cancelled():
-            return
-        if done.exception() is not None:
-            log.error("a timer cannot be scheduled", run=effect.run, due=effect.due, error=str(done.exception()))
-        ticket.settled(1, None)
 
     async def _clear(self, partition: int, effect: ClearTimer) -> None:
         try:

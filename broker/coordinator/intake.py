@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 import structlog
 
@@ -24,15 +25,16 @@ from ...schemas.plan.plan import Plan
 from ..client import BrokerError, Connection, Message, Pull
 from ..deployment import ensure_flow_consumer
 from ..flows import Flows
-from .counters import CoordinatorCounters
+from ..observe.counters import CoordinatorCounters
 from .admission import Admission
 from .events import Event, UnreadableEvent, read_events, start_of
 from .outbox import Outbox
 
 PULL_MAX = 256
 """Messages asked for at a time and flow."""
-HELD_EVERY_S = 10.0
-"""How often the server is told that events which wait in memory for room are not forgotten; a third of their ack_wait."""
+HELD_EVERY_S = 0.6
+"""How often the server is told that events in memory are not forgotten; a third of their `ack_wait`, which is short: the events that a
+dead coordinator had taken come to another one when it is over."""
 
 log = structlog.get_logger("jetfleet.coordinator")
 
@@ -153,7 +155,9 @@ class FlowIntake:
         """Keep an event that no run can be made of with the dead letters, and only then let it go."""
         message = receipt.message
         self._site.counters.quarantined += 1
-        log.warning("an event is put with the dead letters", subject=message.subject, seq=message.stream_seq, code=error.code, reason=str(error))
+        log.warning(
+            "an event is put with the dead letters", subject=message.subject, seq=message.stream_seq, code=error.code, reason=str(error)
+        )
         receipt.left += 1
         letter = DeadLetter(
             "event", error.code, str(error), message.subject, message.data, time.time_ns() // 1_000_000, dict(message.headers),
@@ -237,8 +241,8 @@ class Intake:
                 await flow.hold()
                 flow.wake()  # a breaker may have come to its end
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -41,9 +41,7 @@ class OpenRun:
 
     def cut(self, summary: Summary | None = None) -> bytes:
         """The tail as an encoded `messages.Part`, which is no longer kept here."""
-        part = b"".join(
-            (_FOUR, _encode(self.run.id), _encode(self.archived), list_header(self.count), self.tail, _encode(summary))
-        )
+        part = b"".join((_FOUR, _encode(self.run.id), _encode(self.archived), list_header(self.count), self.tail, _encode(summary)))
         self.archived += self.count
         self.tail, self.count = bytearray(), 0
         return part

@@ -15,6 +15,7 @@ from ...schemas.messages import DeadLetter, Ended
 from ..client import Batcher, BrokerError, Connection
 from .acknowledged import Ticket
 from .durations import BATCH_US, Durations
+from .patient import PatientPublisher
 
 TASKS_IN_FLIGHT, WAL_IN_FLIGHT = 4, 4
 ENTRIES_MAX = 256
@@ -36,6 +37,7 @@ class Outbox:
 
     def __init__(self, connection: Connection, partitions: int) -> None:
         self.durations = Durations()
+        self.singles = PatientPublisher(connection)
         self._connection = connection
         self._partitions = partitions
         self._wal: dict[int, Batcher] = {}
@@ -77,15 +79,13 @@ class Outbox:
 
     def dead(self, letter: DeadLetter, settled: Callable[[], None] | None = None) -> None:
         """Keep what could not be read or placed; `settled` is called when it is on disk."""
-        future = self._connection.publisher.submit(subjects.dead(letter.kind), messages.encode(letter), deadline_s=float("inf"))
-        future.add_done_callback(lambda done: None if done.cancelled() or done.exception() or settled is None else settled())
+        self.singles.publish(subjects.dead(letter.kind), messages.encode(letter), settled or _nobody)
 
-    def event(self, subject: str, payload: bytes, id: str, ticket: Ticket) -> None:
+    def event(self, subject: str, payload: bytes, id: str, trace: str, ticket: Ticket) -> None:
         """Publish an event in msgpack; the same id again is the same event."""
         ticket.pending += 1
-        headers = {"Content-Type": "application/msgpack"}
-        future = self._connection.publisher.submit(subject, payload, id=id, headers=headers, deadline_s=float("inf"))
-        future.add_done_callback(lambda done: ticket.settled(1, None))
+        headers = {"Content-Type": "application/msgpack"} | ({"traceparent": trace} if trace else {})
+        self.singles.publish(subject, payload, lambda: ticket.settled(1, None), id=id, headers=headers)
 
     # --- not stored
 
@@ -125,7 +125,8 @@ class Outbox:
     @property
     def blocked_by(self) -> str:
         """Why nothing leaves; empty when all is well."""
-        return next((str(batcher.blocked_by) for batcher in self._batchers() if batcher.blocked_by is not None), "")
+        reasons = [self.singles.blocked_by, *(batcher.blocked_by for batcher in self._batchers())]
+        return next((str(reason) for reason in reasons if reason is not None), "")
 
     async def drained(self) -> None:
         """Wait until everything that was put in is acknowledged."""
@@ -133,6 +134,7 @@ class Outbox:
             await batcher.drained()
 
     async def close(self) -> None:
+        await self.singles.close()
         for batcher in self._batchers():
             await batcher.close()
 
@@ -141,3 +143,7 @@ class Outbox:
 
     def _batcher(self, subject: str, in_flight_max: int, weight_max: int = 0) -> Batcher:
         return Batcher(self._connection.publisher, subject, entries_max=ENTRIES_MAX, in_flight_max=in_flight_max, weight_max=weight_max)
+
+
+def _nobody() -> None:
+    """Nobody waits for it."""

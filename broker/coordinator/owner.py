@@ -4,8 +4,7 @@
     follow      records as they come; progress published, snapshots written, questions answered
     let go      orderly: effects acknowledged, a last snapshot. Or at once, when the lease is lost: nothing more is published
 
-Raises nothing into the coordinator: a partition that cannot be taken over (a WAL that went backwards, a hole, a broken snapshot) says so, stays
-closed, and is tried again.
+A partition that cannot be taken over (a WAL that went backwards, a hole, a broken snapshot) says so, stays closed, and is tried again.
 """
 
 from __future__ import annotations
@@ -36,6 +35,12 @@ ENDED_KEPT = 1_000_000
 LET_GO_S = 5.0
 
 log = structlog.get_logger("jetfleet.coordinator")
+
+
+class NotOurs(JetfleetError):
+    """The partition was lost before it was taken over."""
+
+    code = "PARTITION_LOST"
 
 
 class Progress(msgspec.Struct, array_like=True, frozen=True):
@@ -83,8 +88,10 @@ class Owner:
         self.partition, self.epoch = partition, epoch
         await self._tail.start()
         end = await self._tail.caught_up()
-        while partition.position < end:  # a plan is being fetched
+        while partition.position < end and not partition.abandoned:  # a plan is being fetched
             await asyncio.sleep(0.01)
+        if partition.abandoned:
+            raise NotOurs(f"the lease of partition {self.number} ran out while it was being taken over")
         partition.recovered()
         same_epoch = epoch == (progress.epoch or manifest.epoch)
         repeated = 0 if same_epoch else partition.repeat_outstanding()

@@ -28,19 +28,19 @@ from ...schemas.plan.plan import Plan
 from ..client import Message
 from ..engine import awaited_events, begin, decide, outstanding, timers
 from ..flows import Flows
-from .counters import CoordinatorCounters
+from ..observe.counters import CoordinatorCounters
+from ..observe.tracing import Tracing
 from .acknowledged import Acknowledged, Ticket
 from .effects import carry_out
 from .ended_runs import EndedRuns
 from .far_timers import FarTimers
 from .open_run import OpenRun
 from .outbox import Outbox
+from .recent_ends import RecentEnds, short
 from .timers import HORIZON_MS, NearTimers
 
 TAIL_MAX_BYTES = 512 * 1024
 """A longer tail is archived in the middle of a run: the parts of a journal must fit into messages."""
-RECENT_MAX = 1_000
-"""Ends that the owner can still tell of by itself."""
 
 log = structlog.get_logger("jetfleet.coordinator")
 
@@ -53,11 +53,12 @@ class Surroundings(Protocol):
     flows: Flows
     counters: CoordinatorCounters
     far_timers: FarTimers
+    tracing: Tracing
 
     def holds(self, partition: int) -> bool:
         """Whether this process may still act for the partition."""
 
-    def run_begun(self, plan: Plan, run: str) -> None: ...
+    def run_begun(self, flow: str, run: str) -> None: ...
 
     def run_ended(self, plan: Plan, run: str, status: str) -> None: ...
 
@@ -72,7 +73,7 @@ class Partition:
         self.number = number
         self.around = around
         self.partitions = around.partitions
-        self.outbox, self.flows, self.counters = around.outbox, around.flows, around.counters
+        self.outbox, self.flows, self.counters, self.tracing = around.outbox, around.flows, around.counters, around.tracing
         self.position = position
         self.silent_until = silent_until
         self.acknowledged = Acknowledged(position)
@@ -82,13 +83,15 @@ class Partition:
         self.gone: list[str] = []
         """Runs that have a snapshot, and have ended since the last one."""
         self.ended = ended
-        self.recent: dict[str, Ended] = {}
+        self.recent = RecentEnds()
         self.ahead: dict[str, int] = {}
         """Runs whose snapshot was taken later than the partition's: they have seen the WAL up to there."""
         self.open_by_flow: Counter[str] = Counter()
         self.awaiting: dict[str, set[str]] = {}
         self.near = NearTimers(self._fire)
         self.repeating = True
+        self.abandoned = False
+        """A message was left out: the state is worth nothing any more."""
         self.now_ms = 0
         self._held: deque[tuple[Message, list[msgspec.Raw], Ticket]] = deque()
 
@@ -96,8 +99,10 @@ class Partition:
 
     def take(self, message: Message) -> None:
         """The next message of the WAL."""
-        if not self.around.holds(self.number):
-            return  # somebody else owns it now: nothing that comes of this process may be published any more
+        if self.abandoned or not self.around.holds(self.number):
+            # Somebody else may own it now. Not even if trust comes back may a later message be taken in: this one is missing.
+            self.abandoned = True
+            return
         ticket = self.acknowledged.open(message.stream_seq)
         try:
             entries = messages.split(message.data)
@@ -140,14 +145,18 @@ class Partition:
             return None
         self.counters.records_folded += 1
         run = self.runs.get(record.run)
+        if type(record) is rec.RunStarted:
+            if run is None and record.run not in self.ended:
+                return self._start(record, raw, message.stream_seq, ticket)
+            self.around.run_begun(record.flow, record.run)  # by an earlier delivery of its event
+            self.counters.records_ignored += 1
+            return None
         if run is not None:
-            if type(record) is rec.RunStarted or self.ahead.get(record.run, 0) >= message.stream_seq:
+            if self.ahead.get(record.run, 0) >= message.stream_seq:
                 self.counters.records_ignored += 1
             else:
                 self._decide(run, record, raw, message.stream_seq, ticket)
             return None
-        if type(record) is rec.RunStarted:
-            return self._start(record, raw, message.stream_seq, ticket)
         if type(record) is rec.EventReceived and not record.run:
             self._broadcast(record, message.stream_seq, ticket)
         else:
@@ -155,9 +164,6 @@ class Partition:
         return None
 
     def _start(self, record: rec.RunStarted, raw: msgspec.Raw, seq: int, ticket: Ticket) -> str | None:
-        if record.run in self.ended:
-            self.counters.records_ignored += 1
-            return None
         plan = self.flows.plan(record.digest)
         if plan is None:
             return record.digest
@@ -167,7 +173,7 @@ class Partition:
         run.remember(raw, seq)
         self.open_by_flow[plan.name] += 1
         self.counters.runs_started += 1
-        self.around.run_begun(plan, record.run)
+        self.around.run_begun(plan.name, record.run)
         self._carry_out(run, effects, seq, ticket)
         return None
 
@@ -251,10 +257,8 @@ class Partition:
         self._forget(run)
         self.counters.run_ended(notice.status)
         self.around.run_ended(run.run.plan, notice.run, notice.status)
-        self.recent[notice.run] = notice
-        if len(self.recent) > RECENT_MAX:
-            del self.recent[next(iter(self.recent))]
-        self.outbox.ended(self.number, notice)
+        self.recent.add(notice)
+        self.outbox.ended(self.number, short(notice))
 
     def _forget(self, run: OpenRun) -> None:
         id = run.run.id
@@ -287,9 +291,7 @@ class Partition:
         """The end of the WAL has been reached: what lives in memory is built from the state, and from now on nothing is a repetition."""
         horizon = time.time_ns() // 1_000_000 + HORIZON_MS
         changed = self.changed  # far timers of the others are on the server since their snapshot
-        self.near.replace(
-            timer for id, run in self.runs.items() for timer in timers(run.run) if timer.due <= horizon or id in changed
-        )
+        self.near.replace(timer for id, run in self.runs.items() for timer in timers(run.run) if timer.due <= horizon or id in changed)
         self.ahead.clear()
         self.repeating = False
 

@@ -6,8 +6,8 @@
 A run that waits for a month is written once. A segment none of whose runs is current any more is dropped; where less than half are, the
 rest is written anew with the next snapshot (its state is in memory). So the cost follows what changes, and space what is open.
 
-Order matters: journals to the history, effects acknowledged, segment, manifest, and only then is the WAL purged. Whoever dies in between leaves
-an older manifest whose WAL is still there. A stale owner fails at the manifest.
+Order matters: journals to the history, effects acknowledged, segment, manifest, and only then is the WAL purged. Whoever dies in
+between leaves an older manifest whose WAL is still there. A stale owner fails at the manifest.
 
 Writing gives way to the loop, so runs change meanwhile: each entry says up to where its run has seen the WAL, and the fold skips what
 it has seen.

@@ -26,7 +26,7 @@ from jetfleet.schemas.plan.compiler import compile_flow
 from jetfleet.schemas.records import Completion
 
 NODES = str(Path(__file__).with_name("worker_nodes.py"))
-NAMES = ("double", "noted", "gated", "blocking", "large", "segfault", "exit", "spin", "hoard")
+NAMES = ("double", "noted", "gated", "blocking", "large", "segfault", "exit", "spin", "hoard", "busy")
 FLOW = Flow.model_validate(
     {
         "name": "tasks",

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from jetfleet.broker.definitions import define
 from jetfleet.broker.flows import deploy
+from jetfleet.broker.observe.tracing import Tracing
 from jetfleet.schemas import subjects
 from jetfleet.schemas.limits import PAYLOAD_INLINE_MAX_BYTES
 from jetfleet.schemas.messages import AttemptId, encode, encode_all, join
@@ -252,5 +256,34 @@ def test_the_same_attempt_is_executed_once_at_a_time(fresh_url: str, tmp_path: P
             await fleet.ends("r")
             await fleet.none_left()
             assert executions(tmp_path / "log") == ["r"]
+
+    run(test())
+
+
+def test_every_attempt_is_a_span_wherever_it_is_executed(fresh_url: str, tmp_path: Path) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    async def test() -> None:
+        value = {"log": str(tmp_path / "log"), "gate": str(tmp_path)}
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path, tracing=Tracing(provider.get_tracer("test"))):
+            await fleet.give([task("double", "a", {"n": 1}), task("double", "b", "no map"), task("gated", "c", value)])
+            await fleet.ends("a", "b", "c")
+
+    run(test())
+    spans = {str((span.attributes or {})["jetfleet.run"]): span for span in exporter.get_finished_spans()}
+    assert {name: span.name for name, span in spans.items()} == {"a": "node double", "b": "node double", "c": "node gated"}
+    assert [(spans[name].attributes or {})["jetfleet.outcome"] for name in "abc"] == ["completed", "failed", "completed"]
+
+
+def test_what_a_worker_did_is_counted_by_queue_and_outcome(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path) as one:
+            await fleet.give([task("double", "a", {"n": 1}), task("double", "b", "no map")])
+            await fleet.ends("a", "b")
+            counted = one.counters.queues["default"]
+            assert (counted.completed, counted.failed, counted.called_off) == (1, 1, 0)
+            assert (one.counters.slots(), one.counters.tasks_in_flight()) == (64, 0)
 
     run(test())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -102,3 +104,13 @@ def test_two_workers_cannot_share_a_slot(fresh_url: str, tmp_path: Path, capsys:
         run(until(lambda: "worker is up" in one.log.read_text(), "the first one is up"))
         assert main(["worker", "--nats", fresh_url, "--data", str(tmp_path), "--slot", "a"]) == 1
         assert "SLOT_TAKEN another worker runs in slot a" in capsys.readouterr().err
+
+
+def test_it_says_over_http_whether_it_takes_tasks(fresh_url: str, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with worker_process(fresh_url, tmp_path, "--metrics-port", str(port)) as one:
+        run(until(lambda: "worker is up" in one.log.read_text(), "it is up"))
+        assert json.load(urlopen(f"http://127.0.0.1:{port}/readyz"))
+        assert b"jetfleet_slots 64" in urlopen(f"http://127.0.0.1:{port}/metrics").read()

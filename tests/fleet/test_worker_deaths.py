@@ -6,6 +6,10 @@ import asyncio
 from pathlib import Path
 from time import monotonic
 
+import pytest
+
+from jetfleet.broker.fleet.process import start_ticks
+
 from .conftest import ServerFactory
 from .running import run
 from .task_owner import output, owner, task
@@ -82,21 +86,41 @@ def test_a_task_that_kills_its_workers_is_failed_as_poison_and_its_neighbours_co
             before, after = [task("noted", f"r{n}", value) for n in range(3)], [task("noted", f"r{n}", value) for n in range(3, 6)]
             await fleet.give([*before, task("noted", "bad", value | {"poison": True}), *after])
             await fleet.give([task("noted", "bystander", value)])
-            for _ in range(5):
+            for n in range(4):
+                await fleet.give([task("gated", f"waits{n}", value | {"gate": str(tmp_path / "gate")})])
+            for death in range(5):
+                if death == 2:
+                    (tmp_path / "gate").touch()
                 with worker_process(fresh_url, tmp_path / "data") as one:
                     assert await asyncio.to_thread(one.process.wait, 15) == 9, "the node ends its worker"
             with worker_process(fresh_url, tmp_path / "data"):
                 (bad,) = await fleet.ends("bad")
                 assert bad.error is not None and (bad.error.type, bad.error.retryable) == ("poison_task", False)
                 assert bad.error.message == "its worker died 5 times while executing it"
-                ends = await fleet.ends("bystander", *(f"r{n}" for n in range(6)))
-                assert all(output(end) == "noted" for end in ends), "nobody else is blamed"
+                ends = await fleet.ends("bystander", *(f"r{n}" for n in range(6)), *(f"waits{n}" for n in range(4)))
+                assert {output(end) for end in ends} == {"noted", "through"}, "nobody else is blamed"
                 await fleet.until(lambda: bool(fleet.letters), "a dead letter")
                 assert (fleet.letters[0].kind, fleet.letters[0].code) == ("task", "poison_task")
                 await fleet.none_left()
             assert executions(tmp_path / "log").count("bad") == 5
 
     run(test(), 90)
+
+
+@pytest.mark.part("process pool")
+def test_the_processes_of_a_killed_worker_end_with_it(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        log = tmp_path / "log"
+        async with owner(fresh_url) as fleet:
+            with worker_process(fresh_url, tmp_path / "data") as one:
+                await fleet.give([task("busy", "r", {"log": str(log)})])
+                await until(lambda: executions(log) == ["r"], "it is being executed")
+                pid = int(log.read_text().split()[2])
+                assert pid != one.process.pid
+                one.kill()
+                await until(lambda: start_ticks(pid) is None, "the node's process is gone too")
+
+    run(test())
 
 
 def test_of_a_worker_that_stands_still_another_one_takes_over_and_its_late_completion_changes_nothing(

@@ -78,3 +78,11 @@ def hoard(value: Any) -> int:
 
     resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
     return len(bytearray(1 << 40))
+
+
+@node("t.busy", mode="process")
+def busy(value: dict[str, Any], context: Context) -> None:
+    """Never ends by itself."""
+    note(value, context)
+    while True:
+        pass

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jetfleet.broker.client import Connection
+from jetfleet.broker.observe.tracing import OFF, Tracing
 from jetfleet.workers import Registry
 from jetfleet.workers.fleet.settings import WorkerSettings
 from jetfleet.workers.fleet.worker import Worker
@@ -22,13 +23,13 @@ _MAIN = "import sys; from jetfleet.schemas.cli import main; sys.exit(main(sys.ar
 
 
 @asynccontextmanager
-async def worker(url: str, data: Path, *, nodes: str | None = NODES, **options: Any) -> AsyncIterator[Worker]:
+async def worker(url: str, data: Path, *, nodes: str | None = NODES, tracing: Tracing = OFF, **options: Any) -> AsyncIterator[Worker]:
     """A worker in this loop, stopped at the end if the test has not done so."""
     registry = Registry()
     if nodes is not None:
         registry.load(nodes)
     async with await Connection.open(url, name="worker") as connection:
-        one = Worker(connection, WorkerSettings(url=url, data=data, processes=1, **options), registry)
+        one = Worker(connection, WorkerSettings(url=url, data=data, processes=1, **options), registry, tracing=tracing)
         await one.start()
         try:
             yield one

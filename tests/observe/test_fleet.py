@@ -22,6 +22,7 @@ from jetfleet.schemas.flow.definition import Flow
 
 from ..fleet.conftest import start_server
 from ..fleet.running import run
+from ..fleet.trouble import until
 from ..fleet.worker_processes import worker
 
 RUNS = 20
@@ -62,6 +63,7 @@ def test_what_a_coordinator_does_is_on_its_page(tmp_path: Path) -> None:
             server = MetricsServer("coordinator", [counters], conditions, Backlog(connection, cache_s=0))
             await server.start()
             await coordinator.start()
+            await until(lambda: len(coordinator.owners) == 2 and not coordinator.ready, "both partitions to be recovered")
             for number in range(RUNS):
                 await connection.publisher.publish("events.double.go", b'{"n": %d}' % number)
             found = await page(server)

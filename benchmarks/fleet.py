@@ -66,7 +66,7 @@ class Fleet:
     # --- processes
 
     def start_coordinator(self) -> Process:
-        return self._start_one("coordinator")
+        return self._start_one("coordinator", "--data", str(self.folder / "coordinator"))
 
     def start_worker(self) -> Process:
         return self._start_one("worker", "--nodes", NODES, "--data", str(self.folder / "worker"))

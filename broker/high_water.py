@@ -1,8 +1,8 @@
 """The high-water mark: how far each stream of truth was once seen, kept outside of the broker.
 
 A server that lost the end of a stream (a power cut without fsync, a disk rolled back, a store deleted) does not say so: it goes on with
-smaller sequence numbers. Whoever remembers the larger ones can tell. The file `high-water.json` in the data directory holds, per
-stream, when it was created and the highest sequence that was seen.
+smaller sequence numbers. Whoever remembers the larger ones can tell. A file `high-water-….json` in the data directory, one per server
+address, holds per stream when it was created and the highest sequence that was seen.
 
 `check` refuses to go on with such a stream; `accept` forgets what was lost, which is an operator's decision. A file that is missing or
 cannot be read is a warning and a fresh start: it protects, it is not truth. Processes on one machine may share a data directory.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -26,7 +27,8 @@ from ..schemas.errors import JetfleetError
 from .client import Connection
 from .topology import truth_streams
 
-FILE = "high-water.json"
+FOUND_SHOWN = 3
+"""Streams that an error describes; the others are counted."""
 SAVE_EVERY_S = 2.0
 
 _log = structlog.get_logger(__name__)
@@ -39,8 +41,10 @@ class WalWentBack(JetfleetError):
 
     def __init__(self, streams: Iterable[str], findings: Iterable[str]) -> None:
         self.streams = tuple(streams)
+        found = list(findings)
+        more = f"; and {len(found) - FOUND_SHOWN} more streams" if len(found) > FOUND_SHOWN else ""
         super().__init__(
-            f"the server has lost acknowledged messages: {'; '.join(findings)}. Nothing was started. Restore the server's store from a "
+            f"the server has lost acknowledged messages: {'; '.join(found[:FOUND_SHOWN])}{more}. Nothing was started. Restore the server's store from a "
             "backup, or go on with what is left: `jetfleet doctor --accept-loss`"
         )
 
@@ -62,8 +66,8 @@ class Mark:
 class HighWater:
     """The marks of one data directory. `note` is cheap; what was noted is on disk after SAVE_EVERY_S at the latest, and after `stop`."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._file = data_dir / FILE
+    def __init__(self, data_dir: Path, server: str = "") -> None:
+        self._file = data_dir / file_name(server)
         self._marks = _read(self._file)
         self._unsaved = False
         self._saving: asyncio.Task[None] | None = None
@@ -140,6 +144,11 @@ class HighWater:
         while True:
             await asyncio.sleep(SAVE_EVERY_S)
             await asyncio.to_thread(self.save)
+
+
+def file_name(server: str) -> str:
+    """One file per server: who works with several from one folder must not take one for the other."""
+    return f"high-water-{hashlib.sha256(server.encode()).hexdigest()[:8]}.json" if server else "high-water.json"
 
 
 def _compare(stream: str, mark: Mark | None, info: dict[str, Any] | None) -> str | None:

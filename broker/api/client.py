@@ -26,7 +26,7 @@ from ...schemas.plan.plan import Plan
 from .. import flows as registry
 from ..client import Connection
 from ..deployment import deployed, ensure
-from ..flows import DeployedFlow, Flows
+from ..flows import DeployedFlow
 from . import letters
 from .definitions import FlowSource, definition_of
 from .endings import Ending, Endings
@@ -46,7 +46,6 @@ class Client(Inspection):
 
     def __init__(self, connection: Connection, partitions: int) -> None:
         super().__init__(connection, partitions)
-        self.flows = Flows(connection)
         self._events = Events(connection.publisher)
         self._endings = Endings(connection, partitions, self.outcome)
         self._steering = Steering(connection, partitions)
@@ -179,6 +178,10 @@ class Client(Inspection):
     async def redrive(self, seq: int) -> Letter:
         """Publish a dead letter's message again. Raises UsageError, SentLately, BrokerError."""
         return await letters.redrive(self.connection, seq)
+
+    async def waiting_events(self) -> dict[str, int]:
+        """How many events wait on each subject whose flow is not deployed."""
+        return await letters.waiting_events(self.connection, self.flows.names())
 
     # ---
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -23,8 +23,9 @@ from ...schemas import subjects
 from ...schemas.errors import JetfleetError, UnreadableRecord
 from ...schemas.messages import Ended, decode, split
 from ..client import Connection, Message, Subscription
+from ..read_model.errors import ReaderAbsent
 from .errors import NotEnded
-from .inspection import ended
+from .inspection import ended, tells_all
 from .result import Result
 
 ASK_FIRST_S, ASK_GROWTH, ASK_LAST_S = 1.0, 1.5, 15.0
@@ -35,10 +36,17 @@ log = structlog.get_logger("jetfleet.client")
 _notices = msgspec.msgpack.Decoder(list[Ended])
 
 
-class Ending:
-    """The end of one run, shared by all who are interested. `result` is None as long as nobody told."""
+class Ask(Protocol):
+    async def __call__(self, run: str, *, has_ended: bool = False) -> Result | None: ...
 
-    __slots__ = ("__weakref__", "ask_after_s", "ask_at", "result", "run", "waiters")
+
+class Ending:
+    """The end of one run, shared by all who are interested. `result` is None as long as nobody told.
+
+    `has_ended`: a notice said so, and left a large output out.
+    """
+
+    __slots__ = ("__weakref__", "ask_after_s", "ask_at", "has_ended", "result", "run", "waiters")
 
     def __init__(self, run: str) -> None:
         self.run = run
@@ -46,6 +54,7 @@ class Ending:
         self.waiters: set[asyncio.Future[Result]] = set()
         self.ask_at = 0.0
         self.ask_after_s = ASK_FIRST_S
+        self.has_ended = False
 
     def settle(self, how: Result | JetfleetError) -> None:
         if isinstance(how, Result):
@@ -57,9 +66,9 @@ class Ending:
 
 
 class Endings:
-    """`ask` says how a run ended, None while it is open; it raises JetfleetError where waiting longer cannot help."""
+    """`ask` says how a run ended, None while it is open; it raises ReaderAbsent where waiting longer cannot help."""
 
-    def __init__(self, connection: Connection, partitions: int, ask: Callable[[str], Awaitable[Result | None]]) -> None:
+    def __init__(self, connection: Connection, partitions: int, ask: Ask) -> None:
         self._connection = connection
         self._partitions = partitions
         self._ask = ask
@@ -128,10 +137,11 @@ class Endings:
             ending = self._endings.get(notice.run)
             if ending is None or ending.result is not None:
                 continue
-            if notice.output is None and notice.status == "completed":
-                self.ask_now(ending)  # the output is too large for a notice
-            else:
+            if tells_all(notice):
                 ending.settle(ended(notice))
+            else:
+                ending.has_ended = True
+                self.ask_now(ending)
 
     # --- asking
 
@@ -162,12 +172,14 @@ class Endings:
         ending.ask_after_s = min(ending.ask_after_s * ASK_GROWTH, ASK_LAST_S)
         ending.ask_at = time.monotonic() + ending.ask_after_s
         try:
-            result = await self._ask(ending.run)
-        except JetfleetError as error:
+            result = await self._ask(ending.run, has_ended=ending.has_ended)
+        except ReaderAbsent as error:
             ending.settle(error)
-            return
-        if result is not None and ending.result is None:
-            ending.settle(result)
+        except JetfleetError as error:  # the broker is away, the index behind: that passes
+            log.debug("nobody can tell how a run ended yet", run=ending.run, code=error.code, error=str(error))
+        else:
+            if result is not None and ending.result is None:
+                ending.settle(result)
 
 
 def _read(data: bytes) -> list[Ended]:

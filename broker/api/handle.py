@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...schemas.messages import RunView
 from ...schemas.records import Record
+from ..run_result import RunResult
 from .endings import Ending
 from .result import Result
 
@@ -30,8 +31,12 @@ class RunHandle:
         """How the run ended; waits for it. Raises NotEnded after `timeout_s` seconds."""
         return await self._client.wait(self._ending, timeout_s)
 
-    async def show(self) -> RunView:
-        """Its nodes, and what it waits for. Raises UnknownRun."""
+    async def look(self) -> RunView | None:
+        """How it is right now; None if it is not open, or nobody answers."""
+        return await self._client.look(self.id)
+
+    async def show(self) -> RunResult:
+        """Everything about it, open or ended. Raises UnknownRun, ReaderAbsent."""
         return await self._client.show(self.id)
 
     async def history(self) -> list[Record]:

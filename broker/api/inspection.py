@@ -6,18 +6,19 @@ is running, which the errors say.
 
 from __future__ import annotations
 
-import msgspec
-
-from ...schemas import messages, subjects
-from ...schemas.errors import UnreadableRecord
 from ...schemas.messages import Ended, RunView
 from ...schemas.payload import NULL
-from ..client import BrokerError, Connection
+from ...schemas.records import Record
+from ..client import Connection
+from ..engine import fold
+from ..flows import Flows
+from ..read_model import questions
+from ..read_model.errors import ReaderAbsent
+from ..read_model.journal import Journal, ask_owner, journal
+from ..read_model.views import FlowCount, Page, RunFound, RunRow
+from ..run_result import RunResult
+from .errors import UnknownRun
 from .result import Result
-
-ANSWER_S = 2.0
-"""How long an owner may take to answer."""
-_NIL = msgspec.msgpack.encode(None)
 
 
 class Inspection:
@@ -26,38 +27,84 @@ class Inspection:
     def __init__(self, connection: Connection, partitions: int) -> None:
         self.connection = connection
         self.partitions = partitions
+        self.flows = Flows(connection)
+
+    async def runs(
+        self,
+        where: str = "",
+        *,
+        flow: str | None = None,
+        status: str | None = None,
+        order: str = "-started",
+        limit: int = 50,
+        cursor: str = "",
+    ) -> Page[RunRow]:
+        """A page of runs. `where` is a filter such as `status=failed and started > -1h`; `cursor` is that of the page before.
+
+        Raises InvalidSearch with the column, InvalidQuestion, ReaderAbsent, BrokerError.
+        """
+        return await questions.runs(self.connection, where, flow=flow, status=status, order=order, limit=limit, cursor=cursor)
+
+    async def flow_counts(self) -> list[FlowCount]:
+        """How many runs each flow has, by status. Raises ReaderAbsent, BrokerError."""
+        return await questions.flows(self.connection)
 
     async def look(self, run: str) -> RunView | None:
-        """An open run as its owner sees it right now; None if it is not open, or nobody answers."""
-        found = await self._ask_owner(run)
+        """An open run as its owner sees it right now; None if it is not open, or nobody answers. Cheap."""
+        found = await ask_owner(self.connection, run, self.partitions)
         return found if isinstance(found, RunView) else None
 
-    async def outcome(self, run: str) -> Result | None:
-        """How a run ended; None if it is open, or nobody can tell right now."""
-        found = await self._ask_owner(run)
-        if isinstance(found, Ended) and (found.output is not None or found.status != "completed"):
-            return ended(found)
-        return None
+    async def show(self, run: str) -> RunResult:
+        """Everything about a run, open or ended: its nodes with their outputs, and its journal, which is read and folded for this.
 
-    async def _ask_owner(self, run: str) -> RunView | Ended | None:
-        """What the owner of the run's partition knows of it; None if that is nothing, or it does not answer."""
-        subject = subjects.run(subjects.partition_of(run, self.partitions))
-        try:
-            answer = await self.connection.request(subject, msgspec.msgpack.encode((run,)), timeout_s=ANSWER_S)
-            return _read(answer.data)
-        except (BrokerError, UnreadableRecord):
+        Of an open one `status` is running or paused, and `ended_at` the time of its last record. Raises UnknownRun, ReaderAbsent,
+        JournalGap, BrokerError.
+        """
+        found = await self._journal(run)
+        digest = found.view.digest if found.view is not None else found.found.row.digest if found.found is not None else ""
+        records = found.decoded()
+        return RunResult.of(fold(await self.flows.fetch(digest), records, keep=True), records)
+
+    async def history(self, run: str) -> list[Record]:
+        """The journal of a run: every record, in order. Raises as `show` does."""
+        return (await self._journal(run)).decoded()
+
+    async def outcome(self, run: str, *, has_ended: bool = False) -> Result | None:
+        """How a run ended; None if it is open, or nobody can tell right now.
+
+        Raises ReaderAbsent if it `has_ended` for sure, but only a reader can tell how.
+        """
+        answer = await ask_owner(self.connection, run, self.partitions)
+        if isinstance(answer, RunView):
             return None
+        if isinstance(answer, Ended) and tells_all(answer):
+            return ended(answer)
+        try:
+            found = await questions.run(self.connection, run)
+        except ReaderAbsent:
+            if has_ended or answer is not None:
+                raise
+            return None
+        return None if found is None or found.row.ended_at is None else await self._archived(found)
+
+    async def _archived(self, found: RunFound) -> Result:
+        row, payload = found.row, found.output
+        if payload is None:  # too large for the index
+            payload = (await self.show(row.id)).payload if row.status == "completed" else NULL
+        return Result(row.id, row.status, payload, found.error, row.ended_at or 0, row.started_at)
+
+    async def _journal(self, run: str) -> Journal:
+        found = await journal(self.connection, run, self.partitions)
+        if found is None:
+            raise UnknownRun(run)
+        return found
+
+
+def tells_all(notice: Ended) -> bool:
+    """Whether the output is in the notice: a large one is left out."""
+    return notice.output is not None or notice.status != "completed"
 
 
 def ended(notice: Ended) -> Result:
     """The result that a notice tells of."""
     return Result(notice.run, notice.status, NULL if notice.output is None else notice.output, notice.error, notice.ended_at)
-
-
-def _read(data: bytes) -> RunView | Ended | None:
-    if data == _NIL:
-        return None
-    try:
-        return messages.decode(RunView, data)
-    except UnreadableRecord:
-        return messages.decode(Ended, data)  # it has fewer fields than any view

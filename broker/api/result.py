@@ -8,9 +8,6 @@ from typing import Any
 from ...schemas.payload import NULL, Payload, decode
 from ...schemas.records import Error
 
-ENDS = frozenset(("completed", "failed", "cancelled", "killed"))
-"""The statuses of runs that have ended; any other is one of an open run."""
-
 
 @dataclass(frozen=True, slots=True)
 class Result:

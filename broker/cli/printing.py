@@ -75,6 +75,14 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def show_styled(line: str, style: str, characters: int) -> None:
+    """Print a line to standard output, its first characters in a style where there are colours."""
+    if sys.stdout.isatty():
+        Console(highlight=False).print(f"[{style}]{escape(line[:characters])}[/]{escape(line[characters:])}", soft_wrap=True)
+    else:
+        click.echo(line)
+
+
 def moment(ms: int | None) -> str:
     """A time in ms since the epoch, to read: in local time, to the second."""
     return "" if not ms else datetime.fromtimestamp(ms / 1000).strftime("%Y-%m-%d %H:%M:%S")

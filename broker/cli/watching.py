@@ -46,7 +46,7 @@ async def watch(client: Client, handle: RunHandle, timeout_s: float | None = Non
 async def print_outcome(client: Client, result: Result, form: str) -> None:
     """Print a run that has ended as `jetfleet run --local` does; without its nodes where nobody can tell of them right now."""
     try:
-        show(await client.inspect(result.run_id), form)
+        show(await client.show(result.run_id), form)
     except JetfleetError as error:
         note(f"note: what its nodes did cannot be shown: {error.code} {error}")
         show_end(result, form)

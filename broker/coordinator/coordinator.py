@@ -72,7 +72,7 @@ class Coordinator:
         self.admission = Admission(self._open_runs, self._coordinators)
         self._control = control
         self._settings = settings or CoordinatorSettings()
-        self._high_water = None if self._settings.data is None else HighWater(self._settings.data)
+        self._high_water = None if self._settings.data is None else HighWater(self._settings.data, connection.url)
         self._epoch = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False

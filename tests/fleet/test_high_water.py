@@ -8,7 +8,7 @@ import pytest
 
 from jetfleet.broker.client import Connection
 from jetfleet.broker.deployment import ensure
-from jetfleet.broker.high_water import FILE, HighWater, WalWentBack
+from jetfleet.broker.high_water import HighWater, file_name, WalWentBack
 from jetfleet.broker.topology import Topology, wal_stream
 
 from .background import BackgroundServer
@@ -101,7 +101,7 @@ def test_another_server_is_refused_until_the_loss_is_accepted(
 )
 def test_a_damaged_file_is_a_fresh_start(server: BackgroundServer, tmp_path: Path, text: str) -> None:
     async def test() -> None:
-        (tmp_path / FILE).write_text(text)
+        (tmp_path / file_name("")).write_text(text)
         marks = HighWater(tmp_path)
         assert marks.seen("WAL_0") is None
         async with await deployed(server, records=2) as connection:
@@ -125,7 +125,7 @@ def test_processes_that_share_a_folder_keep_the_higher_mark(server: BackgroundSe
             two.save()
             both = HighWater(tmp_path)
             assert (both.seen("WAL_0"), both.seen("WAL_1")) == (7, 9)
-            assert [file.name for file in tmp_path.iterdir() if file.name.startswith(FILE)] == [FILE]
+            assert [file.name for file in tmp_path.iterdir() if file.name.startswith(file_name(""))] == [file_name("")]
 
     run(test())
 

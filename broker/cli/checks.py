@@ -1,0 +1,224 @@
+"""The doctor's checks: each looks at one thing, and says in one line how it is and, where something is wrong, what to do.
+
+`ok` is well, `note` is worth knowing, `bad` needs somebody.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ...schemas.errors import JetfleetError
+from ...schemas.flow.node_types import Kind, node_type
+from ...schemas.subjects import QUEUE_DEFAULT
+from ..fleet.membership import COORDINATOR, READER, WORKER
+from ..high_water import FILE, HighWater
+from ..server.folder import RESERVE_BYTES
+from ..topology import streams
+from .checkup import Checkup
+from .sizes import size_text
+
+Grade = Literal["ok", "note", "bad"]
+SKEW_MAX_S = 1.0
+FULL_NOTE, FULL_BAD = 0.7, 0.9
+"""Shares of a stream's room that are taken. What is full refuses everything new."""
+OLD_S = 60.0
+"""What nobody has taken for so long is not about to be taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    check: str
+    grade: Grade
+    says: str
+
+
+def server(found: Checkup) -> Iterator[Finding]:
+    connection = found.client.connection
+    yield Finding("server", "ok", f"nats-server {connection.server_version} at {connection.url}, {found.round_trip_ms:.1f} ms away")
+
+
+def sync(found: Checkup) -> Iterator[Finding]:
+    if found.jetstream is None:
+        yield Finding("sync", "note", "not known here; run this where the server's --data is, or name its --monitor URL")
+    elif found.jetstream.get("sync_always"):
+        yield Finding("sync", "ok", "always: on disk before it is acknowledged")
+    else:
+        every_s = found.jetstream.get("sync_interval", 0) / 1e9
+        yield Finding(
+            "sync", "bad", f"every {every_s:g} s: a power cut loses what was acknowledged since; start the server with --sync always"
+        )
+
+
+def deployment(found: Checkup) -> Iterator[Finding]:
+    here = found.deployed
+    if here is None:
+        yield Finding("streams", "bad", "nothing is deployed; start a coordinator, or `jetfleet up`")
+        return
+    missing = [stream.name for stream in streams(here.partitions) if stream.name not in found.streams]
+    if missing:
+        yield Finding(
+            "streams", "bad", f"missing: {', '.join(missing)}; those in memory come back with a coordinator, others from a backup"
+        )
+    else:
+        copies = "1 copy" if here.replicas == 1 else f"{here.replicas} copies"
+        yield Finding("streams", "ok", f"{here.partitions} partitions, {copies}, {size_text(here.store_bytes)} of store")
+
+
+def room(found: Checkup) -> Iterator[Finding]:
+    shares = {name: use.bytes / use.limit_bytes for name, use in found.backlog.streams.items() if use.limit_bytes > 0}
+    if not shares:
+        return
+    name = max(shares, key=lambda each: shares[each])
+    grade: Grade = "bad" if shares[name] > FULL_BAD else "note" if shares[name] > FULL_NOTE else "ok"
+    todo = "; give the server more (--max-store)" if grade != "ok" else ""
+    yield Finding("room", grade, f"{shares[name]:.0%} of {name} is taken, the fullest stream{todo}")
+
+
+def disk(found: Checkup) -> Iterator[Finding]:
+    if not found.data.is_dir():
+        return
+    free = shutil.disk_usage(found.data).free
+    grade: Grade = "ok" if free > RESERVE_BYTES else "bad"
+    yield Finding(
+        "disk", grade, f"{size_text(free)} free at {found.data}" + ("" if grade == "ok" else "; make room before the server stops")
+    )
+
+
+def clocks(found: Checkup) -> Iterator[Finding]:
+    skews = {"this machine": found.skew_s} | {present.member.id: present.skew_s for present in found.members}
+    worst = max(skews, key=lambda each: abs(skews[each]))
+    if abs(skews[worst]) > SKEW_MAX_S:
+        ahead = "ahead of" if skews[worst] > 0 else "behind"
+        yield Finding(
+            "clocks", "bad", f"{worst} is {abs(skews[worst]):.1f} s {ahead} the server: timers fire by it; synchronise the clocks"
+        )
+    else:
+        yield Finding("clocks", "ok", "all within a second of the server's")
+
+
+def members(found: Checkup) -> Iterator[Finding]:
+    counts = {role: len(found.of_role(role)) for role in (COORDINATOR, WORKER, READER)}
+    there = ", ".join(f"{count} {role}{'' if count == 1 else 's'}" for role, count in counts.items())
+    absent = [role for role, count in counts.items() if not count]
+    yield Finding(
+        "members", "bad" if absent else "ok", there + (f"; start: {', '.join(f'jetfleet {role}' for role in absent)}" if absent else "")
+    )
+    versions = {present.member.version for present in found.members}
+    if len(versions) > 1:
+        yield Finding("members", "note", f"several versions are running: {', '.join(sorted(versions))}")
+
+
+def partitions(found: Checkup) -> Iterator[Finding]:
+    if found.deployed is None:
+        return
+    there = {member.id for member in found.of_role(COORDINATOR)}
+    orphans = [number for number in range(found.deployed.partitions) if found.leases.get(number, "") not in there]
+    if orphans:
+        which = ", ".join(map(str, orphans))
+        yield Finding("partitions", "bad", f"nobody owns {which}: their runs stand still; a coordinator takes them within seconds")
+    else:
+        yield Finding("partitions", "ok", f"all {found.deployed.partitions} are owned")
+    for member in found.of_role(COORDINATOR):
+        for trouble in filter(None, (member.facts.get("closed"), member.facts.get("blocked"))):
+            yield Finding("partitions", "bad", f"{member.id}: {trouble}")
+
+
+def queues(found: Checkup) -> Iterator[Finding]:
+    """What the deployed flows need, and what waits already, against what the workers take."""
+    taken = {queue for worker in found.of_role(WORKER) for queue in worker.facts.get("queues", ())}
+    needed = _queues_of_flows(found)
+    waiting = {queue: wait.count for queue, wait in found.backlog.queues.items() if wait.count}
+    lonely = sorted((set(needed) | set(waiting)) - taken)
+    for queue in lonely:
+        count = f"{waiting[queue]:,} messages of tasks wait; " if queue in waiting else ""
+        of = f" (flows {', '.join(needed[queue])})" if queue in needed else ""
+        yield Finding("queues", "bad", f"no worker takes from queue {queue}{of}: {count}start `jetfleet worker --queue {queue}`")
+    if not lonely:
+        yield Finding("queues", "ok", f"workers take from {', '.join(sorted(taken)) or 'none, and none is needed'}")
+
+
+def node_types(found: Checkup) -> Iterator[Finding]:
+    workers = found.of_role(WORKER)
+    known = {type for worker in workers for type in worker.facts.get("types", ())}
+    if not workers:
+        return
+    for flow in found.client.flows.names():
+        plan = found.client.flows.current(flow)
+        own = {node.type for node in plan.nodes if node.kind == Kind.TASK and node_type(node.type) is None} if plan is not None else set()
+        for type in sorted(own - known):
+            yield Finding(
+                "nodes", "bad", f"no worker has {type}, which flow {flow} needs: start `jetfleet worker --nodes …` with its module"
+            )
+
+
+def flows(found: Checkup) -> Iterator[Finding]:
+    registry = found.client.flows
+    names = registry.names()
+    yield Finding("flows", "ok" if names else "note", f"{len(names)} deployed" if names else "none is deployed; `jetfleet deploy FILE`")
+    for name in names:
+        version = registry.version(name)
+        if version is not None and registry.current(name) is None:
+            yield Finding("flows", "bad", f"{name} {version.version} cannot be read here; deploy it again with this version of jetfleet")
+
+
+def backlog(found: Checkup) -> Iterator[Finding]:
+    events = {flow: wait for flow, wait in found.backlog.flows.items() if wait.count}
+    count = sum(wait.count for wait in events.values())
+    old = [flow for flow, wait in events.items() if wait.oldest_s is not None and wait.oldest_s > OLD_S]
+    if old:
+        yield Finding("backlog", "note", f"{count:,} messages of events wait, some of {', '.join(sorted(old))} for more than a minute")
+    else:
+        yield Finding("backlog", "ok", f"{count:,} messages of events wait" if count else "no event waits")
+    for subject, waiting in found.undeployed.items():
+        flow = subject.split(".")[1]
+        yield Finding("backlog", "note", f"{waiting:,} on {subject} wait for flow {flow}, which is not deployed")
+
+
+def dead_letters(found: Checkup) -> Iterator[Finding]:
+    if found.letters:
+        yield Finding("letters", "bad", f"{found.letters:,} dead {'letter' if found.letters == 1 else 'letters'}; see `jetfleet dlq list`")
+    else:
+        yield Finding("letters", "ok", "no dead letters")
+
+
+def reader(found: Checkup) -> Iterator[Finding]:
+    if found.reader is None:
+        yield Finding("reader", "bad", str(found.reader_error))
+    elif found.reader.get("blocked"):
+        yield Finding("reader", "bad", f"stands still: {found.reader['blocked']}")
+    elif not found.reader.get("ready"):
+        yield Finding("reader", "note", "is catching up: lists lack the latest runs")
+    else:
+        yield Finding("reader", "ok", f"up to date, {found.reader.get('backlog', 0):,} messages behind")
+
+
+async def high_water(found: Checkup, accept_loss: bool) -> Finding:
+    """The streams against the marks of this machine. `accept_loss`: forget what was lost."""
+    if found.deployed is None or not (found.data / FILE).exists():
+        return Finding("marks", "note", f"no high-water mark in {found.data}; run this where a coordinator's --data is")
+    marks = HighWater(found.data)
+    try:
+        if accept_loss:
+            lost = await marks.accept(found.client.connection, found.deployed.partitions)
+            return Finding("marks", "ok", f"taken as they are now: {', '.join(lost) or 'nothing was lost'}")
+        await marks.check(found.client.connection, found.deployed.partitions)
+    except JetfleetError as error:
+        return Finding("marks", "bad", f"{error.code} {error}")
+    return Finding("marks", "ok", "every stream reaches at least as far as it was seen")
+
+
+def _queues_of_flows(found: Checkup) -> dict[str, list[str]]:
+    needed: dict[str, list[str]] = {}
+    for flow in found.client.flows.names():
+        plan = found.client.flows.current(flow)
+        for queue in sorted({node.queue or QUEUE_DEFAULT for node in plan.nodes if node.kind == Kind.TASK}) if plan is not None else ():
+            needed.setdefault(queue, []).append(flow)
+    return needed
+
+
+CHECKS: tuple[Callable[[Checkup], Iterator[Finding]], ...] = (
+    server, sync, deployment, room, disk, clocks, members, partitions, queues, node_types, flows, backlog, dead_letters, reader,
+)  # fmt: skip

@@ -1,0 +1,126 @@
+"""A checkup: everything that the doctor's checks look at, gathered once, by questions that change nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...schemas import messages, subjects
+from ...schemas.errors import JetfleetError, UnreadableRecord
+from ...schemas.messages import Lease, Member
+from ..api import Client
+from ..api.letters import waiting_events
+from ..client.stored import time_ns
+from ..deployment import Deployed, deployed
+from ..fleet.membership import ttl_s
+from ..observe.backlog import Backlog
+from ..read_model import questions
+from ..server.monitor import ask
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A member that is there. `skew_s`: by how much its clock is ahead of the server's, give or take the time a beat travels."""
+
+    member: Member
+    skew_s: float
+
+
+@dataclass(slots=True)
+class Checkup:
+    """What was found. `jetstream`: how the server says that it stores; None where its monitoring port is not known."""
+
+    client: Client
+    data: Path
+    round_trip_ms: float = 0.0
+    skew_s: float = 0.0
+    deployed: Deployed | None = None
+    streams: set[str] = field(default_factory=set)
+    jetstream: dict[str, Any] | None = None
+    members: list[Present] = field(default_factory=list)
+    leases: dict[int, str] = field(default_factory=dict)
+    backlog: Backlog = field(init=False)
+    undeployed: dict[str, int] = field(default_factory=dict)
+    letters: int = 0
+    reader: dict[str, Any] | None = None
+    reader_error: JetfleetError | None = None
+
+    def __post_init__(self) -> None:
+        self.backlog = Backlog(self.client.connection)
+
+    def of_role(self, role: str) -> list[Member]:
+        return [present.member for present in self.members if present.member.role == role]
+
+
+async def examine(client: Client, data: Path, monitor: str | None = None) -> Checkup:
+    """Gather it all. `data`: the folder of a server on this machine; `monitor`: the URL of its monitoring port. Raises BrokerError."""
+    found = Checkup(client, data)
+    connection = client.connection
+    found.deployed = await deployed(connection)
+    found.streams = set(await connection.streams.names())
+    began = time.perf_counter()
+    info = await connection.streams.stream_info(subjects.FLEET)
+    found.round_trip_ms = (time.perf_counter() - began) * 1e3
+    now_ns = 0 if info is None else time_ns(info["ts"])
+    found.skew_s = (time.time_ns() - now_ns) / 1e9 if now_ns else 0.0
+    found.members = await _members(client, now_ns)
+    found.leases = await _leases(client)
+    await found.backlog.refresh()
+    found.undeployed = await waiting_events(connection, client.flows.names())
+    dead = await connection.streams.stream_info(subjects.DEAD)
+    found.letters = 0 if dead is None else int(dead["state"]["messages"])
+    found.jetstream = await _jetstream(data, monitor)
+    try:
+        found.reader = await questions.reader(connection)
+    except JetfleetError as error:
+        found.reader_error = error
+    return found
+
+
+async def _members(client: Client, now_ns: int) -> list[Present]:
+    """Those whose last beat is young enough by the server's clock."""
+    found = []
+    for stored in await client.connection.streams.last_of_each(subjects.FLEET, subjects.member(">")):
+        try:
+            member = messages.decode(Member, stored.data)
+        except UnreadableRecord:
+            continue
+        if not member.leaving and now_ns - stored.time_ns < ttl_s(member.beat_ms) * 1e9:
+            found.append(Present(member, member.at / 1e3 - stored.time_ns / 1e9))
+    return sorted(found, key=lambda present: present.member.id)
+
+
+async def _leases(client: Client) -> dict[int, str]:
+    """Owner by partition."""
+    found = {}
+    for stored in await client.connection.streams.last_of_each(subjects.FLEET, "lease.>"):
+        try:
+            found[int(stored.subject.partition(".")[2])] = messages.decode(Lease, stored.data).owner
+        except (UnreadableRecord, ValueError):
+            continue
+    return found
+
+
+async def _jetstream(data: Path, monitor: str | None) -> dict[str, Any] | None:
+    """How the server stores, from its monitoring port: the given one, or that of the server whose folder this is."""
+    url = monitor or _monitor_of(data)
+    if url is None:
+        return None
+    try:
+        _, said = await ask(url, "/varz")
+    except (OSError, ValueError, IndexError, TimeoutError):
+        return None
+    config = said.get("jetstream", {}).get("config")
+    return config if isinstance(config, dict) else None
+
+
+def _monitor_of(data: Path) -> str | None:
+    for file in data.glob("*.ports"):
+        try:
+            return str(json.loads(file.read_bytes())["monitoring"][0])
+        except (OSError, ValueError, LookupError):
+            continue
+    return None

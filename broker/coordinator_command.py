@@ -25,7 +25,7 @@ log = structlog.get_logger("jetfleet.coordinator")
 @click.command("coordinator", short_help="Turn events into runs, and records into tasks.")
 @nats_option
 @credentials_option
-@click.option("--partitions", type=click.IntRange(1), metavar="N", help="Partitions of a new deployment, fixed from then on. Default: 16.")
+@click.option("--partitions", type=click.IntRange(1), metavar="N", help="Partitions of a new deployment, fixed from then on. Default: 4.")
 @click.option("--replicas", type=click.IntRange(1), metavar="N", help="Copies of each stream in a cluster: 1, 3 or 5. Default: 1.")
 @click.option(
     "--data", type=click.Path(path_type=Path), default=Path(".jetfleet"), show_default=True, help="Folder of the high-water mark."

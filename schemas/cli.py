@@ -1,7 +1,8 @@
 """The `jetfleet` command: it collects the commands of all packages and turns what goes wrong into one line and an exit code.
 
-Commands are found by the entry point group `jetfleet.commands`; each entry point names a `commands: list[click.Command]`. So a
-package brings its own commands, this module imports none of them, and one that is not asked for is not loaded.
+Commands are found by the entry point group `jetfleet.commands`; each entry point names a `commands: Mapping[str, str]`, from the name of
+a command to `module:attribute`. So a package brings its own commands, this module imports none of them, and one that is not asked for is
+not loaded.
 
     0    done                                     5    a flow is not valid
     1    refused or failed, the message says why  70   a defect of jetfleet
@@ -16,7 +17,8 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 
 import click
@@ -31,38 +33,53 @@ FAILED, USAGE, INVALID, INTERNAL, INTERRUPTED = 1, 2, 5, 70, 130
 
 
 class CommandGroup(click.Group):
-    """A group whose commands come from entry points, which are loaded in order and only until the name is found."""
+    """A group whose commands come from entry points: their names are read in order until one is found, and only that one is imported."""
 
     def __init__(self, pending: Sequence[EntryPoint] | None = None, **options: object) -> None:
         super().__init__(**options)  # type: ignore[arg-type]
         self._pending = list(pending) if pending is not None else None
+        self._places: dict[str, str] = {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        while self._load_next():
+        while self._read_next():
             pass
-        return super().list_commands(ctx)
+        return sorted({*super().list_commands(ctx), *self._places})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        while cmd_name not in self.commands and self._load_next():
+        while cmd_name not in self.commands and cmd_name not in self._places and self._read_next():
             pass
+        if cmd_name not in self.commands:
+            # Where there is none, those that resemble it are loaded: click suggests from what is.
+            for name in (cmd_name,) if cmd_name in self._places else get_close_matches(cmd_name, self._places):
+                self._load(name, self._places.pop(name))
         return super().get_command(ctx, cmd_name)
 
-    def _load_next(self) -> bool:
-        """Load the commands of one more entry point; False when there is none left."""
+    def _read_next(self) -> bool:
+        """Read what one more entry point has; False when there is none left."""
         if self._pending is None:
             self._pending = sorted(entry_points(group=GROUP), key=_weight)
         if not self._pending:
             return False
         entry_point = self._pending.pop(0)
         try:
-            commands: list[click.Command] = entry_point.load()
+            places: Mapping[str, str] = entry_point.load()
+            for name, place in places.items():
+                self._places.setdefault(name, place)
         except Exception as error:
-            # One broken plug-in must not take every other command with it.
-            _say(f"warning: COMMANDS the commands of {entry_point.name!r} ({entry_point.value}) cannot be loaded: {_one_line(error)}")
-            return True
-        for command in commands:
-            self.commands.setdefault(command.name or "", command)
+            _not_loaded(f"the commands of {entry_point.name!r} ({entry_point.value})", error)
         return True
+
+    def _load(self, name: str, place: str) -> None:
+        try:
+            self.add_command(EntryPoint(name, place, GROUP).load(), name)
+        except Exception as error:
+            _not_loaded(f"the command {name!r} ({place})", error)
+
+
+def _not_loaded(what: str, error: Exception) -> None:
+    """One broken plug-in must not take every other command with it."""
+    _trace_if_asked()
+    _say(f"warning: COMMANDS {what} cannot be loaded: {_one_line(error)}")
 
 
 def _weight(entry_point: EntryPoint) -> tuple[int, str]:

@@ -85,4 +85,8 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-commands: list[click.Command] = [validate, schema, graph]
+commands = {
+    "validate": "jetfleet.schemas.commands:validate",
+    "schema": "jetfleet.schemas.commands:schema",
+    "graph": "jetfleet.schemas.commands:graph",
+}

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -82,8 +83,14 @@ def test_type_checkers_see_the_same_folders_as_the_interpreter() -> None:
 def test_every_entry_point_leads_to_something() -> None:
     targets = [*PROJECT["project"]["scripts"].values(), *PROJECT["project"]["entry-points"]["jetfleet.commands"].values()]
     for target in targets:
-        module, _, attribute = target.partition(":")
-        assert hasattr(importlib.import_module(module), attribute), target
+        found = loaded(target)
+        places = found.values() if isinstance(found, dict) else ()
+        assert all(isinstance(loaded(place), click.Command) for place in places), target
+
+
+def loaded(target: str) -> object:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def test_every_direct_dependency_is_pinned() -> None:

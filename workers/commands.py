@@ -1,11 +1,7 @@
-"""The commands about running: `run`, `nodes` and `worker`."""
+"""The commands about running flows and nodes, here or on a fleet."""
 
-from __future__ import annotations
-
-import click
-
-from .nodes_command import nodes_command
-from .run_command import run_command
-from .worker_command import worker_command
-
-commands: list[click.Command] = [run_command, nodes_command, worker_command]
+commands = {
+    "run": "jetfleet.workers.run_command:run_command",
+    "nodes": "jetfleet.workers.nodes_command:nodes_command",
+    "worker": "jetfleet.workers.worker_command:worker_command",
+}

@@ -1,4 +1,4 @@
-"""`jetfleet run FLOW --local`: run a flow in this process, once or once per line of a file.
+"""`jetfleet run FLOW`: run a flow on the fleet, or with `--local` in this process; once, or once per line of a file.
 
 Results go to standard output, everything about their making (log, progress, what a run waits for) to standard error.
 
@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from ..broker.cli import fleet_run
+from ..broker.cli.options import credentials_option, nats_option
 from ..broker.cli.event_input import lines_file, read_value
 from ..schemas.errors import UsageError
 from . import logs, loop
@@ -25,8 +28,10 @@ from .virtual_clock import VirtualClock
 
 
 @click.command("run", short_help="Run a flow, once or once per line of a file.")
-@click.argument("flow", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("flow")
 @click.option("--local", is_flag=True, help="Run in this process, without a server.")
+@nats_option
+@credentials_option
 @click.option(
     "--input",
     "input_",
@@ -36,11 +41,17 @@ from .virtual_clock import VirtualClock
 @click.option("--trigger", metavar="ID", help="The trigger that counts as fired, where the flow has several.")
 @click.option("--nodes", multiple=True, metavar="MODULE_OR_FILE", help="Where own nodes are defined: a module or a .py file. Repeatable.")
 @click.option("--signal", "signals", multiple=True, metavar="NAME=JSON", help="Send this signal or answer when the run starts. Repeatable.")
-@click.option("--run-id", metavar="ID", help="The id of the run; made up if not given.")
-@click.option("--virtual-time", is_flag=True, help="Do not wait for delays, retries and timeouts: let time jump.")
-@click.option("--slots", type=click.IntRange(1), default=SLOTS_DEFAULT, show_default=True, help="Attempts that execute at once.")
+@click.option("--id", "key", metavar="KEY", help="On the fleet: the idempotency key. The same key again is the same run.")
+@click.option("--run-id", metavar="ID", help="With --local: the id of the run; made up if not given.")
+@click.option("--virtual-time", is_flag=True, help="With --local: do not wait for delays, retries and timeouts, let time jump.")
 @click.option(
-    "--parallel", type=click.IntRange(1), default=PARALLEL_DEFAULT, show_default=True, help="Runs at once, of a file with one per line."
+    "--slots", type=click.IntRange(1), default=SLOTS_DEFAULT, show_default=True, help="With --local: attempts that execute at once."
+)
+@click.option(
+    "--parallel",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Runs at once, of a file with one event per line. Default: {PARALLEL_DEFAULT:,} with --local, else {fleet_run.PARALLEL_DEFAULT:,}.",
 )
 @click.option(
     "--log-level", type=click.Choice(list(logs.LEVELS)), help="Least level of the log. Default: info, and error for a file of runs."
@@ -49,40 +60,94 @@ from .virtual_clock import VirtualClock
     "-o", "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to write results."
 )
 @click.pass_context
-def run_command(context: click.Context, /, flow: Path, local: bool, input_: str | None, log_level: str | None, **options: Any) -> None:
-    """Run a flow and print what came of it.
+def run_command(context: click.Context, /, flow: str, local: bool, signals: tuple[str, ...], **options: Any) -> None:
+    """Run a flow and print what came of it: a deployed one by its name, or the one in a file, which is deployed first.
 
     \b
-    jetfleet run order.yaml --local --input '{"order_id": 7}'
-    jetfleet run order.yaml --local --input @orders.jsonl
+    jetfleet run order --input '{"order_id": 7}'
+    jetfleet run order.yaml --input @orders.jsonl
     jetfleet run approval.yaml --local --signal 'order-7={"decision": "approve"}'
     """
-    if not local:
-        raise UsageError("there is no fleet to run on yet; add --local to run the flow in this process")
+    _refuse_what_does_not_apply(context, local)
+    given = [_signal(text) for text in signals]
+    context.exit(_run_here(flow, given, **options) if local else _run_there(flow, given, **options))
+
+
+def _run_there(
+    flow: str,
+    signals: list[tuple[str, Any]],
+    *,
+    url: str,
+    credentials: str | None,
+    input_: str | None,
+    trigger: str | None,
+    nodes: tuple[str, ...],
+    key: str | None,
+    parallel: int | None,
+    log_level: str | None,
+    form: str,
+    **here: Any,
+) -> int:
+    from ..broker.cli.options import connect  # it loads what talks to a server, which a local run never needs
+
+    logs.configure(log_level or "warn")
+
+    async def connected() -> int:
+        async with await connect(url, credentials) as client:
+            return await fleet_run.run_on_fleet(
+                client, flow, input=input_, trigger=trigger, nodes=nodes, signals=signals, key=key, parallel=parallel, form=form
+            )
+
+    return loop.run(connected())
+
+
+def _run_here(
+    flow: str,
+    signals: list[tuple[str, Any]],
+    *,
+    input_: str | None,
+    trigger: str | None,
+    nodes: tuple[str, ...],
+    run_id: str | None,
+    virtual_time: bool,
+    slots: int,
+    parallel: int | None,
+    log_level: str | None,
+    form: str,
+    **there: Any,
+) -> int:
+    file = Path(flow)
+    if not file.is_file():
+        raise UsageError(f"there is no file {flow}; with --local a flow is given by its file")
     lines = lines_file(input_)
-    if lines is not None and options["run_id"] is not None:
+    if lines is not None and run_id is not None:
         raise UsageError("--run-id names one run, and a file with one event per line makes many; leave one of the two out")
     logs.configure(log_level or ("error" if lines else "info"))
-    registry = load_nodes(options["nodes"])
-    plan = compile_source(flow, registry)
+    registry = load_nodes(nodes)
+    plan = compile_source(file, registry)
     runner = LocalRunner(
         registry=registry,
-        clock=VirtualClock() if options["virtual_time"] else None,
-        slots=options["slots"],
-        flows=flows_beside(flow, plan, registry),
-        keep=lines is None or options["form"] == "json",
+        clock=VirtualClock() if virtual_time else None,
+        slots=slots,
+        flows=flows_beside(file, plan, registry),
+        keep=lines is None or form == "json",
         unattended=True,
     )
-    how: dict[str, Any] = {
-        "trigger": choose_trigger(plan, options["trigger"]),
-        "signals": [_signal(text) for text in options["signals"]],
-        "form": options["form"],
-    }
+    chosen = choose_trigger(plan, trigger)
     if lines is not None:
-        work = Batch(runner, plan, parallel=options["parallel"], **how).run(lines)
+        work = Batch(runner, plan, parallel=parallel or PARALLEL_DEFAULT, trigger=chosen, signals=signals, form=form).run(lines)
     else:
-        work = run_single(runner, plan, read_value(input_), run_id=options["run_id"], **how)
-    context.exit(loop.run(work))
+        work = run_single(runner, plan, read_value(input_), run_id=run_id, trigger=chosen, signals=signals, form=form)
+    return loop.run(work)
+
+
+def _refuse_what_does_not_apply(context: click.Context, local: bool) -> None:
+    """An option that would be passed over in silence is a misunderstanding."""
+    names = ("key",) if local else ("run_id", "virtual_time", "slots")
+    for option in context.command.params:
+        if option.name in names and context.get_parameter_source(option.name) == ParameterSource.COMMANDLINE:
+            instead = "; --run-id names a local run" if local else "; --id KEY makes the run's id known beforehand" if option.name == "run_id" else ""
+            raise UsageError(f"{option.opts[0]} works {'on a fleet only, without' if local else 'with'} --local{'' if local else ' only'}{instead}")
 
 
 def _signal(text: str) -> tuple[str, Any]:

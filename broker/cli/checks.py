@@ -14,7 +14,7 @@ from ...schemas.errors import JetfleetError
 from ...schemas.flow.node_types import Kind, node_type
 from ...schemas.subjects import QUEUE_DEFAULT
 from ..fleet.membership import COORDINATOR, READER, WORKER
-from ..high_water import FILE, HighWater
+from ..high_water import HighWater, file_name
 from ..server.folder import RESERVE_BYTES
 from ..topology import streams
 from .checkup import Checkup
@@ -197,9 +197,10 @@ def reader(found: Checkup) -> Iterator[Finding]:
 
 async def high_water(found: Checkup, accept_loss: bool) -> Finding:
     """The streams against the marks of this machine. `accept_loss`: forget what was lost."""
-    if found.deployed is None or not (found.data / FILE).exists():
-        return Finding("marks", "note", f"no high-water mark in {found.data}; run this where a coordinator's --data is")
-    marks = HighWater(found.data)
+    url = found.client.connection.url
+    if found.deployed is None or not (found.data / file_name(url)).exists():
+        return Finding("marks", "note", f"no high-water mark of {url} in {found.data}; run this where a coordinator's --data is")
+    marks = HighWater(found.data, url)
     try:
         if accept_loss:
             lost = await marks.accept(found.client.connection, found.deployed.partitions)

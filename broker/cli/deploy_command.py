@@ -56,7 +56,7 @@ def report_invalid(deployment: Deployment) -> None:
         note(f"not deployed: {file}")
 
 
-@click.command("deploy")
+@click.command("deploy", short_help="Make these versions of flows the current ones.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FLOWS...")
 @nodes_option
 @form_option

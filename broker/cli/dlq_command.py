@@ -22,7 +22,7 @@ WAITING = "waiting"
 SHOWN_BYTES = 4_096
 
 
-@click.group("dlq")
+@click.group("dlq", short_help="Look after dead letters.")
 def dlq_command() -> None:
     """Dead letters: what could not be read or placed, kept until somebody looks after it."""
 

@@ -23,7 +23,7 @@ from .printing import as_json, printable, show_styled
 STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Check the whole fleet.")
 @nats_option
 @credentials_option
 @click.option(

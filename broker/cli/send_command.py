@@ -25,7 +25,7 @@ PARALLEL = 1_000
 """Events, or runs that are waited for, under way at once."""
 
 
-@click.command("send")
+@click.command("send", short_help="Send events to a flow.")
 @click.argument("to", metavar="FLOW|SUBJECT")
 @click.argument("event", metavar="JSON|@FILE", default="null")
 @click.option("--id", "key", metavar="KEY", help="The idempotency key: the same key again is the same run.")

@@ -29,7 +29,7 @@ def end(how):
         case "defect": raise ZeroDivisionError("division by zero")
         case "interrupt": raise KeyboardInterrupt
 
-commands = [end]
+commands = {"end": "plugin_that_works:end", "broken": "plugin_that_is_broken:command"}
 """
 
 BROKEN = "raise RuntimeError('no such library')"
@@ -95,6 +95,15 @@ def test_a_broken_plug_in_is_reported_and_the_others_still_work(jetfleet: Callab
     out, err = capsys.readouterr()
     assert out == "done\n"
     assert err.startswith("warning: COMMANDS the commands of 'plugin_that_is_broken'")
+
+
+def test_a_broken_command_is_reported_and_the_others_of_its_plug_in_still_work(
+    jetfleet: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert jetfleet("end", "well") == 0
+    assert capsys.readouterr().err == ""
+    assert jetfleet("broken") == 2
+    assert "warning: COMMANDS the command 'broken'" in capsys.readouterr().err
 
 
 def test_a_plug_in_is_not_loaded_when_its_command_is_not_asked_for(

@@ -37,19 +37,23 @@ async def worker(url: str, data: Path, *, nodes: str | None = NODES, tracing: Tr
             await one.stop(0)
 
 
-class WorkerProcess:
-    """`jetfleet worker` as a process. Its log goes to a file."""
+class CommandProcess:
+    """A command of `jetfleet` as a process. What it says goes to a file."""
 
-    def __init__(self, url: str, data: Path, *arguments: str, nodes: str = NODES) -> None:
-        data.mkdir(parents=True, exist_ok=True)
-        self.log = data / "worker.log"
-        command = [sys.executable, "-c", _MAIN, "worker", "--nats", url, "--data", str(data), "--nodes", nodes, *arguments]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stderr=log, stdout=log, start_new_session=True)
+    def __init__(self, log: Path, *arguments: str) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.log = log
+        with log.open("ab") as file:
+            self.process = subprocess.Popen([sys.executable, "-c", _MAIN, *arguments], stderr=file, stdout=file, start_new_session=True)
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+    def kill_if_alive(self) -> None:
+        if self.process.poll() is None:
+            self.thaw()
+            self.kill()
 
     def freeze(self) -> None:
         os.kill(self.process.pid, signal.SIGSTOP)
@@ -63,12 +67,17 @@ class WorkerProcess:
         return self.process.wait(timeout_s)
 
 
+class WorkerProcess(CommandProcess):
+    """`jetfleet worker` as a process."""
+
+    def __init__(self, url: str, data: Path, *arguments: str, nodes: str = NODES) -> None:
+        super().__init__(data / "worker.log", "worker", "--nats", url, "--data", str(data), "--nodes", nodes, *arguments)
+
+
 @contextmanager
 def worker_process(url: str, data: Path, *arguments: str, nodes: str = NODES) -> Iterator[WorkerProcess]:
     started = WorkerProcess(url, data, *arguments, nodes=nodes)
     try:
         yield started
     finally:
-        if started.process.poll() is None:
-            started.thaw()
-            started.kill()
+        started.kill_if_alive()

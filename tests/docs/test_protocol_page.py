@@ -1,0 +1,134 @@
+"""The page about the protocol says what the code does: fields of messages, subjects, streams, consumers, and the bytes themselves."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from zlib import crc32
+
+import msgspec
+import pytest
+
+from jetfleet.broker.api.events import BATCH_HEADERS
+from jetfleet.broker.coordinator import ended_runs, intake, owner
+from jetfleet.broker.coordinator.events import BATCH
+from jetfleet.broker.coordinator.recent_ends import NOTICE_OUTPUT_MAX_BYTES
+from jetfleet.broker.fleet import membership
+from jetfleet.broker.server import ServerSettings
+from jetfleet.broker.topology import (
+    Stream,
+    fired_consumer_config,
+    flow_consumer_config,
+    queue_consumer_config,
+    streams,
+)
+from jetfleet.schemas import limits, records, subjects
+from jetfleet.workers.executor import NODE_TIMEOUT_MS_DEFAULT
+from jetfleet.workers.fleet import heartbeat, processor, settings
+
+from .wire_tables import EXAMPLES, PAGE, STRUCTS, fields, names, rows
+
+TEXT = " ".join(PAGE.read_text().split())
+SAMPLES = {
+    "partition": "<p>", "flow": "<flow>", "trigger": "<trigger>", "queue": "<queue>", "kind": "<kind>", "name": "<name>",
+    "digest": "<digest>", "id": "<id>", "what": "<what>",
+}  # fmt: skip
+
+
+def test_every_message_has_its_table_of_fields() -> None:
+    assert sorted(names("fields")) == sorted(STRUCTS)
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_the_fields_of_a_message_are_those_of_the_code_in_their_order(name: str) -> None:
+    assert [tuple(row[:4]) for row in rows("fields", name)] == fields(STRUCTS[name])
+
+
+def test_the_kinds_of_records_are_those_that_can_be_read() -> None:
+    known = {str(kind.__struct_config__.tag): kind.__name__ for kind in typing.get_args(records.Record)}
+    assert {row[0]: row[1] for row in rows("table", "records")} == known
+
+
+def test_every_subject_that_the_code_builds_is_listed_under_its_stream() -> None:
+    listed = {row[0]: row[1] for row in rows("table", "subjects")}
+    built = {subjects.CANCEL, subjects.TASKS_EPOCH, subjects.TOPOLOGY, "snapshot.<p>.<name>", "timer.<p>.<digest>"}
+    for name, function in inspect.getmembers(subjects, inspect.isfunction):
+        if function.__module__ == subjects.__name__ and name not in ("partition_of", "run_id", "wal_stream", "timer"):
+            built.add(function(*(SAMPLES[parameter] for parameter in inspect.signature(function).parameters)))
+    assert set(listed) == built
+    owners = {first: stream.name for stream in streams(1) for each in stream.subjects for first in [each.removesuffix(".>")]}
+    owners["wal.0"] = "WAL_<p>"
+    for subject, stream in listed.items():
+        first = "wal.0" if subject == "wal.<p>" else subject.partition(".")[0]
+        assert stream == owners.get(first, "–"), subject
+
+
+def test_the_streams_are_those_of_the_topology() -> None:
+    def row(stream: Stream) -> list[str]:
+        name, ours = (each.replace("_0", "_<p>").replace(".0", ".<p>") for each in (stream.name, "`, `".join(stream.subjects)))
+        last = "yes" if stream.last_per_subject else "no"
+        return [name, ours, stream.storage, stream.retention, stream.discard, last]
+
+    listed = [[cell.strip("`") for cell in row] for row in rows("table", "streams")]
+    assert listed == [row(stream) for stream in streams(1)]
+    config = streams(1)[0].config(1, 1 << 30)
+    assert (config["max_age"], config["duplicate_window"]) == (0, 120 * 10**9)
+
+
+def test_the_consumers_are_those_of_the_topology() -> None:
+    configs = [flow_consumer_config("<flow>"), queue_consumer_config("<queue>"), fired_consumer_config()]
+    listed = [[cell.strip("`") for cell in row[:5]] for row in rows("table", "consumers")]
+    assert [[row[0], *row[2:]] for row in listed] == [
+        [
+            config["name"],
+            "`, `".join(config["filter_subjects"]),
+            f"{config['ack_wait'] // 10**9} s",
+            "yes" if config.get("mem_storage") else "no",
+        ]
+        for config in configs
+    ]
+    for config in configs:
+        for key in ("ack_policy", "deliver_policy", "max_deliver", "max_ack_pending"):
+            assert f"`{key}: {config[key]}`" in TEXT
+
+
+def test_runs_and_their_partitions_are_what_the_vectors_say() -> None:
+    vectors = rows("table", "run_ids")
+    assert len(vectors) >= 4
+    for flow, key, run, crc, of_16, of_2 in vectors:
+        assert subjects.run_id(flow, key) == run
+        assert (f"{crc32(run.encode()):08x}", subjects.partition_of(run, 16), subjects.partition_of(run, 2)) == (crc, int(of_16), int(of_2))
+
+
+def test_the_examples_are_what_the_code_writes() -> None:
+    shown = {row[0]: bytes.fromhex(row[1]) for row in rows("table", "bytes")}
+    assert shown == EXAMPLES
+    assert all(msgspec.msgpack.decode(data) is not None for data in shown.values())
+
+
+def test_the_headers_are_those_that_are_read() -> None:
+    listed = {row[0] for row in rows("table", "event_headers")}
+    assert listed == {"Nats-Msg-Id", "Content-Type", BATCH, "traceparent"}
+    assert set(BATCH_HEADERS) == {BATCH}
+    assert f"header `{settings.DEATHS_HEADER}`" in TEXT
+
+
+def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
+    said = [
+        f"at most {limits.MESSAGE_MAX_BYTES >> 20} MiB",
+        f"an output at most {limits.PAYLOAD_INLINE_MAX_BYTES >> 10} KiB",
+        f"a whole completion at most {limits.COMPLETION_MAX_BYTES >> 10} KiB",
+        f"longer than {NOTICE_OUTPUT_MAX_BYTES >> 10} KiB",
+        f"({NODE_TIMEOUT_MS_DEFAULT:,} if missing)",
+        f"After {settings.WorkerSettings().max_deliveries} deaths",
+        "({:g} to {:g} s)".format(*processor.LACKING_DELAY_S),
+        f"`+WPI` every {intake.HELD_EVERY_S} s",
+        f"`Nats-TTL: {membership.FORGET_AFTER_S}s`",
+        f"{ended_runs.WINDOW_MS // 3_600_000} hour after its end",
+        f"more than {owner.ENDED_KEPT:,} runs ended",
+        f"error of type `{settings.POISON}`",
+        f"error of type `{settings.PAYLOAD_TOO_LARGE}`",
+    ]
+    assert [each for each in said if each not in TEXT] == []
+    assert (heartbeat.BEATS_PER_WAIT, membership.TTL_BEATS) == (3, 4), "every third of the ack_wait; four beats"
+    assert ServerSettings().payload_bytes == limits.MESSAGE_MAX_BYTES

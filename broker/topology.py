@@ -169,7 +169,7 @@ def flow_consumer_config(flow: str) -> dict[str, Any]:
 
 def queue_consumer_config(queue: str) -> dict[str, Any]:
     """The tasks of one queue, for all its workers together. Workers say that they are at it, so what one left is soon given to another."""
-    return _consumer(queue_consumer(queue), [subjects.tasks(queue)], ack_wait_s=10) | {"mem_storage": True}
+    return _consumer(queue_consumer(queue), [subjects.tasks(queue)], ack_wait_s=4) | {"mem_storage": True}
 
 
 def fired_consumer_config() -> dict[str, Any]:

@@ -1,19 +1,19 @@
 """Subjects: every name on the broker, built and taken apart in one place. docs/protocol.md lists them for other languages.
 
-    events.<flow>.<trigger>     an event; `events.<flow>` where the flow has one trigger, or none
-    tasks.<queue>               batches of tasks                          (memory)
-    wal.<partition>             batches of records: the truth
-    timer.<partition>.<digest>  a schedule that fires on `fired.<partition>`
-    history.<flow>              journals, in parts
-    dead.<kind>                 what could not be read or placed
-    flow.<name>, plan.<digest>  which version of a flow is current; a version's definition
-    member.<id>, lease.<p>      who is there; who owns a partition
-    topology                    how many partitions and replicas were deployed
-    progress.<p>                how far the owner's effects have been acknowledged   (memory)
-    snapshot.<p>.…              the open runs of a partition
-    verify.<p>, run.<p>         questions to a partition's owner              (not stored)
-    ended.<p>, cancel           notices: runs that ended, tasks no longer wanted   (not stored)
-    query.<what>                questions to the read model                   (not stored)
+events.<flow>.<trigger>     an event; `events.<flow>` where the flow has one trigger, or none
+tasks.<queue>               batches of tasks                          (memory)
+wal.<partition>             batches of records: the truth
+timer.<partition>.<digest>  a schedule that fires on `fired.<partition>`
+history.<flow>              journals, in parts
+dead.<kind>                 what could not be read or placed
+flow.<name>, plan.<digest>  which version of a flow is current; a version's definition
+member.<id>, lease.<p>      who is there; who owns a partition
+topology                    how many partitions and replicas were deployed
+progress.<p>                how far the owner's effects have been acknowledged   (memory)
+snapshot.<p>.…              the open runs of a partition
+verify.<p>, run.<p>         questions to a partition's owner              (not stored)
+ended.<p>, cancel           notices: runs that ended, tasks no longer wanted   (not stored)
+query.<what>                questions to the read model                   (not stored)
 """
 
 from __future__ import annotations
@@ -27,8 +27,13 @@ EVENTS, TASKS, TIMERS, HISTORY, DEAD, FLOWS, FLEET, PROGRESS, SNAPSHOTS = (
 TASKS_EPOCH = "tasks-epoch"
 """A message in TASKS that is there as long as the memory behind it: a new one means that all tasks before it are lost."""
 TOPOLOGY = "topology"
+EPOCH_HEADER = "Jetfleet-Epoch"
+"""On messages of tasks: the epoch in which they were first published. A publish that is repeated after the server lost its memory comes
+with the old one, and its tasks may have been executed: a worker asks the owner first."""
 CANCEL = "cancel"
 QUEUE_DEFAULT = "default"
+URL_DEFAULT = "nats://127.0.0.1:4222"
+"""Where a fleet's server is, unless somebody says otherwise."""
 
 
 def partition_of(run: str, partitions: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def unchanged_log() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Something that jetfleet can do without, or that works only on some machines.
+    """Something that jetfleet can do without, or that works only on some machines: a Python module, or a `command` that must be found.
 
     A test says that it exercises the part by `pytest.mark.part(name)`. A `silent` part has no tests of its own: it counts as
     exercised once its module was imported.
@@ -37,11 +38,21 @@ class Part:
     module: str
     remedy: str
     silent: bool = False
+    command: str = ""
+
+    @property
+    def installed(self) -> bool:
+        return shutil.which(self.command) is not None if self.command else importlib.util.find_spec(self.module) is not None
 
 
 PARTS = (
     Part("uvloop", "uvloop", "pip install 'jetfleet[speed]'", silent=True),
     Part("process pool", "pebble", "pip install jetfleet"),
+    Part("publisher in bash", "", "install bash", command="bash"),
+    Part("publisher in Go", "", "install Go", command="go"),
+    Part("publisher in Java", "", "install a JDK, 17 or newer", command="java"),
+    Part("publisher in Node.js", "", "install Node.js", command="node"),
+    Part("publisher in Rust", "", "install Rust", command="rustc"),
 )
 MARKED = pytest.StashKey[dict[str, set[str]]]()
 """Which test exercises which parts, by node id."""
@@ -65,7 +76,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _state(part: Part, tests: int) -> str:
-    if importlib.util.find_spec(part.module) is None:
+    if not part.installed:
         return f"not installed ({part.remedy})"
     if tests:
         return f"exercised by {tests} {'test' if tests == 1 else 'tests'}"

@@ -14,9 +14,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ..broker.cli import fleet_run
-from ..broker.cli.options import credentials_option, nats_option
 from ..broker.cli.event_input import lines_file, read_value
+from ..broker.cli.options import connect, credentials_option, nats_option
 from ..schemas.errors import UsageError
 from . import logs, loop
 from .batch import PARALLEL_DEFAULT, Batch
@@ -25,6 +24,9 @@ from .runner import SLOTS_DEFAULT, LocalRunner
 from .single import run_single
 from .sources import choose_trigger, compile_source, flows_beside
 from .virtual_clock import VirtualClock
+
+PARALLEL_ON_FLEET = 1_000
+"""How many of them are worked on at a time is the fleet's business."""
 
 
 @click.command("run", short_help="Run a flow, once or once per line of a file.")
@@ -51,7 +53,7 @@ from .virtual_clock import VirtualClock
     "--parallel",
     type=click.IntRange(1),
     metavar="N",
-    help=f"Runs at once, of a file with one event per line. Default: {PARALLEL_DEFAULT:,} with --local, else {fleet_run.PARALLEL_DEFAULT:,}.",
+    help=f"Runs at once, of a file with one event per line. Default: {PARALLEL_DEFAULT:,} with --local, else {PARALLEL_ON_FLEET:,}.",
 )
 @click.option(
     "--log-level", type=click.Choice(list(logs.LEVELS)), help="Least level of the log. Default: info, and error for a file of runs."
@@ -88,14 +90,22 @@ def _run_there(
     form: str,
     **here: Any,
 ) -> int:
-    from ..broker.cli.options import connect  # it loads what talks to a server, which a local run never needs
+    from ..broker.cli.fleet_run import run_on_fleet  # it loads what talks to a server, which a local run never needs
 
     logs.configure(log_level or "warn")
 
     async def connected() -> int:
         async with await connect(url, credentials) as client:
-            return await fleet_run.run_on_fleet(
-                client, flow, input=input_, trigger=trigger, nodes=nodes, signals=signals, key=key, parallel=parallel, form=form
+            return await run_on_fleet(
+                client,
+                flow,
+                input=input_,
+                trigger=trigger,
+                nodes=nodes,
+                signals=signals,
+                key=key,
+                parallel=parallel or PARALLEL_ON_FLEET,
+                form=form,
             )
 
     return loop.run(connected())
@@ -146,8 +156,8 @@ def _refuse_what_does_not_apply(context: click.Context, local: bool) -> None:
     names = ("key",) if local else ("run_id", "virtual_time", "slots")
     for option in context.command.params:
         if option.name in names and context.get_parameter_source(option.name) == ParameterSource.COMMANDLINE:
-            instead = "; --run-id names a local run" if local else "; --id KEY makes the run's id known beforehand" if option.name == "run_id" else ""
-            raise UsageError(f"{option.opts[0]} works {'on a fleet only, without' if local else 'with'} --local{'' if local else ' only'}{instead}")
+            instead = "; --id KEY settles the run's id there" if option.name == "run_id" else ""
+            raise UsageError(f"{option.opts[0]} works {'without' if local else 'with'} --local only{instead}")
 
 
 def _signal(text: str) -> tuple[str, Any]:

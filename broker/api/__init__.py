@@ -7,7 +7,7 @@ definitions   flows in any form, ready to deploy        inspection looking at ru
 steering      records from outside                      letters    what died, and sending it again
 """
 
-from .client import URL_DEFAULT, Client
+from .client import Client
 from .definitions import FlowSource
 from .errors import NotEnded, SentLately, UnknownFlow, UnknownRun
 from .handle import RunHandle
@@ -15,5 +15,5 @@ from .letters import Letter
 from .result import Result
 
 __all__ = [
-    "URL_DEFAULT", "Client", "FlowSource", "Letter", "NotEnded", "Result", "RunHandle", "SentLately", "UnknownFlow", "UnknownRun",
+    "Client", "FlowSource", "Letter", "NotEnded", "Result", "RunHandle", "SentLately", "UnknownFlow", "UnknownRun",
 ]  # fmt: skip

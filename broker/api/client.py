@@ -23,6 +23,7 @@ from ...schemas.messages import BatchedEvent
 from ...schemas.payload import Payload, encode
 from ...schemas.plan.events import check_event, choose_trigger
 from ...schemas.plan.plan import Plan
+from ...schemas.subjects import URL_DEFAULT
 from .. import flows as registry
 from ..client import Connection
 from ..deployment import deployed, ensure
@@ -37,8 +38,6 @@ from .inspection import Inspection
 from .letters import Letter
 from .result import Result
 from .steering import Steering
-
-URL_DEFAULT = "nats://127.0.0.1:4222"
 
 
 class Client(Inspection):

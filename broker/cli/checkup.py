@@ -18,6 +18,7 @@ from ..deployment import Deployed, deployed
 from ..fleet.membership import ttl_s
 from ..observe.backlog import Backlog
 from ..read_model import questions
+from ..server.errors import ServerFailed
 from ..server.monitor import ask
 
 
@@ -110,10 +111,9 @@ async def _jetstream(data: Path, monitor: str | None) -> dict[str, Any] | None:
     if url is None:
         return None
     try:
-        _, said = await ask(url, "/varz")
-    except (OSError, ValueError, IndexError, TimeoutError):
+        config = (await ask(url, "/varz")).get("jetstream", {}).get("config")
+    except ServerFailed:
         return None
-    config = said.get("jetstream", {}).get("config")
     return config if isinstance(config, dict) else None
 
 

@@ -14,8 +14,6 @@ from .many import Many
 from .printing import note
 from .watching import print_outcome, watch
 
-PARALLEL_DEFAULT = 1_000
-"""Runs at once, of a file with one event per line: how many of them are worked on is the fleet's business."""
 KNOWN_EVERY_S = 0.02
 
 
@@ -28,7 +26,7 @@ async def run_on_fleet(
     nodes: tuple[str, ...],
     signals: list[tuple[str, Any]],
     key: str | None,
-    parallel: int | None,
+    parallel: int,
     form: str,
 ) -> int:
     """Returns the exit code. `flow` is a deployed name or a file; `input` as on the command line. Raises JetfleetError."""
@@ -38,7 +36,7 @@ async def run_on_fleet(
     value = None if lines is not None else read_value(input)
     name = await _deployed(client, flow, nodes)
     if lines is not None:
-        return await Many(client, name, trigger, parallel=parallel or PARALLEL_DEFAULT, wait=True, form=form).run(lines)
+        return await Many(client, name, trigger, parallel=parallel, wait=True, form=form).run(lines)
     handle = await client.start(name, value, id=key, trigger=trigger)
     for signal, said in signals:
         await _until_known(client, handle)

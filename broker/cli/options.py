@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from ..api import URL_DEFAULT, Client
+from ...schemas.subjects import URL_DEFAULT
 from ..loop import run
+
+if TYPE_CHECKING:
+    from ..api import Client
 
 P = ParamSpec("P")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -49,6 +52,8 @@ def with_client(work: Callable[Concatenate[Client, P], Awaitable[int | None]]) -
 
 async def connect(url: str, credentials: str | None) -> Client:
     """Raises Unreachable and other BrokerErrors."""
+    from ..api import Client  # not before it is needed: it takes longer to load than most commands take
+
     return await Client.connect(servers(url), name="jetfleet-cli", credentials=credentials)
 
 

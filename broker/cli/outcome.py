@@ -49,8 +49,9 @@ def show_end(result: Result, form: str) -> None:
 def _show_table(result: RunResult) -> None:
     console = Console(highlight=False, soft_wrap=False)
     _show_nodes(result, console)
-    took = span(result.ended_at - result.started_at)
-    console.print(f"\nrun [bold]{escape(result.run_id)}[/] {styled(result.status)} in {took}, {result.records} records")
+    took = "" if _is_open(result) else f" in {span(result.ended_at - result.started_at)}"
+    records = "1 record" if result.records == 1 else f"{result.records:,} records"
+    console.print(f"\nrun [bold]{escape(result.run_id)}[/] {styled(result.status)}{took}, {records}")
     if result.error is not None:
         where = f" at {result.error.node}" if result.error.node else ""
         console.print(f"error: [red]{safe(result.error.type)}[/]{where}: {safe(result.error.message)}", soft_wrap=True)
@@ -58,6 +59,10 @@ def _show_table(result: RunResult) -> None:
             console.print(safe(line), soft_wrap=True)
     if result.completed:
         console.print(f"output: {escape(as_json(result.output))}", soft_wrap=True)
+
+
+def _is_open(result: RunResult) -> bool:
+    return result.state is not None and not result.state.ended
 
 
 def _background(result: RunResult, error: Error) -> Iterator[str]:

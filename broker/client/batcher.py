@@ -39,10 +39,10 @@ class Receipt(Protocol):
 class _Batch:
     """Entries on their way. `id` is the same however often they are sent."""
 
-    __slots__ = ("error", "future", "id", "payload", "receipts", "settled")
+    __slots__ = ("error", "future", "headers", "id", "payload", "receipts", "settled")
 
-    def __init__(self, id: str, payload: bytes, receipts: list[Receipt]) -> None:
-        self.id, self.payload, self.receipts = id, payload, receipts
+    def __init__(self, id: str, payload: bytes, receipts: list[Receipt], headers: Mapping[str, str] | None) -> None:
+        self.id, self.payload, self.receipts, self.headers = id, payload, receipts, headers
         self.future: asyncio.Future[PubAck] | None = None
         self.settled = False
         self.error: BrokerError | None = None
@@ -64,7 +64,9 @@ class Batcher:
         patient: bool = True,
     ) -> None:
         self.subject = subject
-        self._publisher, self._headers, self._patient = publisher, headers, patient
+        self.headers = headers
+        """Of the batches that are cut from now on; a batch keeps its own however often it is sent."""
+        self._publisher, self._patient = publisher, patient
         self._entries_max, self._bytes_max, self._weight_max = entries_max, bytes_max, weight_max
         self._in_flight_max = in_flight_max
         self._loop = asyncio.get_running_loop()
@@ -156,7 +158,7 @@ class Batcher:
             count = _fitting(self._weights[:count], self._weight_max)
             del self._weights[:count]
         del entries[count:]
-        batch = _Batch(self._publisher.new_id(), messages.join(entries), self._receipts[:count])
+        batch = _Batch(self._publisher.new_id(), messages.join(entries), self._receipts[:count], self.headers)
         del self._entries[:count], self._receipts[:count]
         if count == 1 and len(entries[0]) > room_bytes:
             batch.error = too_large(self.subject, len(entries[0]), room_bytes)
@@ -165,7 +167,7 @@ class Batcher:
     # --- sending and settling
 
     def _send(self, batch: _Batch) -> None:
-        batch.future = self._publisher.submit(self.subject, batch.payload, id=batch.id, headers=self._headers, deadline_s=_ATTEMPT_S)
+        batch.future = self._publisher.submit(self.subject, batch.payload, id=batch.id, headers=batch.headers, deadline_s=_ATTEMPT_S)
         batch.future.add_done_callback(lambda future: self._returned(batch, future))
 
     def _returned(self, batch: _Batch, future: asyncio.Future[PubAck]) -> None:

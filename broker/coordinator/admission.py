@@ -44,7 +44,7 @@ class Admission:
         """A run is about to start. `here`: in a partition of this process, where it will be counted once it has begun."""
         if here:
             self._coming.setdefault(plan.name, set()).add(run)
-        self._breaker(plan).started()
+        self._breaker(plan).started(_now_ms())
 
     def begun(self, flow: str, run: str) -> None:
         """Its RunStarted has come back through the WAL, as a new run or as a repetition."""

@@ -5,7 +5,8 @@
        └───────────────── it completed ─────────────────────────┼────────────────────────┤
                                                                 └──── it failed ─────────┘
 
-Events wait meanwhile, none is lost. The share counts only from MINIMUM_RUNS ends on: one failed run of two is no trend.
+One run at a time: the next may start when it has ended, or the window has passed once more without anybody hearing of its end
+(it began in a partition of another coordinator, or its event had come before). Events wait meanwhile, none is lost. The share counts only from MINIMUM_RUNS ends on: one failed run of two is no trend.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Breaker:
     def __init__(self, threshold: float, window_ms: int) -> None:
         self.threshold, self.window_ms = threshold, window_ms
         self.opened_at: int | None = None
-        self.probing = False
+        self.probing_since: int | None = None
         self._slices: deque[list[int]] = deque()  # [number of the slice, ended, failed]
         self._ended = self._failed = 0
 
@@ -36,16 +37,17 @@ class Breaker:
     def allows(self, now_ms: int) -> bool:
         """Whether a run may start now."""
         state = self.state(now_ms)
-        return state == "closed" or (state == "half_open" and not self.probing)
+        waited = self.probing_since is None or now_ms >= self.probing_since + self.window_ms
+        return state == "closed" or (state == "half_open" and waited)
 
-    def started(self) -> None:
-        self.probing = self.opened_at is not None
+    def started(self, now_ms: int) -> None:
+        self.probing_since = None if self.opened_at is None else now_ms
 
     def ended(self, failed: bool, now_ms: int) -> None:
         """A run of the flow has ended."""
         if self.opened_at is not None:
             if self.state(now_ms) == "half_open":
-                self.opened_at, self.probing = (now_ms if failed else None), False
+                self.opened_at, self.probing_since = (now_ms if failed else None), None
                 self._slices.clear()
                 self._ended = self._failed = 0
             return

@@ -89,6 +89,7 @@ class Coordinator:
         self.outbox = Outbox(self.connection, self.partitions)
         self.far_timers = FarTimers(self.connection, self.outbox.singles)
         self._epoch = await ensure_memory(self.connection, deployed)
+        self.outbox.begin_epoch(self._epoch)
         await self.flows.start()
         self.flows.on_change.append(lambda name: self._spawn(self._flow_changed(name)))
         self.membership = Membership(self._control, COORDINATOR)
@@ -211,6 +212,7 @@ class Coordinator:
         while self.owners.get(number) is owner:
             try:
                 await owner.take_over(self._epoch)
+                await owner.tasks_lost(self._epoch)  # another one may have begun meanwhile
                 return
             except (JetfleetError, TimeoutError) as error:
                 log.error("a partition cannot be taken over; it stays closed", partition=number, reason=str(error))
@@ -237,7 +239,7 @@ class Coordinator:
         log.warning("a partition is begun again", partition=number, reason=reason)
         await owner.let_go(orderly=False)
         await asyncio.sleep(RETRY_S)
-        if not self._stopping and self.leases.holds(number):
+        if not self._stopping and self.leases.holds(number) and number not in self.owners:
             await self._gained(number)
 
     # --- when the server comes back
@@ -252,6 +254,7 @@ class Coordinator:
                 if self._high_water is not None:
                     await self._high_water.check(self.connection, self.partitions)
                 self._epoch = await ensure_memory(self.connection, self._deployed)
+                self.outbox.begin_epoch(self._epoch)
                 for owner in list(self.owners.values()):
                     await owner.tasks_lost(self._epoch)
                 return

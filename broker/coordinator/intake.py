@@ -53,17 +53,19 @@ class Site(Protocol):
 
 
 class EventReceipt:
-    """Acknowledges an event's message when everything that came of it is on disk."""
+    """Acknowledges an event's message when everything that came of it is on disk. What was refused or cut off comes again."""
 
-    __slots__ = ("_intake", "left", "message")
+    __slots__ = ("_intake", "failed", "left", "message")
 
     def __init__(self, intake: FlowIntake, message: Message) -> None:
         self._intake = intake
         self.message = message
         self.left = 1
+        self.failed = False
 
     def settled(self, count: int, error: BrokerError | None) -> None:
         self.left -= count
+        self.failed = self.failed or error is not None
         if not self.left:
             self._intake.done(self)
 
@@ -96,7 +98,8 @@ class FlowIntake:
 
     def done(self, receipt: EventReceipt) -> None:
         self._inside.discard(receipt)
-        self._spawn(receipt.message)
+        if not receipt.failed:
+            self._spawn(receipt.message)
 
     async def hold(self) -> None:
         """Tell the server that the messages in memory are being worked on."""

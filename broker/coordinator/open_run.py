@@ -1,6 +1,10 @@
 """An open run as its owner holds it: the engine's state, and the part of its journal that is not in the history yet.
 
 The records are kept as the bytes that arrived, one after the other, so that archiving copies and decodes nothing.
+
+Most open runs wait, for days perhaps. A run that has nothing under way *rests* when it was written to a snapshot: of its state only the
+bytes of that snapshot stay in memory, a fifth of the objects' size, and a new owner need not build objects that nobody may ever look at.
+Whoever looks at `run` wakes it.
 """
 
 from __future__ import annotations
@@ -10,7 +14,8 @@ import msgspec
 from ...schemas import messages
 from ...schemas.messages import Summary
 from ...schemas.payload import list_header
-from ..engine import Run
+from ...schemas.plan.plan import Plan
+from ..engine import Run, has_tasks_out, restore, timers
 
 _encode = msgspec.msgpack.Encoder().encode
 _FOUR = list_header(4)
@@ -23,19 +28,54 @@ class OpenRun:
     `at` is the WAL position of its last record, `trace` the traceparent that it was started with.
     """
 
-    __slots__ = ("archived", "at", "count", "run", "segment", "tail", "trace")
+    __slots__ = ("archived", "at", "count", "plan", "run", "segment", "state", "tail", "trace")
 
-    def __init__(self, run: Run, at: int, trace: str = "", archived: int = 0, segment: int = SEGMENT_NONE) -> None:
-        self.run = run
+    run: Run
+    """Not set while the run rests: see `__getattr__`."""
+
+    def __init__(self, plan: Plan, at: int, trace: str = "", archived: int = 0, segment: int = SEGMENT_NONE, state: bytes = b"") -> None:
+        self.plan = plan
         self.at = at
         self.trace = trace
         self.archived = archived
         self.segment = segment
-        self.tail = bytearray()
+        self.state = state
+        self.tail: bytearray | bytes = b""
         self.count = 0
 
+    @classmethod
+    def begun(cls, run: Run, at: int, trace: str = "") -> OpenRun:
+        """A new run."""
+        self = cls(run.plan, at, trace)
+        self.run = run
+        return self
+
+    def __getattr__(self, name: str) -> Run:
+        """Python asks here for what is not set: `run` of a run that rests. Awake, reading `run` costs no more than any attribute."""
+        if name != "run":
+            raise AttributeError(name)
+        return self.wake()
+
+    @property
+    def rests(self) -> bool:
+        return bool(self.state)
+
+    def wake(self) -> Run:
+        """Build the state from its bytes. Raises UnreadableRecord if they are none."""
+        self.run = restore(self.plan, self.state)
+        self.state = b""
+        return self.run
+
+    def rest(self, state: bytes) -> None:
+        """Let go of the objects. `state` is `engine.snapshot(run)` of now, and not empty."""
+        self.state = state
+        del self.run
+
     def remember(self, record: msgspec.Raw | bytes, at: int) -> None:
-        self.tail += record
+        if self.count:
+            self.tail += record
+        else:
+            self.tail = bytearray(record)
         self.count += 1
         self.at = at
 
@@ -43,9 +83,14 @@ class OpenRun:
         """The tail as an encoded `messages.Part`, which is no longer kept here."""
         part = b"".join((_FOUR, _encode(self.run.id), _encode(self.archived), list_header(self.count), self.tail, _encode(summary)))
         self.archived += self.count
-        self.tail, self.count = bytearray(), 0
+        self.tail, self.count = b"", 0
         return part
 
     def records(self) -> list[msgspec.Raw]:
         """The tail's records, still encoded."""
         return messages.split(list_header(self.count) + bytes(self.tail))
+
+
+def may_rest(run: Run, horizon_ms: int) -> bool:
+    """Whether memory need not hold the run: no task is out, and no timer due before the horizon (later ones the server keeps)."""
+    return not has_tasks_out(run) and all(timer.due > horizon_ms for timer in timers(run))

@@ -19,6 +19,8 @@ from .patient import PatientPublisher
 
 TASKS_IN_FLIGHT, WAL_IN_FLIGHT = 4, 4
 ENTRIES_MAX = 256
+LETTER_HEAD_BYTES = 1_024
+"""What a dead letter needs besides the message that died: the subject, an id, what is added to the reason."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -40,11 +42,18 @@ class Outbox:
         self.singles = PatientPublisher(connection)
         self._connection = connection
         self._partitions = partitions
+        self._epoch: dict[str, str] = {}
         self._wal: dict[int, Batcher] = {}
         self._tasks: dict[tuple[str, str], Batcher] = {}
         self._history: dict[str, Batcher] = {}
         self._notices: dict[str, list[bytes]] = {}
         self._notifying: set[asyncio.Task[None]] = set()
+
+    def begin_epoch(self, epoch: str) -> None:
+        """Say on messages of tasks from now on in which epoch they were first published."""
+        self._epoch = {subjects.EPOCH_HEADER: epoch}
+        for batcher in self._tasks.values():
+            batcher.headers = self._epoch
 
     # --- stored
 
@@ -65,6 +74,7 @@ class Outbox:
         batcher = self._tasks.get((queue, type))
         if batcher is None:
             batcher = self._batcher(subjects.tasks(queue), TASKS_IN_FLIGHT, weight_max=BATCH_US)
+            batcher.headers = self._epoch
             self._tasks[queue, type] = batcher
         ticket.pending += 1
         batcher.put(task, ticket, self.durations.expected_us(type))
@@ -78,7 +88,12 @@ class Outbox:
         batcher.put(part, ticket)
 
     def dead(self, letter: DeadLetter, settled: Callable[[], None] | None = None) -> None:
-        """Keep what could not be read or placed; `settled` is called when it is on disk."""
+        """Keep what could not be read or placed; `settled` is called when it is on disk. Of a message that leaves no room: its beginning."""
+        too_many = len(messages.encode(letter)) + LETTER_HEAD_BYTES - self._connection.max_payload
+        if too_many > 0:
+            kept = max(0, len(letter.data) - too_many)
+            reason = f"{letter.reason[:LETTER_HEAD_BYTES // 4]} (the first {kept:,} of its {len(letter.data):,} bytes are kept)"
+            letter = msgspec.structs.replace(letter, data=letter.data[:kept], reason=reason)
         self.singles.publish(subjects.dead(letter.kind), messages.encode(letter), settled or _nobody)
 
     def event(self, subject: str, payload: bytes, id: str, trace: str, ticket: Ticket) -> None:

@@ -147,14 +147,14 @@ class Owner:
     async def _write_snapshots(self, partition: Partition) -> None:
         while True:
             await asyncio.sleep(SNAPSHOT_EVERY_S)
-            since = partition.position - self._records_at_snapshot
+            since = partition.records - self._records_at_snapshot
             age = time.monotonic() - self.snapshotted_at
             if since and (since >= SNAPSHOT_RECORDS or age >= SNAPSHOT_IDLE_S):
                 await self._write_snapshot(partition)
 
     async def _write_snapshot(self, partition: Partition) -> None:
         async with self._writing:
-            position = partition.position
+            records = partition.records
             try:
                 await self._snapshots.write(partition, self.epoch)
             except WrongSequence:
@@ -162,7 +162,7 @@ class Owner:
             except JetfleetError as error:
                 self._lost(self.number, f"its snapshot cannot be written: {error}")
             else:
-                self._records_at_snapshot, self.snapshotted_at = position, time.monotonic()
+                self._records_at_snapshot, self.snapshotted_at = records, time.monotonic()
 
     def _hole(self, expected: int, got: int) -> None:
         stream = subjects.wal_stream(self.number)

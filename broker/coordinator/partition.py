@@ -80,8 +80,10 @@ class Partition:
         self.runs: dict[str, OpenRun] = {}
         self.changed: set[str] = set()
         """Runs with records that are not in the history yet."""
-        self.gone: list[str] = []
-        """Runs that have a snapshot, and have ended since the last one."""
+        self.gone: list[tuple[str, int]] = []
+        """Runs that have a snapshot, and have ended since the last one; with the segment that holds it."""
+        self.records = 0
+        """Taken in by this owner."""
         self.ended = ended
         self.recent = RecentEnds()
         self.ahead: dict[str, int] = {}
@@ -127,6 +129,7 @@ class Partition:
                     return
             held.popleft()
             self.position = message.stream_seq
+            self.records += len(entries)
             ticket.settled(1, None)
 
     def _plan_found(self, plan: Plan | None) -> None:
@@ -168,7 +171,7 @@ class Partition:
         if plan is None:
             return record.digest
         state, effects = begin(plan, record)
-        run = self.runs[record.run] = OpenRun(state, seq, record.trace)
+        run = self.runs[record.run] = OpenRun.begun(state, seq, record.trace)
         self.changed.add(record.run)
         run.remember(raw, seq)
         self.open_by_flow[plan.name] += 1
@@ -234,6 +237,11 @@ class Partition:
         run.run.status, run.run.error = "failed", failure
         return [FinishRun(run.run.id, "failed", error=failure)]
 
+    @property
+    def within_message(self) -> bool:
+        """Whether a message is only half taken in, because a plan is being fetched: no moment for a snapshot."""
+        return bool(self._held)
+
     # --- what effects ask for
 
     def set_timer(self, effect: SetTimer) -> None:
@@ -266,9 +274,9 @@ class Partition:
         self.ahead.pop(id, None)
         self.changed.discard(id)
         self.ended.add(id)
-        self.open_by_flow[run.run.plan.name] -= 1
+        self.open_by_flow[run.plan.name] -= 1
         if run.segment:
-            self.gone.append(id)
+            self.gone.append((id, run.segment))
 
     def _fire(self, record: rec.TimerFired) -> None:
         if self.around.holds(self.number):
@@ -277,21 +285,21 @@ class Partition:
 
     # --- taking over
 
-    def adopt(self, run: OpenRun, snapshot_at: int) -> None:
-        """Put a run from a snapshot in, before the WAL is followed."""
-        id = run.run.id
+    def adopt(self, id: str, run: OpenRun, snapshot_at: int, events: list[str]) -> None:
+        """Put a run that waits for these events in from a snapshot, before the WAL is followed."""
         self.runs[id] = run
-        self.open_by_flow[run.run.plan.name] += 1
+        self.open_by_flow[run.plan.name] += 1
         if run.at > snapshot_at:
             self.ahead[id] = run.at
-        for event in awaited_events(run.run):
+        for event in events:
             self.awaiting.setdefault(event, set()).add(id)
 
     def recovered(self) -> None:
         """The end of the WAL has been reached: what lives in memory is built from the state, and from now on nothing is a repetition."""
         horizon = time.time_ns() // 1_000_000 + HORIZON_MS
         changed = self.changed  # far timers of the others are on the server since their snapshot
-        self.near.replace(timer for id, run in self.runs.items() for timer in timers(run.run) if timer.due <= horizon or id in changed)
+        awake = [(id, run) for id, run in self.runs.items() if not run.rests]  # the others have no near ones
+        self.near.replace(timer for id, run in awake for timer in timers(run.run) if timer.due <= horizon or id in changed)
         self.ahead.clear()
         self.repeating = False
 
@@ -301,7 +309,8 @@ class Partition:
         was_repeating, self.repeating = self.repeating, True
         self.now_ms = time.time_ns() // 1_000_000
         repeated = 0
-        for run in list(self.runs.values()):
+        awake = [run for run in self.runs.values() if not run.rests]  # the others have no tasks out
+        for run in awake:
             for effect in outstanding(run.run):
                 if type(effect) is not SetTimer:
                     carry_out(self, run, effect, ticket)

@@ -7,7 +7,8 @@ A run that waits for a month is written once. A segment none of whose runs is cu
 rest is written anew with the next snapshot (its state is in memory). So the cost follows what changes, and space what is open.
 
 Order matters: journals to the history, effects acknowledged, segment, manifest, and only then is the WAL purged. Whoever dies in
-between leaves an older manifest whose WAL is still there. A stale owner fails at the manifest.
+between leaves an older manifest whose WAL is still there. A stale owner fails at the manifest. What it has written of a segment stays
+behind under a subject of its own, belongs to nothing, and is purged by the next owner.
 
 Writing gives way to the loop, so runs change meanwhile: each entry says up to where its run has seen the WAL, and the fold skips what
 it has seen.
@@ -18,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from secrets import token_hex
 from typing import Any
 
 import msgpack
@@ -26,12 +27,14 @@ import msgspec
 
 from ...schemas import subjects
 from ...schemas.errors import UnreadableRecord
+from ...schemas.plan.plan import Plan
 from ..client import Connection
-from ..engine import restore, snapshot
+from ..engine import awaited_events, is_of, snapshot
 from ..flows import Flows
 from .acknowledged import Ticket
-from .open_run import OpenRun
+from .open_run import OpenRun, may_rest
 from .partition import Partition
+from .timers import HORIZON_MS
 
 VERSION = 1
 RUN, GONE, ENDED = 1, 2, 3
@@ -39,6 +42,8 @@ RUN, GONE, ENDED = 1, 2, 3
 CHUNK_BYTES = 512 * 1024
 TURN_RUNS = 50
 """Runs that are written or read before the loop serves others."""
+SCHEDULES_UNDER_WAY_MAX = 256
+"""Far timers handed to the server at a time."""
 REWRITE_BELOW = 0.5
 REWRITE_FROM, SEGMENTS_MAX = 1_000, 48
 """Entries, or segments, from which on it is worth while to rewrite what is left of the oldest."""
@@ -46,14 +51,36 @@ REWRITE_FROM, SEGMENTS_MAX = 1_000, 48
 _encode = msgspec.msgpack.Encoder().encode
 
 
+class Segment(msgspec.Struct, array_like=True, frozen=True):
+    """`writer` tells the owner's segment from what another one, who failed at the manifest, may have left under the same number."""
+
+    number: int
+    entries: int
+    writer: str
+
+
 class Manifest(msgspec.Struct, array_like=True, frozen=True):
-    """`segments`: (number, entries). `epoch`: that of the tasks in memory when it was written."""
+    """`segments`: in ascending order. `epoch`: that of the tasks in memory when it was written."""
 
     version: int = VERSION
     position: int = 0
     epoch: str = ""
-    segments: list[tuple[int, int]] = []
+    segments: list[Segment] = []
     written_at: int = 0
+
+
+class RunEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A run in a segment. `at`: up to where it has seen the WAL. `rests`: nothing of it is needed in memory but this."""
+
+    kind: int
+    id: str
+    digest: str
+    at: int
+    archived: int
+    trace: str
+    state: bytes
+    events: list[str]
+    rests: bool
 
 
 class Snapshots:
@@ -64,82 +91,106 @@ class Snapshots:
         self.manifest = Manifest()
         self._connection = connection
         self._revision = 0
-        self._entries: dict[int, int] = {}
+        self._writer = token_hex(4)
+        self._segments: dict[int, Segment] = {}
         self._live: Counter[int] = Counter()
+        self._litter: list[str] = []
 
     # --- reading
 
     async def open(self) -> Manifest:
-        """The latest manifest; an empty one if there is none. Raises UnreadableRecord for a newer version."""
+        """The latest manifest; an empty one if there is none. Raises UnreadableRecord for one that this code does not understand."""
         stored = await self._connection.streams.last(subjects.SNAPSHOTS, self._subject("manifest"))
         if stored is not None:
             self._revision = stored.seq
-            try:
-                self.manifest = msgspec.msgpack.decode(stored.data, type=Manifest)
-            except msgspec.MsgspecError as error:
-                raise UnreadableRecord(f"the manifest of partition {self.number} cannot be read: {error}") from None
-            if self.manifest.version != VERSION:
-                raise UnreadableRecord(f"the manifest of partition {self.number} has version {self.manifest.version}, this code {VERSION}")
-            self._entries = dict(self.manifest.segments)
+            self.manifest = _manifest(stored.data, self.number)
+            self._segments = {segment.number: segment for segment in self.manifest.segments}
         return self.manifest
 
     async def load(self, partition: Partition, flows: Flows) -> None:
-        """Put the runs of the snapshot into the partition."""
-        latest: dict[str, list[Any]] = {}
-        for number in sorted(self._entries):
-            count = 0
-            async for entry in self._read(number):
-                count += 1
-                if entry[0] == RUN:
-                    latest[entry[1]] = [number, *entry]
-                elif entry[0] == GONE:
-                    latest.pop(entry[1], None)
-                elif entry[0] == ENDED:
-                    partition.ended.adopt(number, *entry[1:])
-            if count < self._entries[number]:
-                raise UnreadableRecord(f"segment {number} of partition {self.number} has {count} of {self._entries[number]} entries")
-        for turn, (number, _, id, digest, at, archived, trace, state) in enumerate(latest.values()):
-            plan = await flows.fetch(digest)
-            run = OpenRun(restore(plan, state), at, trace, archived, number)
-            assert run.run.id == id
-            partition.adopt(run, self.manifest.position)
+        """Put the runs of the snapshot into the partition. Raises UnreadableRecord if it is not whole."""
+        latest = await self._read(partition)
+        plans: dict[str, Plan] = {}
+        for turn, (number, entry) in enumerate(latest.values()):
+            plan = plans.get(entry.digest)
+            if plan is None:
+                plan = plans[entry.digest] = await flows.fetch(entry.digest)
+            if not is_of(entry.id, plan, entry.state):
+                raise UnreadableRecord(
+                    f"partition {self.number}: what segment {number} holds of run {entry.id} is no snapshot of this version"
+                )
+            run = OpenRun(plan, entry.at, entry.trace, entry.archived, number, entry.state)
+            if not entry.rests:
+                run.wake()
+            partition.adopt(entry.id, run, self.manifest.position, entry.events)
             self._live[number] += 1
             if turn % TURN_RUNS == 0:
                 await asyncio.sleep(0)
 
-    async def _read(self, number: int) -> AsyncIterator[list[Any]]:
-        unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, max_buffer_size=2**31 - 1)
-        async for stored in self._connection.streams.read(subjects.SNAPSHOTS, subject=self._subject(number)):
-            unpacker.feed(stored.data)
-            for entry in unpacker:
-                yield entry
+    async def _read(self, partition: Partition) -> dict[str, tuple[int, RunEntry]]:
+        """The latest entry of every run, with its segment. All segments in one go: a stream gives them in the order they were written."""
+        latest: dict[str, tuple[int, RunEntry]] = {}
+        counts: Counter[int] = Counter()
+        readers: dict[str, tuple[int, Entries]] = {
+            self._subject(segment): (segment.number, Entries()) for segment in self._segments.values()
+        }
+        litter: dict[str, None] = {}
+        async for stored in self._connection.streams.read(subjects.SNAPSHOTS, subject=self._subject(">")):
+            reader = readers.get(stored.subject)
+            if reader is None:
+                litter[stored.subject] = None
+                continue
+            number, entries = reader
+            for entry in entries.feed(stored.data):
+                counts[number] += 1
+                self._take(entry, number, latest, partition)
+                if counts[number] % TURN_RUNS == 0:
+                    await asyncio.sleep(0)
+        self._litter = [subject for subject in litter if subject != self._subject("manifest")]
+        for segment in self._segments.values():
+            if counts[segment.number] != segment.entries:
+                what = f"{counts[segment.number]} of {segment.entries} entries"
+                raise UnreadableRecord(f"segment {segment.number} of partition {self.number} has {what}")
+        return latest
+
+    def _take(self, entry: list[Any], number: int, latest: dict[str, tuple[int, RunEntry]], partition: Partition) -> None:
+        try:
+            if entry[0] == RUN:
+                latest[entry[1]] = number, RunEntry(*entry)
+            elif entry[0] == GONE:
+                latest.pop(entry[1], None)
+            elif entry[0] == ENDED:
+                partition.ended.adopt(number, *entry[1:])
+        except (TypeError, LookupError):
+            raise UnreadableRecord(f"segment {number} of partition {self.number} has an entry that this code does not know") from None
 
     # --- writing
 
     async def write(self, partition: Partition, epoch: str) -> None:
         """Write what has changed, then purge the WAL. Raises WrongSequence if somebody else has written: then it is not ours any more."""
+        await _between_messages(partition)
         position, now = partition.position, int(time.time() * 1_000)
-        number = max([*self._entries, 0]) + 1
+        number = max([*self._segments, 0]) + 1
         ticket = partition.acknowledged.open(position)
         written = await self._write_segment(partition, number, ticket, now)
         ticket.settled(1, None)
         # Runs may have gone on meanwhile, and entries say so: what came of those records must be safe too.
         await _reached(partition, partition.position)
-        self._entries[number] = written
+        self._segments[number] = Segment(number, written, self._writer)
         dropped = self._drop_dead(partition)
         await self._write_manifest(position, epoch, now)
         await self._connection.streams.purge(subjects.wal_stream(self.number), seq=position + 1)
-        for old in dropped:
-            await self._connection.streams.purge(subjects.SNAPSHOTS, subject=self._subject(old))
+        litter, self._litter = self._litter, []
+        for subject in [*litter, *(self._subject(segment) for segment in dropped)]:
+            await self._connection.streams.purge(subjects.SNAPSHOTS, subject=subject)
 
     async def _write_segment(self, partition: Partition, number: int, ticket: Ticket, now: int) -> int:
         """Write the segment's messages. Returns the number of its entries."""
+        subject = self._subject(Segment(number, 0, self._writer))
         gone, partition.gone = partition.gone, []
-        chunk = bytearray()
-        count = 0
-        for entry in [[GONE, id] for id in gone] + [[ENDED, *partition.ended.write(number, now)]]:
-            chunk += _encode(entry)
-            count += 1
+        self._live.subtract(segment for _, segment in gone)
+        chunk = bytearray().join(_encode([GONE, id]) for id, _ in gone)
+        count = len(gone)
         for id in list(partition.changed):
             run = partition.runs.get(id)
             if run is None:
@@ -147,33 +198,39 @@ class Snapshots:
             chunk += self._entry(partition, run, number, ticket)
             count += 1
             if count % TURN_RUNS == 0:
-                await asyncio.sleep(0)
+                await _between_messages(partition)
             if len(chunk) >= CHUNK_BYTES:
-                await self._publish(number, chunk)
+                await self._publish(subject, chunk)
                 chunk = bytearray()
-        await self._publish(number, chunk)
-        self._live.update({number: 0})
-        return count
+        # Last: runs that ended while the others were written are in no other entry.
+        chunk += _encode([ENDED, *partition.ended.write(number, now)])
+        await self._publish(subject, chunk)
+        return count + 1
 
     def _entry(self, partition: Partition, run: OpenRun, number: int, ticket: Ticket) -> bytes:
-        """The run as an entry. Its journal so far goes to the history."""
-        partition.changed.discard(run.run.id)
+        """The run as an entry. Its journal so far goes to the history, and if it can, it rests from now on."""
+        state = run.run
+        partition.changed.discard(state.id)
         if run.count:
-            partition.outbox.part(run.run.plan.name, run.cut(), ticket)
+            partition.outbox.part(run.plan.name, run.cut(), ticket)
         partition.hand_over_far_timers(run, ticket)
         if run.segment:
             self._live[run.segment] -= 1
         run.segment = number
         self._live[number] += 1
-        return _encode([RUN, run.run.id, run.run.plan.digest, run.at, run.archived, run.trace, snapshot(run.run)])
+        data, rests = snapshot(state), may_rest(state, partition.now_ms + HORIZON_MS)
+        entry = _encode(RunEntry(RUN, state.id, run.plan.digest, run.at, run.archived, run.trace, data, awaited_events(state), rests))
+        if rests:
+            run.rest(data)
+        return entry
 
-    async def _publish(self, number: int, chunk: bytearray) -> None:
+    async def _publish(self, subject: str, chunk: bytearray) -> None:
         for start in range(0, len(chunk), CHUNK_BYTES):
             piece = bytes(chunk[start : start + CHUNK_BYTES])
-            await self._connection.publisher.publish(self._subject(number), piece, deadline_s=float("inf"))
+            await self._connection.publisher.publish(subject, piece, deadline_s=float("inf"))
 
     async def _write_manifest(self, position: int, epoch: str, now: int) -> None:
-        manifest = Manifest(VERSION, position, epoch, sorted(self._entries.items()), now)
+        manifest = Manifest(VERSION, position, epoch, sorted(self._segments.values(), key=lambda segment: segment.number), now)
         ack = await self._connection.publisher.publish(
             self._subject("manifest"),
             _encode(manifest),
@@ -185,35 +242,65 @@ class Snapshots:
 
     # --- old segments
 
-    def count_live(self, partition: Partition) -> None:
-        """Which segments are still needed, counted anew."""
-        self._live = Counter(run.segment for run in partition.runs.values() if run.segment)
-
-    def _drop_dead(self, partition: Partition) -> list[int]:
+    def _drop_dead(self, partition: Partition) -> list[Segment]:
         """Forget the segments that nobody needs; mark for rewriting what is left of those that hardly anybody needs."""
-        self.count_live(partition)
         needed = partition.ended.segments()
         partition.ended.forget_old(int(time.time() * 1_000))
-        current = max(self._entries)
-        dead = [number for number in self._entries if not self._live[number] and number not in needed and number != current]
+        current = max(self._segments)
+        dead = [number for number in self._segments if self._live[number] <= 0 and number not in needed and number != current]
         # An ended run's mark may be dropped only with all older segments, or the run would come back from one of them.
-        oldest_kept = min((number for number in self._entries if number not in dead), default=current)
-        dropped = [number for number in dead if number < oldest_kept]
-        for number in dropped:
-            del self._entries[number]
+        oldest_kept = min((number for number in self._segments if number not in dead), default=current)
+        dropped = [self._segments.pop(number) for number in dead if number < oldest_kept]
+        for segment in dropped:
+            del self._live[segment.number]
         self._rewrite_sparse(partition)
         return dropped
 
     def _rewrite_sparse(self, partition: Partition) -> None:
-        total, live = sum(self._entries.values()), sum(self._live.values())
-        crowded = len(self._entries) > SEGMENTS_MAX
+        total, live = sum(segment.entries for segment in self._segments.values()), sum(self._live.values())
+        crowded = len(self._segments) > SEGMENTS_MAX
         if not crowded and (total < REWRITE_FROM or live > REWRITE_BELOW * total):
             return
-        oldest = min(self._entries)
-        partition.changed.update(id for id, run in partition.runs.items() if run.segment == oldest)
+        oldest = min(self._segments)
+        if self._live[oldest] > 0:
+            partition.changed.update(id for id, run in partition.runs.items() if run.segment == oldest)
 
-    def _subject(self, name: int | str) -> str:
-        return f"snapshot.{self.number}.{name}"
+    def _subject(self, what: Segment | str) -> str:
+        """`snapshot.<p>.manifest`, `snapshot.<p>.<segment>.<writer>`."""
+        return f"snapshot.{self.number}.{what if isinstance(what, str) else f'{what.number}.{what.writer}'}"
+
+
+class Entries:
+    """The entries in the messages of a segment, which do not end where messages do."""
+
+    def __init__(self) -> None:
+        self._unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, max_buffer_size=2**31 - 1)
+
+    def feed(self, data: bytes) -> list[list[Any]]:
+        """Those that are whole with this message. Raises UnreadableRecord."""
+        try:
+            self._unpacker.feed(data)
+            return list(self._unpacker)
+        except (msgpack.UnpackException, ValueError) as error:
+            raise UnreadableRecord(f"a segment cannot be read: {error}") from None
+
+
+def _manifest(data: bytes, partition: int) -> Manifest:
+    try:
+        head = msgspec.msgpack.decode(data)
+        version = head[0] if isinstance(head, list) and head else None
+        if version != VERSION:
+            raise UnreadableRecord(f"the manifest of partition {partition} has version {version!r}, this code {VERSION}")
+        return msgspec.msgpack.decode(data, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise UnreadableRecord(f"the manifest of partition {partition} cannot be read: {error}") from None
+
+
+async def _between_messages(partition: Partition) -> None:
+    """Give way to the loop. A message that is only half taken in is waited for: a run could have seen half of it."""
+    await asyncio.sleep(0)
+    while partition.within_message or partition.outbox.singles.under_way > SCHEDULES_UNDER_WAY_MAX:
+        await asyncio.sleep(0.005)
 
 
 async def _reached(partition: Partition, position: int) -> None:

@@ -6,11 +6,11 @@ coordinator, in the in-process runner, in replay and in the simulator.
 
 from .decide import begin, decide, fold, state_at
 from .inspection import Blocked, NodeView, blocked_on, nodes
-from .outstanding import awaited_events, outstanding, timers, wants
-from .snapshot import digest, restore, snapshot
+from .outstanding import awaited_events, has_tasks_out, outstanding, timers, wants
+from .snapshot import digest, is_of, restore, snapshot
 from .state import Run, Status
 
 __all__ = [
-    "Blocked", "NodeView", "Run", "Status", "awaited_events", "begin", "blocked_on", "decide", "digest", "fold", "nodes", "outstanding",
-    "restore", "snapshot", "state_at", "timers", "wants",
+    "Blocked", "NodeView", "Run", "Status", "awaited_events", "begin", "blocked_on", "decide", "digest", "fold", "has_tasks_out", "is_of",
+    "nodes", "outstanding", "restore", "snapshot", "state_at", "timers", "wants",
 ]  # fmt: skip

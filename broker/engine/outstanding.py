@@ -42,6 +42,11 @@ def wants(run: Run, address: Activation, attempt: int) -> bool:
     return scope.cells[node.slot] == RUNNING and scope.attempt(node.slot) == attempt
 
 
+def has_tasks_out(run: Run) -> bool:
+    """Whether the run waits for the end of any attempt."""
+    return any(RUNNING in scope.cells[: scope.plan.size] for scope in run.scopes())
+
+
 def awaited_events(run: Run) -> list[str]:
     """The names of the events that activations of the run wait for."""
     rare = run.rare_

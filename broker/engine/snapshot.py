@@ -38,6 +38,11 @@ def digest(run: Run) -> str:
     return hashlib.sha256(_encoder.encode([*head, run.error, run.output, _rare(run.rare_), _scope(run.root)])).hexdigest()
 
 
+def is_of(id: str, plan: Plan, data: bytes) -> bool:
+    """Whether these bytes begin as a snapshot of that run does, in this version: a look that costs a twentieth of `restore`."""
+    return data.startswith(_encoder.encode([VERSION, id, plan.digest])[1:], 3)  # behind the header of a list of more than 15
+
+
 def restore(plan: Plan, data: bytes) -> Run:
     """The run of a snapshot. Raises UnreadableRecord for other bytes, another version or another plan."""
     try:

@@ -444,7 +444,15 @@ def test_a_flow_that_is_none_exits_with_5(run: Run, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [("nothing.yaml", "--local"), (".", "--local"), ("flow.yaml",), ("flow.yaml", "--local", "--slots", "0"), ()]
+    "args",
+    [
+        ("nothing.yaml", "--local"),
+        (".", "--local"),
+        ("flow.yaml", "--virtual-time"),
+        ("flow.yaml", "--local", "--id", "k"),
+        ("flow.yaml", "--local", "--slots", "0"),
+        (),
+    ],
 )
 def test_a_call_that_makes_no_sense_exits_with_2_and_says_what_to_do(
     args: tuple[str, ...], run: Run, capsys: pytest.CaptureFixture[str]

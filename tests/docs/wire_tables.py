@@ -34,7 +34,11 @@ KINDS = {
 
 def _structs(module: Any) -> dict[str, type[msgspec.Struct]]:
     found = vars(module).items()
-    return {name: each for name, each in found if isinstance(each, type) and issubclass(each, msgspec.Struct) and each.__module__ == module.__name__}
+    return {
+        name: each
+        for name, each in found
+        if isinstance(each, type) and issubclass(each, msgspec.Struct) and each.__module__ == module.__name__
+    }
 
 
 STRUCTS: dict[str, type[msgspec.Struct]] = {
@@ -43,19 +47,19 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
 
 _RUN, _DIGEST, _AT = "orders-bbf41e60e12f5f3a", "ab" * 32, 1_750_000_000_000
 EXAMPLES = {
-    "the value `{\"n\": 1}`": encode({"n": 1}),
-    "events `[BatchedEvent(\"o-1\", {\"n\": 1})]`": encode_all([BatchedEvent("o-1", encode({"n": 1}))]),
-    "tasks `[Task(run, [0], 1, digest, {\"n\": 1})]`": encode_all([Task(_RUN, (0,), 1, _DIGEST, encode({"n": 1}))]),
+    'the value `{"n": 1}`': encode({"n": 1}),
+    'events `[BatchedEvent("o-1", {"n": 1})]`': encode_all([BatchedEvent("o-1", encode({"n": 1}))]),
+    'tasks `[Task(run, [0], 1, digest, {"n": 1})]`': encode_all([Task(_RUN, (0,), 1, _DIGEST, encode({"n": 1}))]),
     "question `[AttemptId(run, [0], 1)]`": encode_all([AttemptId(_RUN, (0,), 1)]),
     "answer `[true]`": encode([True]),
-    "records `[Completion(run, at, [0], 1, \"out\", {\"n\": 2})]`": encode_all([Completion(_RUN, _AT, (0,), 1, "out", encode({"n": 2}))]),
-    "records `[Completion(run, at, [0], 1, error: Error(\"timeout\", \"too slow\"))]`": encode_all(
+    'records `[Completion(run, at, [0], 1, "out", {"n": 2})]`': encode_all([Completion(_RUN, _AT, (0,), 1, "out", encode({"n": 2}))]),
+    'records `[Completion(run, at, [0], 1, error: Error("timeout", "too slow"))]`': encode_all(
         [Completion(_RUN, _AT, (0,), 1, error=Error("timeout", "too slow"))]
     ),
-    "records `[SignalReceived(run, at, \"approve\", {\"decision\": \"approve\"}, \"s-1\")]`": encode_all(
+    'records `[SignalReceived(run, at, "approve", {"decision": "approve"}, "s-1")]`': encode_all(
         [SignalReceived(_RUN, _AT, "approve", encode({"decision": "approve"}), "s-1")]
     ),
-    "notice `[Ended(run, \"completed\", at, {\"n\": 2})]`": encode_all([Ended(_RUN, "completed", _AT, encode({"n": 2}))]),
+    'notice `[Ended(run, "completed", at, {"n": 2})]`': encode_all([Ended(_RUN, "completed", _AT, encode({"n": 2}))]),
 }
 """What the page shows as bytes."""
 

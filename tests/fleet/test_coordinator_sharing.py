@@ -54,7 +54,7 @@ def test_a_coordinator_that_leaves_hands_its_open_runs_over_and_none_of_them_beg
 def test_who_loses_a_lease_lets_go_and_another_goes_on(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         gate = tmp_path / "gate"
-        async with fleet(fresh_url, tmp_path, partitions=1) as one, await Connection.open(fresh_url) as thief:
+        async with fleet(fresh_url, tmp_path, partitions=1) as one, await Connection.open(fresh_url, name="thief") as thief:
             first = one.coordinators[0]
             lost: list[str] = []
             on_lost = first.leases._on_lost

@@ -28,6 +28,7 @@ from ...schemas.errors import JetfleetError, UnreadableRecord
 from ...schemas.messages import AttemptId, Task, decode, encode, split
 from ...schemas.plan.plan import Plan, PlanNode
 from ...schemas.records import Completion, Error
+from ...schemas.subjects import EPOCH_HEADER
 from .attempts import Attempts
 from .completions import Completions
 from .dead_letters import DeadLetters
@@ -64,6 +65,8 @@ class Processor:
         on_room: Callable[[], None],
     ) -> None:
         self.units: dict[UnitOfWork, None] = {}
+        self.epoch = ""
+        """Of the tasks that the server has in memory now."""
         self.lane = InlineLane(traced, completions, on_room)
         self.attempts = attempts
         self.give_back = GiveBack(connection, counters)
@@ -95,7 +98,7 @@ class Processor:
         if unit.deaths:
             self._counters.redeliveries += 1
             self._spawn(unit, self._execute_one_by_one(unit, tasks))
-        elif DEATHS_HEADER in message.headers or any(task.repeated for task in tasks):
+        elif self._is_suspect(message) or any(task.repeated for task in tasks):
             self._spawn(unit, self._ask_first(unit, tasks))
         else:
             self._distribute(unit, tasks)
@@ -150,8 +153,13 @@ class Processor:
                 self._dead_letters.bury(unit, bytes(entry), error, f"entry {index}")
         return tasks
 
+    def _is_suspect(self, message: Message) -> bool:
+        """Whether any of its tasks may have been executed: it was given back, or published before the server lost its memory."""
+        headers = message.headers
+        return DEATHS_HEADER in headers or headers.get(EPOCH_HEADER, self.epoch) != self.epoch
+
     async def _ask_first(self, unit: UnitOfWork, tasks: list[Task]) -> None:
-        asked = tasks if DEATHS_HEADER in unit.message.headers else [task for task in tasks if task.repeated]
+        asked = tasks if self._is_suspect(unit.message) else [task for task in tasks if task.repeated]
         answers = dict(zip(map(id, asked), await self._verifier.wanted(asked), strict=True))
         wanted = [task for task in tasks if answers.get(id(task), True)]
         self._distribute(unit, wanted)

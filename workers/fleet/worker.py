@@ -138,7 +138,7 @@ class Worker:
         self._spawn(self._keep_facts())
         self._stack.push_async_callback(self.quiet)
         for queue in self.settings.queues:
-            pull = Pull(self._connection, subjects.TASKS, queue_consumer(queue), self._take, room=self._room, repair=self._repair)
+            pull = Pull(self._connection, subjects.TASKS, queue_consumer(queue), self._take, room=self._room, repair=self._repair, fresh=True)
             await pull.start()
             self._pulls.append(pull)
 
@@ -170,7 +170,7 @@ class Worker:
 
     async def _repair(self) -> None:
         """A restarted server has forgotten what it had in memory."""
-        await ensure_memory(self._connection, self._deployed, self.settings.queues)
+        self.processor.epoch = await ensure_memory(self._connection, self._deployed, self.settings.queues)
 
     # --- what dead workers left
 

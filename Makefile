@@ -13,15 +13,8 @@ ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: $(READY) ## draw the example flow, run one order through it, then a thousand
-	@printf '\n== The flow: a switch parts the ways, a merge joins them (jetfleet graph)\n\n'
-	@$(BIN)/jetfleet graph $(FLOW)
-	@printf '\n== One order, a risky one: what each node did (jetfleet run)\n\n'
-	@$(BIN)/jetfleet run $(FLOW) --local --run-id demo --input '{"order_id": "A-1", "risk_score": 0.9}'
-	@printf '\n== A thousand orders, one per line of a file: how many, how fast\n\n'
-	@$(BIN)/jetfleet run $(FLOW) --local --input @examples/orders.jsonl
-	@printf '\nRead next: README.md, then the examples in examples/, each with its command in the header.\n'
-	@printf 'Try next:  . .venv/bin/activate && python examples/quickstart.py\n'
+demo: $(READY) ## a whole fleet on this machine, and a thousand orders through it
+	@$(BIN)/python examples/demo.py
 
 test: $(READY) ## run the tests (ARGS="-k merge" narrows them)
 	@$(BIN)/pytest $(ARGS)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from jetfleet.broker import process_log
+from jetfleet.broker.observe import logs
 from jetfleet.schemas.errors import JetfleetError
 
 from .processes import BenchmarkFailed
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--profile", action="store_true", help="engine: where the time goes, a profile of the main case")
     options = parser.parse_args()
     _refuse_misplaced(parser, options)
-    process_log.configure("error", False)
+    logs.configure("error")
     benchmark = importlib.import_module(f"benchmarks.{options.name}")
     if options.uvloop:
         import uvloop

@@ -14,6 +14,10 @@ from .cli.options import credentials_option, nats_option, servers
 from .client import Connection
 from .deployment import ensure
 from .fleet.membership import READER, Membership
+from .observe import logs
+from .observe.counters import ReaderCounters
+from .observe.health import connected
+from .observe.observed import Observed, observed
 from .read_model.reader import Reader
 from .topology import Topology
 
@@ -27,15 +31,17 @@ log = structlog.get_logger("jetfleet.reader")
     "--data", type=click.Path(path_type=Path), default=Path(".jetfleet"), show_default=True, help="Folder of the read model's file."
 )
 @click.option("--rebuild", is_flag=True, help="Throw the file away and feed it anew; questions are answered meanwhile.")
-def reader_command(url: str, credentials: str | None, data: Path, rebuild: bool) -> None:
+@observed
+def reader_command(url: str, credentials: str | None, data: Path, rebuild: bool, watch: Observed) -> None:
     """Keep the list of all runs, and answer questions about them.
 
     Needed for `jetfleet runs`, and for nothing else: flows run without it. What it keeps can be built anew at any time.
     """
-    loop.run(_read(url, credentials, data, rebuild))
+    watch.configure_logs(READER)
+    loop.run(_read(url, credentials, data, rebuild, watch))
 
 
-async def _read(url: str, credentials: str | None, data: Path, rebuild: bool) -> None:
+async def _read(url: str, credentials: str | None, data: Path, rebuild: bool, watch: Observed) -> None:
     """Run until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -44,11 +50,25 @@ async def _read(url: str, credentials: str | None, data: Path, rebuild: bool) ->
         deployed = await ensure(connection, Topology())
         reader = Reader(connection, deployed.partitions, data, rebuild=rebuild)
         membership = Membership(connection, READER)
+        logs.name_process(READER, membership.id)
+        conditions = {"nats": connected(connection), "runs": lambda: "" if reader.ready else "still reading what was there before"}
         try:
-            await reader.start()
-            await membership.start()
-            log.info("reader is up", id=membership.id, file=str(reader.store.database.path), rebuild=rebuild)
-            await stop.wait()
-            await membership.stop()
+            async with watch.serving(READER, [_counters(reader)], conditions):
+                await reader.start()
+                await membership.start()
+                log.info("reader is up", file=str(reader.store.database.path), rebuild=rebuild)
+                await stop.wait()
+                await membership.stop()
         finally:
             await reader.stop()
+
+
+def _counters(reader: Reader) -> ReaderCounters:
+    """What the metrics page asks of the reader when it is looked at."""
+    counters, follower = ReaderCounters(), reader.follower
+    counters.messages = lambda: follower.written
+    counters.rows = lambda: follower.rows
+    counters.refused = lambda: follower.refused
+    counters.backlog = lambda: follower.backlog
+    counters.positions = lambda: dict(follower.positions)
+    return counters

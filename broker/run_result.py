@@ -13,7 +13,7 @@ from .engine import NodeView, Run, nodes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunResult:
-    """`status`: completed, failed, cancelled or killed. `journal` is empty unless the runner keeps journals.
+    """`status`: completed, failed, cancelled or killed; of one that is looked at while it is open, running or paused. `journal` is empty unless the runner keeps journals.
 
     `state` is None for a run that was cancelled before it began.
     """
@@ -30,7 +30,8 @@ class RunResult:
 
     @staticmethod
     def of(run: Run, journal: Sequence[Record]) -> RunResult:
-        return RunResult(run.id, run.status, run.output, run.error, run.records, run.started_at, run.updated_at, journal, run)
+        status = "paused" if run.paused and not run.ended else run.status
+        return RunResult(run.id, status, run.output, run.error, run.records, run.started_at, run.updated_at, journal, run)
 
     @staticmethod
     def never_begun(started: RunStarted, at: int, status: str, reason: str) -> RunResult:

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from . import loop, process_log
+from . import loop
 from .cli.sizes import size, size_text
+from .observe import logs
 from .server import EmbeddedServer, ServerSettings
 from .server.binary import find_binary
 from .server.config import config_text
@@ -44,13 +45,13 @@ DATA_DEFAULT = ".jetfleet"
     "--token", envvar="JETFLEET_SERVER_TOKEN", help="What clients must present. Better said by the variable: others can read command lines."
 )
 @click.option("--config-only", is_flag=True, help="Print the configuration for nats-server and start nothing.")
-@click.option("--log-level", type=click.Choice(list(process_log.LEVELS)), default="info", show_default=True, help="Least level of the log.")
+@click.option("--log-level", type=click.Choice(list(logs.LEVELS)), default="info", show_default=True, help="Least level of the log.")
 def server_command(data: Path, ephemeral: bool, config_only: bool, log_level: str, **options: Any) -> None:
     """Run a NATS server with JetStream, all that a fleet needs, until Ctrl-C.
 
     It comes back by itself when it dies, and ends with this process.
     """
-    process_log.configure(log_level)
+    logs.configure(log_level, "auto", "server")
     settings = ServerSettings(data=None if ephemeral else data, **options)
     if config_only:
         folder = Folder(data)

@@ -188,10 +188,20 @@ def _read(data: bytes) -> list[Ended]:
         return _notices.decode(data)
     except (msgspec.MsgspecError, ValueError):
         pass
-    notices = []
+    return [notice for entry in _entries(data) if (notice := _readable(entry)) is not None]
+
+
+def _entries(data: bytes) -> list[msgspec.Raw]:
     try:
-        for entry in split(data):
-            notices.append(decode(Ended, bytes(entry)))
+        return split(data)
+    except UnreadableRecord as error:
+        log.debug("notices that cannot be read", error=str(error))
+        return []
+
+
+def _readable(entry: msgspec.Raw) -> Ended | None:
+    try:
+        return decode(Ended, bytes(entry))
     except UnreadableRecord as error:
         log.debug("a notice that cannot be read", error=str(error))
-    return notices
+        return None

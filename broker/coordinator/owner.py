@@ -93,7 +93,7 @@ class Owner:
         if partition.abandoned:
             raise NotOurs(f"the lease of partition {self.number} ran out while it was being taken over")
         partition.recovered()
-        same_epoch = epoch == (progress.epoch or manifest.epoch)
+        same_epoch = not silent_until or epoch == (progress.epoch or manifest.epoch)
         repeated = 0 if same_epoch else partition.repeat_outstanding()
         await self._open_for_questions(partition)
         self._tasks = [asyncio.create_task(self._publish_progress(partition)), asyncio.create_task(self._write_snapshots(partition))]

@@ -110,7 +110,7 @@ def test_the_headers_are_those_that_are_read() -> None:
     listed = {row[0] for row in rows("table", "event_headers")}
     assert listed == {"Nats-Msg-Id", "Content-Type", BATCH, "traceparent"}
     assert set(BATCH_HEADERS) == {BATCH}
-    assert f"header `{settings.DEATHS_HEADER}`" in TEXT
+    assert f"header `{settings.DEATHS_HEADER}`" in TEXT and f"`{subjects.EPOCH_HEADER}`" in TEXT
 
 
 def test_the_numbers_in_the_text_are_those_of_the_code() -> None:

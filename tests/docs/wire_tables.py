@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from jetfleet.broker.coordinator.owner import Progress
-from jetfleet.broker.coordinator.snapshots import Manifest
+from jetfleet.broker.coordinator.snapshots import Manifest, Segment
 from jetfleet.broker.deployment import Deployed
 from jetfleet.schemas import messages, records
 from jetfleet.schemas.messages import AttemptId, BatchedEvent, Ended, Task, encode_all
@@ -24,7 +24,7 @@ REQUIRED = "–"
 KINDS = {
     "str": "text", "int": "integer", "bool": "true or false", "bytes": "bytes", "Payload": "payload", "Any": "anything",
     "tuple[int | str, ...]": "activation", "tuple[str, tuple[int | str, ...]]": "[text, activation]",
-    "tuple[Payload, ...]": "list of payload", "list[msgspec.Raw]": "list of record", "list[tuple[int, int]]": "list of [integer, integer]",
+    "tuple[Payload, ...]": "list of payload", "list[msgspec.Raw]": "list of record", "list[Segment]": "list of Segment",
     "dict[str, str]": "map of text", "dict[str, tuple[str, ...]]": "map of lists of text", "dict[str, Any]": "map",
     "list[tuple[str, str, str | None, int]]": "list of [text, text, text or nil, integer]",
     "list[tuple[str, str, str, int | None]]": "list of [text, text, text, integer or nil]",
@@ -42,7 +42,7 @@ def _structs(module: Any) -> dict[str, type[msgspec.Struct]]:
 
 
 STRUCTS: dict[str, type[msgspec.Struct]] = {
-    **_structs(records), **_structs(messages), "Progress": Progress, "Manifest": Manifest, "Deployed": Deployed,
+    **_structs(records), **_structs(messages), "Progress": Progress, "Manifest": Manifest, "Segment": Segment, "Deployed": Deployed,
 }  # fmt: skip
 
 _RUN, _DIGEST, _AT = "orders-bbf41e60e12f5f3a", "ab" * 32, 1_750_000_000_000

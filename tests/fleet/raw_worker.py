@@ -17,7 +17,7 @@ from .raw_nats import RawMessage, RawNats
 
 DEATHS_MAX = 5
 CONSUMER = {
-    "ack_policy": "explicit", "deliver_policy": "all", "max_deliver": -1, "max_ack_pending": 100_000, "ack_wait": 10 * 10**9,
+    "ack_policy": "explicit", "deliver_policy": "all", "max_deliver": -1, "max_ack_pending": 100_000, "ack_wait": 4 * 10**9,
     "mem_storage": True,
 }  # fmt: skip
 
@@ -34,6 +34,7 @@ class RawWorker:
         self._definitions: dict[str, list[dict[str, Any]]] = {}
         topology = msgpack.unpackb(nats.request("$JS.API.DIRECT.GET.FLEET.topology", b"").data)
         self.partitions: int = topology[1]
+        self.epoch = nats.request("$JS.API.DIRECT.GET.TASKS.tasks-epoch", b"").data.decode()
         self._make_consumer()
 
     def take(self) -> RawMessage:
@@ -52,9 +53,9 @@ class RawWorker:
         assert message.reply, f"no task: status {message.status}"
         tasks: list[Task] = msgpack.unpackb(message.data)
         deaths = int(message.headers.get("Jetfleet-Deaths", "0")) + deliveries(message) - 1
-        given_back = "Jetfleet-Deaths" in message.headers
+        suspect = "Jetfleet-Deaths" in message.headers or message.headers.get("Jetfleet-Epoch", self.epoch) != self.epoch
         for task in tasks:
-            asked = given_back or deaths > 0 or bool(task[6])
+            asked = suspect or deaths > 0 or bool(task[6])
             if asked and not self._wanted(task):  # 1
                 continue
             if deaths >= DEATHS_MAX:  # 8

@@ -165,7 +165,10 @@ def programs() -> list[Any]:
         pytest.param(
             command,
             id=language,
-            marks=[pytest.mark.part(f"publisher in {language}"), pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is missing")],
+            marks=[
+                pytest.mark.part(f"publisher in {language}"),
+                pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is missing"),
+            ],
         )
         for language, (tool, command) in commands.items()
     ]
@@ -244,6 +247,30 @@ def test_what_was_recorded_and_not_acknowledged_is_not_executed_again(fresh_url:
             assert await output(one.client, id) == {"n": 1}
             await one.quiet()
             assert len(one.log.of(id, Completion)) == 1
+
+    run(test())
+
+
+def test_what_was_published_again_after_the_server_lost_its_memory_is_asked_about(fresh_url: str, tmp_path: Path) -> None:
+    def work(nats: RawNats) -> list[Any]:
+        worker = RawWorker(nats, QUEUE, {"far.echo": lambda value: value})
+        message = worker.take()
+        worker.work(message)
+        old, new = {"Jetfleet-Epoch": "0123456789abcdef"}, {"Jetfleet-Epoch": worker.epoch}
+        assert message.headers["Jetfleet-Epoch"] == worker.epoch
+        for headers in (old, new):
+            nats.publish(message.subject, message.data, headers)
+            worker.work(worker.take())
+        return worker.executed
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await one.client.deploy(foreign("far.echo"))
+            id = await one.client.send("orders", {"n": 1})
+            assert await blocking(fresh_url, work) == [(id, 0, 1)] * 2, "the one of this epoch is taken for a first one"
+            assert await output(one.client, id) == {"n": 1}
+            await one.quiet()
+            assert one.coordinators[0].counters.records_ignored == 1
 
     run(test())
 

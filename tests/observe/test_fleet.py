@@ -14,7 +14,6 @@ from jetfleet.broker.definitions import define
 from jetfleet.broker.deployment import ensure
 from jetfleet.broker.flows import deploy
 from jetfleet.broker.observe.backlog import Backlog
-from jetfleet.broker.observe.counters import CoordinatorCounters
 from jetfleet.broker.observe.health import connected
 from jetfleet.broker.observe.metrics_server import MetricsServer
 from jetfleet.broker.topology import Topology
@@ -52,13 +51,15 @@ def test_what_a_coordinator_does_is_on_its_page(tmp_path: Path) -> None:
     nats = start_server(tmp_path / "nats")
 
     async def test() -> None:
-        async with await Connection.open(nats.url, name="coordinator") as connection:
+        async with (
+            await Connection.open(nats.url, name="coordinator") as connection,
+            await Connection.open(nats.url, name="control") as control,
+        ):
             topology = Topology(partitions=2, store_bytes=1 << 30)
             await ensure(connection, topology)
             await deploy(connection, define(FLOW))
-            coordinator = Coordinator(connection, CoordinatorSettings(url=nats.url, topology=topology))
-            counters = coordinator.counters = CoordinatorCounters()  # type: ignore[assignment,unused-ignore]
-            counters.open_runs = lambda: {n: len(owner.partition.runs) for n, owner in coordinator.owners.items() if owner.partition}
+            coordinator = Coordinator(connection, control, CoordinatorSettings(topology=topology))
+            counters = coordinator.counters
             conditions = {"nats": connected(connection), "partitions": lambda: coordinator.ready}
             server = MetricsServer("coordinator", [counters], conditions, Backlog(connection, cache_s=0))
             await server.start()

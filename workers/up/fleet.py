@@ -100,10 +100,11 @@ class LocalFleet:
         watched = ("--data", data, "--log-level", settings.log_level, "--log-format", "pretty")
         nodes = [word for source in settings.nodes for word in ("--nodes", source)]
         queues = [word for queue in settings.queues for word in ("--queue", queue)]
+        reload = ["--reload"] if settings.reload else []
         roles = [
-            (COORDINATOR, settings.coordinators, list(watched)),
-            (READER, 1, ["--data", data]),
-            (WORKER, settings.workers, [*watched, *nodes, *queues, *(["--reload"] if settings.reload else [])]),
+            (COORDINATOR, settings.coordinators, watched),
+            (READER, 1, watched),
+            (WORKER, settings.workers, (*watched, *nodes, *queues, *reload)),
         ]
         names = [(role, _name(role, number, count), args) for role, count, args in roles for number in range(1, count + 1)]
         width = max(len(name) for _, name, _ in names)

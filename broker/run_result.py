@@ -13,9 +13,9 @@ from .engine import NodeView, Run, nodes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunResult:
-    """`status`: completed, failed, cancelled or killed; of one that is looked at while it is open, running or paused. `journal` is empty unless the runner keeps journals.
+    """`status`: completed, failed, cancelled or killed; of one that is looked at while it is open, running or paused.
 
-    `state` is None for a run that was cancelled before it began.
+    `journal` is empty unless it was kept. `state` is None for a run that was cancelled before it began.
     """
 
     run_id: str

@@ -22,7 +22,7 @@ def publish(url: str, subject: str, messages: Iterable[bytes]) -> int:
     with socket.create_connection((address.hostname or "127.0.0.1", address.port or 4222), timeout=10) as connection:
         lines = connection.makefile("rb")
         lines.readline()  # INFO: what the server can do
-        connection.sendall(b'CONNECT {"verbose":false}\r\nSUB %s 1\r\n' % INBOX.encode())
+        connection.sendall(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB %s 1\r\n' % INBOX.encode())
         sent = stored = 0
         for message in messages:
             connection.sendall(b"PUB %s %s %d\r\n%s\r\n" % (subject.encode(), INBOX.encode(), len(message), message))
@@ -40,6 +40,8 @@ def _acknowledged(connection: socket.socket, lines: Iterable[bytes]) -> int:
     if line.startswith(b"PING"):
         connection.sendall(b"PONG\r\n")
         return 0
+    if line.startswith(b"HMSG"):
+        raise RuntimeError("nobody stores events of that subject; it looks like events.FLOW or events.FLOW.TRIGGER")
     if not line.startswith(b"MSG"):
         raise RuntimeError(f"the server says: {line.decode().strip()}")
     answer = next(iter(lines))  # {"stream": "EVENTS", "seq": 17}

@@ -30,6 +30,8 @@ TOPOLOGY = "topology"
 EPOCH_HEADER = "Jetfleet-Epoch"
 """On messages of tasks: the epoch in which they were first published. A publish that is repeated after the server lost its memory comes
 with the old one, and its tasks may have been executed: a worker asks the owner first."""
+DEATHS_HEADER = "Jetfleet-Deaths"
+"""On a message of tasks that was given back: how many workers have died of it. Without: none. The server's own count comes on top."""
 CANCEL = "cancel"
 QUEUE_DEFAULT = "default"
 URL_DEFAULT = "nats://127.0.0.1:4222"

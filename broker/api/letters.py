@@ -1,22 +1,28 @@
 """Dead letters: messages that could not be read or placed, kept with the reason in the stream DEAD until somebody looks after them.
 
-To redrive a letter is to publish its message again, as it was, once what stood in its way is mended; only then it leaves the stream.
+To redrive a letter is to publish its message again once what stood in its way is mended; only then it leaves the stream. An event goes as
+it came. Of records and tasks a letter mostly holds one entry of a batch, which goes as a batch of its own; a task has its owner asked first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 
 from ...schemas import messages, subjects
 from ...schemas.errors import UnreadableRecord, UsageError
 from ...schemas.messages import DeadLetter
+from ...schemas.payload import decode
 from ..client import Connection
 from .errors import SentLately
 
 MSG_ID = "Nats-Msg-Id"
+EVENT, TASK = "event", "task"
+Parts: TypeAlias = tuple[bytes, str | None, dict[str, str]]
+"""Of a message: data, idempotency key, headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +52,9 @@ async def redrive(connection: Connection, seq: int) -> Letter:
     letter = dead.letter
     if not letter.subject:
         raise UsageError(f"dead letter {seq} cannot be read by this version, so it cannot be sent again: {letter.reason}")
-    headers = {name: value for name, value in letter.headers.items() if name != MSG_ID}
-    # An event keeps its key: it is the same event, and the same run. Without one any id will do, but always the same.
-    ack = await connection.publisher.publish(letter.subject, letter.data, id=letter.headers.get(MSG_ID, f"redrive-{seq}"), headers=headers)
-    if ack.duplicate and MSG_ID in letter.headers:
+    data, key, headers = _event(letter) if letter.kind == EVENT else _entry(letter)
+    ack = await connection.publisher.publish(letter.subject, data, id=key or f"redrive-{seq}", headers=headers)
+    if ack.duplicate and key is not None:
         raise SentLately(
             f"dead letter {seq} was first sent less than two minutes ago, and the server drops the same {MSG_ID} twice; try again then"
         )
@@ -63,6 +68,26 @@ async def waiting_events(connection: Connection, flows: Sequence[str]) -> dict[s
     answer = await connection.request(f"$JS.API.STREAM.INFO.{subjects.EVENTS}", question)
     found = msgspec.json.decode(answer.data).get("state", {}).get("subjects") or {}
     return {subject: count for subject, count in sorted(found.items()) if subject.split(".")[1] not in flows}
+
+
+def _event(letter: DeadLetter) -> Parts:
+    """It keeps its key: it is the same event, and the same run."""
+    return letter.data, letter.headers.get(MSG_ID), {name: value for name, value in letter.headers.items() if name != MSG_ID}
+
+
+def _entry(letter: DeadLetter) -> Parts:
+    """The id was the whole batch's. A task counts as given back: its run may have gone on without it, and its deaths are forgiven."""
+    headers = {subjects.DEATHS_HEADER: "0"} if letter.kind == TASK else {}
+    return (messages.join([letter.data]) if _is_entry(letter.data) else letter.data), None, headers
+
+
+def _is_entry(data: bytes) -> bool:
+    """Whether the bytes are a record or a task, and no batch: an array that does not begin with one."""
+    try:
+        entries = messages.split(data)
+    except UnreadableRecord:
+        return False
+    return bool(entries) and not isinstance(decode(bytes(entries[0])), list)
 
 
 def _read(seq: int, data: bytes) -> Letter:

@@ -208,7 +208,7 @@ class Coordinator:
 
     async def _gained(self, number: int) -> None:
         """A lease is ours. Take-over is tried until it works, or the lease is gone."""
-        owner = self.owners[number] = Owner(self.connection, number, self, self._lost_partition)
+        owner = self.owners[number] = Owner(self.connection, number, self, self.partition_lost)
         while self.owners.get(number) is owner:
             try:
                 await owner.take_over(self._epoch)
@@ -219,7 +219,7 @@ class Coordinator:
             await owner.let_go(orderly=False)
             await asyncio.sleep(RETRY_S)
             if self.owners.get(number) is owner:
-                owner = self.owners[number] = Owner(self.connection, number, self, self._lost_partition)
+                owner = self.owners[number] = Owner(self.connection, number, self, self.partition_lost)
 
     async def _lost_lease(self, number: int, reason: str) -> None:
         owner = self.owners.pop(number, None)
@@ -228,7 +228,7 @@ class Coordinator:
             await owner.let_go(orderly=reason == RELEASED)
         self.admission.forget_coming()
 
-    def _lost_partition(self, number: int, reason: str) -> None:
+    def partition_lost(self, number: int, reason: str) -> None:
         """The owner itself found out: give the lease back, and take the partition over anew if nobody else does."""
         self._spawn(self._begin_again(number, reason))
 

@@ -92,7 +92,7 @@ class Outbox:
         too_many = len(messages.encode(letter)) + LETTER_HEAD_BYTES - self._connection.max_payload
         if too_many > 0:
             kept = max(0, len(letter.data) - too_many)
-            reason = f"{letter.reason[:LETTER_HEAD_BYTES // 4]} (the first {kept:,} of its {len(letter.data):,} bytes are kept)"
+            reason = f"{letter.reason[: LETTER_HEAD_BYTES // 4]} (the first {kept:,} of its {len(letter.data):,} bytes are kept)"
             letter = msgspec.structs.replace(letter, data=letter.data[:kept], reason=reason)
         self.singles.publish(subjects.dead(letter.kind), messages.encode(letter), settled or _nobody)
 

@@ -128,7 +128,7 @@ class Owner:
         if self._tail is None or self.partition is None:
             return
         end = await self._tail.caught_up()
-        while self.partition.position < end:
+        while self.partition.position < end and not self.partition.abandoned:
             await asyncio.sleep(0.005)
 
     # --- following
@@ -152,11 +152,11 @@ class Owner:
             if since and (since >= SNAPSHOT_RECORDS or age >= SNAPSHOT_IDLE_S):
                 await self._write_snapshot(partition)
 
-    async def _write_snapshot(self, partition: Partition) -> None:
+    async def _write_snapshot(self, partition: Partition, hurry: bool = False) -> None:
         async with self._writing:
             records = partition.records
             try:
-                await self._snapshots.write(partition, self.epoch)
+                await self._snapshots.write(partition, self.epoch, hurry)
             except WrongSequence:
                 self._lost(self.number, "somebody else has written its snapshot")
             except JetfleetError as error:
@@ -193,7 +193,7 @@ class Owner:
 
     async def _leave_snapshot(self, partition: Partition) -> None:
         if partition.position > self._snapshots.manifest.position:
-            await self._write_snapshot(partition)
+            await self._write_snapshot(partition, hurry=True)
         progress = Progress(partition.acknowledged.position, self.epoch)
         with contextlib.suppress(BrokerError):
             await self._connection.send(subjects.progress(self.number), msgspec.msgpack.encode(progress))

@@ -65,6 +65,9 @@ class Surroundings(Protocol):
     def plan_missing(self, partition: int, digest: str, then: Callable[[Plan | None], None]) -> None:
         """Fetch a plan, and call back."""
 
+    def partition_lost(self, partition: int, reason: str) -> None:
+        """The partition's state is worth nothing any more; begin it again if it is still ours."""
+
 
 class Partition:
     """`position` is the last WAL message taken in. `repeating`: the tasks given out may have been given out before."""
@@ -101,9 +104,12 @@ class Partition:
 
     def take(self, message: Message) -> None:
         """The next message of the WAL."""
-        if self.abandoned or not self.around.holds(self.number):
+        if self.abandoned:
+            return
+        if not self.around.holds(self.number):
             # Somebody else may own it now. Not even if trust comes back may a later message be taken in: this one is missing.
             self.abandoned = True
+            self.around.partition_lost(self.number, "a record came when nobody knew whether the partition was still ours")
             return
         ticket = self.acknowledged.open(message.stream_seq)
         try:
@@ -140,28 +146,34 @@ class Partition:
         self._work()
 
     def _take_entry(self, message: Message, raw: msgspec.Raw, ticket: Ticket) -> str | None:
-        """Take one record in. Returns the digest of the plan that is missing for it, if one is."""
+        """Take one entry in, or keep it with the dead. Returns the digest of the plan that is missing for it, if one is."""
         try:
-            record = decode_record(raw)
+            return self._take_record(decode_record(raw), raw, message.stream_seq, ticket)
         except UnreadableRecord as error:
             self._quarantine(message, bytes(raw), error, ticket)
-            return None
+        except Exception as error:  # a defect must not close the partition to all the others
+            log.error("a record cannot be taken in: a defect of jetfleet", partition=self.number, seq=message.stream_seq, exc_info=error)
+            defect = UnreadableRecord(f"a defect of jetfleet: {type(error).__name__}: {error}")
+            self._quarantine(message, bytes(raw), defect, ticket)
+        return None
+
+    def _take_record(self, record: rec.Record, raw: msgspec.Raw, seq: int, ticket: Ticket) -> str | None:
         self.counters.records_folded += 1
         run = self.runs.get(record.run)
         if type(record) is rec.RunStarted:
             if run is None and record.run not in self.ended:
-                return self._start(record, raw, message.stream_seq, ticket)
+                return self._start(record, raw, seq, ticket)
             self.around.run_begun(record.flow, record.run)  # by an earlier delivery of its event
             self.counters.records_ignored += 1
             return None
         if run is not None:
-            if self.ahead.get(record.run, 0) >= message.stream_seq:
+            if self.ahead.get(record.run, 0) >= seq:
                 self.counters.records_ignored += 1
             else:
-                self._decide(run, record, raw, message.stream_seq, ticket)
+                self._decide(run, record, raw, seq, ticket)
             return None
         if type(record) is rec.EventReceived and not record.run:
-            self._broadcast(record, message.stream_seq, ticket)
+            self._broadcast(record, seq, ticket)
         else:
             self.counters.records_ignored += 1  # of a run that has ended
         return None
@@ -170,29 +182,33 @@ class Partition:
         plan = self.flows.plan(record.digest)
         if plan is None:
             return record.digest
+        self.around.run_begun(plan.name, record.run)
         state, effects = begin(plan, record)
         run = self.runs[record.run] = OpenRun.begun(state, seq, record.trace)
         self.changed.add(record.run)
         run.remember(raw, seq)
         self.open_by_flow[plan.name] += 1
         self.counters.runs_started += 1
-        self.around.run_begun(plan.name, record.run)
         self._carry_out(run, effects, seq, ticket)
         return None
 
     def _decide(self, run: OpenRun, record: rec.Record, raw: msgspec.Raw | bytes, seq: int, ticket: Ticket) -> None:
         state = run.run
-        if type(record) is rec.Completion and record.error is None:
-            self.outbox.durations.note(state.plan.nodes[record.activation[0]].type, record.took_us)  # type: ignore[index]
         if not run.count:
             self.changed.add(state.id)
         run.remember(raw, seq)
+        ignored = state.ignored
         try:
             effects = decide(state, record)
         except Exception as error:  # a defect of the engine must not stop the others
             effects = self._broken(run, error)
+        else:
+            if state.ignored != ignored:
+                self.counters.records_ignored += 1
+            elif type(record) is rec.Completion and record.error is None:
+                self.outbox.durations.note(state.plan.nodes[record.activation[0]].type, record.took_us)  # type: ignore[index]
         self._carry_out(run, effects, seq, ticket)
-        if len(run.tail) > TAIL_MAX_BYTES and seq > self.silent_until and state.id in self.runs:
+        if len(run.tail) > TAIL_MAX_BYTES and state.id in self.runs:  # in silence too: it would grow beyond a message
             self.outbox.part(state.plan.name, run.cut(), ticket)
 
     def _carry_out(self, run: OpenRun, effects: list[Effect], seq: int, ticket: Ticket) -> None:
@@ -321,5 +337,6 @@ class Partition:
 
     def stop(self) -> None:
         """Act for the partition no more."""
+        self.abandoned = True
         self.near.stop()
         self._held.clear()

@@ -53,11 +53,6 @@ class PatientPublisher:
                 break
         settled()
 
-    @property
-    def under_way(self) -> int:
-        """Messages that are not stored yet."""
-        return len(self._tasks)
-
     async def close(self) -> None:
         for task in list(self._tasks):
             task.cancel()

@@ -54,7 +54,7 @@ class Questions:
         except msgspec.MsgspecError:
             return
         await self._caught_up()
-        if self._around.holds(self._partition.number):
+        if self._around.holds(self._partition.number) and not self._partition.abandoned:
             runs = self._partition.runs
             wanted = [run in runs and wants(runs[run].run, activation, attempt) for run, activation, attempt in attempts]
             await message.respond(msgspec.msgpack.encode(wanted))

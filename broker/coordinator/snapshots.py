@@ -33,6 +33,7 @@ from ..engine import awaited_events, is_of, snapshot
 from ..flows import Flows
 from .acknowledged import Ticket
 from .open_run import OpenRun, may_rest
+from .pace import Pace
 from .partition import Partition
 from .timers import HORIZON_MS
 
@@ -42,12 +43,14 @@ RUN, GONE, ENDED = 1, 2, 3
 CHUNK_BYTES = 512 * 1024
 TURN_RUNS = 50
 """Runs that are written or read before the loop serves others."""
-SCHEDULES_UNDER_WAY_MAX = 256
-"""Far timers handed to the server at a time."""
+UNDER_WAY_MAX = 1_024
+"""Parts of journals and far timers that a snapshot may have on their way to the server before it waits: they are in memory so long."""
 REWRITE_BELOW = 0.5
 REWRITE_FROM, SEGMENTS_MAX = 1_000, 48
 """Entries, or segments, from which on it is worth while to rewrite what is left of the oldest."""
 
+pace = Pace(turn_s=0.0025)
+"""Of all partitions in this process together. A turn costs half a millisecond."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -166,13 +169,16 @@ class Snapshots:
 
     # --- writing
 
-    async def write(self, partition: Partition, epoch: str) -> None:
-        """Write what has changed, then purge the WAL. Raises WrongSequence if somebody else has written: then it is not ours any more."""
-        await _between_messages(partition)
+    async def write(self, partition: Partition, epoch: str, hurry: bool = False) -> None:
+        """Write what has changed, then purge the WAL. Raises WrongSequence if somebody else has written: then it is not ours any more.
+
+        `hurry`: nothing else has to be done meanwhile.
+        """
+        await _whole(partition)
         position, now = partition.position, int(time.time() * 1_000)
         number = max([*self._segments, 0]) + 1
         ticket = partition.acknowledged.open(position)
-        written = await self._write_segment(partition, number, ticket, now)
+        written = await self._write_segment(partition, number, ticket, now, hurry)
         ticket.settled(1, None)
         # Runs may have gone on meanwhile, and entries say so: what came of those records must be safe too.
         await _reached(partition, partition.position)
@@ -184,7 +190,7 @@ class Snapshots:
         for subject in [*litter, *(self._subject(segment) for segment in dropped)]:
             await self._connection.streams.purge(subjects.SNAPSHOTS, subject=subject)
 
-    async def _write_segment(self, partition: Partition, number: int, ticket: Ticket, now: int) -> int:
+    async def _write_segment(self, partition: Partition, number: int, ticket: Ticket, now: int, hurry: bool) -> int:
         """Write the segment's messages. Returns the number of its entries."""
         subject = self._subject(Segment(number, 0, self._writer))
         gone, partition.gone = partition.gone, []
@@ -198,7 +204,7 @@ class Snapshots:
             chunk += self._entry(partition, run, number, ticket)
             count += 1
             if count % TURN_RUNS == 0:
-                await _between_messages(partition)
+                await self._give_way(partition, ticket, hurry)
             if len(chunk) >= CHUNK_BYTES:
                 await self._publish(subject, chunk)
                 chunk = bytearray()
@@ -223,6 +229,12 @@ class Snapshots:
         if rests:
             run.rest(data)
         return entry
+
+    async def _give_way(self, partition: Partition, ticket: Ticket, hurry: bool) -> None:
+        await asyncio.sleep(0 if hurry else pace.next_turn_in_s())
+        while ticket.pending > UNDER_WAY_MAX:
+            await asyncio.sleep(0.001)
+        await _whole(partition)
 
     async def _publish(self, subject: str, chunk: bytearray) -> None:
         for start in range(0, len(chunk), CHUNK_BYTES):
@@ -296,10 +308,9 @@ def _manifest(data: bytes, partition: int) -> Manifest:
         raise UnreadableRecord(f"the manifest of partition {partition} cannot be read: {error}") from None
 
 
-async def _between_messages(partition: Partition) -> None:
-    """Give way to the loop. A message that is only half taken in is waited for: a run could have seen half of it."""
-    await asyncio.sleep(0)
-    while partition.within_message or partition.outbox.singles.under_way > SCHEDULES_UNDER_WAY_MAX:
+async def _whole(partition: Partition) -> None:
+    """Wait while a message is only half taken in: a run could have seen half of what is there for it."""
+    while partition.within_message:
         await asyncio.sleep(0.005)
 
 

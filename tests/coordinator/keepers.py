@@ -18,7 +18,7 @@ from jetfleet.broker.coordinator.partition import Partition
 from jetfleet.broker.coordinator.snapshots import Snapshots
 from jetfleet.broker.definitions import define
 from jetfleet.broker.deployment import ensure
-from jetfleet.broker.engine import Run, begin, decide, digest, outstanding
+from jetfleet.broker.engine import Run, awaited_events, begin, decide, digest, outstanding
 from jetfleet.broker.flows import Flows, deploy
 from jetfleet.broker.observe.counters import CoordinatorCounters
 from jetfleet.broker.observe.tracing import OFF
@@ -64,6 +64,7 @@ class Site:
     tracing = OFF
 
     def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.outbox = Outbox(connection, 1)
         self.flows = Flows(connection)
         self.counters = CoordinatorCounters()
@@ -86,19 +87,20 @@ class Keeper:
 
     partition: Partition
 
-    def __init__(self, connection: Connection, site: Site) -> None:
+    def __init__(self, site: Site) -> None:
         self.site = site
-        self.snapshots = Snapshots(connection, 0)
-        self._connection = connection
+        self.snapshots = Snapshots(site.connection, 0)
 
-    async def take_over(self) -> None:
+    async def take_over(self) -> Keeper:
+        """Raises JetfleetError if the snapshot is not whole."""
         manifest = await self.snapshots.open()
         self.partition = Partition(0, self.site, manifest.position, manifest.position, EndedRuns(10_000))
         await self.snapshots.load(self.partition, self.site.flows)
-        self._tail = Tail(self._connection, subjects.wal_stream(0), manifest.position + 1, self.partition.take)
+        self._tail = Tail(self.site.connection, subjects.wal_stream(0), manifest.position + 1, self.partition.take)
         await self._tail.start()
         await self._tail.caught_up()
         self.partition.recovered()
+        return self
 
     async def write(self) -> None:
         await self.snapshots.write(self.partition, "epoch")
@@ -132,7 +134,7 @@ class Journal:
         concerned = list(self.open) if isinstance(record, EventReceived) else [record.run] if record.run in self.open else []
         for id in concerned:
             run = self.open[id]
-            if isinstance(record, EventReceived) and not any(isinstance(wish, Await) and wish.kind == "event" for wish in outstanding(run)):
+            if isinstance(record, EventReceived) and record.event not in awaited_events(run):
                 continue
             decide(run, record)
             if run.ended:
@@ -178,13 +180,12 @@ async def site(url: str) -> AsyncIterator[Site]:
         await ensure(connection, Topology(partitions=1))
         await deploy(connection, define(FLOW))
         around = Site(connection)
-        around.connection = connection  # type: ignore[attr-defined]
         await around.flows.start()
         yield around
         await around.flows.stop()
         await around.outbox.close()
 
 
-async def append(connection: Connection, records: Sequence[Record]) -> None:
+async def append(site: Site, records: Sequence[Record]) -> None:
     """One message of the WAL."""
-    await connection.publisher.publish(subjects.wal(0), encode_batch(records))
+    await site.connection.publisher.publish(subjects.wal(0), encode_batch(records))

@@ -48,7 +48,7 @@ class Log:
         for tail in self._tails:
             await tail.caught_up()
 
-    async def until(self, condition: Callable[[], bool], what: str, deadline_s: float = 20) -> None:
+    async def until(self, condition: Callable[[], bool], what: str, deadline_s: float = 15) -> None:
         """Wait until the condition holds; it is looked at whenever something was logged."""
         try:
             async with asyncio.timeout(deadline_s):
@@ -58,7 +58,7 @@ class Log:
         except TimeoutError:
             raise AssertionError(f"waited {deadline_s} s in vain: {what}") from None
 
-    async def ended(self, *runs: str, deadline_s: float = 20) -> list[Summary]:
+    async def ended(self, *runs: str, deadline_s: float = 15) -> list[Summary]:
         """Wait until all these runs are in the history with an end; how they ended."""
         left = set(runs)
 

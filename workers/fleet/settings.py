@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...schemas import subjects
 from ...schemas.errors import UsageError
 from ...schemas.subjects import QUEUE_DEFAULT
 
@@ -23,8 +24,7 @@ SUSPECT_DEATHS = 2
 """After so many deaths of its worker a task runs with no other suspect beside it, so that the next death has one culprit."""
 POISON = "poison_task"
 PAYLOAD_TOO_LARGE = "payload_too_large"
-DEATHS_HEADER = "Jetfleet-Deaths"
-"""On a message of tasks that was given back: how many workers have died of it. Without: none. The server's own count comes on top."""
+DEATHS_HEADER = subjects.DEATHS_HEADER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from ...broker.api import Client
+from ...broker.client import Connection
 from ...broker.deployment import ensure
 from ...broker.fleet.membership import COORDINATOR, READER, WORKER
 from ...broker.server import EmbeddedServer, ServerSettings
@@ -73,9 +74,9 @@ class LocalFleet:
         """Raises ServerError, BrokerError, NotReady; then nothing is left behind."""
         try:
             await self.server.start()
+            async with await Connection.open(self.server.url, name="jetfleet-up") as connection:
+                deployed = await ensure(connection, Topology(partitions=self.settings.partitions))
             self.client = await Client.connect(self.server.url, name="jetfleet-up")
-            deployed = await ensure(self.client.connection, Topology(partitions=self.settings.partitions))
-            self.client.partitions = deployed.partitions
             self.children = self._children()
             await asyncio.gather(*(child.start() for child in self.children))
             await self._ready(deployed.partitions)

@@ -1,7 +1,8 @@
 """Dead letters: messages that could not be read or placed, kept with the reason in the stream DEAD until somebody looks after them.
 
-To redrive a letter is to publish its message again once what stood in its way is mended; only then it leaves the stream. An event goes as
-it came. Of records and tasks a letter mostly holds one entry of a batch, which goes as a batch of its own; a task has its owner asked first.
+To redrive a letter is to publish its message again once what stood in its way is mended; only then it leaves the stream. An event goes
+as it came. Of records and tasks a letter mostly holds one entry of a batch, which goes as a batch of its own; whoever gets the task asks
+its owner first.
 """
 
 from __future__ import annotations

@@ -164,6 +164,8 @@ class Snapshots:
                 latest.pop(entry[1], None)
             elif entry[0] == ENDED:
                 partition.ended.adopt(number, *entry[1:])
+            else:
+                raise LookupError(entry[0])
         except (TypeError, LookupError):
             raise UnreadableRecord(f"segment {number} of partition {self.number} has an entry that this code does not know") from None
 

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
+from msgspec.structs import replace
+
 from jetfleet.broker.client import Connection, Tail
 from jetfleet.broker.coordinator.ended_runs import EndedRuns
 from jetfleet.broker.coordinator.far_timers import FarTimers
@@ -136,7 +138,7 @@ class Journal:
             run = self.open[id]
             if isinstance(record, EventReceived) and record.event not in awaited_events(run):
                 continue
-            decide(run, record)
+            decide(run, replace(record, run=id))
             if run.ended:
                 del self.open[id]
                 self.ended.append(id)

@@ -189,6 +189,6 @@ def test_a_run_whose_node_type_no_worker_has_waits_and_says_why(fresh_url: str, 
             await until(lambda: one.open_run(id) is not None, "the run")
             view = await one.client.look(id)
             assert view is not None and view.status == "running"
-            assert [(node, reason) for node, reason, _, _ in view.blocked] == [("n0", "XX")]
+            assert [(node, reason) for node, reason, _, _ in view.blocked] == [("n0", "task")]
 
     run(test())

@@ -112,7 +112,8 @@ def test_a_far_timer_outlives_the_server_and_the_coordinator(
             await (one.leave if orderly else one.crash)(one.coordinators[0])
             await restarted(server)
             await one.coordinator()
-            assert one.log.summary(id) is None and one.open_run(id) is not None
+            await until(lambda: one.open_run(id) is not None, "the run in the hands of the next one")
+            assert one.log.of(id, TimerFired) == []
             (summary,) = await one.log.ended(id)
             assert summary.status == "completed" and waited_ms(one, id) >= 2_000
             assert await schedules(one) == 0

@@ -1,6 +1,7 @@
 """A fleet to be measured: server, coordinators and workers as they are started by hand, each a process, with nothing left behind.
 
-The server writes to disk before it acknowledges (`--sync always`). The load comes from this process, by jetfleet's own client.
+The server, or each of a cluster's three, writes to disk before it acknowledges (`--sync always`). The load comes from this process, by
+jetfleet's own client.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 from jetfleet.broker.api import Client
 
+from .cluster import Cluster
 from .load import Load, drive
 from .processes import ROOT, BenchmarkFailed, Process, Processes, free_port, listening, program
 
@@ -23,13 +25,16 @@ UNLIMITED = {"max_concurrent_executions": 10_000_000}
 
 
 class Fleet:
-    """A running fleet. An async context manager; `client` is connected to it."""
+    """A running fleet. An async context manager; `client` is connected to it. `clustered`: on `cluster` instead of one server."""
 
-    def __init__(self, *, coordinators: int = 1, workers: int = 1, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, coordinators: int = 1, workers: int = 1, environment: Mapping[str, str] | None = None, clustered: bool = False
+    ) -> None:
         self._processes = Processes("fleet")
         self._environment = dict(environment or {})
         self._planned = {"coordinator": coordinators, "worker": workers}
         self._started: dict[str, int] = {}
+        self._clustered = clustered
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
 
@@ -54,14 +59,22 @@ class Fleet:
         return self._processes.folder
 
     async def _start(self) -> None:
+        await (self._start_cluster() if self._clustered else self._start_server())
+        self.client = await Client.connect(self.url, name="benchmark")
+        self.coordinators = [self.start_coordinator() for _ in range(self._planned["coordinator"])]
+        self.workers = [self.start_worker() for _ in range(self._planned["worker"])]
+
+    async def _start_server(self) -> None:
         data = str(self.folder / "server")
         self.server = self._processes.start(
             "server", program("jetfleet"), "server", "--data", data, "--port", str(self.port), "--sync", "always"
         )
         await listening(self.port)
-        self.client = await Client.connect(self.url, name="benchmark")
-        self.coordinators = [self.start_coordinator() for _ in range(self._planned["coordinator"])]
-        self.workers = [self.start_worker() for _ in range(self._planned["worker"])]
+
+    async def _start_cluster(self) -> None:
+        self.cluster = Cluster(self._processes)
+        await self.cluster.start()
+        self.url = self.cluster.url
 
     # --- processes
 

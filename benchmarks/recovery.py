@@ -1,13 +1,15 @@
 """What a kill costs: `kill -9` of each kind of process amid 2,000 runs of three nodes, and a restart among very many waiting runs.
 
 Victims: the worker; the only coordinator; the nats-server (which `jetfleet server` starts again); one coordinator of two, where the other
-takes over (`takeover`); the same stopped for a while instead of killed, so that only its silence gives it away (`takeover_silent`).
+takes over (`takeover`); the same stopped for a while instead of killed, so that only its silence gives it away (`takeover_silent`); and one
+server of a cluster of three, which comes back when the others do its work: the one that leads the most WALs (`cluster_leader`), and the one
+that the coordinator is connected to (`cluster_connected`).
 
     lost               acknowledged events that are gone, and no run came of them
     stuck              acknowledged events whose run has not ended a minute after the strike, or not even begun
     reexecuted         executions that began when a completion of the same activation was already on disk
     duplicates         executions beyond the first per activation: what was in work when the worker was killed
-    back_s             until the successor was there: said so, took the first partition over, listened
+    back_s             until the successor was there: said so, took the first partition over, listened, led all streams
     first_progress_s   until the first run ended after that, among those that the strike affects
     silence_s          the longest time without the end of such a run
     end_s              until the last run ended
@@ -33,7 +35,7 @@ from jetfleet.broker.api import NotEnded, RunHandle
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.messages import BatchedEvent
 
-from . import ledger, waiting
+from . import cluster, ledger, waiting
 from .fleet import Fleet, chain
 from .loops import run_in_loop
 from .nodes import LEDGER
@@ -69,14 +71,16 @@ def measure(scale: float, huge: bool = False) -> dict[str, Any]:
 async def _measure(scale: float, waiting_runs: int) -> dict[str, Any]:
     figures: dict[str, Any] = {"runs": int(RUNS * scale), "fsync": True}
     for victim, (coordinators, strike) in VICTIMS.items():
-        figures[victim] = await _disturb(int(RUNS * scale), coordinators, strike)
+        figures[victim] = await _disturb(int(RUNS * scale), strike, coordinators=coordinators)
+    for victim, strike in CLUSTER_VICTIMS.items():
+        figures[victim] = await _disturb(int(RUNS * scale), strike, clustered=True)
     figures["waiting"] = await waiting.measure(waiting_runs, scale)
     return figures
 
 
-async def _disturb(runs: int, coordinators: int, strike: Strike) -> dict[str, Any]:
+async def _disturb(runs: int, strike: Strike, *, coordinators: int = 1, clustered: bool = False) -> dict[str, Any]:
     """Strike when half of the nodes have been executed, and see what comes of it."""
-    async with _scene(coordinators) as (scene, executions):
+    async with _scene(coordinators, clustered) as (scene, executions):
         handles = await asyncio.gather(*(scene.fleet.client.start("ledger", {"n": number}) for number in range(runs)))
         watching = [asyncio.ensure_future(_watch(scene, handle)) for handle in handles]
         await scene.fleet.watch_over(scene.observer.completions(runs * NODES // 2), DEADLINE_S)
@@ -93,11 +97,11 @@ async def _disturb(runs: int, coordinators: int, strike: Strike) -> dict[str, An
 
 
 @asynccontextmanager
-async def _scene(coordinators: int) -> AsyncIterator[tuple[Scene, Path]]:
+async def _scene(coordinators: int, clustered: bool) -> AsyncIterator[tuple[Scene, Path]]:
     """A fleet that has settled, with an observer and an empty ledger."""
     with tempfile.TemporaryDirectory(prefix="jetfleet-ledger-") as folder:
         executions = Path(folder) / "executions"
-        async with Fleet(coordinators=coordinators, environment={LEDGER: str(executions)}) as fleet:
+        async with Fleet(coordinators=coordinators, clustered=clustered, environment={LEDGER: str(executions)}) as fleet:
             await fleet.deploy(FLOW)
             await fleet.load("ledger", {"n": 0}, NODES, 200, 200)
             os.truncate(executions, 0)  # the worker has it open
@@ -188,6 +192,21 @@ async def _takeover_silent(scene: Scene) -> float:
     return back_at
 
 
+async def _cluster_leader(scene: Scene) -> float:
+    return await _one_of_cluster(scene, await cluster.leads_most(scene.fleet.client.connection))
+
+
+async def _cluster_connected(scene: Scene) -> float:
+    return await _one_of_cluster(scene, await scene.fleet.cluster.serving("jetfleet-coordinator"))
+
+
+async def _one_of_cluster(scene: Scene, victim: str) -> float:
+    scene.fleet.cluster.kill(victim)
+    back_at = await cluster.all_led(scene.fleet.client.connection, victim)
+    await scene.fleet.cluster.restart(victim)
+    return back_at
+
+
 VICTIMS: dict[str, tuple[int, Strike]] = {
     "worker": (1, _worker),
     "coordinator": (1, _coordinator),
@@ -196,3 +215,4 @@ VICTIMS: dict[str, tuple[int, Strike]] = {
     "takeover_silent": (2, _takeover_silent),
 }
 """By victim: how many coordinators there are, and what is done to it."""
+CLUSTER_VICTIMS: dict[str, Strike] = {"cluster_leader": _cluster_leader, "cluster_connected": _cluster_connected}

@@ -67,7 +67,7 @@ class Connection:
     async def open(cls, url: str | Sequence[str], *, name: str, credentials: str | None = None) -> Connection:
         """Connect, and make sure that the server can do what is needed. `credentials`: the path of a .creds file.
 
-        Raises Unreachable after 5 s, NotAuthorized, ServerTooOld, NoJetStream; UsageError for an url or file that is none.
+        Raises Unreachable after 5 s (15 s for a cluster without a leader), NotAuthorized, ServerTooOld, NoJetStream; UsageError for an url or file that is none.
         """
         urls = checked_urls(url)
         wire = Wire()
@@ -84,6 +84,16 @@ class Connection:
     @property
     def server_version(self) -> str:
         return self._wire.server_version
+
+    @property
+    def server_name(self) -> str:
+        """Of the server that it is connected to, or was last."""
+        return self._wire.server_name
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether the server is one of several, where a leader may have to be elected before a question is answered."""
+        return self._wire.is_clustered
 
     @property
     def max_payload(self) -> int:

@@ -26,11 +26,20 @@ from typing import Any
 
 from ...schemas.errors import JetfleetError
 
+ELECTION_S = 15.0
+"""How long a cluster may be without an answer: when a leader dies, the others notice and choose another within some 10 s."""
 _FULL = frozenset({10002, 10023, 10028, 10047, 10077})
-_WRONG_SEQUENCE = frozenset({10071, 10164})
+_WRONG_SEQUENCE = frozenset({10071})
 _TOO_LARGE = frozenset({10054})
-_PASSING = frozenset({10008, 10039, 10076, 10167})
-"""JetStream is starting, without a leader, or flooded: what is refused now may be accepted in a moment."""
+_LEADERLESS = frozenset({10008, 10009})
+_STARTING = frozenset({10039, 10076})
+_UNDER_WAY = frozenset({10158, 10163, 10164})
+"""In a cluster: a message with this id, or one that this expected sequence has to be compared with, is on its way to the other servers.
+Whether it arrives is not decided, so the refusal says nothing about the message: it has to be sent again to learn what becomes of it."""
+_NO_PEERS, _NO_CLUSTER = 10005, 10074
+_FLOODED = frozenset({10167})
+_PASSING = _LEADERLESS | _STARTING | _UNDER_WAY | _FLOODED
+_UNAVAILABLE = 503
 _SEQUENCE = re.compile(r"wrong last sequence: (\d+)")
 
 
@@ -120,7 +129,13 @@ class Refused(BrokerError):
     @property
     def passing(self) -> bool:
         """The same request may be accepted in a moment."""
-        return self.err_code in _PASSING
+        # Without an error code: a leader that was deposed while it had the request ("raft: not leader").
+        return self.err_code in _PASSING or (self.status == _UNAVAILABLE and not self.err_code)
+
+    @property
+    def leaderless(self) -> bool:
+        """The servers of a cluster have not agreed on a leader (yet)."""
+        return self.err_code in _LEADERLESS
 
 
 class StreamFull(Refused):
@@ -159,7 +174,7 @@ def refusal(error: Mapping[str, Any], where: str) -> Refused:
     """The exception for JetStream's answer `{"code", "err_code", "description"}`; `where` is the subject or stream that was asked."""
     err_code, status = int(error.get("err_code", 0)), int(error.get("code", 0))
     description = str(error.get("description", "no reason given"))
-    kind, hint = _kind(err_code, status)
+    kind, hint = _kind(err_code, status, description)
     refused = kind(f"{where}: {description}; {hint}", err_code=err_code, status=status, description=description)
     if isinstance(refused, WrongSequence):
         found = _SEQUENCE.search(description)
@@ -167,13 +182,15 @@ def refusal(error: Mapping[str, Any], where: str) -> Refused:
     return refused
 
 
-def _kind(err_code: int, status: int) -> tuple[type[Refused], str]:
-    if err_code in _FULL:
+def _kind(err_code: int, status: int, description: str) -> tuple[type[Refused], str]:
+    if err_code in _FULL or (err_code == _NO_PEERS and "insufficient storage" in description):  # the second is how clusters say it
         return StreamFull, "purge what is no longer needed, or raise the limit of the stream or of the server's store"
     if err_code in _WRONG_SEQUENCE:
         return WrongSequence, "read the last message and decide again"
     if err_code in _TOO_LARGE:
         return PayloadTooLarge, "send less, or raise `max_msg_size` of the stream"
+    if err_code in (_NO_PEERS, _NO_CLUSTER):
+        return Refused, "as many copies need as many servers, joined to one cluster and running"
     if status == 404:
         return NotFound, "check the name, or deploy the topology"
     return Refused, f"the server's error code is {err_code}"

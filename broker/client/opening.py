@@ -1,6 +1,7 @@
 """Opening: from an url to a wire to a server that can do what is needed, or to the reason why not.
 
-A server that is just starting is waited for, up to `OPEN_S`; one that refuses, or is the wrong one, is told at once.
+A server that is just starting is waited for, up to `OPEN_S`, and a cluster without a leader up to `ELECTION_S`; one that refuses, or is the
+wrong one, is told at once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ...schemas.errors import UsageError
-from .errors import NoJetStream, NoResponders, NotAuthorized, Refused, ServerTooOld, Unknown, Unreachable
+from .errors import ELECTION_S, NoJetStream, NoResponders, NotAuthorized, Refused, ServerTooOld, Unknown, Unreachable
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ async def _without_jetstream(connection: Connection) -> str:
     """Why there is no JetStream; "": there is. A server that is just starting answers before its JetStream does."""
     loop = asyncio.get_running_loop()
     start_s = loop.time()
+    patience_s = ELECTION_S if connection.is_clustered else OPEN_S
     while True:
         elapsed_s = loop.time() - start_s
         try:
@@ -95,11 +97,13 @@ async def _without_jetstream(connection: Connection) -> str:
             if elapsed_s > _STARTING_S:
                 return "JetStream is not enabled"
         except Refused as error:
-            if not error.passing or elapsed_s > _STARTING_S:
+            if error.leaderless and elapsed_s > patience_s:
+                raise Unreachable(_no_leader(connection.url)) from None
+            if not error.leaderless and (not error.passing or elapsed_s > _STARTING_S):
                 return error.description
         except Unknown as error:
-            if elapsed_s > OPEN_S:
-                raise Unreachable(_unreachable(connection.url, error)) from None
+            if elapsed_s > patience_s:
+                raise Unreachable(_no_leader(connection.url) if connection.is_clustered else _unreachable(connection.url, error)) from None
         await asyncio.sleep(_ASK_AGAIN_S)
 
 
@@ -136,6 +140,10 @@ def _is_url(url: str) -> bool:
 def _is_authorization(error: Exception) -> bool:
     text = str(error).lower()
     return "authorization" in text or "authentication" in text
+
+
+def _no_leader(shown: str) -> str:
+    return f"the cluster at {shown} has no leader: more than half of its servers must run, and reach one another"
 
 
 def _unreachable(shown: str, error: BaseException | None) -> str:

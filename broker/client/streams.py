@@ -2,7 +2,7 @@
 
 `last` and `get` are answered by the stream's leader, so they see every write that was acknowledged before. `read` and `last_of_each` may be
 answered by a replica that is a moment behind; with one replica that is the same thing. All of this can be repeated, so a question without
-an answer is asked again for up to `PATIENCE_S`.
+an answer is asked again for up to `PATIENCE_S`, and in a cluster for as long as it may take to elect a leader.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .direct import PAGE_BYTES, PAGE_MESSAGES, TOO_MANY, Page, read_page
-from .errors import NotFound, Refused, Unknown, refusal
+from .errors import ELECTION_S, NotFound, Refused, Unknown, refusal
 from .stored import StoredMessage, from_document
 
 if TYPE_CHECKING:
@@ -144,6 +144,10 @@ class Streams:
 
     # --- asking
 
+    @property
+    def _patience_s(self) -> float:
+        return ELECTION_S if self._connection.is_clustered else PATIENCE_S
+
     async def _message(self, stream: str, question: dict[str, Any], where: str) -> StoredMessage | None:
         answer = await self._unless(_NO_MESSAGE, f"STREAM.MSG.GET.{stream}", question, where)
         return None if answer is None else from_document(answer["message"])
@@ -158,7 +162,7 @@ class Streams:
                 return names
 
     async def _page(self, stream: str, question: dict[str, Any]) -> Page:
-        deadline = asyncio.get_running_loop().time() + PATIENCE_S
+        deadline = asyncio.get_running_loop().time() + self._patience_s
         while True:
             try:
                 return await read_page(self._connection, stream, question)
@@ -178,7 +182,7 @@ class Streams:
 
     async def _ask(self, subject: str, body: Any, where: str) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE_S
+        deadline = loop.time() + self._patience_s
         while True:
             try:
                 return await self._ask_once(subject, body, where, min(ANSWER_S, max(deadline - loop.time(), AGAIN_S)))

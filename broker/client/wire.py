@@ -50,6 +50,15 @@ class Wire(Client):
     def server_version(self) -> str:
         return str(self._server_info.get("version", "0"))
 
+    @property
+    def server_name(self) -> str:
+        return str(self._server_info.get("server_name", ""))
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether the server is one of several that answer for one another."""
+        return bool(self._server_info.get("cluster"))
+
     # --- out
 
     def write(self, command: bytes) -> bool:

@@ -5,8 +5,9 @@
        └───────────────── it completed ─────────────────────────┼────────────────────────┤
                                                                 └──── it failed ─────────┘
 
-One run at a time: the next may start when it has ended, or the window has passed once more without anybody hearing of its end
-(it began in a partition of another coordinator, or its event had come before). Events wait meanwhile, none is lost. The share counts only from MINIMUM_RUNS ends on: one failed run of two is no trend.
+One run at a time: the next may start when it has ended, or when the window has passed once more without anybody hearing of its end (it
+began in a partition of another coordinator, or its event had come before). Events wait meanwhile, none is lost. The share counts only from
+MINIMUM_RUNS ends on: one failed run of two is no trend.
 """
 
 from __future__ import annotations

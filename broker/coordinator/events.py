@@ -54,15 +54,15 @@ class Event:
 def read_events(message: Message, flow: str) -> Iterator[Event]:
     """The events in a message. Raises UnreadableEvent."""
     trigger = message.subject.removeprefix(subjects.event(flow)).removeprefix(".") or None
-    headers = message.headers
-    meta = _meta(headers)
-    if headers.get(BATCH):
+    meta = _meta(message.headers)
+    headers = {name.lower(): value for name, value in message.headers.items()}  # clients differ in how they write them
+    if headers.get(BATCH.lower()):
         for place, entry in enumerate(_batch(message)):
             key = entry.key or f"#{message.timestamp_ns}.{message.stream_seq}.{place}"
             yield Event(trigger, key, entry.payload, meta, entry.trace)
         return
-    key = headers.get("Nats-Msg-Id") or f"#{message.timestamp_ns}.{message.stream_seq}"
-    yield Event(trigger, key, _payload(message.data, headers.get("Content-Type", "")), meta, headers.get("traceparent", ""))
+    key = headers.get("nats-msg-id") or f"#{message.timestamp_ns}.{message.stream_seq}"
+    yield Event(trigger, key, _payload(message.data, headers.get("content-type", "")), meta, headers.get("traceparent", ""))
 
 
 def start_of(event: Event, plan: Plan, now_ms: int) -> RunStarted:

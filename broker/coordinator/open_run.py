@@ -66,6 +66,10 @@ class OpenRun:
         self.state = b""
         return self.run
 
+    def look(self) -> Run:
+        """The state, only to be read: a run that rests goes on resting. Raises UnreadableRecord."""
+        return restore(self.plan, self.state) if self.state else self.run
+
     def rest(self, state: bytes) -> None:
         """Let go of the objects. `state` is `engine.snapshot(run)` of now, and not empty."""
         self.state = state

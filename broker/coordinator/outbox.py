@@ -88,7 +88,7 @@ class Outbox:
         batcher.put(part, ticket)
 
     def dead(self, letter: DeadLetter, settled: Callable[[], None] | None = None) -> None:
-        """Keep what could not be read or placed; `settled` is called when it is on disk. Of a message that leaves no room: its beginning."""
+        """Keep what could not be read or placed; `settled` is called when it is on disk. Of a message that is too large: its beginning."""
         too_many = len(messages.encode(letter)) + LETTER_HEAD_BYTES - self._connection.max_payload
         if too_many > 0:
             kept = max(0, len(letter.data) - too_many)

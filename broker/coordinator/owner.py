@@ -152,11 +152,11 @@ class Owner:
             if since and (since >= SNAPSHOT_RECORDS or age >= SNAPSHOT_IDLE_S):
                 await self._write_snapshot(partition)
 
-    async def _write_snapshot(self, partition: Partition, hurry: bool = False) -> None:
+    async def _write_snapshot(self, partition: Partition) -> None:
         async with self._writing:
             records = partition.records
             try:
-                await self._snapshots.write(partition, self.epoch, hurry)
+                await self._snapshots.write(partition, self.epoch)
             except WrongSequence:
                 self._lost(self.number, "somebody else has written its snapshot")
             except JetfleetError as error:
@@ -176,24 +176,34 @@ class Owner:
 
     async def let_go(self, orderly: bool) -> None:
         """Act for the partition no more. Orderly: what is under way is waited for, and a snapshot left."""
+        self._snapshots.hurry = True
         for subscription in self._questions:
             with contextlib.suppress(BrokerError):
                 await subscription.stop()
         if self._tail is not None:
             await self._tail.stop()
+        orderly = orderly and self.ready and await self._nothing_half_written()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if orderly and self.ready and self.partition is not None:
+        if orderly and self.partition is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LET_GO_S):
                     await self._leave_snapshot(self.partition)
         if self.partition is not None:
             self.partition.stop()
 
+    async def _nothing_half_written(self) -> bool:
+        """Wait for a snapshot that is being written: one that was broken off cannot be followed by another. False: it takes too long."""
+        try:
+            async with asyncio.timeout(LET_GO_S), self._writing:
+                return True
+        except TimeoutError:
+            return False
+
     async def _leave_snapshot(self, partition: Partition) -> None:
         if partition.position > self._snapshots.manifest.position:
-            await self._write_snapshot(partition, hurry=True)
+            await self._write_snapshot(partition)
         progress = Progress(partition.acknowledged.position, self.epoch)
         with contextlib.suppress(BrokerError):
             await self._connection.send(subjects.progress(self.number), msgspec.msgpack.encode(progress))

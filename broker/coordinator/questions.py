@@ -72,11 +72,12 @@ class Questions:
 
 def view(run: OpenRun) -> RunView:
     """The run as it is now."""
-    state = run.run
+    state = run.look()
     found = [(key, node.status, node.port, node.attempts) for key, node in nodes(state).items()]
     blocked = [(each.node, each.reason, each.detail, each.due) for each in blocked_on(state)]
     return RunView(
-        run=state.id, flow=state.plan.name, version=state.plan.version, digest=state.plan.digest, status=state.status,
+        run=state.id, flow=state.plan.name, version=state.plan.version, digest=state.plan.digest,
+        status="paused" if state.paused else state.status,
         trigger=state.trigger, started_at=state.started_at, updated_at=state.updated_at, output=state.output, error=state.error,
         nodes=found, blocked=blocked, archived=run.archived, tail=run.records(),
         parent=None if state.parent is None else state.parent[0],

@@ -21,8 +21,9 @@ class RecentEnds:
         self._bytes = 0
 
     def add(self, end: Ended) -> None:
+        before = self._ends.pop(end.run, None)
         self._ends[end.run] = end
-        self._bytes += len(end.output or b"")
+        self._bytes += len(end.output or b"") - len((before and before.output) or b"")
         while len(self._ends) > COUNT_MAX or self._bytes > OUTPUT_MAX_BYTES:
             oldest = self._ends.pop(next(iter(self._ends)))
             self._bytes -= len(oldest.output or b"")

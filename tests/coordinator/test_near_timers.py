@@ -48,7 +48,10 @@ def test_they_fire_in_order_and_never_early() -> None:
             fired.timers.set(timer(number, began + 2 * number))
         await until(lambda: len(fired.records) == 40, "all have fired")
         assert fired.runs == list(range(40))
-        assert all(at >= began + 2 * number and record.at >= began + 2 * number for number, at, record in zip(fired.runs, fired.at_ms, fired.records, strict=True))
+        assert all(
+            at >= began + 2 * number and record.at >= began + 2 * number
+            for number, at, record in zip(fired.runs, fired.at_ms, fired.records, strict=True)
+        )
         assert len(fired.timers) == 0
 
     run(test())

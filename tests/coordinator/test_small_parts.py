@@ -87,7 +87,10 @@ def test_an_end_that_is_told_twice_counts_once() -> None:
 
 
 def test_a_notice_goes_without_an_output_that_is_large() -> None:
-    small, large = Ended("a", "completed", 1, bytes(NOTICE_OUTPUT_MAX_BYTES)), Ended("b", "completed", 1, bytes(NOTICE_OUTPUT_MAX_BYTES + 1))
+    small, large = (
+        Ended("a", "completed", 1, bytes(NOTICE_OUTPUT_MAX_BYTES)),
+        Ended("b", "completed", 1, bytes(NOTICE_OUTPUT_MAX_BYTES + 1)),
+    )
     assert short(small) is small
     assert short(large) == Ended("b", "completed", 1)
 

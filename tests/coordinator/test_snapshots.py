@@ -12,9 +12,11 @@ import pytest
 from jetfleet.broker.client import WrongSequence
 from jetfleet.broker.coordinator import ended_runs, snapshots
 from jetfleet.broker.coordinator.snapshots import Manifest
+from jetfleet.broker.engine import outstanding
 from jetfleet.schemas import subjects
+from jetfleet.schemas.effects import Dispatch
 from jetfleet.schemas.errors import JetfleetError, UnreadableRecord
-from jetfleet.schemas.records import CancelRequested, Record, SignalReceived
+from jetfleet.schemas.records import CancelRequested, Completion, Record, SignalReceived
 
 from ..fleet.running import run
 from .keepers import Journal, Keeper, Site, append, site, start
@@ -230,7 +232,9 @@ def test_a_snapshot_with_a_segment_missing_is_refused(url: str) -> None:
     run(test())
 
 
-@pytest.mark.parametrize("entry", [[], [1], [1, "run", "digest"], [3, 1], 7, None, "text", [1, *["x"] * 8], [1, "a", "b", 1, 0, "", b"", [], True]])
+@pytest.mark.parametrize(
+    "entry", [[], [1], [1, "run", "digest"], [3, 1], 7, None, "text", [1, *["x"] * 8], [1, "a", "b", 1, 0, "", b"", [], True]]
+)
 def test_a_segment_with_an_unknown_entry_is_refused(url: str, entry: object) -> None:
     async def test() -> None:
         async with site(url) as around:
@@ -244,10 +248,7 @@ def test_a_segment_with_an_unknown_entry_is_refused(url: str, entry: object) -> 
 
 
 def _done(play: Play, id: str) -> Record:
-    from jetfleet.broker.engine import outstanding
-    from jetfleet.schemas.effects import Dispatch
-    from jetfleet.schemas.records import Completion
-
+    """The completion of the only task that a run has out."""
     (task,) = [wish for wish in outstanding(play.journal.open[id]) if isinstance(wish, Dispatch)]
     return Completion(id, start(0).at, task.activation, task.attempt)
 

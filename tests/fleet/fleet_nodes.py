@@ -40,7 +40,6 @@ def large(value: dict[str, Any]) -> str:
     return "x" * value["bytes"]
 
 
-
 @node("f.picky", mode="inline")
 def picky(value: dict[str, Any], context: Context) -> dict[str, Any]:
     """Fails as often as the event says."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def chain(name: str, *types: str, **blocks: Any) -> dict[str, Any]:
 def flow(name: str, nodes: Mapping[str, Any], edges: Sequence[str] | None = None, **blocks: Any) -> dict[str, Any]:
     """A flow whose nodes follow one another as written, or by edges such as `a -> b` and `a.port -> b`."""
     names = list(nodes)
-    written = [f"{one} -> {other}" for one, other in zip(names, names[1:], strict=False)] if edges is None else edges
+    written = [f"{one} -> {other}" for one, other in pairwise(names)] if edges is None else edges
     ends = [edge.split(" -> ") for edge in written]
     triggers = [{"id": "go", "type": "manual"}]
     started = [{"from": "go", "to": names[0]}]

@@ -6,6 +6,11 @@ import asyncio
 from contextlib import ExitStack
 from pathlib import Path
 
+from jetfleet.broker.deployment import ensure_queue
+from jetfleet.broker.topology import queue_consumer_config
+from jetfleet.schemas import subjects
+from jetfleet.schemas.records import Completion
+
 from .fleet_log import Log
 from .fleets import LONG_S, Fleet, chain, coordinator_process, fleet, worker_process
 from .running import run
@@ -92,6 +97,9 @@ def test_a_worker_that_was_stopped_and_wakes_up_later_does_no_harm(fresh_url: st
     async def test() -> None:
         executions = tmp_path / "executions"
         async with fleet(fresh_url, tmp_path, workers=0) as one:
+            connection = one.client.connection
+            await ensure_queue(connection, "default")
+            await connection.streams.create_or_update_consumer(subjects.TASKS, queue_consumer_config("default") | {"ack_wait": 10**9})
             with ExitStack() as stack:
                 sleeper = stack.enter_context(worker_process(fresh_url, tmp_path / "sleeper"))
                 await one.deploy(chain("orders", *["f.step"] * 3))
@@ -103,7 +111,13 @@ def test_a_worker_that_was_stopped_and_wakes_up_later_does_no_harm(fresh_url: st
                 assert {summary.status for summary in summaries} == {"completed"}
                 sleeper.thaw()
                 later = list(await asyncio.gather(*(one.client.send("orders", {"log": str(executions)}) for _ in range(100))))
-                await check(one, runs + later, 3, executions)
+                summaries = await one.log.ended(*runs, *later)
+                assert {summary.status for summary in summaries} == {"completed"}
                 assert sleeper.end() == 0
+                await one.quiet()
+                for id in [*runs, *later]:
+                    late = len(one.log.of(id, Completion)) - 3
+                    assert late >= 0 and len({record.activation for record in one.log.of(id, Completion)}) == 3
+                    assert len([part for part in one.log.parts[id] if part.summary is not None]) == 1, "a run ends once"
 
     run(test(), 60)

@@ -135,9 +135,7 @@ def test_a_run_of_a_version_that_nobody_knows_is_kept_with_the_dead_and_the_othe
     run(test())
 
 
-def test_a_defect_of_the_engine_ends_one_run_and_harms_no_other(
-    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_defect_of_the_engine_ends_one_run_and_harms_no_other(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, partitions=1) as one:
             await one.deploy(chain("orders"))

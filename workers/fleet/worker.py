@@ -40,6 +40,7 @@ GOODBYE_S = 2.0
 """For giving back and for what is still on its way to the log, after the deadline of `stop`."""
 FACTS_S = 1.0
 """How often what this worker says of itself is brought up to date."""
+EPOCH_RETRY_S = 0.25
 
 
 class Worker:
@@ -134,6 +135,9 @@ class Worker:
         self._stack.push_async_callback(self.membership.stop)
         self._stack.push_async_callback(self._end_tasks)
         ack_wait_s = min([await self._ensure_queue(queue) for queue in self.settings.queues])
+        self.processor.epoch = await ensure_memory(self._connection, self._deployed)
+        self._connection.on_reconnect.append(self._reconnected)
+        self._stack.callback(self._connection.on_reconnect.remove, self._reconnected)
         self._spawn(Heartbeat(self.processor.units.keys(), ack_wait_s).run())
         self._spawn(self._keep_facts())
         self._stack.push_async_callback(self.quiet)
@@ -171,6 +175,19 @@ class Worker:
     async def _repair(self) -> None:
         """A restarted server has forgotten what it had in memory."""
         self.processor.epoch = await ensure_memory(self._connection, self._deployed, self.settings.queues)
+
+    def _reconnected(self) -> None:
+        """The server may have a new memory: until its epoch is known, every task may be a repetition."""
+        self.processor.epoch = ""
+        self._spawn(self._learn_epoch())
+
+    async def _learn_epoch(self) -> None:
+        while not self.processor.epoch:
+            try:
+                self.processor.epoch = await ensure_memory(self._connection, self._deployed)
+            except BrokerError as error:
+                _log().debug("the epoch of the tasks is not known yet", error=str(error))
+                await asyncio.sleep(EPOCH_RETRY_S)
 
     # --- what dead workers left
 

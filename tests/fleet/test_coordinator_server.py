@@ -1,0 +1,91 @@
+"""The server is killed under load: what it had in memory is given out again, and nothing that it had on disk is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from jetfleet.schemas import subjects
+from jetfleet.schemas.records import Completion
+
+from .conftest import ServerFactory
+from .fleets import LONG_S, chain, fleet
+from .running import run
+from .trouble import restarted
+
+
+def test_kill_9_of_the_server_under_load_loses_nothing(server_factory: ServerFactory, tmp_path: Path) -> None:
+    async def test() -> None:
+        server = server_factory()
+        executions = tmp_path / "executions"
+        async with fleet(server.url, tmp_path, coordinators=2, workers=2) as one:
+            await one.shared()
+            await one.deploy(chain("orders", *["f.step"] * 3))
+            runs = await asyncio.gather(*one.ids("orders", 300, {"log": str(executions)}))
+            for share in (1, 2):
+                await one.log.until(lambda share=share: one.log.completions() >= 300 * share, "some of the work")  # type: ignore[misc]
+                await restarted(server)
+            assert {summary.status for summary in await one.log.ended(*runs, deadline_s=LONG_S)} == {"completed"}
+            assert one.log.begun == set(runs)
+            for id in runs:
+                assert {record.activation for record in one.log.journal(id)[1:] if isinstance(record, Completion)} == {(0,), (1,), (2,)}
+            assert one.log.reexecuted(executions) == []
+
+    run(test(), 60)
+
+
+def test_tasks_that_nobody_had_taken_are_given_out_again_when_the_server_lost_them(server_factory: ServerFactory, tmp_path: Path) -> None:
+    async def test() -> None:
+        server = server_factory()
+        async with fleet(server.url, tmp_path, workers=0) as one:
+            await one.deploy(chain("orders"))
+            runs = await asyncio.gather(*one.ids("orders", 50))
+            await one.log.until(lambda: one.log.begun == set(runs), "all runs to begin")
+            await one.quiet()
+            await restarted(server)
+            await one.worker()
+            assert {summary.status for summary in await one.log.ended(*runs)} == {"completed"}
+            assert all(len(one.log.journal(id)) == 4 for id in runs)
+
+    run(test())
+
+
+def test_tasks_that_the_server_lost_while_no_coordinator_was_there_are_given_out_by_the_next_one(
+    server_factory: ServerFactory, tmp_path: Path
+) -> None:
+    async def test() -> None:
+        server = server_factory()
+        async with fleet(server.url, tmp_path, workers=0) as one:
+            await one.deploy(chain("orders"))
+            runs = await asyncio.gather(*one.ids("orders", 50))
+            await one.log.until(lambda: one.log.begun == set(runs), "all runs to begin")
+            await one.quiet()
+            await one.leave(one.coordinators[0])
+            await restarted(server)
+            await one.coordinator()
+            await one.worker()
+            assert {summary.status for summary in await one.log.ended(*runs)} == {"completed"}
+            assert all(len(one.log.journal(id)) == 4 for id in runs)
+
+    run(test())
+
+
+def test_publishers_go_on_through_a_restart_and_every_event_that_was_acknowledged_runs_once(
+    server_factory: ServerFactory, tmp_path: Path
+) -> None:
+    async def test() -> None:
+        server = server_factory()
+        async with fleet(server.url, tmp_path) as one:
+            await one.deploy(chain("orders"))
+            publisher = one.client.connection.publisher
+            sending = [publisher.submit("events.orders.go", b"1", id=f"k{n}") for n in range(50)]
+            server.kill()
+            sending += [publisher.submit("events.orders.go", b"1", id=f"k{n}") for n in range(50, 100)]
+            await asyncio.to_thread(server.restart)
+            await asyncio.gather(*sending)
+            runs = [subjects.run_id("orders", f"k{n}") for n in range(100)]
+            assert {summary.status for summary in await one.log.ended(*runs)} == {"completed"}
+            assert one.log.begun == set(runs)
+            assert all(len([part for part in one.log.parts[id] if part.summary is not None]) == 1 for id in runs)
+
+    run(test())

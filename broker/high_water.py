@@ -44,7 +44,8 @@ class WalWentBack(JetfleetError):
         found = list(findings)
         more = f"; and {len(found) - FOUND_SHOWN} more streams" if len(found) > FOUND_SHOWN else ""
         super().__init__(
-            f"the server has lost acknowledged messages: {'; '.join(found[:FOUND_SHOWN])}{more}. Nothing was started. Restore the server's store from a "
+            f"the server has lost acknowledged messages: {'; '.join(found[:FOUND_SHOWN])}{more}. Nothing was started. "
+            "Restore the server's store from a "
             "backup, or go on with what is left: `jetfleet doctor --accept-loss`"
         )
 

@@ -1,7 +1,7 @@
-"""Two runs on a fleet, from Python: one goes well at the third attempt, one is refused.
+"""Two orders on a fleet: one is charged at the third attempt, one is charged and then refunded, since it cannot be shipped.
 
-    jetfleet up examples/payment.yaml --nodes examples/shop.py --queue default --queue payments --ephemeral
-    python examples/fleet_quickstart.py         (in another terminal)
+jetfleet up examples/payment.yaml --nodes examples/shop.py --queue default --queue payments --ephemeral
+python examples/fleet_quickstart.py         (in another terminal)
 """
 
 import asyncio
@@ -21,7 +21,7 @@ async def main(*url: str) -> None:
         sold_out = await client.start("payment", order("A-8", 120.99), id="A-8")
         paid, refunded = await busy.result(), await sold_out.result()
     print(paid.status, paid.output, "one run" if busy.id == again.id else "two runs")
-    print(refunded.status, refunded.error)
+    print(refunded.status, refunded.error.type)
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -67,7 +67,8 @@ class Connection:
     async def open(cls, url: str | Sequence[str], *, name: str, credentials: str | None = None) -> Connection:
         """Connect, and make sure that the server can do what is needed. `credentials`: the path of a .creds file.
 
-        Raises Unreachable after 5 s (15 s for a cluster without a leader), NotAuthorized, ServerTooOld, NoJetStream; UsageError for an url or file that is none.
+        Raises Unreachable after 5 s (15 s for a cluster without a leader), NotAuthorized, ServerTooOld, NoJetStream; UsageError for an url
+        or file that is none.
         """
         urls = checked_urls(url)
         wire = Wire()

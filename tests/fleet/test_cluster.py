@@ -85,7 +85,9 @@ def test_kill_9_of_a_server_under_load_loses_nothing_and_executes_nothing_record
         executions = tmp_path / "executions"
         async with await deployed(servers) as connection, fleet(servers.url, tmp_path, partitions=PARTITIONS, workers=0) as one:
             with coordinator_process(servers.url, tmp_path / "other"), worker_process(servers.url, tmp_path / "worker"):
-                await until(lambda: len(one.coordinators[0].owners) == PARTITIONS // 2 and not one.coordinators[0].ready, "partitions shared")
+                await until(
+                    lambda: len(one.coordinators[0].owners) == PARTITIONS // 2 and not one.coordinators[0].ready, "partitions shared"
+                )
                 await one.deploy(chain("orders", *["f.step"] * NODES))
                 epoch = await tasks_epoch(connection)
                 await whole(connection)

@@ -8,7 +8,7 @@ import pytest
 
 from jetfleet.broker.client import Connection
 from jetfleet.broker.deployment import ensure
-from jetfleet.broker.high_water import HighWater, file_name, WalWentBack
+from jetfleet.broker.high_water import HighWater, WalWentBack, file_name
 from jetfleet.broker.topology import Topology, wal_stream
 
 from .background import BackgroundServer

@@ -142,7 +142,9 @@ class Worker:
         self._spawn(self._keep_facts())
         self._stack.push_async_callback(self.quiet)
         for queue in self.settings.queues:
-            pull = Pull(self._connection, subjects.TASKS, queue_consumer(queue), self._take, room=self._room, repair=self._repair, fresh=True)
+            pull = Pull(
+                self._connection, subjects.TASKS, queue_consumer(queue), self._take, room=self._room, repair=self._repair, fresh=True
+            )
             await pull.start()
             self._pulls.append(pull)
 

@@ -115,6 +115,7 @@ async def disturbed(servers: Cluster, one: Fleet, victim: str, executions: Path)
     servers.kill(victim)
     summaries = await one.log.ended(*runs, deadline_s=LONG_S)
     assert {summary.status for summary in summaries} == {"completed"}
+    await one.log.caught_up()
     assert all(len({record.activation for record in one.log.journal(id)[1:]}) == NODES for id in runs)
     assert one.log.reexecuted(executions) == []
 

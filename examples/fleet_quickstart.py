@@ -1,7 +1,9 @@
 """Two orders on a fleet: one is charged at the third attempt, one is charged and then refunded, since it cannot be shipped.
 
-jetfleet up examples/payment.yaml --nodes examples/shop.py --queue default --queue payments --ephemeral
-python examples/fleet_quickstart.py         (in another terminal)
+    jetfleet up examples/payment.yaml --nodes examples/shop.py --queue default --queue payments --ephemeral
+    python examples/fleet_quickstart.py
+
+The second command goes into a terminal of its own.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ def order(id: str, amount: float) -> dict:
 
 
 async def main(*url: str) -> None:
-    async with await Client.connect(*url) as client:  # nats://127.0.0.1:4222, unless an url says otherwise
+    async with await Client.connect(*url) as client:  # nats://127.0.0.1:4222, unless an argument says otherwise
         busy = await client.start("payment", order("A-7", 120.07), id="A-7")  # on disk: it begins, whatever dies now
         again = await client.start("payment", order("A-7", 120.07), id="A-7")  # the same id is the same run
         sold_out = await client.start("payment", order("A-8", 120.99), id="A-8")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Protocol
 
@@ -62,8 +62,11 @@ class Batcher:
         weight_max: int = 0,
         headers: Mapping[str, str] | None = None,
         patient: bool = True,
+        gate: Callable[[], bool] | None = None,
     ) -> None:
         self.subject = subject
+        self.gate = gate
+        """Asked before a batch leaves; where it says no, the entries stay until the next occasion."""
         self.headers = headers
         """Of the batches that are cut from now on; a batch keeps its own however often it is sent."""
         self._publisher, self._patient = publisher, patient
@@ -132,7 +135,7 @@ class Batcher:
             self._settle()
             self._give_up()
             return
-        while self._entries and self._in_flight < self._in_flight_max and not self._refused:
+        while self._entries and self._in_flight < self._in_flight_max and not self._refused and (self.gate is None or self.gate()):
             batch = self._cut()
             self._batches.append(batch)
             self._in_flight += 1

@@ -16,9 +16,13 @@ from .breaker import Breaker
 
 
 class Admission:
-    """`open_runs(flow)` counts the open runs in this process; `coordinators()` how many share the work."""
+    """`open_runs(flow)` counts the open runs in this process; `coordinators()` how many share the work, `has_place()` whether this
+    process has partitions at all: without any it would start runs and never count one."""
 
-    def __init__(self, open_runs: Callable[[str], int], coordinators: Callable[[], int]) -> None:
+    def __init__(
+        self, open_runs: Callable[[str], int], coordinators: Callable[[], int], has_place: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._has_place = has_place
         self._open_runs = open_runs
         self._coordinators = coordinators
         self._coming: dict[str, set[str]] = {}
@@ -28,7 +32,7 @@ class Admission:
         """How many runs of the flow may start now."""
         breaker = self._breaker(plan)
         now = _now_ms()
-        if not breaker.allows(now):
+        if not breaker.allows(now) or not self._has_place():
             return 0
         limit = -(-plan.settings.max_concurrent_executions // max(1, self._coordinators()))
         room = limit - self._open_runs(plan.name) - len(self._coming.get(plan.name, ()))

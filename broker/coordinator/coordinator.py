@@ -23,7 +23,7 @@ from ...schemas.errors import JetfleetError
 from ...schemas.plan.plan import Plan
 from ..client import BrokerError, Connection
 from ..deployment import ensure, ensure_memory
-from ..fleet.leases import RELEASED, Leases
+from ..fleet.leases import RELEASED, TAKEN, UNTRUSTED, Leases
 from ..fleet.membership import COORDINATOR, Membership
 from ..flows import Flows
 from ..high_water import HighWater, WalWentBack
@@ -69,7 +69,7 @@ class Coordinator:
         self.partitions = 0
         self.owners: dict[int, Owner] = {}
         self.flows = Flows(connection)
-        self.admission = Admission(self._open_runs, self._coordinators)
+        self.admission = Admission(self._open_runs, self._coordinators, self._has_place)
         self._control = control
         self._settings = settings or CoordinatorSettings()
         self._high_water = None if self._settings.data is None else HighWater(self._settings.data, connection.url)
@@ -94,6 +94,7 @@ class Coordinator:
         self.flows.on_change.append(lambda name: self._spawn(self._flow_changed(name)))
         self.membership = Membership(self._control, COORDINATOR)
         await self.membership.start()
+        self.outbox.may_send_tasks = lambda: self.membership.trusted
         self.leases = Leases(self._control, self.membership, self.partitions, self._gained, self._lost_lease)
         self.intake = Intake(self)
         self._show_gauges()
@@ -168,6 +169,10 @@ class Coordinator:
     def _open_runs(self, flow: str) -> int:
         return sum(owner.partition.open_by_flow[flow] for owner in self.owners.values() if owner.partition is not None)
 
+    def _has_place(self) -> bool:
+        """Whether runs can be counted here: some partition is open. Else others, or nobody yet, may start them."""
+        return any(owner.ready for owner in self.owners.values())
+
     def _coordinators(self) -> int:
         return 1 + len(self.membership.others(COORDINATOR))
 
@@ -213,6 +218,8 @@ class Coordinator:
             try:
                 await owner.take_over(self._epoch)
                 await owner.tasks_lost(self._epoch)  # another one may have begun meanwhile
+                self._with_room.update(self.flows.names())
+                self._wake()
                 return
             except (JetfleetError, TimeoutError) as error:
                 log.error("a partition cannot be taken over; it stays closed", partition=number, reason=str(error))
@@ -221,7 +228,16 @@ class Coordinator:
             if self.owners.get(number) is owner:
                 owner = self.owners[number] = Owner(self.connection, number, self, self.partition_lost)
 
+    def _take_back_tasks(self, lost: int) -> None:
+        """Somebody may act for the partition already. Tasks travel together, so those of other partitions are given out once more."""
+        self.outbox.drop_tasks()
+        for number in list(self.owners):
+            if number != lost and self.leases.holds(number):
+                self.partition_lost(number, f"its tasks were taken back when partition {lost} was lost")
+
     async def _lost_lease(self, number: int, reason: str) -> None:
+        if reason in (UNTRUSTED, TAKEN):
+            self._take_back_tasks(number)
         owner = self.owners.pop(number, None)
         if owner is not None:
             log.info("lets go of a partition", partition=number, reason=reason)

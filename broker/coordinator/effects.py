@@ -15,10 +15,10 @@ from ...schemas import effects as fx
 from ...schemas import records as rec
 from ...schemas import subjects
 from ...schemas.errors import EventRejected, UsageError
-from ...schemas.limits import MESSAGE_MAX_BYTES
-from ...schemas.messages import Ended, Summary, Task
+from ...schemas.messages import DeadLetter, Ended, Summary, Task
 from ...schemas.payload import NULL, decode
 from ...schemas.plan.events import check_event, choose_trigger
+from ..engine import awaited_events
 from .acknowledged import Ticket
 from .open_run import OpenRun
 
@@ -41,13 +41,19 @@ def _dispatch(home: Partition, run: OpenRun, effect: fx.Dispatch, ticket: Ticket
     node = plan.nodes[effect.activation[0]]  # type: ignore[index]
     task = _encode(Task(effect.run, effect.activation, effect.attempt, plan.digest, effect.input, effect.needs, home.repeating, run.trace))
     home.counters.tasks_emitted += 1
-    if len(task) > MESSAGE_MAX_BYTES:
-        size = f"{len(task):,} bytes, more than the {MESSAGE_MAX_BYTES:,} that fit into a message"
-        error = rec.Error("payload_too_large", f"the input of node {node.id!r} has {size}", False, node.id, effect.attempt)
+    if len(task) > home.outbox.entry_max_bytes:
+        error = _too_large(home, f"the input of node {node.id!r}", len(task))
         completion = rec.Completion(effect.run, home.now_ms, effect.activation, effect.attempt, error=error)
         home.outbox.record(effect.run, _encode(completion), ticket)
         return
     home.outbox.task(node.queue or subjects.QUEUE_DEFAULT, node.type, task, ticket)
+
+
+def _too_large(home: Partition, what: str, size_bytes: int) -> rec.Error:
+    limit = f"{home.outbox.entry_max_bytes:,} fit into a message"
+    return rec.Error(
+        "payload_too_large", f"{what} has {size_bytes:,} bytes, and {limit}: put it elsewhere and hand on where it lies", False
+    )
 
 
 def _cancel_task(home: Partition, run: OpenRun, effect: fx.CancelTask, ticket: Ticket) -> None:
@@ -68,13 +74,19 @@ def _await(home: Partition, run: OpenRun, effect: fx.Await, ticket: Ticket) -> N
 
 
 def _stop_awaiting(home: Partition, run: OpenRun, effect: fx.StopAwaiting, ticket: Ticket) -> None:
-    """Other activations of the run may still wait for it: the index is only ever too large, and is cleaned when the run ends."""
+    waiting = home.awaiting.get(effect.name)
+    if effect.kind == "event" and waiting is not None and effect.name not in awaited_events(run.run):
+        waiting.discard(effect.run)
+        if not waiting:
+            del home.awaiting[effect.name]
 
 
 def _start_child(home: Partition, run: OpenRun, effect: fx.StartChild, ticket: Ticket) -> None:
     parent = (effect.run, effect.activation)
     plan = home.flows.current(effect.flow)
     refusal = _refusal(effect, plan)
+    if len(effect.input) > home.outbox.entry_max_bytes:
+        refusal = _too_large(home, f"the input of sub-flow {effect.flow!r}", len(effect.input))
     if refusal is not None:
         ended = rec.ChildEnded(
             effect.run, home.now_ms, effect.activation, effect.attempt, effect.child, "failed", NULL, refusal
@@ -113,6 +125,11 @@ def _cancel_child(home: Partition, run: OpenRun, effect: fx.CancelChild, ticket:
 
 def _emit(home: Partition, run: OpenRun, effect: fx.Emit, ticket: Ticket) -> None:
     """For the runs that wait for it, in all partitions; and for the flow that it names, if it names one."""
+    if len(effect.payload) > home.outbox.entry_max_bytes:
+        error = _too_large(home, f"the event {effect.subject!r} of run {effect.run}", len(effect.payload))
+        letter = DeadLetter("event", "PAYLOAD_TOO_LARGE", error.message, f"events.{effect.subject}", effect.payload, home.now_ms)
+        home.outbox.dead(letter)
+        return
     record = _encode(rec.EventReceived("", home.now_ms, effect.subject, effect.payload, effect.id))
     for partition in range(home.partitions):
         home.outbox.wal(partition, record, ticket)
@@ -122,6 +139,11 @@ def _emit(home: Partition, run: OpenRun, effect: fx.Emit, ticket: Ticket) -> Non
 
 def _finish_run(home: Partition, run: OpenRun, effect: fx.FinishRun, ticket: Ticket) -> None:
     state, now = run.run, home.now_ms
+    if len(effect.output) > home.outbox.entry_max_bytes:
+        error = _too_large(home, "the output of the run", len(effect.output))
+        effect = fx.FinishRun(effect.run, "failed", NULL, error)
+    if len(run.tail) + len(effect.output) > home.outbox.entry_max_bytes:
+        home.outbox.part(state.plan.name, run.cut(), ticket)
     summary = Summary(
         flow=state.plan.name, version=state.plan.version, digest=state.plan.digest, status=effect.status, trigger=state.trigger,
         started_at=state.started_at, ended_at=state.updated_at, output=effect.output, error=effect.error,

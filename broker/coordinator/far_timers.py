@@ -18,6 +18,9 @@ from ..client import BrokerError, Connection
 from .acknowledged import Ticket
 from .patient import PatientPublisher
 
+DUE_MAX_MS = 253_402_300_799_000
+"""The end of the year 9999, which is as far as a schedule can be written."""
+
 log = structlog.get_logger("jetfleet.coordinator")
 
 
@@ -31,7 +34,7 @@ class FarTimers:
     def set(self, partition: int, effect: SetTimer, ticket: Ticket) -> None:
         """Schedule a TimerFired record for `effect.due`. Counts towards the ticket until the schedule is on disk."""
         headers = {
-            "Nats-Schedule": f"@at {datetime.fromtimestamp(effect.due / 1_000, UTC).isoformat().replace('+00:00', 'Z')}",
+            "Nats-Schedule": f"@at {datetime.fromtimestamp(min(effect.due, DUE_MAX_MS) / 1_000, UTC).isoformat().replace('+00:00', 'Z')}",
             "Nats-Schedule-Target": subjects.fired(partition),
         }
         payload = encode_batch([TimerFired(effect.run, effect.due, effect.timer)])

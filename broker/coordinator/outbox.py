@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from ...schemas import messages, subjects
+from ...schemas.limits import MESSAGE_MAX_BYTES
 from ...schemas.messages import DeadLetter, Ended
 from ..client import Batcher, BrokerError, Connection
 from .acknowledged import Ticket
@@ -19,6 +20,8 @@ from .patient import PatientPublisher
 
 TASKS_IN_FLIGHT, WAL_IN_FLIGHT = 4, 4
 ENTRIES_MAX = 256
+ENVELOPE_BYTES = 64 * 1024
+"""For everything in a message besides payloads: ids, errors, headers."""
 LETTER_HEAD_BYTES = 1_024
 """What a dead letter needs besides the message that died: the subject, an id, what is added to the reason."""
 _encode = msgspec.msgpack.Encoder().encode
@@ -42,18 +45,34 @@ class Outbox:
         self.singles = PatientPublisher(connection)
         self._connection = connection
         self._partitions = partitions
+        self.may_send_tasks: Callable[[], bool] = lambda: True
+        """Whether this process may still act for its partitions."""
         self._epoch: dict[str, str] = {}
         self._wal: dict[int, Batcher] = {}
         self._tasks: dict[tuple[str, str], Batcher] = {}
         self._history: dict[str, Batcher] = {}
         self._notices: dict[str, list[bytes]] = {}
         self._notifying: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def entry_max_bytes(self) -> int:
+        """The most that a single entry may have: what the server takes in a message, less what goes around it."""
+        return min(MESSAGE_MAX_BYTES, self._connection.max_payload) - ENVELOPE_BYTES
 
     def begin_epoch(self, epoch: str) -> None:
         """Say on messages of tasks from now on in which epoch they were first published."""
         self._epoch = {subjects.EPOCH_HEADER: epoch}
         for batcher in self._tasks.values():
             batcher.headers = self._epoch
+
+    def drop_tasks(self) -> None:
+        """Take back the tasks that have not been stored: others own the runs now, and give them out themselves."""
+        batchers, self._tasks = list(self._tasks.values()), {}
+        for batcher in batchers:
+            task = asyncio.get_running_loop().create_task(batcher.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     # --- stored
 
@@ -74,7 +93,7 @@ class Outbox:
         batcher = self._tasks.get((queue, type))
         if batcher is None:
             batcher = self._batcher(subjects.tasks(queue), TASKS_IN_FLIGHT, weight_max=BATCH_US)
-            batcher.headers = self._epoch
+            batcher.headers, batcher.gate = self._epoch, self.may_send_tasks
             self._tasks[queue, type] = batcher
         ticket.pending += 1
         batcher.put(task, ticket, self.durations.expected_us(type))

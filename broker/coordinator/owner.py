@@ -67,6 +67,9 @@ class Owner:
         self._tasks: list[asyncio.Task[None]] = []
         self._writing = asyncio.Lock()
         self._records_at_snapshot = 0
+        self._coming_epoch = ""
+        self._entering: set[asyncio.Task[None]] = set()
+        self._let_go = False
 
     @property
     def ready(self) -> bool:
@@ -85,7 +88,9 @@ class Owner:
         await self._snapshots.load(partition, self._around.flows)
         stream = subjects.wal_stream(self.number)
         self._tail = Tail(self._connection, stream, manifest.position + 1, partition.take, on_hole=self._hole)
-        self.partition, self.epoch = partition, epoch
+        self.partition, self.epoch = partition, progress.epoch or manifest.epoch or epoch
+        if self._let_go:
+            raise NotOurs(f"partition {self.number} was let go of while it was being taken over")
         await self._tail.start()
         end = await self._tail.caught_up()
         while partition.position < end and not partition.abandoned:  # a plan is being fetched
@@ -93,8 +98,9 @@ class Owner:
         if partition.abandoned:
             raise NotOurs(f"the lease of partition {self.number} ran out while it was being taken over")
         partition.recovered()
-        same_epoch = not silent_until or epoch == (progress.epoch or manifest.epoch)
-        repeated = 0 if same_epoch else partition.repeat_outstanding()
+        if not silent_until:
+            self.epoch = epoch  # everything was said aloud, and so in this epoch
+        repeated = self._repeat(partition, epoch)
         await self._open_for_questions(partition)
         self._tasks = [asyncio.create_task(self._publish_progress(partition)), asyncio.create_task(self._write_snapshots(partition))]
         log.info(
@@ -104,10 +110,28 @@ class Owner:
 
     async def tasks_lost(self, epoch: str) -> None:
         """The server has lost the tasks that it had in memory: give them out again."""
-        if self.partition is not None and self.ready and epoch != self.epoch:
-            self.epoch = epoch
-            repeated = self.partition.repeat_outstanding()
+        if self.partition is not None and self.ready and epoch not in (self.epoch, self._coming_epoch):
+            repeated = self._repeat(self.partition, epoch)
             log.warning("the tasks in memory were lost and are given out again", partition=self.number, repeated=repeated)
+
+    def _repeat(self, partition: Partition, epoch: str) -> int:
+        """Give out again what was given out in another epoch. How many effects that was.
+
+        Only when all of it is stored does this partition count as being in the new epoch: whoever takes over before repeats it again.
+        """
+        if epoch == self.epoch:
+            return 0
+        self._coming_epoch = epoch
+        repeated = partition.repeat_outstanding()
+        task = asyncio.get_running_loop().create_task(self._enter(partition, epoch))
+        self._entering.add(task)
+        task.add_done_callback(self._entering.discard)
+        return repeated
+
+    async def _enter(self, partition: Partition, epoch: str) -> None:
+        await partition.acknowledged.everything_so_far()
+        if self._coming_epoch == epoch:
+            self.epoch = epoch
 
     async def _progress(self) -> Progress:
         stored = await self._connection.streams.last(subjects.PROGRESS, subjects.progress(self.number))
@@ -159,7 +183,7 @@ class Owner:
                 await self._snapshots.write(partition, self.epoch)
             except WrongSequence:
                 self._lost(self.number, "somebody else has written its snapshot")
-            except JetfleetError as error:
+            except Exception as error:  # a defect too: a partition without snapshots would grow for ever
                 self._lost(self.number, f"its snapshot cannot be written: {error}")
             else:
                 self._records_at_snapshot, self.snapshotted_at = records, time.monotonic()
@@ -177,6 +201,9 @@ class Owner:
     async def let_go(self, orderly: bool) -> None:
         """Act for the partition no more. Orderly: what is under way is waited for, and a snapshot left."""
         self._snapshots.hurry = True
+        self._let_go = True
+        for task in self._entering:
+            task.cancel()
         for subscription in self._questions:
             with contextlib.suppress(BrokerError):
                 await subscription.stop()

@@ -31,6 +31,7 @@ from ..flows import Flows
 from ..observe.counters import CoordinatorCounters
 from ..observe.tracing import Tracing
 from .acknowledged import Acknowledged, Ticket
+from .early_records import EarlyRecords
 from .effects import carry_out
 from .ended_runs import EndedRuns
 from .far_timers import FarTimers
@@ -88,6 +89,7 @@ class Partition:
         self.records = 0
         """Taken in by this owner."""
         self.ended = ended
+        self.early = EarlyRecords()
         self.recent = RecentEnds()
         self.ahead: dict[str, int] = {}
         """Runs whose snapshot was taken later than the partition's: they have seen the WAL up to there."""
@@ -175,7 +177,8 @@ class Partition:
         if type(record) is rec.EventReceived and not record.run:
             self._broadcast(record, seq, ticket)
         else:
-            self.counters.records_ignored += 1  # of a run that has ended
+            kept = record.run not in self.ended and self.early.keep(record, bytes(raw), seq)
+            self.counters.records_ignored += not kept  # of a run that has ended
         return None
 
     def _start(self, record: rec.RunStarted, raw: msgspec.Raw, seq: int, ticket: Ticket) -> str | None:
@@ -190,6 +193,9 @@ class Partition:
         self.open_by_flow[plan.name] += 1
         self.counters.runs_started += 1
         self._carry_out(run, effects, seq, ticket)
+        for early in self.early.take(record.run):
+            if record.run in self.runs:
+                self._decide(run, decode_record(early), early, seq, ticket)
         return None
 
     def _decide(self, run: OpenRun, record: rec.Record, raw: msgspec.Raw | bytes, seq: int, ticket: Ticket) -> None:
@@ -233,7 +239,12 @@ class Partition:
             if self.ahead.get(id, 0) >= seq:
                 continue
             own = msgspec.structs.replace(record, run=id)
-            self._decide(run, own, encode_record(own), seq, ticket)
+            try:
+                self._decide(run, own, encode_record(own), seq, ticket)
+            except Exception as error:  # what goes wrong for one run must not keep the event from the others
+                log.error("an event cannot be given to a run: a defect of jetfleet", run=id, partition=self.number, exc_info=error)
+        if not waiting:
+            self.awaiting.pop(record.event, None)
 
     def _quarantine(self, message: Message, data: bytes, error: UnreadableRecord, ticket: Ticket) -> None:
         """Keep what cannot be read, and go on. In silence it has been kept before."""
@@ -252,6 +263,11 @@ class Partition:
         failure = rec.Error("internal", f"a defect of jetfleet: {type(error).__name__}: {error}", False)
         run.run.status, run.run.error = "failed", failure
         return [FinishRun(run.run.id, "failed", error=failure)]
+
+    @property
+    def safe_position(self) -> int:
+        """Up to where the runs say it all: what waits for a run that has not begun is still needed from the WAL."""
+        return self.early.oldest - 1 if self.early.oldest else self.position
 
     @property
     def within_message(self) -> bool:

@@ -11,6 +11,7 @@ from secrets import token_hex
 
 import structlog
 
+from ...schemas.errors import JetfleetError
 from ..client import BrokerError, Connection, ConnectionClosed, StreamFull, Unknown
 
 BACKOFF_S, BACKOFF_MAX_S = 0.1, 5.0
@@ -48,8 +49,8 @@ class PatientPublisher:
                 self.blocked_by = error
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
-            except BrokerError as error:
-                log.error("a message was refused for good and is given up", subject=subject, id=id, code=error.code, reason=str(error))
+            except (JetfleetError, ValueError) as error:
+                log.error("a message was refused for good and is given up", subject=subject, id=id, reason=str(error))
                 break
         settled()
 

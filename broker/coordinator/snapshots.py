@@ -28,7 +28,7 @@ import msgspec
 from ...schemas import subjects
 from ...schemas.errors import UnreadableRecord
 from ...schemas.plan.plan import Plan
-from ..client import Connection
+from ..client import Connection, StreamFull
 from ..engine import awaited_events, is_of, snapshot
 from ..flows import Flows
 from .acknowledged import Ticket
@@ -114,6 +114,7 @@ class Snapshots:
     async def load(self, partition: Partition, flows: Flows) -> None:
         """Put the runs of the snapshot into the partition. Raises UnreadableRecord if it is not whole."""
         latest = await self._read(partition)
+        partition.ended.forget_old(int(time.time() * 1_000))  # old segments know of ends that nobody remembers any more
         plans: dict[str, Plan] = {}
         for turn, (number, entry) in enumerate(latest.values()):
             self._live[number] += 1
@@ -178,13 +179,18 @@ class Snapshots:
     async def write(self, partition: Partition, epoch: str) -> None:
         """Write what has changed, then purge the WAL. Raises WrongSequence if somebody else has written: then it is not ours any more."""
         await _whole(partition)
-        position, now = partition.position, int(time.time() * 1_000)
+        position, now = partition.safe_position, int(time.time() * 1_000)
         number = max([*self._segments, 0]) + 1
         ticket = partition.acknowledged.open(position)
-        written = await self._write_segment(partition, number, ticket, now)
+        try:
+            written = await self._write_segment(partition, number, ticket, now)
+        except StreamFull:
+            # What was written of it must not be what keeps the stream full for the next one.
+            await self._connection.streams.purge(subjects.SNAPSHOTS, subject=self._subject(Segment(number, 0, self._writer)))
+            raise
         ticket.settled(1, None)
-        # Runs may have gone on meanwhile, and entries say so: what came of those records must be safe too.
-        await _reached(partition, partition.position)
+        # Journals, far timers, and what came of records that runs took in meanwhile, as entries say: all of it must be safe.
+        await partition.acknowledged.everything_so_far()
         self._segments[number] = Segment(number, written, self._writer)
         dropped = self._drop_dead(partition)
         await self._write_manifest(position, epoch, now)
@@ -210,6 +216,7 @@ class Snapshots:
                 await self._give_way(partition, ticket)
             if len(chunk) >= CHUNK_BYTES:
                 await self._publish(subject, chunk)
+                await _whole(partition)
                 chunk = bytearray()
         # Last: runs that ended while the others were written are in no other entry.
         chunk += _encode([ENDED, *partition.ended.write(number, now)])
@@ -314,10 +321,4 @@ def _manifest(data: bytes, partition: int) -> Manifest:
 async def _whole(partition: Partition) -> None:
     """Wait while a message is only half taken in: a run could have seen half of what is there for it."""
     while partition.within_message:
-        await asyncio.sleep(0.005)
-
-
-async def _reached(partition: Partition, position: int) -> None:
-    """Wait until the effects of the WAL up to there are acknowledged."""
-    while partition.acknowledged.position < position:
         await asyncio.sleep(0.005)

@@ -32,6 +32,7 @@ from ...schemas.subjects import EPOCH_HEADER
 from .attempts import Attempts
 from .completions import Completions
 from .dead_letters import DeadLetters
+from .doubt import Doubt
 from .give_back import GiveBack
 from .inline_lane import InlineLane
 from .ledger import NO_CELL, Ledger
@@ -67,6 +68,7 @@ class Processor:
         self.units: dict[UnitOfWork, None] = {}
         self.epoch = ""
         """Of the tasks that the server has in memory now."""
+        self.doubt = Doubt(connection)
         self.lane = InlineLane(traced, completions, on_room)
         self.attempts = attempts
         self.give_back = GiveBack(connection, counters)
@@ -98,8 +100,8 @@ class Processor:
         if unit.deaths:
             self._counters.redeliveries += 1
             self._spawn(unit, self._execute_one_by_one(unit, tasks))
-        elif self._is_suspect(message) or any(task.repeated for task in tasks):
-            self._spawn(unit, self._ask_first(unit, tasks))
+        elif asked := tasks if self._is_suspect(message) else [task for task in tasks if task.repeated]:
+            self._spawn(unit, self._ask_first(unit, tasks, asked))
         else:
             self._distribute(unit, tasks)
         unit.settled(1)
@@ -154,12 +156,11 @@ class Processor:
         return tasks
 
     def _is_suspect(self, message: Message) -> bool:
-        """Whether any of its tasks may have been executed: it was given back, or published before the server lost its memory."""
+        """Whether any of its tasks may have been executed: given back, published before the server lost its memory, or doubted."""
         headers = message.headers
-        return DEATHS_HEADER in headers or headers.get(EPOCH_HEADER, self.epoch) != self.epoch
+        return DEATHS_HEADER in headers or headers.get(EPOCH_HEADER, self.epoch) != self.epoch or self.doubt.covers(message)
 
-    async def _ask_first(self, unit: UnitOfWork, tasks: list[Task]) -> None:
-        asked = tasks if self._is_suspect(unit.message) else [task for task in tasks if task.repeated]
+    async def _ask_first(self, unit: UnitOfWork, tasks: list[Task], asked: list[Task]) -> None:
         answers = dict(zip(map(id, asked), await self._verifier.wanted(asked), strict=True))
         wanted = [task for task in tasks if answers.get(id(task), True)]
         self._distribute(unit, wanted)

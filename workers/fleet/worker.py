@@ -140,6 +140,8 @@ class Worker:
         self._stack.callback(self._connection.on_reconnect.remove, self._reconnected)
         self._spawn(Heartbeat(self.processor.units.keys(), ack_wait_s).run())
         self._spawn(self._keep_facts())
+        await self.processor.doubt.start()
+        self._stack.push_async_callback(self.processor.doubt.stop)
         self._stack.push_async_callback(self.quiet)
         for queue in self.settings.queues:
             pull = Pull(
@@ -177,6 +179,7 @@ class Worker:
     async def _repair(self) -> None:
         """A restarted server has forgotten what it had in memory."""
         self.processor.epoch = await ensure_memory(self._connection, self._deployed, self.settings.queues)
+        await self.processor.doubt.begin()
 
     def _reconnected(self) -> None:
         """The server may have a new memory: until its epoch is known, every task may be a repetition."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 from hypothesis import given
@@ -105,3 +106,16 @@ def test_turns_come_one_after_the_other_however_many_ask() -> None:
 def test_turns_that_nobody_took_are_not_made_up_for() -> None:
     pace = Pace(0.0)
     assert [pace.next_turn_in_s() for _ in range(100)] == [0.0] * 100
+
+
+def test_what_is_under_way_at_a_position_that_was_reached_before_is_waited_for() -> None:
+    async def test() -> None:
+        acknowledged = Acknowledged(7)
+        ticket = acknowledged.open(7)  # a snapshot's journals, say: no new message, yet something is under way
+        waiting = asyncio.ensure_future(acknowledged.everything_so_far())
+        await asyncio.sleep(0)
+        assert acknowledged.position == 7 and not waiting.done()
+        ticket.settled(1, None)
+        await asyncio.wait_for(waiting, 5)
+
+    asyncio.run(test())

@@ -1,6 +1,6 @@
 """Three servers that hold copies of everything: one of them is killed under load, and nothing is lost, stuck, or executed again once recorded.
 
-Most of the time goes into the servers' choosing new leaders, which takes them 4 to 9 s.
+Most of the time goes into the servers' choosing new leaders, which takes them 4 to 10 s.
 """
 
 from __future__ import annotations

@@ -189,3 +189,19 @@ def test_a_paused_run_goes_on_only_when_it_is_resumed_also_by_another_coordinato
             assert kinds == [RunStarted, PauseRequested, Completion, ResumeRequested, Completion]
 
     run(test())
+
+
+def test_a_signal_that_overtakes_the_event_which_starts_its_run_is_kept_for_it(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, partitions=PARTITIONS) as one:
+            nodes = {"b": {"type": "std::wait", "config": {"signal": "go"}}, "c": {"type": "f.echo"}}
+            await one.deploy(flow("waits", nodes))
+            id = subjects.run_id("waits", "later")
+            await one.client.signal(id, "go", {"by": "early"}, id="s1")
+            await one.client.signal(subjects.run_id("waits", "never"), "go", 1)
+            await one.client.send("waits", 1, id="later")
+            (summary,) = await one.log.ended(id)
+            assert summary.status == "completed"
+            assert [type(record).__name__ for record in one.log.journal(id)][:2] == ["RunStarted", "SignalReceived"]
+
+    run(test())

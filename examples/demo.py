@@ -46,7 +46,9 @@ async def demo() -> None:
             f"[bold]{await publishing:,} orders[/] as JSON on {SUBJECT}, by a bare NATS client: plain sockets, nothing of jetfleet"
         )
         await summary(fleet.client, counts, took_s)
-    console.print("\nEverything is stopped again. Your turn:  . .venv/bin/activate && jetfleet up examples/order_processing.yaml --ephemeral")
+    console.print(
+        "\nEverything is stopped again. Your turn:  . .venv/bin/activate && jetfleet up examples/order_processing.yaml --ephemeral"
+    )
 
 
 def processes(fleet: LocalFleet) -> Iterator[tuple[str, int | None]]:

@@ -16,6 +16,7 @@ from jetfleet.broker.client import Connection, PubAck, WrongSequence
 from jetfleet.broker.coordinator.acknowledged import Acknowledged
 from jetfleet.broker.coordinator.far_timers import FarTimers
 from jetfleet.broker.deployment import ensure, ensure_queue, tasks_epoch
+from jetfleet.broker.store_size import StoreTooSmall, what_fits
 from jetfleet.broker.topology import FIRED, Topology, queue_consumer
 from jetfleet.schemas import subjects
 from jetfleet.schemas.effects import SetTimer
@@ -76,6 +77,15 @@ def test_a_message_that_comes_again_while_it_is_on_its_way_to_the_servers_is_sto
             acks = await asyncio.gather(*(connection.publisher.publish("dead.test", b"one", id="the same") for _ in range(50)))
             assert len({ack.seq for ack in acks}) == 1
             assert sum(not ack.duplicate for ack in acks) == 1
+
+    run(test())
+
+
+def test_a_store_that_no_server_has_room_for_is_refused_as_too_small(servers: Cluster) -> None:
+    async def test() -> None:
+        async with await deployed(servers) as connection:
+            with pytest.raises(StoreTooSmall):
+                await what_fits(connection, SIZE, 1 << 60)
 
     run(test())
 

@@ -21,7 +21,7 @@ from jetfleet.broker.deployment import (
     tasks_epoch,
 )
 from jetfleet.broker.store_size import StoreTooSmall
-from jetfleet.broker.topology import VERSION, Topology, streams, truth_streams
+from jetfleet.broker.topology import PARTITIONS_DEFAULT, VERSION, Topology, streams, truth_streams
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.errors import UsageError
 
@@ -82,7 +82,7 @@ def test_processes_that_start_a_deployment_at_once_agree(server: BackgroundServe
         connections = [await connect(server) for _ in range(4)]
         found = await asyncio.gather(*(ensure(connection, Topology(store_bytes=1 << 30)) for connection in connections))
         assert len({one.created_at for one in found}) == 1
-        assert {one.partitions for one in found} == {16}
+        assert {one.partitions for one in found} == {PARTITIONS_DEFAULT}
         assert await deployed(connections[0]) == found[0]
         for connection in connections:
             await connection.close()

@@ -19,7 +19,7 @@ from .durations import BATCH_US, Durations
 from .patient import PatientPublisher
 
 TASKS_IN_FLIGHT, WAL_IN_FLIGHT = 4, 4
-ENTRIES_MAX = 256
+ENTRIES_MAX = 512
 ENVELOPE_BYTES = 64 * 1024
 """For everything in a message besides payloads: ids, errors, headers."""
 LETTER_HEAD_BYTES = 1_024

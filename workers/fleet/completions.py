@@ -24,11 +24,15 @@ from ..executor import Executor
 from .settings import PAYLOAD_TOO_LARGE
 
 
+ENTRIES_MAX = 512
+"""In a message: as many as a coordinator puts into one of its own."""
+
+
 class Completions:
     """Of the attempts that this executor makes. Its secrets are not shown in the log."""
 
     def __init__(self, publisher: Publisher, partitions: int, executor: Executor, counters: WorkerCounters) -> None:
-        self._batchers = [Batcher(publisher, subjects.wal(partition)) for partition in range(partitions)]
+        self._batchers = [Batcher(publisher, subjects.wal(partition), entries_max=ENTRIES_MAX) for partition in range(partitions)]
         self._partitions = partitions
         self._secrets = executor.services.secrets
         self._counters = counters

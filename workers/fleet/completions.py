@@ -23,7 +23,6 @@ from ...schemas.records import Completion, Error
 from ..executor import Executor
 from .settings import PAYLOAD_TOO_LARGE
 
-
 ENTRIES_MAX = 512
 """In a message: as many as a coordinator puts into one of its own."""
 

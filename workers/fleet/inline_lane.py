@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 
+from ...schemas.messages import Task
 from ...schemas.records import Error
 from .completions import Completions, failure
 from .ready import Ready
@@ -29,6 +30,9 @@ class InlineLane:
         self._on_room = on_room
         self._waiting: deque[tuple[UnitOfWork, Iterator[Ready]]] = deque()
         self._scheduled = False
+        self.overslept: Callable[[float], bool] = lambda known_at_s: False
+        """Whether what was ours at that time may be somebody else's by now."""
+        self.ask_again: Callable[[UnitOfWork, list[Task]], None] = lambda unit, tasks: None
 
     @property
     def load(self) -> int:
@@ -53,6 +57,10 @@ class InlineLane:
         end = monotonic() + TURN_S
         while self._waiting:
             unit, tasks = self._waiting[0]
+            if self.overslept(unit.known_at):
+                self._waiting.popleft()
+                self.ask_again(unit, [task for task, _, _ in tasks])
+                continue
             unit.begin()
             through = self._work(unit, tasks, end)
             unit.pause()

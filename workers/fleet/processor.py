@@ -16,6 +16,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -85,6 +86,9 @@ class Processor:
         self._on_room = on_room
         self._background: set[asyncio.Task[None]] = set()
         self._ended: list[UnitOfWork] = []
+        self.in_aftermath: Callable[[], bool] = lambda: False
+        """Whether this process was just stopped for a while: what comes in may have been sent long ago."""
+        self.lane.ask_again = lambda unit, tasks: self._spawn(unit, self._ask_first(unit, tasks, tasks))
 
     @property
     def load(self) -> int:
@@ -100,7 +104,7 @@ class Processor:
         if unit.deaths:
             self._counters.redeliveries += 1
             self._spawn(unit, self._execute_one_by_one(unit, tasks))
-        elif asked := tasks if self._is_suspect(message) else [task for task in tasks if task.repeated]:
+        elif asked := tasks if self._is_suspect(message) or self.in_aftermath() else [task for task in tasks if task.repeated]:
             self._spawn(unit, self._ask_first(unit, tasks, asked))
         else:
             self._distribute(unit, tasks)
@@ -162,6 +166,7 @@ class Processor:
 
     async def _ask_first(self, unit: UnitOfWork, tasks: list[Task], asked: list[Task]) -> None:
         answers = dict(zip(map(id, asked), await self._verifier.wanted(asked), strict=True))
+        unit.known_at = monotonic()
         wanted = [task for task in tasks if answers.get(id(task), True)]
         self._distribute(unit, wanted)
         if len(wanted) < len(tasks):

@@ -17,13 +17,13 @@ from .settings import DEATHS_HEADER
 class UnitOfWork:
     """`deaths`: how many workers have died of this message, as far as is known. `since`: its arrival, by the monotonic clock, in s."""
 
-    __slots__ = ("_active", "_ledger", "cell", "deaths", "end", "error", "message", "owed", "since")
+    __slots__ = ("_active", "_ledger", "cell", "deaths", "end", "error", "known_at", "message", "owed", "since")
 
     def __init__(self, message: Message, ledger: Ledger, end: Callable[[UnitOfWork], None]) -> None:
         self.message = message
         # Whoever gives a message back does so by a copy that carries the count: every delivery after the first follows on a death.
         self.deaths = deaths_before(message.headers) + message.delivered - 1
-        self.since = monotonic()
+        self.since = self.known_at = monotonic()
         self.cell = ledger.set(message.reply)
         self.owed = 1  # held open until its tasks are counted
         self.error: BrokerError | None = None

@@ -138,7 +138,9 @@ class Worker:
         self.processor.epoch = await ensure_memory(self._connection, self._deployed)
         self._connection.on_reconnect.append(self._reconnected)
         self._stack.callback(self._connection.on_reconnect.remove, self._reconnected)
-        self._spawn(Heartbeat(self.processor.units.keys(), ack_wait_s).run())
+        heartbeat = Heartbeat(self.processor.units.keys(), ack_wait_s)
+        self.processor.lane.overslept, self.processor.in_aftermath = heartbeat.overslept, heartbeat.in_aftermath
+        self._spawn(heartbeat.run())
         self._spawn(self._keep_facts())
         await self.processor.doubt.start()
         self._stack.push_async_callback(self.processor.doubt.stop)

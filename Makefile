@@ -32,8 +32,8 @@ format: $(READY) ## let ruff format and repair what it can
 bench: $(READY) ## measure (NAME=engine, ARGS=--json; see benchmarks/README.md)
 	@$(BIN)/python -m benchmarks $(NAME) $(ARGS)
 
-soak: $(READY) ## the property tests, with a hundred times the examples
-	@$(BIN)/pytest -m hypothesis --hypothesis-profile=soak -o faulthandler_timeout=0 $(ARGS)
+soak: $(READY) ## the property tests with a hundred times the examples, and a server of a cluster killed
+	@$(BIN)/pytest -m "hypothesis or soak" --hypothesis-profile=soak -o faulthandler_timeout=0 $(ARGS)
 
 lock: ## resolve the dependencies anew and pin them in constraints.txt
 	@.ci/lock

@@ -10,7 +10,7 @@ import click
 import structlog
 
 from . import loop
-from .cli.options import credentials_option, nats_option, servers
+from .cli.options import credentials_option, nats_option
 from .client import Connection
 from .coordinator.coordinator import Coordinator, CoordinatorSettings
 from .observe import logs, otel
@@ -46,8 +46,8 @@ async def _coordinate(url: str, credentials: str | None, settings: CoordinatorSe
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with (
-        await Connection.open(servers(url), name="jetfleet-coordinator", credentials=credentials) as connection,
-        await Connection.open(servers(url), name="jetfleet-coordinator-control", credentials=credentials) as control,
+        await Connection.open(url, name="jetfleet-coordinator", credentials=credentials) as connection,
+        await Connection.open(url, name="jetfleet-coordinator-control", credentials=credentials) as control,
     ):
         telemetry = otel.set_up("coordinator")
         coordinator = Coordinator(connection, control, settings, telemetry.tracing)

@@ -10,7 +10,7 @@ import click
 import structlog
 
 from . import loop
-from .cli.options import credentials_option, nats_option, servers
+from .cli.options import credentials_option, nats_option
 from .client import Connection
 from .deployment import ensure
 from .fleet.membership import READER, Membership
@@ -46,7 +46,7 @@ async def _read(url: str, credentials: str | None, data: Path, rebuild: bool, wa
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with await Connection.open(servers(url), name="jetfleet-reader", credentials=credentials) as connection:
+    async with await Connection.open(url, name="jetfleet-reader", credentials=credentials) as connection:
         deployed = await ensure(connection, Topology())
         reader = Reader(connection, deployed.partitions, data, rebuild=rebuild)
         membership = Membership(connection, READER)

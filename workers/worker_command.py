@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from ..broker.observe.observed import Observed, observed
-from ..schemas.subjects import QUEUE_DEFAULT
+from ..schemas.subjects import QUEUE_DEFAULT, URL_DEFAULT
 from . import loop
-from .fleet.settings import CONCURRENCY_DEFAULT, STOP_DEADLINE_S, URL_DEFAULT, WorkerSettings
+from .fleet.settings import CONCURRENCY_DEFAULT, STOP_DEADLINE_S, WorkerSettings
 from .nodes_command import load_nodes
 
 

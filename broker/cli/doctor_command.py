@@ -17,7 +17,7 @@ from ..deployment import ensure
 from ..loop import run
 from .checks import CHECKS, Finding, high_water
 from .checkup import examine
-from .options import connect, credentials_option, form_option, nats_option, servers
+from .options import connect, credentials_option, form_option, nats_option
 from .printing import as_json, printable, show_styled
 
 STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
@@ -65,5 +65,5 @@ async def _examined(url: str, credentials: str | None, data: Path, monitor: str 
 
 async def _make_anew(url: str, credentials: str | None) -> None:
     """The streams that were there and are gone, empty."""
-    async with await Connection.open(servers(url), name="jetfleet-doctor", credentials=credentials) as connection:
+    async with await Connection.open(url, name="jetfleet-doctor", credentials=credentials) as connection:
         await ensure(connection, accept_loss=True)

@@ -54,8 +54,4 @@ async def connect(url: str, credentials: str | None) -> Client:
     """Raises Unreachable and other BrokerErrors."""
     from ..api import Client  # not before it is needed: it takes longer to load than most commands take
 
-    return await Client.connect(servers(url), name="jetfleet-cli", credentials=credentials)
-
-
-def servers(url: str) -> list[str]:
-    return [each.strip() for each in url.split(",") if each.strip()]
+    return await Client.connect(url, name="jetfleet-cli", credentials=credentials)

@@ -32,7 +32,7 @@ _SCHEMES = ("nats", "tls", "ws", "wss")
 
 def checked_urls(url: str | Sequence[str]) -> list[str]:
     """The urls of a cluster's servers: a list, or one text with commas between them. Raises UsageError for what is no server's url."""
-    urls = [each.strip() for each in url.split(",")] if isinstance(url, str) else list(url)
+    urls = [each.strip() for each in url.split(",") if each.strip()] if isinstance(url, str) else list(url)
     if not urls:
         raise UsageError("no server's url: give one such as nats://127.0.0.1:4222")
     for each in urls:

@@ -84,9 +84,7 @@ def _stop_awaiting(home: Partition, run: OpenRun, effect: fx.StopAwaiting, ticke
 def _start_child(home: Partition, run: OpenRun, effect: fx.StartChild, ticket: Ticket) -> None:
     parent = (effect.run, effect.activation)
     plan = home.flows.current(effect.flow)
-    refusal = _refusal(effect, plan)
-    if len(effect.input) > home.outbox.entry_max_bytes:
-        refusal = _too_large(home, f"the input of sub-flow {effect.flow!r}", len(effect.input))
+    refusal = _refusal(home, effect, plan)
     if refusal is not None:
         ended = rec.ChildEnded(
             effect.run, home.now_ms, effect.activation, effect.attempt, effect.child, "failed", NULL, refusal
@@ -101,8 +99,10 @@ def _start_child(home: Partition, run: OpenRun, effect: fx.StartChild, ticket: T
     home.outbox.record(effect.child, _encode(started), ticket)
 
 
-def _refusal(effect: fx.StartChild, plan: Any) -> rec.Error | None:
+def _refusal(home: Partition, effect: fx.StartChild, plan: Any) -> rec.Error | None:
     """Why a sub-flow cannot be started."""
+    if len(effect.input) > home.outbox.entry_max_bytes:
+        return _too_large(home, f"the input of sub-flow {effect.flow!r}", len(effect.input))
     if plan is None:
         return rec.Error("unknown_flow", f"no flow {effect.flow!r} is deployed", False)
     if effect.version is not None and effect.version != plan.version:

@@ -19,7 +19,7 @@ import structlog
 
 from ...schemas import subjects
 from ...schemas.errors import JetfleetError
-from ..client import BrokerError, Connection, Message, Subscription, Tail, WrongSequence
+from ..client import BrokerError, Connection, Subscription, Tail, WrongSequence
 from .ended_runs import EndedRuns
 from .partition import Partition, Surroundings
 from .questions import Questions
@@ -234,6 +234,3 @@ class Owner:
         progress = Progress(partition.acknowledged.position, self.epoch)
         with contextlib.suppress(BrokerError):
             await self._connection.send(subjects.progress(self.number), msgspec.msgpack.encode(progress))
-
-
-__all__ = ["Message", "Owner", "Progress"]

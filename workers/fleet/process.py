@@ -33,7 +33,7 @@ async def work(settings: WorkerSettings, registry: Registry, watch: Observed, st
     signals = _Signals()
     telemetry = otel.set_up(WORKER)
     try:
-        async with await Connection.open(settings.servers, name="jetfleet-worker", credentials=settings.credentials) as connection:
+        async with await Connection.open(settings.url, name="jetfleet-worker", credentials=settings.credentials) as connection:
             worker = Worker(connection, settings, registry, tracing=telemetry.tracing)
             logs.name_process(WORKER, worker.id)
             conditions = {"nats": connected(connection), "tasks": pulling(lambda: worker.pulling)}

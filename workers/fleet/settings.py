@@ -8,9 +8,8 @@ from pathlib import Path
 
 from ...schemas import subjects
 from ...schemas.errors import UsageError
-from ...schemas.subjects import QUEUE_DEFAULT
+from ...schemas.subjects import QUEUE_DEFAULT, URL_DEFAULT
 
-URL_DEFAULT = "nats://127.0.0.1:4222"
 CONCURRENCY_DEFAULT = 64
 PREFETCH = 2
 """Messages that may wait in this process while all slots are taken, so that a slot need not wait for the server."""
@@ -44,10 +43,6 @@ class WorkerSettings:
     data: Path = Path(".jetfleet")
     slot: str | None = None
     max_deliveries: int = 5
-
-    @property
-    def servers(self) -> list[str]:
-        return [server.strip() for server in self.url.split(",") if server.strip()]
 
     def __post_init__(self) -> None:
         if not self.queues:

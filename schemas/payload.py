@@ -4,9 +4,8 @@ A payload is a msgpack document. It is immutable, so one node can never change w
 what travels in records, tasks and snapshots. Combining payloads (the map that a join hands on, the list that a
 split collects) is done on the bytes: nothing is decoded.
 
-A value that lies elsewhere (arena, object store) is a *ref*: a msgpack extension of type `REF` inside the
-document. A ref can therefore stand wherever a value can, also deep inside a combined payload. Nothing here
-makes or reads one: that is the payload plane's work.
+A value that lies elsewhere (arena, object store) is a *ref* (see `ref`): an extension inside the document. A ref can therefore stand
+wherever a value can, also deep inside a combined payload. Here a ref is a value like others: nothing reads what it refers to.
 
 Guarantees: `decode(encode(v)) == v` for JSON-like values and bytes; equal values with equal key order give equal bytes.
 Does not: keep tuples (they become lists), sets, or integers beyond 64 bits (typed error).
@@ -21,14 +20,12 @@ import msgpack
 import msgspec
 
 from .errors import UnencodableValue, UnreadablePayload
+from .ref import Ref, from_ext, may_hold_ref, to_ext
 
 Payload: TypeAlias = bytes
 
-REF = 1
-"""msgpack extension type of a ref. The extension's data is opaque here."""
-
-_encoder = msgspec.msgpack.Encoder(decimal_format="string")
-_decoder = msgspec.msgpack.Decoder()
+_encoder = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=to_ext)
+_decoder = msgspec.msgpack.Decoder(ext_hook=from_ext)
 _raw = msgspec.msgpack.Decoder(msgspec.Raw)
 
 NULL: Payload = _encoder.encode(None)
@@ -53,6 +50,25 @@ def decode(payload: Payload) -> Any:
         return _decoder.decode(payload)
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
         raise UnreadablePayload(f"a payload of {len(payload)} bytes is not a readable value: {error}") from None
+
+
+def refs_in(payload: Payload) -> list[Ref]:
+    """All refs that stand in the payload, in order. Costs next to nothing where there are none. Raises UnreadablePayload."""
+    if not may_hold_ref(payload):
+        return []
+    found: list[Ref] = []
+
+    def note(type: int, data: memoryview) -> Any:
+        value = from_ext(type, data)
+        if isinstance(value, Ref):
+            found.append(value)
+        return None
+
+    try:
+        msgspec.msgpack.Decoder(ext_hook=note).decode(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
+        raise UnreadablePayload(f"a payload of {len(payload)} bytes is not a readable value: {error}") from None
+    return found
 
 
 def is_whole(payload: Payload) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from .errors import SelectorError
+from .ref import Ref
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys (str) and list indices (int) from the outside in; the empty path is the value itself."""
@@ -45,8 +46,10 @@ _json = msgspec.json.Encoder(decimal_format="string")
 
 
 def get(value: Any, path: Path) -> Any:
-    """What stands at the path, or MISSING."""
-    for step in path:
+    """What stands at the path, or MISSING. Inside a value that lies elsewhere: the ref to it."""
+    for index, step in enumerate(path):
+        if type(value) is Ref:
+            return value.at(path[index:])
         if type(step) is str:
             if not isinstance(value, dict) or step not in value:
                 return MISSING

@@ -1,0 +1,108 @@
+"""A ref: where a value lies that is not in the payload itself.
+
+A ref stands in a payload wherever a value can stand, as a msgpack extension of type REF. It names up to two places: an entry in the arena
+of a host, and an object in the object store (`digest`). From either one gets exactly the bytes that were written, or a typed error.
+
+`path` leads on into the value: `${load.rows[3].id}` of a large `rows` is the ref to `rows` with the path (3, "id"), made without reading
+anything. So nobody needs to know a codec to hand a ref on, to pick from it, or to count its items.
+
+Small values of types that msgpack lacks (an array, an image) stay in the payload, as an extension of type CODED.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+REF_TYPE, CODED_TYPE = 1, 2
+"""Types of msgpack extensions; never reused."""
+
+
+class Ref(msgspec.Struct, array_like=True, frozen=True):
+    """`host` names an arena, `segment`, `generation`, `offset` the entry's body in it; `host` "": it lies in the object store only.
+
+    `length`, `crc` (CRC-32) and `codec` are those of the body; `meta` is the codec's own (dtype, shape, …). `count`: how many items a list
+    has, None for what is no list. `digest`: SHA-256 of the body in hex, "" if it was not uploaded; `key` names the encryption key there.
+    `run` and `activation` say who wrote it; `again`: that node declared itself idempotent, so that it may be executed again for this value.
+    """
+
+    codec: str
+    length: int
+    crc: int
+    host: str = ""
+    segment: str = ""
+    generation: int = 0
+    offset: int = 0
+    meta: bytes = b""
+    count: int | None = None
+    digest: str = ""
+    key: str = ""
+    run: str = ""
+    activation: tuple[int | str, ...] = ()
+    again: bool = False
+    path: tuple[str | int, ...] = ()
+
+    def at(self, path: tuple[str | int, ...]) -> Ref:
+        """What stands at a path inside the value; whether anything does is seen when it is read."""
+        return self if not path else msgspec.structs.replace(self, path=(*self.path, *path), count=None)
+
+    @property
+    def whole(self) -> Ref:
+        """The value that the path leads into."""
+        return msgspec.structs.replace(self, path=()) if self.path else self
+
+    @property
+    def entry(self) -> tuple[str, str, int, int]:
+        """Host, segment, generation and offset: which entry of which arena."""
+        return (self.host, self.segment, self.generation, self.offset)
+
+    def __str__(self) -> str:
+        """As people see it, and as `jetfleet payload` takes it: enough to find the bytes again."""
+        place = f"{self.host}/{self.segment}/{self.generation}/{self.offset}" if self.host else self.digest[:12]
+        inside = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path)
+        return f"ref:{place}{inside}"
+
+
+class Coded(msgspec.Struct, array_like=True, frozen=True):
+    """A value that a codec has turned into bytes, small enough to travel inside a payload."""
+
+    codec: str
+    meta: bytes
+    body: bytes
+
+
+class ValueElsewhere(Exception):
+    """Somebody has to look into a value who only holds the ref to it. Not an error of the user: whoever may read refs takes over."""
+
+    def __init__(self, ref: Ref) -> None:
+        super().__init__(f"the value lies elsewhere: {ref}")
+        self.ref = ref
+
+
+_encoder = msgspec.msgpack.Encoder()
+_ref = msgspec.msgpack.Decoder(Ref)
+_coded = msgspec.msgpack.Decoder(Coded)
+
+
+def to_ext(value: Any) -> msgspec.msgpack.Ext:
+    """A Ref or Coded as extension. Raises NotImplementedError for anything else, as msgspec's encoders expect of their hook."""
+    if type(value) is Ref:
+        return msgspec.msgpack.Ext(REF_TYPE, _encoder.encode(value))
+    if type(value) is Coded:
+        return msgspec.msgpack.Ext(CODED_TYPE, _encoder.encode(value))
+    raise NotImplementedError(f"a value of type {type(value).__module__}.{type(value).__qualname__} has no form as bytes")
+
+
+def from_ext(type: int, data: memoryview) -> Any:
+    """The Ref or Coded that an extension holds; an extension of another type as it is. Raises MsgspecError."""
+    if type == REF_TYPE:
+        return _ref.decode(data)
+    if type == CODED_TYPE:
+        return _coded.decode(data)
+    return msgspec.msgpack.Ext(type, bytes(data))
+
+
+def may_hold_ref(payload: bytes) -> bool:
+    """False: there is no ref in it. True: look closer. Refs are longer than 16 bytes, so their extension begins with one of these bytes."""
+    return b"\xc7" in payload or b"\xc8" in payload

@@ -13,12 +13,24 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from ..limits import PAYLOAD_INLINE_MAX_BYTES
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,127}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Milliseconds = Annotated[int, Field(ge=1)]
+Size = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(B|KiB|MiB)$")]
 Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(ms|s|m|h|d)$")]
+
+
+_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+
+
+def size_bytes(size: str) -> int:
+    """`64KiB` as a number of bytes."""
+    digits = size.rstrip("KMiB")
+    return int(digits) * _UNITS[size[len(digits) :]]
 
 
 class Block(BaseModel):
@@ -139,6 +151,28 @@ class History(Block):
     keep: Duration = "30d"
 
 
+class Payloads(Block):
+    """How large values travel."""
+
+    inline_max: Size = "64KiB"
+    """Larger values travel by reference."""
+    durability: Literal["host", "object-store"] = "host"
+    """`host`: until somebody elsewhere needs it, a value lies in its producer's host alone."""
+    encryption: Identifier | None = None
+    """Name of the key that values are encrypted with where they leave the host."""
+
+    @field_validator("inline_max")
+    @classmethod
+    def _within_limits(cls, value: str) -> str:
+        if size_bytes(value) > PAYLOAD_INLINE_MAX_BYTES:
+            raise ValueError(f"at most {PAYLOAD_INLINE_MAX_BYTES >> 10}KiB of a value can travel inside messages")
+        return value
+
+    @property
+    def inline_max_bytes(self) -> int:
+        return size_bytes(self.inline_max)
+
+
 class Flow(Block):
     """A whole definition. Its `digest` is its version for the engine: any change of meaning changes it."""
 
@@ -151,6 +185,7 @@ class Flow(Block):
     outputs: Any = None
     settings: Settings = Settings()
     history: History = History()
+    payloads: Payloads = Payloads()
     triggers: list[Trigger] = []
     nodes: dict[Identifier, Node] = {}
     scopes: dict[Identifier, Scope] = {}

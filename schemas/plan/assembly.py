@@ -48,6 +48,7 @@ def assemble(draft: Draft, regions: Regions, guards: Guards, order: list[int]) -
         guards=tuple(_guard(draft, edges, guard) for guard in guards.all),
         triggers=tuple(PlanTrigger(t.id, t.type.removeprefix("trigger::"), t.params, t.enabled) for t in flow.triggers),
         settings=flow.settings,
+        payloads=flow.payloads,
         config=flow.config,
         inputs=flow.inputs,
         outputs=None if flow.outputs is None else needs.bind(flow.outputs, ("outputs",), ROOT),

@@ -32,7 +32,7 @@ from .document import Document, read
 from .findings import problems_of
 from .tree import ReadLimits
 
-_NO_GRAPH = frozenset(("version", "description", "metadata", "settings", "history", "retry", "timeout_ms", "labels", "queue"))
+_NO_GRAPH = frozenset(("version", "description", "metadata", "settings", "history", "payloads", "retry", "timeout_ms", "labels", "queue"))
 """Keys that the graph does not depend on: a mistake in them does not keep it from being checked."""
 
 

@@ -12,10 +12,11 @@ import click
 import msgspec
 
 from ...schemas.cli import FAILED
-from ...schemas.errors import JetfleetError, UsageError
+from ...schemas.errors import JetfleetError, UnreadablePayload, UsageError
+from ...schemas.payload import decode
 from ..api import Client, Letter
 from .options import form_option, with_client
-from .printing import as_json, complain, moment, note, printable, show_rows
+from .printing import as_json, as_text, complain, moment, note, printable, show_rows
 
 COLUMNS = ("number", "kind", "code", "subject", "at", "reason")
 WAITING = "waiting"
@@ -58,7 +59,7 @@ async def show_command(client: Client, number: int, form: str) -> None:
         return
     width = max(map(len, value))
     for name, content in (value | {"at": moment(letter.letter.at)}).items():
-        click.echo(f"{name.ljust(width)}  {printable(content if isinstance(content, str) else as_json(content))}")
+        click.echo(f"{name.ljust(width)}  {printable(content if isinstance(content, str) else as_text(content))}")
 
 
 @dlq_command.command("redrive")
@@ -94,9 +95,9 @@ def _waiting_row(subject: str, count: int) -> Mapping[str, Any]:
 
 def _readable(data: bytes) -> Any:
     """JSON or msgpack as its value, else the first bytes in hexadecimal."""
-    for decode in (msgspec.json.decode, msgspec.msgpack.decode):
+    for read in (msgspec.json.decode, decode):
         try:
-            return decode(data)
-        except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):
+            return read(data)
+        except (msgspec.MsgspecError, UnreadablePayload, ValueError, RecursionError, OverflowError):
             continue
     return data[:SHOWN_BYTES].hex(" ")

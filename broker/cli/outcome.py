@@ -14,7 +14,7 @@ from ...schemas.payload import decode
 from ...schemas.plan.plan import NONE
 from ...schemas.records import Error
 from ..run_result import RunResult
-from .printing import as_json, printable, safe, styled
+from .printing import as_json, as_text, printable, safe, styled
 from .waiting import span
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def show_end(result: Result, form: str) -> None:
     if result.error is not None:
         click.echo(f"error: {printable(result.error.type)}: {printable(result.error.message)}")
     if result.completed:
-        click.echo(f"output: {as_json(result.output)}")
+        click.echo(f"output: {printable(as_text(result.output))}")
 
 
 def _show_table(result: RunResult) -> None:
@@ -58,7 +58,7 @@ def _show_table(result: RunResult) -> None:
         for line in _background(result, result.error):
             console.print(safe(line), soft_wrap=True)
     if result.completed:
-        console.print(f"output: {escape(as_json(result.output))}", soft_wrap=True)
+        console.print(f"output: {safe(as_text(result.output))}", soft_wrap=True)
 
 
 def _is_open(result: RunResult) -> bool:
@@ -95,7 +95,7 @@ def _show_nodes(result: RunResult, console: Console) -> None:
         table.add_column(column, justify="right" if column == "ATTEMPTS" else "left", no_wrap=True, min_width=width)
     table.add_column("OUTPUT", no_wrap=True)
     for (key, status, port, attempts), view in zip(rows, views.values(), strict=True):
-        value = "" if view.output is None else _short(as_json(decode(view.output)), room)
+        value = "" if view.output is None else _short(as_text(decode(view.output)), room)
         table.add_row(escape(key), styled(status), port, attempts, escape(value))
     console.print(table)
 

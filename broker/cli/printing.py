@@ -14,13 +14,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...schemas.errors import JetfleetError
+from .shown import for_people, for_programs, is_described
 
 STYLES = {"completed": "green", "failed": "red", "skipped": "dim", "cancelled": "yellow", "killed": "red", "running": "cyan"}
 
 
 def as_json(value: Any) -> str:
-    """One line of JSON. Bytes become base64, what JSON has no number for becomes null."""
-    return msgspec.json.encode(value, enc_hook=str).decode()
+    """One line of JSON. Bytes become base64, what JSON has no number for becomes null, a value that lies elsewhere its ref."""
+    return msgspec.json.encode(for_programs(value), enc_hook=str).decode()
+
+
+def as_text(value: Any) -> str:
+    """One line for people: JSON as well, with `‹what it is›` in the place of what JSON cannot hold."""
+    shown = for_people(value)
+    return shown if is_described(value) else msgspec.json.encode(shown, enc_hook=str).decode()
 
 
 def printable(text: str) -> str:
@@ -91,4 +98,4 @@ def moment(ms: int | None) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else as_json(value)
+    return value if isinstance(value, str) else as_text(value)

@@ -20,7 +20,7 @@ from .event_input import read_value
 from .journal_lines import record_value, time_of_day
 from .options import form_option, with_client
 from .outcome import show, show_end
-from .printing import as_json, moment, show_rows
+from .printing import as_json, as_text, moment, show_rows
 from .waiting import in_words, span
 from .watching import print_outcome, watch
 
@@ -219,5 +219,5 @@ def _as_cells(row: RunRow) -> dict[str, Any]:
 
 def _record_cells(value: dict[str, Any]) -> dict[str, Any]:
     number, at, kind, *names = value
-    says = "  ".join(f"{name}={value[name] if isinstance(value[name], str) else as_json(value[name])}" for name in names)
+    says = "  ".join(f"{name}={value[name] if isinstance(value[name], str) else as_text(value[name])}" for name in names)
     return {number: str(value[number]), at: time_of_day(value[at]), kind: value[kind], "says": says}

@@ -21,7 +21,7 @@ def size(context: click.Context, option: click.Parameter, text: str | None) -> i
 
 def size_text(bytes: int) -> str:
     """To read: in the largest binary unit of which there is at least one."""
-    for unit, factor in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20)):
+    for unit, factor in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if bytes >= factor:
             return f"{bytes / factor:.1f} {unit}"
     return f"{bytes} bytes"

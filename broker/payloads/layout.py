@@ -1,0 +1,134 @@
+"""The layout of a payload: what of a value stays in it, and what is taken out and put into the arena.
+
+Taken out are, from the outside in: values whose type has a codec, where they are larger than `inline_max_bytes`; of a map that is too
+large the largest values, one level at a time, until the rest is small enough; a list that is too large, as a whole. What is small stays, so
+that the coordinator can still decide by it.
+
+One Layout is made for one value. It remembers what it has written, so nothing is written twice however often the value is looked at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from ...schemas.errors import UnencodableValue
+from ...schemas.payload import Payload
+from ...schemas.ref import Coded, Ref, to_ext
+from ..codecs.codec import Codec, Encoded
+from ..codecs.registry import codec_for, codec_named
+
+Write: TypeAlias = Callable[[Codec, Encoded, bool], Ref]
+"""Puts a body into the arena: its codec, its bytes, and whether refs or coded values stand in it."""
+
+NATIVE = (str, bytes, bytearray, memoryview)
+FAILURES = (TypeError, ValueError, OverflowError, NotImplementedError)
+
+
+class Layout:
+    """`find`: the ref of a value that lies in the arena already, if it does."""
+
+    def __init__(self, inline_max_bytes: int, write: Write, find: Callable[[Any], Ref | None]) -> None:
+        self._inline_max = inline_max_bytes
+        self._write = write
+        self._find = find
+        self._done: dict[int, tuple[Any, Ref | Coded]] = {}  # by identity; the value is kept, so that no other gets its id
+        self._encoder = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=self._hook)
+
+    def payload(self, value: Any) -> Payload:
+        """The payload of the value. Raises UnencodableValue, UnknownCodec, and what `write` raises."""
+        try:
+            return self._smallest(value)
+        except RecursionError:
+            raise UnencodableValue("the value is nested without end (does it contain itself?)") from None
+        except FAILURES as error:
+            raise UnencodableValue(f"the value cannot be encoded: {error}") from None
+
+    def _smallest(self, value: Any) -> Payload:
+        if self._is_leaf(value):
+            return self._encoder.encode(self._leaf(value))
+        map = _as_map(value)
+        encoded = None
+        if map is None or not any(self._is_leaf(item) for item in map.values()):
+            encoded = self._encoder.encode(value)
+            if len(encoded) <= self._inline_max:
+                return encoded
+        slimmed = None if map is None else self._slimmed(map)
+        return slimmed or self._encoder.encode(self._structured(value, encoded or self._encoder.encode(value)))
+
+    def _is_leaf(self, value: Any) -> bool:
+        """Whether a codec of its type takes the value; small texts and bytes are msgpack's own."""
+        if isinstance(value, NATIVE):
+            return memoryview(value).nbytes > self._inline_max if not isinstance(value, str) else len(value) > self._inline_max
+        return codec_for(value) is not None
+
+    # --- values whose type has a codec
+
+    def _hook(self, value: Any) -> Any:
+        """What msgpack has no form for: a ref, something with a codec, or a model."""
+        if type(value) not in (Ref, Coded) and codec_for(value) is not None:
+            value = self._leaf(value)
+        serializer = getattr(type(value), "__pydantic_serializer__", None)
+        return to_ext(value) if serializer is None else serializer.to_python(value)
+
+    def _leaf(self, value: Any) -> Ref | Coded:
+        known = self._done.get(id(value))
+        if known is None:
+            codec = codec_for(value)
+            assert codec is not None
+            known = self._done[id(value)] = (value, self._find(value) or self._placed(codec, codec.encode(value)))
+        return known[1]
+
+    def _placed(self, codec: Codec, encoded: Encoded) -> Ref | Coded:
+        if sum(memoryview(part).nbytes for part in encoded.parts) > self._inline_max:
+            return self._write(codec, encoded, False)
+        return Coded(codec.name, encoded.meta, b"".join(encoded.parts))
+
+    # --- maps and lists
+
+    def _slimmed(self, map: Mapping[Any, Any]) -> Payload | None:
+        """The map with its largest values taken out until it is small enough; None if its many small values alone are too much."""
+        parts = {key: self._encoder.encode(self._leaf(item) if self._is_leaf(item) else item) for key, item in map.items()}
+        total = sum(len(part) + len(self._encoder.encode(key)) for key, part in parts.items())
+        largest = sorted(parts, key=lambda key: len(parts[key]))
+        while total > self._inline_max:
+            key = largest.pop() if largest else None
+            smaller = b"" if key is None else self._taken_out(map[key], parts[key])
+            if key is None or len(smaller) >= len(parts[key]):
+                return None
+            total += len(smaller) - len(parts[key])
+            parts[key] = smaller
+        return self._encoder.encode({key: msgspec.Raw(part) for key, part in parts.items()})
+
+    def _taken_out(self, value: Any, encoded: Payload) -> Payload:
+        map = _as_map(value)
+        slimmed = self._slimmed(map) if map is not None and len(encoded) > self._inline_max else None
+        return slimmed or self._encoder.encode(self._structured(value, encoded))
+
+    def _structured(self, value: Any, encoded: Payload) -> Ref | Coded:
+        known = self._done.get(id(value))
+        if known is None:
+            nested = b"\xc7" in encoded or b"\xc8" in encoded or b"\xd8" in encoded
+            codec, body = self._structure(value, encoded)
+            known = self._done[id(value)] = (value, self._write(codec, body, nested))
+        return known[1]
+
+    def _structure(self, value: Any, encoded: Payload) -> tuple[Codec, Encoded]:
+        """How a value without a codec of its own lies in the arena: a list with the table of its items, anything else as msgpack."""
+        if isinstance(value, (list, tuple)):
+            codec = codec_named("list")
+            return codec, codec.encode([msgspec.Raw(self._encoder.encode(item)) for item in value])
+        return codec_named("msgpack"), Encoded(b"", [encoded])
+
+
+def _as_map(value: Any) -> Mapping[Any, Any] | None:
+    """A map, dataclass or model as a map of its parts, which are as they were; None for anything else."""
+    if isinstance(value, dict):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    fields = getattr(type(value), "__pydantic_fields__", None)
+    return None if fields is None else {name: getattr(value, name) for name in fields}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from jetfleet.broker.observe import logs
@@ -14,8 +16,13 @@ from jetfleet.schemas.errors import JetfleetError
 
 from .processes import BenchmarkFailed
 
-BENCHMARKS = ("bare", "chain", "engine", "fanout", "recovery")
+BENCHMARKS = ("bare", "chain", "engine", "fanout", "payload", "recovery")
 """Each a module with `measure(scale)`; imported when asked for, since only some of them need a server."""
+OWN_OPTIONS = {"huge": "recovery", "uvloop": "engine", "profile": "engine", "arena": "payload", "sizes": "payload", "runs": "payload"}
+"""The options that only one benchmark has."""
+MEASURES = ("huge", "arena", "sizes", "runs")
+"""Those that its `measure` takes."""
+UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 def main() -> int:
@@ -26,6 +33,11 @@ def main() -> int:
     parser.add_argument("--huge", action="store_true", help="recovery: a million waiting runs instead of 100,000")
     parser.add_argument("--uvloop", action="store_true", help="engine: on uvloop instead of asyncio's own loop")
     parser.add_argument("--profile", action="store_true", help="engine: where the time goes, a profile of the main case")
+    parser.add_argument(
+        "--arena", type=Path, metavar="DIR", help="payload: where the arenas are made; default: /dev/shm where there is one"
+    )
+    parser.add_argument("--sizes", type=_sizes, metavar="SIZE,…", help="payload: of these sizes, like 1KiB,16MiB")
+    parser.add_argument("--runs", type=int, metavar="N", help="payload: so many runs of each size, a quarter of that above 16 MiB")
     options = parser.parse_args()
     _refuse_misplaced(parser, options)
     logs.configure("error")
@@ -38,7 +50,8 @@ def main() -> int:
         benchmark.profile()
         return 0
     try:
-        figures = benchmark.measure(0.1 if options.quick else 1.0, **({"huge": True} if options.huge else {}))
+        own = {option: value for option in MEASURES if (value := getattr(options, option))}
+        figures = benchmark.measure(0.1 if options.quick else 1.0, **own)
     except (BenchmarkFailed, JetfleetError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -49,9 +62,16 @@ def main() -> int:
 
 
 def _refuse_misplaced(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    for option, name in (("huge", "recovery"), ("uvloop", "engine"), ("profile", "engine")):
+    for option, name in OWN_OPTIONS.items():
         if getattr(options, option) and options.name != name:
             parser.error(f"--{option} is an option of the benchmark {name}")
+
+
+def _sizes(text: str) -> list[int]:
+    found = [re.fullmatch(r"([1-9][0-9]*)(KiB|MiB|GiB)", word) for word in text.split(",")]
+    if None in found:
+        raise argparse.ArgumentTypeError(f"{text!r} are no sizes; write them like 64KiB,16MiB,1GiB")
+    return sorted(int(size[1]) * UNITS[size[2]] for size in found if size)
 
 
 def _print(figures: dict[str, Any], as_json: bool) -> None:
@@ -66,6 +86,9 @@ def _rows(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
     for name, value in figures.items():
         if isinstance(value, dict):
             yield from _rows(value, f"{prefix}{name}.")
+        elif isinstance(value, list):
+            for number, item in enumerate(value, start=1):
+                yield from _rows(item, f"{prefix}{name}.{number}.")
         else:
             yield f"{prefix}{name}", value
 

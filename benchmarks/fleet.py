@@ -6,7 +6,7 @@ jetfleet's own client.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,18 +25,28 @@ UNLIMITED = {"max_concurrent_executions": 10_000_000}
 
 
 class Fleet:
-    """A running fleet. An async context manager; `client` is connected to it. `clustered`: on `cluster` instead of one server."""
+    """A running fleet. An async context manager; `client` is connected to it.
+
+    `clustered`: on `cluster` instead of one server. `host`: the address that the one server listens on.
+    """
 
     def __init__(
-        self, *, coordinators: int = 1, workers: int = 1, environment: Mapping[str, str] | None = None, clustered: bool = False
+        self,
+        *,
+        coordinators: int = 1,
+        workers: int = 1,
+        environment: Mapping[str, str] | None = None,
+        clustered: bool = False,
+        host: str = "127.0.0.1",
     ) -> None:
         self._processes = Processes("fleet")
         self._environment = dict(environment or {})
         self._planned = {"coordinator": coordinators, "worker": workers}
         self._started: dict[str, int] = {}
         self._clustered = clustered
+        self._host = host
         self.port = free_port()
-        self.url = f"nats://127.0.0.1:{self.port}"
+        self.url = f"nats://{host}:{self.port}"
 
     async def __aenter__(self) -> Fleet:
         self._processes.__enter__()
@@ -67,9 +77,9 @@ class Fleet:
     async def _start_server(self) -> None:
         data = str(self.folder / "server")
         self.server = self._processes.start(
-            "server", program("jetfleet"), "server", "--data", data, "--port", str(self.port), "--sync", "always"
+            "server", program("jetfleet"), "server", "--data", data, "--host", self._host, "--port", str(self.port), "--sync", "always"
         )
-        await listening(self.port)
+        await listening(self.port, self._host)
 
     async def _start_cluster(self) -> None:
         self.cluster = Cluster(self._processes)
@@ -81,13 +91,17 @@ class Fleet:
     def start_coordinator(self) -> Process:
         return self._start_one("coordinator", "--data", str(self.folder / "coordinator"))
 
-    def start_worker(self) -> Process:
-        return self._start_one("worker", "--nodes", NODES, "--data", str(self.folder / "worker"))
+    def start_worker(self, *options: str, nodes: str = NODES, on: Sequence[str] = ()) -> Process:
+        """`on`: the beginning of a command line that starts it somewhere else."""
+        return self._start_one("worker", "--nodes", nodes, "--data", str(self.folder / "worker"), *options, on=on)
 
-    def _start_one(self, role: str, *arguments: str) -> Process:
+    def _start_one(self, role: str, *arguments: str, on: Sequence[str] = ()) -> Process:
         number = self._started[role] = self._started.get(role, 0) + 1
-        environment = {"JETFLEET_NATS": self.url, **self._environment}
-        return self._processes.start(f"{role}-{number}", program("jetfleet"), role, *arguments, environment=environment)
+        return self.start(f"{role}-{number}", *on, program("jetfleet"), role, *arguments)
+
+    def start(self, name: str, *command: str) -> Process:
+        """A process of the measurement's own, which finds the server in its environment as the others do."""
+        return self._processes.start(name, *command, environment={"JETFLEET_NATS": self.url, **self._environment})
 
     def kill(self, process: Process) -> None:
         """`kill -9`."""
@@ -107,8 +121,8 @@ class Fleet:
 
     # --- flows
 
-    async def deploy(self, flow: Mapping[str, Any]) -> None:
-        await self.client.deploy(flow, nodes=[str(ROOT / NODES)])
+    async def deploy(self, flow: Mapping[str, Any], nodes: str = NODES) -> None:
+        await self.client.deploy(flow, nodes=[str(ROOT / nodes)])
 
     async def load(self, flow: str, payload: Any, nodes_per_run: int, runs: int, concurrency: int) -> Load:
         """Start runs and await their results. Raises BenchmarkFailed for one that does not complete."""

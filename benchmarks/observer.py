@@ -69,6 +69,12 @@ class Observer:
         while len(self.durable_ns) < count:
             await self._change()
 
+    async def on_disk(self, key: Key) -> int:
+        """Wait until a completion of the activation is stored; when it was, by the server's clock, in ns."""
+        while key not in self.durable_ns:
+            await self._change()
+        return self.durable_ns[key]
+
     async def member(self, pid: int) -> float:
         """Wait until a process says that it is there; when it first did."""
         while pid not in self.seen:

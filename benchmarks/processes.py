@@ -174,11 +174,11 @@ def program(name: str) -> str:
     return found
 
 
-async def listening(port: int) -> None:
+async def listening(port: int, host: str = "127.0.0.1") -> None:
     """Wait until somebody listens on a port of this machine."""
     while True:
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            _, writer = await asyncio.open_connection(host, port)
         except OSError:
             await asyncio.sleep(0.005)
         else:

@@ -113,12 +113,17 @@ async def deployed(connection: Connection) -> Deployed | None:
     return found if found is not None and found.complete else None
 
 
-async def ensure_memory(connection: Connection, found: Deployed, queues: Sequence[str] = ()) -> str:
-    """Make what a restart of the server took: the streams in memory, and the consumers of `queues`. The epoch of the tasks."""
+async def ensure_memory(connection: Connection, found: Deployed, queues: Sequence[str] = (), host: str = "") -> str:
+    """Make what a restart of the server took: the streams in memory, and the consumers of `queues`. The epoch of the tasks.
+
+    `host`: an arena near which tasks of these queues may wait.
+    """
     for stream in memory_streams():
         await _ensure_stream(connection, stream, found)
     for queue in queues:
         await ensure_queue(connection, queue)
+        if host:
+            await ensure_queue(connection, queue, host)
     return await ensure_epoch(connection)
 
 
@@ -148,10 +153,10 @@ async def ensure_flow_consumer(connection: Connection, flow: str) -> str:
     return flow_consumer(flow)
 
 
-async def ensure_queue(connection: Connection, queue: str) -> str:
-    """The name of the durable consumer of the queue's tasks, which is there now."""
-    await _ensure_consumer(connection, subjects.TASKS, queue_consumer_config(queue))
-    return queue_consumer(queue)
+async def ensure_queue(connection: Connection, queue: str, host: str = "") -> str:
+    """The name of the durable consumer of the queue's tasks, or of those near the arena `host`, which is there now."""
+    await _ensure_consumer(connection, subjects.TASKS, queue_consumer_config(queue, host))
+    return queue_consumer(queue, host)
 
 
 async def _agree(connection: Connection, wanted: Topology) -> tuple[Deployed, int]:

@@ -10,7 +10,8 @@
     FLOWS       flow.>, plan.>            file     new         1 %  what is deployed                         last per subject
     FLEET       member.>, lease.>, topology
                                           file     new      64 MiB  who is there, who owns what              last per subject
-    TASKS       tasks.>, tasks-epoch      memory   new    256 MiB   work queue; a consumer `queue-<name>` per queue
+    TASKS       tasks.>, tasks-epoch      memory   new    256 MiB   work queue; a consumer `queue-<name>` per queue,
+                                                                    and `queue-<name>@<host>` per queue and arena
     PROGRESS    progress.>                memory   old     16 MiB   how far an owner has come                last per subject
 
 Shares are of the deployment's store; what is left over (a fifth) is for payloads and timers. Limits are explicit: a stream without one
@@ -42,6 +43,10 @@ FLEET_BYTES, TASKS_BYTES, PROGRESS_BYTES = 64 * MIB, 256 * MIB, 16 * MIB
 STORE_BYTES_MIN = 256 * MIB
 FIRED = "fired"
 """The consumer of the timers that fired."""
+
+HOST_FORGOTTEN_S = 24 * 60 * 60
+"""After so long without a question the consumer of a queue's tasks near one arena goes by itself. Longer than an attempt takes: with the
+consumer the server forgets what it has delivered."""
 
 _SECOND_NS = 1_000_000_000
 _ACKS_PENDING_MAX = 100_000
@@ -158,8 +163,9 @@ def flow_consumer(flow: str) -> str:
     return f"flow-{flow}"
 
 
-def queue_consumer(queue: str) -> str:
-    return f"queue-{queue}"
+def queue_consumer(queue: str, host: str = "") -> str:
+    """`host`: of the tasks near an arena. No queue's name has an @, so no two consumers have the same name."""
+    return f"queue-{queue}@{host}" if host else f"queue-{queue}"
 
 
 def flow_consumer_config(flow: str) -> dict[str, Any]:
@@ -167,9 +173,14 @@ def flow_consumer_config(flow: str) -> dict[str, Any]:
     return _consumer(flow_consumer(flow), [subjects.event(flow), subjects.event(flow, ">")], ack_wait_s=2)
 
 
-def queue_consumer_config(queue: str) -> dict[str, Any]:
-    """The tasks of one queue, for all its workers together. Workers say that they are at it, so what one left is soon given to another."""
-    return _consumer(queue_consumer(queue), [subjects.tasks(queue)], ack_wait_s=4) | {"mem_storage": True}
+def queue_consumer_config(queue: str, host: str = "") -> dict[str, Any]:
+    """The tasks of one queue, for all its workers together; or those of them that are near the arena `host`.
+
+    Workers say that they are at it, so what one left is soon given to another. Hosts come and go, so the consumer of one goes when
+    nobody has asked it for long; what may still lie on its subject stays in the stream, and gets a new one from whoever finds it.
+    """
+    config = _consumer(queue_consumer(queue, host), [subjects.tasks(queue, host)], ack_wait_s=4) | {"mem_storage": True}
+    return config | {"inactive_threshold": HOST_FORGOTTEN_S * _SECOND_NS} if host else config
 
 
 def fired_consumer_config() -> dict[str, Any]:

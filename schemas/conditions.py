@@ -9,7 +9,8 @@ operator, pattern, numbers), and tested often. All forms become one: a reference
     {type: matches, field, pattern}                         a regular expression (RE2) found anywhere in the text
     {type: expression, expression: "amount > 100"}          or the text alone
 
-Guarantees: a test never raises. A missing field, or an operand of the wrong kind, makes it false (and `!=` true); a null value
+Guarantees: a test raises nothing but ValueElsewhere, when an operand is a ref (or holds one) and so cannot be compared here: whoever
+can read refs asks again. A missing field, or an operand of the wrong kind, makes it false (and `!=` true); a null value
 makes everything but `always` false. Does not decide what selectors mean: `test` asks the lookup it is given.
 """
 
@@ -47,7 +48,17 @@ class Condition:
     _always: bool = False
 
     def test(self, value: Any, lookup: Lookup, iteration: int | None = None) -> bool:
-        """Whether it holds for the value. With an `iteration`, `${iteration}` on the left is that number."""
+        """Whether it holds for the value. With an `iteration`, `${iteration}` on the left is that number. Raises ValueElsewhere."""
+        right = None if self._always or isinstance(self._right, Reference) else self._right.render(lookup)
+        return self.compare(value, right, iteration)
+
+    @property
+    def right(self) -> Template:
+        """What it compares with, where that does not stand in the value at hand; null where it does."""
+        return _NOTHING if isinstance(self._right, Reference) else self._right
+
+    def compare(self, value: Any, right: Any, iteration: int | None = None) -> bool:
+        """`test`, with the rendered `right`. Raises ValueElsewhere."""
         if self._always:
             return True
         if self._left.counter and iteration is not None:
@@ -56,7 +67,8 @@ class Condition:
             return False
         else:
             left = get(value, self._left.path)
-        right = get(value, self._right.path) if isinstance(self._right, Reference) else self._right.render(lookup)
+        if isinstance(self._right, Reference):
+            right = get(value, self._right.path)
         return self._compare(left, right)
 
     @property

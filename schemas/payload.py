@@ -30,6 +30,9 @@ _raw = msgspec.msgpack.Decoder(msgspec.Raw)
 
 NULL: Payload = _encoder.encode(None)
 
+_EXTENSIONS = (b"\xc7", b"\xc8")
+"""With what an extension begins that is long enough to be a ref."""
+
 
 def encode(value: Any) -> Payload:
     """Encode a JSON-like value (also bytes, dataclasses, datetimes) as a payload.
@@ -99,20 +102,33 @@ def pack_list(items: Iterable[Payload]) -> Payload:
 def find(payload: Payload, path: Sequence[str | int]) -> Payload | None:
     """The bytes of the value at a path, without decoding what lies around it; None if nothing is there.
 
-    Raises UnreadablePayload if the bytes are no value.
+    Inside a value that lies elsewhere: the ref to it. Raises UnreadablePayload if the bytes are no value.
     """
     if not path:
         return payload
     unpacker = msgpack.Unpacker(max_buffer_size=max(len(payload), 1), strict_map_key=False)
     unpacker.feed(payload)
     try:
-        if not all(_step(unpacker, step) for step in path):
-            return None
+        for place, step in enumerate(path):
+            start = unpacker.tell()
+            if not _step(unpacker, step):
+                return _inside_ref(payload[start:], tuple(path[place:]))
         start = unpacker.tell()
         unpacker.skip()
         return payload[start : unpacker.tell()]
     except (ValueError, msgpack.exceptions.UnpackException) as error:
         raise UnreadablePayload(f"a payload of {len(payload)} bytes is not a readable value: {error}") from None
+
+
+def _inside_ref(payload: Payload, path: tuple[str | int, ...]) -> Payload | None:
+    """The ref to what stands at the path, if the bytes begin with a ref: the way leads on into what it refers to."""
+    if payload[:1] not in _EXTENSIONS:
+        return None
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(payload), 1))
+    unpacker.feed(payload)
+    unpacker.skip()
+    ref = ref_of(payload[: unpacker.tell()])
+    return None if ref is None else encode(ref.at(path))
 
 
 def _step(unpacker: msgpack.Unpacker, step: str | int) -> bool:
@@ -142,6 +158,14 @@ def _map_header(length: int) -> bytes:
 
 
 _packer = msgpack.Packer()
+
+
+def ref_of(payload: Payload) -> Ref | None:
+    """The ref, if the payload is nothing but one. Raises UnreadablePayload."""
+    if payload[:1] not in _EXTENSIONS:
+        return None
+    value = decode(payload)
+    return value if type(value) is Ref else None
 
 
 class ListCursor:
@@ -184,3 +208,29 @@ class ListCursor:
         self.position += count
         self.offset = self._base + self._unpacker.tell()
         return self.data[start : self.offset]
+
+
+class RefCursor:
+    """Walks the items of a list that lies elsewhere, as refs that are made when they are asked for; nothing is read.
+
+    As for ListCursor, `total` is the number of items, and `position` the index of the next one; there are no bytes for `offset` to count.
+    Raises UnreadablePayload if the ref does not know how many items its value has.
+    """
+
+    __slots__ = ("_ref", "offset", "position", "total")
+
+    def __init__(self, ref: Ref, position: int = 0) -> None:
+        if ref.count is None or ref.path:
+            raise UnreadablePayload(f"what lies elsewhere is not known to be a list: {ref}")
+        self._ref, self.total, self.position, self.offset = ref, ref.count, position, 0
+
+    def next(self, count: int) -> Payload:
+        """The refs to the next `count` items, one after the other and without a list head."""
+        start, self.position = self.position, self.position + count
+        return b"".join(_encoder.encode(self._ref.at((index,))) for index in range(start, self.position))
+
+
+def cursor(data: Payload, position: int = 0, offset: int = 0) -> ListCursor | RefCursor:
+    """The cursor for the items of a list, be they in the payload or elsewhere. Raises UnreadablePayload if it is no list."""
+    ref = ref_of(data)
+    return ListCursor(data, position, offset) if ref is None else RefCursor(ref, position)

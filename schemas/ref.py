@@ -19,13 +19,8 @@ REF_TYPE, CODED_TYPE = 1, 2
 """Types of msgpack extensions; never reused."""
 
 
-class Ref(msgspec.Struct, array_like=True, frozen=True):
-    """`host` names an arena, `segment`, `generation`, `offset` the entry's body in it; `host` "": it lies in the object store only.
-
-    `length`, `crc` (CRC-32) and `codec` are those of the body; `meta` is the codec's own (dtype, shape, …). `count`: how many items a list
-    has, None for what is no list. `digest`: SHA-256 of the body in hex, "" if it was not uploaded; `key` names the encryption key there.
-    `run` and `activation` say who wrote it; `again`: that node declared itself idempotent, so that it may be executed again for this value.
-    """
+class _Fields(msgspec.Struct, array_like=True, frozen=True):
+    """A ref on the wire. Fields are only ever appended, with a default."""
 
     codec: str
     length: int
@@ -42,20 +37,76 @@ class Ref(msgspec.Struct, array_like=True, frozen=True):
     activation: tuple[int | str, ...] = ()
     again: bool = False
     path: tuple[str | int, ...] = ()
+    nested: bool = False
+
+
+class Ref:
+    """`host` names an arena, `segment`, `generation`, `offset` the entry's body in it; `host` "": it lies in the object store only.
+
+    `length`, `crc` (CRC-32) and `codec` are those of the body; `meta` is the codec's own (dtype, shape, …). `count`: how many items a list
+    has, None for what is no list. `digest`: SHA-256 of the body in hex, "" if it was not uploaded; `key` names the encryption key there.
+    `run` and `activation` say who wrote it; `again`: that node declared itself idempotent, so that it may be executed again for this value.
+    `nested`: refs or coded values stand inside it.
+
+    Never changed once made. Not a Struct itself: encoders would write one as a list, and a ref must always become an extension.
+    """
+
+    __slots__ = _Fields.__struct_fields__
+
+    def __init__(
+        self,
+        codec: str,
+        length: int,
+        crc: int,
+        host: str = "",
+        segment: str = "",
+        generation: int = 0,
+        offset: int = 0,
+        meta: bytes = b"",
+        count: int | None = None,
+        digest: str = "",
+        key: str = "",
+        run: str = "",
+        activation: tuple[int | str, ...] = (),
+        again: bool = False,
+        path: tuple[str | int, ...] = (),
+        nested: bool = False,
+    ) -> None:
+        self.codec, self.length, self.crc = codec, length, crc
+        self.host, self.segment, self.generation, self.offset = host, segment, generation, offset
+        self.meta, self.count, self.digest, self.key = meta, count, digest, key
+        self.run, self.activation, self.again = run, activation, again
+        self.path, self.nested = path, nested
+
+    def replace(self, **changes: Any) -> Ref:
+        """The same ref but for these fields."""
+        return Ref(**{**dict(zip(self.__slots__, self._values(), strict=True)), **changes})
 
     def at(self, path: tuple[str | int, ...]) -> Ref:
         """What stands at a path inside the value; whether anything does is seen when it is read."""
-        return self if not path else msgspec.structs.replace(self, path=(*self.path, *path), count=None)
+        return self if not path else self.replace(path=(*self.path, *path), count=None)
 
     @property
     def whole(self) -> Ref:
         """The value that the path leads into."""
-        return msgspec.structs.replace(self, path=()) if self.path else self
+        return self.replace(path=()) if self.path else self
 
     @property
     def entry(self) -> tuple[str, str, int, int]:
         """Host, segment, generation and offset: which entry of which arena."""
         return (self.host, self.segment, self.generation, self.offset)
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return self._values() == other._values() if isinstance(other, Ref) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        return f"Ref{self._values()}"
 
     def __str__(self) -> str:
         """As people see it, and as `jetfleet payload` takes it: enough to find the bytes again."""
@@ -64,12 +115,22 @@ class Ref(msgspec.Struct, array_like=True, frozen=True):
         return f"ref:{place}{inside}"
 
 
-class Coded(msgspec.Struct, array_like=True, frozen=True):
-    """A value that a codec has turned into bytes, small enough to travel inside a payload."""
+class Coded:
+    """A value that a codec has turned into bytes, small enough to travel inside a payload. Never changed once made."""
 
-    codec: str
-    meta: bytes
-    body: bytes
+    __slots__ = ("body", "codec", "meta")
+
+    def __init__(self, codec: str, meta: bytes, body: bytes) -> None:
+        self.codec, self.meta, self.body = codec, meta, body
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Coded) and (self.codec, self.meta, self.body) == (other.codec, other.meta, other.body)
+
+    def __hash__(self) -> int:
+        return hash((self.codec, self.meta, self.body))
+
+    def __repr__(self) -> str:
+        return f"Coded({self.codec!r}, {self.meta!r}, {len(self.body)} bytes)"
 
 
 class ValueElsewhere(Exception):
@@ -81,25 +142,25 @@ class ValueElsewhere(Exception):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_ref = msgspec.msgpack.Decoder(Ref)
-_coded = msgspec.msgpack.Decoder(Coded)
+_ref = msgspec.msgpack.Decoder(_Fields)
+_coded = msgspec.msgpack.Decoder(tuple[str, bytes, bytes])
 
 
 def to_ext(value: Any) -> msgspec.msgpack.Ext:
     """A Ref or Coded as extension. Raises NotImplementedError for anything else, as msgspec's encoders expect of their hook."""
     if type(value) is Ref:
-        return msgspec.msgpack.Ext(REF_TYPE, _encoder.encode(value))
+        return msgspec.msgpack.Ext(REF_TYPE, _encoder.encode(value._values()))
     if type(value) is Coded:
-        return msgspec.msgpack.Ext(CODED_TYPE, _encoder.encode(value))
+        return msgspec.msgpack.Ext(CODED_TYPE, _encoder.encode((value.codec, value.meta, value.body)))
     raise NotImplementedError(f"a value of type {type(value).__module__}.{type(value).__qualname__} has no form as bytes")
 
 
 def from_ext(type: int, data: memoryview) -> Any:
     """The Ref or Coded that an extension holds; an extension of another type as it is. Raises MsgspecError."""
     if type == REF_TYPE:
-        return _ref.decode(data)
+        return Ref(*msgspec.structs.astuple(_ref.decode(data)))
     if type == CODED_TYPE:
-        return _coded.decode(data)
+        return Coded(*_coded.decode(data))
     return msgspec.msgpack.Ext(type, bytes(data))
 
 

@@ -10,14 +10,14 @@ What a root means (a node, the flow's config, …) is not known here: rendering 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from .errors import SelectorError
 from .values import MISSING, Path, to_text
 
-__all__ = ["Lookup", "Path", "Selector", "Template", "compile_template", "parse_path", "parse_selector", "path_text"]
+__all__ = ["Lookup", "Path", "Selector", "Template", "compile_template", "parse_path", "parse_selector", "path_text", "template_of"]
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 _SELECTOR = re.compile(rf"({_NAME})((?:\.{_NAME}|\[[0-9]{{1,9}}\])*)", re.ASCII)
@@ -151,6 +151,13 @@ class Template:
     def render(self, lookup: Lookup) -> Any:
         """The value with its selectors resolved. A constant one is the same object each time: do not change it."""
         return self._part.render(lookup)
+
+
+def template_of(constants: Mapping[str, Any], templates: Mapping[str, Template]) -> Template:
+    """A template that renders to one map: the constants as they are, and each of the templates rendered."""
+    selectors = dict.fromkeys(selector for template in templates.values() for selector in template.selectors)
+    parts: list[tuple[Any, _Part]] = [(key, _Constant(value)) for key, value in constants.items()]
+    return Template(tuple(selectors), _Map((*parts, *((key, template._part) for key, template in templates.items()))))
 
 
 def compile_template(value: Any) -> Template:

@@ -2,6 +2,7 @@
 
 events.<flow>.<trigger>     an event; `events.<flow>` where the flow has one trigger, or none
 tasks.<queue>               batches of tasks                          (memory)
+tasks.<queue>.<host>        those whose payloads lie in the arena of a host (memory)
 wal.<partition>             batches of records: the truth
 timer.<partition>.<digest>  a schedule that fires on `fired.<partition>`
 history.<flow>              journals, in parts
@@ -11,7 +12,7 @@ member.<id>, lease.<p>      who is there; who owns a partition
 topology                    how many partitions and replicas were deployed
 progress.<p>                how far the owner's effects have been acknowledged   (memory)
 snapshot.<p>.…              the open runs of a partition
-verify.<p>, run.<p>         questions to a partition's owner              (not stored)
+verify.<p>, run.<p>, open.<p>   questions to a partition's owner          (not stored)
 ended.<p>, cancel           notices: runs that ended, tasks no longer wanted   (not stored)
 query.<what>                questions to the read model                   (not stored)
 """
@@ -60,8 +61,9 @@ def event(flow: str, trigger: str | None = None) -> str:
     return f"events.{flow}" if trigger is None else f"events.{flow}.{trigger}"
 
 
-def tasks(queue: str) -> str:
-    return f"tasks.{queue}"
+def tasks(queue: str, host: str = "") -> str:
+    """`host`: the arena whose workers take them first; "": anybody's."""
+    return f"tasks.{queue}.{host}" if host else f"tasks.{queue}"
 
 
 def timer(partition: int, name: str) -> str:
@@ -108,6 +110,10 @@ def verify(partition: int) -> str:
 
 def run(partition: int) -> str:
     return f"run.{partition}"
+
+
+def run_states(partition: int) -> str:
+    return f"open.{partition}"
 
 
 def ended(partition: int | str) -> str:

@@ -18,10 +18,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .cancellation import Cancellation
+from ..schemas.errors import UsageError
 from .clock import Clock
+from .handover import Handover
 from .http_client import HttpClient
 from .identity import Identity
 from .logs import NodeLog
+from .payload_writer import PayloadWriter
 from .providers import Files, Services
 from .secrets import Secrets
 
@@ -31,7 +34,7 @@ _NAMESPACE = uuid.UUID("5b2c1f0e-7a34-5d0b-9f5e-3f1d8a6c2e47")
 class Context:
     """See the module."""
 
-    __slots__ = ("_config", "_copied", "_env", "_log", "_rng", "_services", "_uuids", "cancelled", "identity")
+    __slots__ = ("_config", "_copied", "_env", "_handover", "_log", "_rng", "_services", "_uuids", "cancelled", "identity")
 
     def __init__(
         self,
@@ -40,7 +43,9 @@ class Context:
         config: Any = None,
         env: Mapping[str, str] | None = None,
         cancelled: Cancellation | None = None,
+        handover: Handover | None = None,
     ) -> None:
+        self._handover = handover
         self.identity = identity
         self._config = config
         self._copied = False
@@ -124,6 +129,15 @@ class Context:
         if self._log is None:
             self._log = NodeLog(self._services.secrets, {"run": self.run_id, "node": self.node, "attempt": self.attempt})
         return self._log
+
+    def writer(self) -> PayloadWriter:
+        """A file to write a large output into, piece by piece: `with context.writer() as out: …; return out.value`.
+
+        Raises UsageError in mode inline.
+        """
+        if self._handover is None:
+            raise UsageError(f"node {self.node!r}: a node of mode inline cannot write piece by piece; give it mode='thread'")
+        return PayloadWriter(self._handover)
 
     def heartbeat(self, detail: Any = None) -> None:
         """Say that the attempt is alive, and how far it is. `detail` is any JSON-like value."""

@@ -7,6 +7,7 @@ comes of an errand is a record for the run. Everything that is still out is know
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -17,6 +18,7 @@ from ..schemas import records as rec
 from ..schemas.effects import Effect
 from ..schemas.errors import JetfleetError
 from ..schemas.payload import NULL, Payload
+from ..schemas.payload_errors import ArenaFull
 from ..schemas.plan.plan import NONE, PlanNode
 from ..schemas.records import Activation, TimerId
 from .clock import Alarm
@@ -66,12 +68,13 @@ class Errands:
     def _dispatch(self, effect: fx.Dispatch) -> None:
         node = self._run.plan.nodes[int(effect.activation[0])]
         executor = self._host.executor
-        if node.concurrency is None and executor.is_inline(node):
-            completion = executor.execute_inline(self._run.plan, node, effect)
-            if completion.error is not None:
-                self._tell(completion, completion.error)
-            self._run.take(completion)
-            return
+        if node.concurrency is None and executor.is_inline(node) and executor.is_at_hand(self._run.plan, effect):
+            with suppress(ArenaFull):  # in a slot it can wait for room
+                completion = executor.execute_inline(self._run.plan, node, effect)
+                if completion.error is not None:
+                    self._tell(completion, completion.error)
+                self._run.take(completion)
+                return
         job = Job(lambda: self._execute(node, effect), fail=lambda error: self._give_up(effect, error))
         try:
             bound(job, self._run.plan, node, effect)

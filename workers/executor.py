@@ -1,7 +1,7 @@
 """The executor: one task in, one completion out.
 
     resolve     find the node's code, resolve the selectors of its config, bind the one to the other
-    perform     decode, call, encode: here, in the loop, in a thread, or in a process
+    perform     take, call, give: here, in the loop, in a thread, or in a process
     report      the completion, with who did it and how long it took
 
 Two ways lead through it. `execute_inline` is for nodes that are done in microseconds (the standard data nodes): a plain
@@ -12,8 +12,10 @@ Neither raises for anything that node code does. Does not retry, nor know of lim
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter_ns
@@ -21,22 +23,27 @@ from typing import Any
 
 import msgspec
 
+from ..broker.payloads.plane import Plane
+from ..broker.payloads.producer import Producer
 from ..schemas.effects import Dispatch
 from ..schemas.errors import Permanent
 from ..schemas.messages import Task
+from ..schemas.payload_errors import ArenaFull
 from ..schemas.plan.binding import lookup
 from ..schemas.plan.plan import Plan, PlanNode
 from ..schemas.records import Completion
+from ..schemas.ref import Ref, may_hold_ref
 from .attempt import perform, perform_async, timed_out
 from .context import Context
 from .deadline import Deadline
 from .faults import fail
+from .handover import Handover
 from .identity import Identity
 from .outcome import Outcome
 from .processes import Job, Processes
 from .providers import Services
 from .registry import Registry
-from .spec import Call, NodeSpec
+from .spec import Bound
 from .threads import Threads
 
 NODE_TIMEOUT_MS_DEFAULT = 30_000
@@ -53,20 +60,20 @@ class Work:
     dispatch: Dispatch | Task
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A node's code with its config, ready to be called."""
-
-    spec: NodeSpec
-    config: Any
-    call: Call
-
-
 class Executor:
     """Executes tasks with the nodes of a registry. `worker` signs the completions."""
 
-    def __init__(self, registry: Registry, services: Services | None = None, *, worker: str = "", processes: int | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        services: Services | None = None,
+        *,
+        worker: str = "",
+        processes: int | None = None,
+        plane: Plane | None = None,
+    ) -> None:
         self.registry = registry
+        self.plane = Plane() if plane is None else plane
         self.services = Services() if services is None else services
         self.worker = worker
         self.threads = Threads()
@@ -79,7 +86,7 @@ class Executor:
         return spec is None or spec.mode == "inline"
 
     def execute_inline(self, plan: Plan, node: PlanNode, dispatch: Dispatch | Task) -> Completion:
-        """Execute a node for which `is_inline` holds."""
+        """Execute a node for which `is_inline` holds, and that needs nothing from elsewhere. Raises ArenaFull: `execute` can wait for room."""
         started = perf_counter_ns()
         work = Work(plan, node, dispatch)
         try:
@@ -87,22 +94,44 @@ class Executor:
             context = self._context(work, bound) if bound.spec.wants_context else None
         except Exception as error:
             return self._report(work, fail(error), started)
-        return self._report(work, perform(bound.call, bound.spec.ports, work.dispatch.input, context), started)
+        return self._report(work, perform(bound, self._handover(work, bound), context, wait=False), started)
+
+    def is_at_hand(self, plan: Plan, dispatch: Dispatch | Task) -> bool:
+        """Whether an inline node may be executed in the event loop: nothing has to be fetched, nothing stored, nothing large read."""
+        if plan.payloads.durability != "host":
+            return False
+        return not _may_hold_refs(dispatch)
 
     async def execute(self, plan: Plan, node: PlanNode, dispatch: Dispatch | Task) -> Completion:
         """Execute any node. Raises CancelledError if the attempt is cancelled: then there is nothing to report."""
         started = perf_counter_ns()
         work = Work(plan, node, dispatch)
+        checking: asyncio.Task[None] | None = None
         try:
-            bound = self._resolve(work)
+            refs = await self.plane.here((dispatch.input, *dispatch.needs)) if _may_hold_refs(dispatch) else ()
+            if refs:
+                # Beside the work on them: a view of any size is there at once, and nothing is recorded before it was found to be right.
+                checking = asyncio.create_task(self.threads.run(partial(self.plane.check, refs)))
+                bound = await self.threads.run(partial(self._resolve, work))
+            else:
+                bound = self._resolve(work)
+            outcome = await self._perform(work, bound, refs)
+            if checking is not None:
+                await checking
+            if outcome.error is None and plan.payloads.durability == "object-store":
+                outcome.output = await self.plane.durable(outcome.output, dispatch.run)
         except Exception as error:
-            return self._report(work, fail(error), started)
-        return self._report(work, await self._perform(work, bound), started)
+            outcome = fail(error)
+        finally:
+            if checking is not None:
+                checking.cancel()
+        return self._report(work, outcome, started)
 
     async def close(self) -> None:
         """Stop the processes, let go of the threads, close connections. Attempts that still run are lost."""
         self.processes.close()
         self.threads.close()
+        self.plane.close()
         await self.services.close()
 
     def _resolve(self, work: Work) -> Bound:
@@ -125,25 +154,32 @@ class Executor:
             )
         config: Any = None
         if node.template is not None:
-            config = node.template.render(lookup(work.plan, node.roots, dispatch.needs, dispatch.run, dispatch.activation))
+            find = lookup(work.plan, node.roots, dispatch.needs, dispatch.run, dispatch.activation)
+            config = node.template.render(find if spec.moves else lambda selector: self.plane.resolve(find(selector)))
         config = {} if config is None else config  # as in the standard nodes: no config counts as an empty one
         return Bound(spec, config, spec.prepare(config))
 
-    def _context(self, work: Work, bound: Bound) -> Context:
-        return Context(_identity(work), self.services, bound.config, work.plan.settings.env)
+    def _context(self, work: Work, bound: Bound, handover: Handover | None = None) -> Context:
+        return Context(_identity(work), self.services, bound.config, work.plan.settings.env, handover=handover)
 
-    async def _perform(self, work: Work, bound: Bound) -> Outcome:
-        spec, payload = bound.spec, work.dispatch.input
+    def _handover(self, work: Work, bound: Bound, refs: Sequence[Ref] = ()) -> Handover:
+        dispatch = work.dispatch
+        producer = Producer(dispatch.run, dispatch.activation, bound.spec.idempotent)
+        return Handover(self.plane, dispatch.input, producer, work.plan.payloads, refs, bound.spec.raw)
+
+    async def _perform(self, work: Work, bound: Bound, refs: Sequence[Ref]) -> Outcome:
+        spec, handover = bound.spec, self._handover(work, bound, refs)
         timeout_ms = work.node.timeout_ms or spec.timeout_ms or NODE_TIMEOUT_MS_DEFAULT
         if spec.mode == "process" and spec.function is not None:
-            job = Job(spec.function, bound.config, spec.ports, payload, _identity(work), work.plan.settings.env)
+            job = Job(spec.function, bound.config, spec.ports, handover.told(), _identity(work), work.plan.settings.env)
             return await self.processes.run(job, timeout_ms)
-        context = self._context(work, bound) if spec.wants_context else None
+        context = self._context(work, bound, handover) if spec.wants_context else None
         if spec.mode == "async":
-            return await perform_async(bound.call, spec.ports, payload, context, Deadline(self.services.clock, timeout_ms))
-        if spec.mode == "thread":
-            return await self._perform_in_thread(partial(perform, bound.call, spec.ports, payload, context), context, timeout_ms)
-        return perform(bound.call, spec.ports, payload, context)
+            return await perform_async(bound, handover, context, Deadline(self.services.clock, timeout_ms), self.threads)
+        if spec.mode == "inline" and not refs:
+            with suppress(ArenaFull):
+                return perform(bound, handover, context, wait=False)
+        return await self._perform_in_thread(partial(perform, bound, handover, context, wait=True), context, timeout_ms)
 
     async def _perform_in_thread(self, function: Callable[[], Outcome], context: Context | None, timeout_ms: int) -> Outcome:
         try:
@@ -173,6 +209,10 @@ class Executor:
             worker=self.worker,
             took_us=(perf_counter_ns() - started) // 1_000,
         )
+
+
+def _may_hold_refs(dispatch: Dispatch | Task) -> bool:
+    return may_hold_ref(dispatch.input) or any(map(may_hold_ref, dispatch.needs))
 
 
 def _identity(work: Work) -> Identity:

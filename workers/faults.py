@@ -1,6 +1,7 @@
 """Faults: what a failure is called. One table from exceptions to the error types that retry policies and handlers match on.
 
     NodeError (Permanent, Retry)   whatever it says itself
+    PayloadError                   whatever it says itself; what is lost names its producers
     a class in TABLE               the word in the table
     anything else                  the name of the exception's class, retryable
 
@@ -18,6 +19,7 @@ from typing import Any
 
 from ..schemas import payload
 from ..schemas.errors import NodeError, SelectorError, UnencodableValue, UnreadablePayload
+from ..schemas.payload_errors import PayloadError, PayloadLost
 from ..schemas.records import Error
 from .outcome import Outcome
 
@@ -50,10 +52,18 @@ def describe(error: BaseException) -> Error:
     """The exception as an error value."""
     if isinstance(error, NodeError):
         return Error(error.type, _message(error), error.retryable, details=_encodable(error.details))
+    if isinstance(error, PayloadError):
+        return Error(error.type, _message(error), error.retryable, details=_producers(error) if isinstance(error, PayloadLost) else None)
     for kind, type, retryable in TABLE:
         if isinstance(error, kind):
             return Error(type, _message(error), retryable, details=_details(error))
     return Error(error.__class__.__name__, _message(error), True, details=_details(error))
+
+
+def _producers(error: PayloadLost) -> dict[str, Any]:
+    """Who could make again what is lost."""
+    found = {(ref.run, ref.activation, ref.again) for ref in error.refs}
+    return {"producers": [{"run": run, "activation": list(activation), "again": again} for run, activation, again in sorted(found, key=repr)]}
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from pydantic_core import PydanticSerializationError, SchemaSerializer, core_schema
 
-from ..schemas.errors import Permanent, UnencodableValue
-from ..schemas.payload import NULL, Payload, encode
+from ..schemas.errors import Permanent
+from ..schemas.payload import NULL, Payload
 from ..schemas.records import Error
+
+if TYPE_CHECKING:
+    from .handover import Handover
 
 PORT_DEFAULT = "out"
 
@@ -45,35 +47,16 @@ class Outcome(msgspec.Struct):
     retry_after_ms: int | None = None
 
 
-def succeed(result: Any, ports: tuple[str, ...], given: Payload) -> Outcome:
-    """The outcome of a node with these ports that got `given` and returned `result`.
-
-    Raises UnencodableValue, and Permanent (`unknown_port`) if it chose a port that it did not declare.
-    """
-    port = ports[0]
-    if type(result) is Out:
-        port, result = result.port, result.value
-        if port not in ports:
-            raise Permanent(f"the node left by port `{port}`, but declares only: {', '.join(ports)}", type="unknown_port")
-    return Outcome(port, given if result is UNCHANGED else encode_result(result))
+def succeed(result: Any, ports: tuple[str, ...], handover: Handover, *, wait: bool) -> Outcome:
+    """The outcome of a node with these ports that returned `result`. Raises what `Handover.give` and `chosen` raise."""
+    port, value = chosen(result, ports)
+    return Outcome(port, handover.given if value is UNCHANGED else handover.give(value, wait=wait))
 
 
-def encode_result(value: Any) -> Payload:
-    """Encode what node code returned; pydantic models, also deep inside, become maps. Raises UnencodableValue."""
-    try:
-        return encode(value)
-    except UnencodableValue:
-        return encode(_without_models(value))
-
-
-# Walks any value and replaces models by maps. Only needed where the fast encoder has met something it does not know.
-_serializer = SchemaSerializer(core_schema.any_schema())
-
-
-def _without_models(value: Any) -> Any:
-    try:
-        return _serializer.to_python(value)
-    except RecursionError:
-        raise UnencodableValue("the value is nested without end (does it contain itself?)") from None
-    except (PydanticSerializationError, ValueError, TypeError) as error:
-        raise UnencodableValue(f"the value cannot be encoded: {error}") from None
+def chosen(result: Any, ports: tuple[str, ...]) -> tuple[str, Any]:
+    """Port and value of what a node returned. Raises Permanent (`unknown_port`) if it chose a port that it did not declare."""
+    if type(result) is not Out:
+        return ports[0], result
+    if result.port not in ports:
+        raise Permanent(f"the node left by port `{result.port}`, but declares only: {', '.join(ports)}", type="unknown_port")
+    return result.port, result.value

@@ -1,7 +1,7 @@
 """Processes for node code that computes or that may crash.
 
-An attempt travels as its function's name, its config and its payload bytes; the outcome comes back as bytes. The child decodes,
-calls and encodes, so this process never holds the values. A process that exceeds its timeout or is cancelled is killed. One that
+An attempt travels as its function's name, its config and its payload bytes; the outcome comes back as bytes. The child takes, calls and
+gives, with a writer of its own in the arena, so this process never holds the values. A process that exceeds its timeout or is cancelled is killed. One that
 dies (segmentation fault, `os._exit`, the kernel's out-of-memory killer) takes nothing with it but its own attempt: `process_died`.
 
 Children end with their parent, also when it is killed.
@@ -24,13 +24,14 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from ..schemas.errors import NodeError
-from ..schemas.payload import Payload
 from .attempt import perform, timed_out
 from .context import Context
 from .faults import fail
+from .handover import Told
 from .identity import Identity
 from .outcome import Outcome
 from .providers import Services
+from .spec import Bound, NodeSpec
 
 EXIT_OUT_OF_MEMORY = 86
 """How a child ends after a MemoryError: nothing that it still holds can be trusted, and its memory is given back."""
@@ -43,7 +44,7 @@ class Job:
     function: Callable[..., Any]
     config: Any
     ports: tuple[str, ...]
-    payload: Payload
+    told: Told
     identity: Identity
     env: Mapping[str, str]
 
@@ -122,8 +123,10 @@ def _run(job: Job) -> Outcome:
 
     try:
         signature = read_signature(job.function)
-        context = None if signature.context is None else Context(job.identity, Services(), job.config, job.env)
-        outcome = perform(signature.bind(job.function, job.config), job.ports, job.payload, context)
+        handover = job.told.handover()
+        context = None if signature.context is None else Context(job.identity, Services(), job.config, job.env, handover=handover)
+        spec = NodeSpec(name=job.identity.node, mode="process", prepare=lambda config: signature.bind(job.function, config), ports=job.ports)
+        outcome = perform(Bound(spec, job.config, spec.prepare(job.config)), handover, context, wait=True)
     except Exception as error:
         return fail(error)
     if outcome.error is not None and outcome.error.type == "out_of_memory":

@@ -27,7 +27,8 @@ class NodeSpec:
     """`prepare` binds a rendered config, once per node where the config has no selectors, else once per attempt.
 
     `function` is the user's function: set for own nodes, needed by mode process, which sends it by name.
-    `idempotent` declares that executing an activation again is harmless.
+    `idempotent` declares that executing an activation again is harmless. `moves`: the node only moves values about, so it is first given refs
+    in the place of what lies in the arena. `raw`: it wants large `bytes` as views.
     """
 
     name: str
@@ -37,6 +38,8 @@ class NodeSpec:
     ports: tuple[str, ...] = (PORT_DEFAULT,)
     timeout_ms: int | None = None
     idempotent: bool = False
+    moves: bool = False
+    raw: bool = False
     summary: str = ""
     function: Callable[..., Any] | None = None
 
@@ -49,3 +52,12 @@ class NodeSpec:
     def node_type(self) -> NodeType:
         """The type as the compiler wants to know it."""
         return NodeType(self.name, Kind.TASK, summary=self.summary, ports=self.ports)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A node's code with its config, ready to be called."""
+
+    spec: NodeSpec
+    config: Any
+    call: Call

@@ -5,6 +5,7 @@ handle        one run: its result, steering it        result     how a run ended
 events        on their way out, group-committed        endings    on their way back
 definitions   flows in any form, ready to deploy        inspection looking at runs
 steering      records from outside                      letters    what died, and sending it again
+values        what lies elsewhere, fetched              outgoing   what is large, stored before it is sent
 """
 
 from .client import Client

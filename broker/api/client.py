@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from ...schemas import subjects
 from ...schemas.errors import EventRejected
 from ...schemas.limits import PAYLOAD_INLINE_MAX_BYTES
 from ...schemas.messages import BatchedEvent
-from ...schemas.payload import Payload, encode
+from ...schemas.payload import Payload
 from ...schemas.plan.events import check_event, choose_trigger
 from ...schemas.plan.plan import Plan
 from ...schemas.subjects import URL_DEFAULT
@@ -36,30 +37,41 @@ from .events import Events
 from .handle import RunHandle
 from .inspection import Inspection
 from .letters import Letter
+from .outgoing import checkable
 from .result import Result
 from .steering import Steering
+from .values import Values, inline
 
 
 class Client(Inspection):
     """Made by `connect`; safe for any number of tasks of one event loop. Looking at runs is inherited."""
 
-    def __init__(self, connection: Connection, partitions: int) -> None:
+    def __init__(self, connection: Connection, partitions: int, arena: Path | None = None) -> None:
         super().__init__(connection, partitions)
+        self._values = Values(connection, arena)
         self._events = Events(connection.publisher)
         self._endings = Endings(connection, partitions, self.outcome)
         self._steering = Steering(connection, partitions)
 
     @classmethod
     async def connect(
-        cls, url: str | Sequence[str] = URL_DEFAULT, *, name: str = "jetfleet-client", credentials: str | None = None
+        cls,
+        url: str | Sequence[str] = URL_DEFAULT,
+        *,
+        name: str = "jetfleet-client",
+        credentials: str | None = None,
+        arena: Path | None = None,
     ) -> Self:
-        """Connect to the fleet's server; on a fresh one the streams are made. Raises Unreachable after 5 s, and other BrokerErrors."""
+        """Connect to the fleet's server; on a fresh one the streams are made. Raises Unreachable after 5 s, and other BrokerErrors.
+
+        `arena`: the folder of this host's arena, where there is one: large outputs of its workers are views of it then, not copies.
+        """
         connection = await Connection.open(url, name=name, credentials=credentials)
         try:
             found = await deployed(connection)
             if found is None or not found.complete:
                 found = await ensure(connection)
-            client = cls(connection, found.partitions)
+            client = cls(connection, found.partitions, arena)
             await client.flows.start()
         except BaseException:
             await connection.close()
@@ -71,6 +83,7 @@ class Client(Inspection):
         await self._events.close()
         await self._endings.close()
         await self.flows.stop()
+        self._values.close()
         await self.connection.close()
 
     async def __aenter__(self) -> Self:
@@ -104,17 +117,18 @@ class Client(Inspection):
     ) -> RunHandle:
         """Start a run of a deployed flow by an event with this payload. Returns when the event is on disk.
 
-        `id`: the idempotency key; `trigger`: which one counts as fired, where the flow has several; `trace`: a W3C traceparent. Raises
-        UnknownFlow, UsageError (which trigger?), EventRejected, UnencodableValue, BrokerError.
+        `id`: the idempotency key; `trigger`: which one counts as fired, where the flow has several; `trace`: a W3C traceparent. The payload
+        may hold arrays, tables and other values with a codec; what is larger than the flow's `inline_max` goes into the object store
+        first. Raises UnknownFlow, UsageError (which trigger?), EventRejected, UnencodableValue, UnknownCodec, ObjectsFull, BrokerError.
         """
-        subject, event = self._event(flow, payload, id, trigger, trace)
+        subject, event = await self._event(flow, payload, id, trigger, trace)
         ending = await self._endings.watch(subjects.run_id(flow, event.key))  # before it can end
         await self._events.send(subject, event)
         return RunHandle(self, ending)
 
     async def send(self, flow: str, payload: Any = None, *, id: str | None = None, trigger: str | None = None, trace: str = "") -> str:
         """Like `start` for those who do not ask what comes of it: the id of the run."""
-        subject, event = self._event(flow, payload, id, trigger, trace)
+        subject, event = await self._event(flow, payload, id, trigger, trace)
         await self._events.send(subject, event)
         return subjects.run_id(flow, event.key)
 
@@ -128,7 +142,7 @@ class Client(Inspection):
         trace: str = "",
         timeout_s: float | None = None,
     ) -> Result:
-        """Start a run and wait for its end. Raises what `start` raises, and NotEnded."""
+        """Start a run and wait for its end. Raises what `start` and `RunHandle.result` raise."""
         handle = await self.start(flow, payload, id=id, trigger=trigger, trace=trace)
         return await handle.result(timeout_s)
 
@@ -138,8 +152,17 @@ class Client(Inspection):
         self._endings.ask_now(ending)  # it may have ended long ago
         return RunHandle(self, ending)
 
-    async def wait(self, ending: Ending, timeout_s: float | None) -> Result:
-        return await self._endings.wait(ending, timeout_s)
+    async def wait(self, ending: Ending, timeout_s: float | None, fetch: bool = True) -> Result:
+        """What `RunHandle.result` passes on."""
+        result = await self._endings.wait(ending, timeout_s)
+        return await self._values.with_output(result) if fetch else result
+
+    async def fetch(self, value: Any) -> Any:
+        """A value with everything in it that lies elsewhere in its place: a `Ref` of a node's output, or a whole output with refs in it.
+
+        Raises PayloadLost, PayloadCorrupt, UnknownCodec, KeyMissing, BrokerError.
+        """
+        return await self._values.fetch(value)
 
     async def signal(self, run: str, name: str, value: Any = None, *, id: str = "") -> None:
         """Send a signal or the answer to an approval (`{"decision": "approve", …}`); kept if nobody waits for it yet."""
@@ -184,13 +207,16 @@ class Client(Inspection):
 
     # ---
 
-    def _event(self, flow: str, payload: Any, id: str | None, trigger: str | None, trace: str) -> tuple[str, BatchedEvent]:
-        """The event's subject and the event, checked as far as this process can."""
+    async def _event(self, flow: str, payload: Any, id: str | None, trigger: str | None, trace: str) -> tuple[str, BatchedEvent]:
+        """The event's subject and the event, checked as far as this process can, with what is large in the object store."""
         plan = self.require(flow)
         chosen = choose_trigger(plan, trigger)
-        check_event(plan, payload)
-        data = _small_enough(encode(payload))
-        return subjects.event(flow, chosen), BatchedEvent(uuid.uuid4().hex if id is None else id, data, trace)
+        key = uuid.uuid4().hex if id is None else id
+        data = inline(payload, plan.payloads.inline_max_bytes)
+        check_event(plan, payload if data is not None else checkable(payload))
+        if data is None:
+            data = await self._values.stored(payload, subjects.run_id(flow, key), plan.payloads)
+        return subjects.event(flow, chosen), BatchedEvent(key, _small_enough(data), trace)
 
     def require(self, flow: str) -> Plan:
         """The plan of a deployed flow. Raises UnknownFlow, BrokenDefinition."""

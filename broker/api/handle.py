@@ -27,9 +27,12 @@ class RunHandle:
     def __repr__(self) -> str:
         return f"RunHandle({self.id!r})"
 
-    async def result(self, timeout_s: float | None = None) -> Result:
-        """How the run ended; waits for it. Raises NotEnded after `timeout_s` seconds."""
-        return await self._client.wait(self._ending, timeout_s)
+    async def result(self, timeout_s: float | None = None, *, fetch: bool = True) -> Result:
+        """How the run ended; waits for it, and fetches what of its output lies elsewhere, unless `fetch` says not to.
+
+        Raises NotEnded after `timeout_s` seconds; with `fetch` also PayloadLost, PayloadCorrupt, UnknownCodec, KeyMissing, BrokerError.
+        """
+        return await self._client.wait(self._ending, timeout_s, fetch)
 
     async def look(self) -> RunView | None:
         """How it is right now; None if it is not open, or nobody answers."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...schemas.payload import NULL, Payload, decode
 from ...schemas.records import Error
+from ...schemas.values import MISSING
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`status`: completed, failed, cancelled or killed. Times in ms since the epoch; `started_at` is None where only the end was told."""
+    """`status`: completed, failed, cancelled or killed. Times in ms since the epoch; `started_at` is None where only the end was told.
+
+    `fetched`: the output with everything that lies elsewhere, once somebody has fetched it.
+    """
 
     run_id: str
     status: str
@@ -19,6 +23,7 @@ class Result:
     error: Error | None = None
     ended_at: int = 0
     started_at: int | None = None
+    fetched: Any = field(default=MISSING, repr=False, compare=False)
 
     @property
     def completed(self) -> bool:
@@ -26,8 +31,8 @@ class Result:
 
     @property
     def output(self) -> Any:
-        """The run's output, decoded; None of a run that did not complete."""
-        return decode(self.payload)
+        """The run's output; None of a run that did not complete. Where it was not fetched, a `Ref` stands for what lies elsewhere."""
+        return decode(self.payload) if self.fetched is MISSING else self.fetched
 
     def as_value(self) -> dict[str, Any]:
         """The result as plain data, as the commands print it."""

@@ -48,4 +48,4 @@ def _field(name: str, value: Any, plan: Plan) -> Any:
         return key(value, plan)
     if isinstance(value, TimerId):
         return f"{value.purpose} of {key(value.activation, plan) if value.activation else 'the run'}"
-    return msgspec.to_builtins(value)
+    return msgspec.to_builtins(value, enc_hook=str)

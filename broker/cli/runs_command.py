@@ -119,7 +119,7 @@ async def watch_command(client: Client, run: str, timeout_s: float | None, form:
 @with_client
 async def result_command(client: Client, run: str, timeout_s: float | None, form: str) -> int:
     """Wait for a run's end and print its output or error."""
-    result = await (await _known(client, run)).result(timeout_s)
+    result = await (await _known(client, run)).result(timeout_s, fetch=False)
     show_end(result, form)
     return 0 if result.completed else FAILED
 

@@ -12,22 +12,24 @@ Does not: show what is in such values, which is `jetfleet payload`'s matter.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
-from typing import Any, TypeAlias
-
-import msgspec
+from typing import Any, NamedTuple, TypeAlias
 
 from ...schemas.errors import JetfleetError
 from ...schemas.ref import Coded, Ref
-from ..codecs.registry import codec_for, nbytes
+from ..codecs.registry import codec_name, nbytes
 from .sizes import size_text
 
 Describe: TypeAlias = Callable[["Description"], Any]
-_JSON = (str, int, float, bool, type(None), bytes)
+_IN_JSON = frozenset(("", "msgpack", "text", "bytes"))
+"""Codecs of what the JSON encoder writes by itself; the first one is none."""
+_PLAIN = (str, int, float, bool, type(None), bytes)
+_DTYPES = {"f": "float", "i": "int", "u": "uint", "c": "complex"}
 _TOO_DEEP = "‹nested too deeply to be shown›"
 
 
-class Description(msgspec.Struct, frozen=True):
+class Description(NamedTuple):
     """What a value is, for whoever does not get it. `what`: dtype and shape, rows, mode and size, as far as that is known unread."""
 
     codec: str
@@ -48,16 +50,16 @@ def for_people(value: Any) -> Any:
 
 def is_described(value: Any) -> bool:
     """Whether the value itself is shown by what it is: a ref, a coded value, an array, a table, an image, a file."""
-    return isinstance(value, Ref | Coded) or (not isinstance(value, _JSON) and bool(_codec_name(value)))
+    return isinstance(value, Ref | Coded) or (not isinstance(value, _PLAIN) and codec_name(type(value)) not in _IN_JSON)
 
 
 def description_of(value: Any) -> Description:
-    """Of a ref, a coded value, or a value of a type that JSON does not have."""
+    """Of a value that `is_described`."""
     if isinstance(value, Ref):
-        return Description(value.codec, value.length, "" if value.path else _what_is_coded(value.codec, value.meta), value)
+        return Description(value.codec, value.length, "" if value.path else _noted(value.codec, value.meta), value)
     if isinstance(value, Coded):
-        return Description(value.codec, len(value.body), _what_is_coded(value.codec, value.meta))
-    return Description(_codec_name(value), _size_of(value), _what_is(value))
+        return Description(value.codec, len(value.body), _noted(value.codec, value.meta))
+    return Description(codec_name(type(value)), _size(value), _seen(value))
 
 
 def _walked(value: Any, describe: Describe) -> Any:
@@ -68,67 +70,67 @@ def _walked(value: Any, describe: Describe) -> Any:
 
 
 def _walk(value: Any, describe: Describe) -> Any:
-    if isinstance(value, _JSON):
+    if isinstance(value, _PLAIN):
         return value
     if isinstance(value, dict):
         return {key: _walk(each, describe) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_walk(each, describe) for each in value]
-    if is_described(value):
-        return describe(description_of(value))
-    return value  # of a type that the encoder knows, such as a time
+    return describe(description_of(value)) if is_described(value) else value
 
 
 def _as_data(found: Description) -> dict[str, Any]:
-    facts = {"what": found.what} if found.what else {}
+    what = {"what": found.what} if found.what else {}
     if found.ref is None:
-        return {"$coded": found.codec, "bytes": found.bytes, **facts}
+        return {"$coded": found.codec, "bytes": found.bytes, **what}
     count = {} if found.ref.count is None else {"count": found.ref.count}
-    return {"$ref": str(found.ref), "codec": found.codec, "bytes": found.bytes, **count, **facts}
+    return {"$ref": str(found.ref), "codec": found.codec, "bytes": found.bytes, **count, **what}
 
 
 def _as_text(found: Description) -> str:
-    count = found.ref.count if found.ref is not None and not found.what else None
-    kind = " ".join(filter(None, (found.codec, found.what, "" if count is None else f"with {count:,} items")))
-    within = "inside " if found.ref is not None and found.ref.path else ""
-    size = "" if found.bytes is None else within + size_text(found.bytes)
+    kind = " ".join(filter(None, (found.codec, found.what or _items(found.ref))))
+    size = "" if found.bytes is None else size_text(found.bytes)
+    if found.ref is not None and found.ref.path:
+        size = f"a part of {size}"
     return f"‹{', '.join(filter(None, (kind, size, '' if found.ref is None else str(found.ref))))}›"
 
 
-def _what_is_coded(codec: str, meta: bytes) -> str:
-    """From the codec's own notes, which hold dtype and shape of an array, mode and size of an image. Empty where they say nothing."""
-    try:
-        notes = msgspec.msgpack.decode(meta)
-    except (msgspec.MsgspecError, ValueError):
+def _items(ref: Ref | None) -> str:
+    return "" if ref is None or ref.count is None else f"with {ref.count:,} {'item' if ref.count == 1 else 'items'}"
+
+
+def _noted(codec: str, meta: bytes) -> str:
+    """From what the codec noted beside the bytes: dtype and shape of an array. Empty where nothing is told, or nothing can be read."""
+    if codec != "numpy":
         return ""
-    return ""
-
-
-def _what_is(value: Any) -> str:
-    """By what arrays, tables, frames and images have in common, so that no library is needed to ask."""
-    shape = getattr(value, "shape", None)
-    columns = getattr(value, "column_names", None) or getattr(value, "columns", None)
-    if isinstance(shape, tuple) and columns is not None and len(shape) == 2:
-        return f"{shape[0]:,} × {shape[1]:,}"
-    if isinstance(shape, tuple) and hasattr(value, "dtype"):
-        return f"{value.dtype}[{','.join(map(str, shape))}]"
-    mode, size = getattr(value, "mode", None), getattr(value, "size", None)
-    if isinstance(mode, str) and isinstance(size, tuple):
-        return f"{mode} {'×'.join(map(str, size))}"
-    return ""
-
-
-def _codec_name(value: Any) -> str:
-    """Of a value that only a codec can write; empty for all others."""
     try:
-        codec = codec_for(value)
-    except JetfleetError:  # the library that knows such values is missing here
-        return type(value).__name__
-    return "" if codec is None else codec.name
+        descr, shape, *_ = ast.literal_eval(meta.decode())
+        return f"{_dtype(descr)}[{','.join(map(str, shape))}]"
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return ""
 
 
-def _size_of(value: Any) -> int | None:
+def _dtype(descr: Any) -> str:
+    """`<f8` of the NPY format as people know it, float64; of a structure its fields."""
+    if not isinstance(descr, str):
+        return f"({','.join(str(field[0]) for field in descr)})"
+    kind, size = descr[1:2], descr[2:]
+    return f"{_DTYPES[kind]}{int(size) * 8}" if kind in _DTYPES and size.isdigit() else "bool" if kind == "b" else descr
+
+
+def _seen(value: Any) -> str:
+    """By what arrays, tables and images have in common, so that no library is needed to ask."""
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if isinstance(shape, tuple) and dtype is not None:
+        return f"{dtype}[{','.join(map(str, shape))}]"
+    if isinstance(shape, tuple) and len(shape) == 2:
+        return f"{shape[0]:,} × {shape[1]:,}"
+    mode, size = getattr(value, "mode", None), getattr(value, "size", None)
+    return f"{mode} {'×'.join(map(str, size))}" if isinstance(mode, str) and isinstance(size, tuple) else ""
+
+
+def _size(value: Any) -> int | None:
     try:
         return nbytes(value)
-    except JetfleetError:
+    except (JetfleetError, OSError):
         return None

@@ -28,7 +28,7 @@ AT_WORK = frozenset(("task",))
 
 async def watch(client: Client, handle: RunHandle, timeout_s: float | None = None) -> Result:
     """Tell what the run is at until it has ended. Raises NotEnded."""
-    waiting = asyncio.ensure_future(handle.result(timeout_s))
+    waiting = asyncio.ensure_future(handle.result(timeout_s, fetch=False))
     said: list[Any] = []
     console = Console(stderr=True, highlight=False)
     with console.status(f"{handle.id} sent", spinner="dots") if sys.stderr.isatty() else _Silence() as status:

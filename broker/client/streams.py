@@ -55,6 +55,14 @@ class Streams:
         """`config`, `state`, `created`…; None: there is no such stream."""
         return await self._unless(_NO_STREAM, f"STREAM.INFO.{name}", None, f"stream {name}")
 
+    async def subjects(self, name: str, subject_filter: str) -> dict[str, int]:
+        """How many messages the stream has on each subject that matches. The server counts: not for a filter that matches very many.
+
+        Raises NotFound if there is no such stream.
+        """
+        answer = await self._ask(f"STREAM.INFO.{name}", {"subjects_filter": subject_filter}, f"stream {name}")
+        return answer["state"].get("subjects") or {}
+
     async def names(self) -> list[str]:
         """Of all streams."""
         return await self._names({})

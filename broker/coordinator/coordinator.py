@@ -33,6 +33,7 @@ from ..topology import Topology
 from .admission import Admission
 from .far_timers import FarTimers
 from .intake import Intake
+from .locality import Locality
 from .outbox import Outbox
 from .owner import Owner
 
@@ -94,6 +95,7 @@ class Coordinator:
         self.flows.on_change.append(lambda name: self._spawn(self._flow_changed(name)))
         self.membership = Membership(self._control, COORDINATOR)
         await self.membership.start()
+        self.locality = Locality(self.membership)
         self.outbox.may_send_tasks = lambda: self.membership.trusted
         self.leases = Leases(self._control, self.membership, self.partitions, self._gained, self._lost_lease)
         self.intake = Intake(self)

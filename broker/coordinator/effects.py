@@ -21,6 +21,7 @@ from ...schemas.plan.events import check_event, choose_trigger
 from ..engine import awaited_events
 from .acknowledged import Ticket
 from .open_run import OpenRun
+from .pins import pin_output
 
 if TYPE_CHECKING:
     from .partition import Partition
@@ -46,7 +47,8 @@ def _dispatch(home: Partition, run: OpenRun, effect: fx.Dispatch, ticket: Ticket
         completion = rec.Completion(effect.run, home.now_ms, effect.activation, effect.attempt, error=error)
         home.outbox.record(effect.run, _encode(completion), ticket)
         return
-    home.outbox.task(node.queue or subjects.QUEUE_DEFAULT, node.type, task, ticket)
+    queue = node.queue or subjects.QUEUE_DEFAULT
+    home.outbox.task(queue, node.type, task, ticket, home.locality.near(queue, node.type, effect.input, effect.needs))
 
 
 def _too_large(home: Partition, what: str, size_bytes: int) -> rec.Error:
@@ -150,6 +152,8 @@ def _finish_run(home: Partition, run: OpenRun, effect: fx.FinishRun, ticket: Tic
         records=run.archived + run.count, parent=None if state.parent is None else state.parent[0], trace=run.trace,
     )  # fmt: skip
     home.outbox.part(state.plan.name, run.cut(summary), ticket)
+    pin_output(home.outbox, run, effect.output, ticket)
+    home.archiving.add(state.id, ticket)
     if state.parent is not None:
         parent, activation = state.parent
         ended = rec.ChildEnded(parent, now, activation, 1, state.id, effect.status, effect.output, effect.error)

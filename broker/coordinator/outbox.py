@@ -49,7 +49,7 @@ class Outbox:
         """Whether this process may still act for its partitions."""
         self._epoch: dict[str, str] = {}
         self._wal: dict[int, Batcher] = {}
-        self._tasks: dict[tuple[str, str], Batcher] = {}
+        self._tasks: dict[tuple[str, str, str], Batcher] = {}
         self._history: dict[str, Batcher] = {}
         self._notices: dict[str, list[bytes]] = {}
         self._notifying: set[asyncio.Task[None]] = set()
@@ -88,13 +88,16 @@ class Outbox:
             receipt.pending += 1
         batcher.put(record, receipt)  # type: ignore[arg-type]
 
-    def task(self, queue: str, type: str, task: bytes, ticket: Ticket) -> None:
-        """Put an encoded Task on its queue, in one message with others of its node type that are expected to be quick."""
-        batcher = self._tasks.get((queue, type))
+    def task(self, queue: str, type: str, task: bytes, ticket: Ticket, host: str = "") -> None:
+        """Put an encoded Task on its queue, in one message with others of its node type that are expected to be quick.
+
+        `host`: the arena near which it should be executed.
+        """
+        batcher = self._tasks.get((queue, host, type))
         if batcher is None:
-            batcher = self._batcher(subjects.tasks(queue), TASKS_IN_FLIGHT, weight_max=BATCH_US)
+            batcher = self._batcher(subjects.tasks(queue, host), TASKS_IN_FLIGHT, weight_max=BATCH_US)
             batcher.headers, batcher.gate = self._epoch, self.may_send_tasks
-            self._tasks[queue, type] = batcher
+            self._tasks[queue, host, type] = batcher
         ticket.pending += 1
         batcher.put(task, ticket, self.durations.expected_us(type))
 
@@ -114,6 +117,11 @@ class Outbox:
             reason = f"{letter.reason[: LETTER_HEAD_BYTES // 4]} (the first {kept:,} of its {len(letter.data):,} bytes are kept)"
             letter = msgspec.structs.replace(letter, data=letter.data[:kept], reason=reason)
         self.singles.publish(subjects.dead(letter.kind), messages.encode(letter), settled or _nobody)
+
+    def pin(self, subject: str, body: bytes, ticket: Ticket) -> None:
+        """Keep an object of the object store for a while. The same pin again replaces itself."""
+        ticket.pending += 1
+        self.singles.publish(subject, body, lambda: ticket.settled(1, None))
 
     def event(self, subject: str, payload: bytes, id: str, trace: str, ticket: Ticket) -> None:
         """Publish an event in msgpack; the same id again is the same event."""

@@ -145,6 +145,7 @@ class Owner:
         self._questions = [
             await self._connection.subscribe(subjects.verify(self.number), answers.verify),
             await self._connection.subscribe(subjects.run(self.number), answers.run),
+            await self._connection.subscribe(subjects.run_states(self.number), answers.run_states),
         ]
 
     async def caught_up(self) -> None:

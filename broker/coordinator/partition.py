@@ -31,10 +31,12 @@ from ..flows import Flows
 from ..observe.counters import CoordinatorCounters
 from ..observe.tracing import Tracing
 from .acknowledged import Acknowledged, Ticket
+from .archiving import Archiving
 from .early_records import EarlyRecords
 from .effects import carry_out
 from .ended_runs import EndedRuns
 from .far_timers import FarTimers
+from .locality import Locality
 from .open_run import OpenRun
 from .outbox import Outbox
 from .recent_ends import RecentEnds, short
@@ -55,6 +57,7 @@ class Surroundings(Protocol):
     counters: CoordinatorCounters
     far_timers: FarTimers
     tracing: Tracing
+    locality: Locality
 
     def holds(self, partition: int) -> bool:
         """Whether this process may still act for the partition."""
@@ -78,6 +81,7 @@ class Partition:
         self.around = around
         self.partitions = around.partitions
         self.outbox, self.flows, self.counters, self.tracing = around.outbox, around.flows, around.counters, around.tracing
+        self.locality = around.locality
         self.position = position
         self.silent_until = silent_until
         self.acknowledged = Acknowledged(position)
@@ -89,6 +93,7 @@ class Partition:
         self.records = 0
         """Taken in by this owner."""
         self.ended = ended
+        self.archiving = Archiving()
         self.early = EarlyRecords()
         self.recent = RecentEnds()
         self.ahead: dict[str, int] = {}

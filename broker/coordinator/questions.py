@@ -1,7 +1,7 @@
-"""Questions to a partition's owner: is this attempt still wanted; how is this run.
+"""Questions to a partition's owner: is this attempt still wanted; how is this run; which of these runs are over.
 
-Answers to `verify` are given only after everything in the WAL has been taken in: a completion that is recorded must never be executed
-again because its owner had not read it yet.
+Answers to `verify` and `open` are given only after everything in the WAL has been taken in: a completion that is recorded must never be
+executed again because its owner had not read it yet, and no run be taken for over that has just begun once more.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from ...schemas import messages
 from ...schemas.messages import Ended, RunView
 from ..client import BrokerError, Message
 from ..engine import blocked_on, nodes, wants
+from ..payloads.run_states import OPEN, OVER, UNKNOWN
 from .open_run import OpenRun
 from .partition import Partition, Surroundings
 
 _attempts = msgspec.msgpack.Decoder(list[tuple[str, tuple[int | str, ...], int]])
 _run = msgspec.msgpack.Decoder(tuple[str])
+_runs = msgspec.msgpack.Decoder(list[str])
 
 
 class Questions:
@@ -37,6 +39,9 @@ class Questions:
 
     def run(self, message: Message) -> None:
         self._answer(self._tell(message))
+
+    def run_states(self, message: Message) -> None:
+        self._answer(self._tell_states(message))
 
     def _answer(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -58,6 +63,21 @@ class Questions:
             runs = self._partition.runs
             wanted = [run in runs and wants(runs[run].run, activation, attempt) for run, activation, attempt in attempts]
             await message.respond(msgspec.msgpack.encode(wanted))
+
+    async def _tell_states(self, message: Message) -> None:
+        try:
+            runs = _runs.decode(message.data)
+        except msgspec.MsgspecError:
+            return
+        await self._caught_up()
+        if self._around.holds(self._partition.number) and not self._partition.abandoned:
+            await message.respond(msgspec.msgpack.encode([self._state(run) for run in runs]))
+
+    def _state(self, run: str) -> int:
+        """A run whose end is still on its way to the history counts as open: until it is there the WAL is all there is of it."""
+        if run in self._partition.runs or run in self._partition.archiving:
+            return OPEN
+        return OVER if run in self._partition.ended else UNKNOWN
 
     async def _tell(self, message: Message) -> None:
         """A RunView; an Ended for a run that ended lately; nil for one that is not known here."""

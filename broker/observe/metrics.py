@@ -14,8 +14,19 @@ import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from ..payloads.counters import PlaneCounters
 from .backlog import Backlog, Waiting
-from .counters import CALLED_OFF, COMPLETED, DURATION_BOUNDS_US, FAILED, CoordinatorCounters, Durations, ReaderCounters, WorkerCounters
+from .counters import (
+    CALLED_OFF,
+    COMPLETED,
+    DURATION_BOUNDS_US,
+    FAILED,
+    ArenaCounters,
+    CoordinatorCounters,
+    Durations,
+    ReaderCounters,
+    WorkerCounters,
+)
 
 PREFIX = "jetfleet_"
 US = 1_000_000
@@ -72,6 +83,26 @@ WORKER = (
     _gauge("completions_unacknowledged", "Completions that are not on disk yet.", lambda it: it.completions_unacknowledged()),
 )
 
+PAYLOADS = (
+    _counter("payload_written_bytes", "Bytes of values written into the arena.", lambda it: it.written),
+    _counter(
+        "payload_handed_out_bytes", "Bytes of values handed to nodes as views of the arena, without a copy.", lambda it: it.handed_out
+    ),
+    _counter(
+        "payload_passed_on_bytes", "Bytes of values that nodes returned as they had got them; not written again.", lambda it: it.passed_on
+    ),
+    _counter("payload_uploaded_bytes", "Bytes sent to the object store.", lambda it: it.uploaded),
+    _counter("payload_downloaded_bytes", "Bytes got from the object store.", lambda it: it.downloaded),
+)
+
+ARENA = (
+    _counter("arena_waits", "Times that a value waited for room in the arena.", lambda it: it.waits()),
+    _gauge("arena_used_bytes", "Size of all segments in the arena of this host.", lambda it: it.used_bytes()),
+    _gauge("arena_limit_bytes", "What they may come to.", lambda it: it.limit_bytes()),
+    _gauge("arena_segments", "How many there are.", lambda it: it.segments()),
+)
+"""Of the host as a whole, so all its workers say the same but for the waits: take the maximum, not the sum."""
+
 READER = (
     _counter("reader_messages", "Messages taken into the read model.", lambda it: it.messages()),
     _counter("reader_rows", "Rows written.", lambda it: it.rows()),
@@ -103,6 +134,8 @@ PROCESS = (
 CATALOGUE: dict[type, tuple[Metric, ...]] = {
     CoordinatorCounters: COORDINATOR,
     WorkerCounters: WORKER,
+    PlaneCounters: PAYLOADS,
+    ArenaCounters: ARENA,
     ReaderCounters: READER,
     Backlog: BACKLOG,
 }

@@ -29,9 +29,9 @@ FAILURES = (TypeError, ValueError, OverflowError, NotImplementedError)
 
 
 class Layout:
-    """`find`: the ref of a value that lies in the arena already, if it does."""
+    """`find`: the ref of a body that lies in the arena already, if it does."""
 
-    def __init__(self, inline_max_bytes: int, write: Write, find: Callable[[Any], Ref | None]) -> None:
+    def __init__(self, inline_max_bytes: int, write: Write, find: Callable[[Codec, Encoded], Ref | None]) -> None:
         self._inline_max = inline_max_bytes
         self._write = write
         self._find = find
@@ -79,12 +79,12 @@ class Layout:
         if known is None:
             codec = codec_for(value)
             assert codec is not None
-            known = self._done[id(value)] = (value, self._find(value) or self._placed(codec, codec.encode(value)))
+            known = self._done[id(value)] = (value, self._placed(codec, codec.encode(value)))
         return known[1]
 
     def _placed(self, codec: Codec, encoded: Encoded) -> Ref | Coded:
         if sum(memoryview(part).nbytes for part in encoded.parts) > self._inline_max:
-            return self._write(codec, encoded, False)
+            return self._find(codec, encoded) or self._write(codec, encoded, False)
         return Coded(codec.name, encoded.meta, b"".join(encoded.parts))
 
     # --- maps and lists

@@ -33,6 +33,15 @@ def size_bytes(size: str) -> int:
     return int(digits) * _UNITS[size[len(digits) :]]
 
 
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def duration_ms(duration: str) -> int:
+    """`30d` in milliseconds."""
+    digits = duration.rstrip("mshd")
+    return int(digits) * _UNITS_MS[duration[len(digits) :]]
+
+
 class Block(BaseModel):
     """What all blocks share: unknown keys refused, no silent conversion, immutable."""
 
@@ -149,6 +158,10 @@ class History(Block):
     """How long the journal of a finished run is kept."""
 
     keep: Duration = "30d"
+
+    @property
+    def keep_ms(self) -> int:
+        return duration_ms(self.keep)
 
 
 class Payloads(Block):

@@ -15,7 +15,7 @@ from .draft import ERROR, Draft, DraftEdge, DraftNode, join_settings
 from .guards import DraftGuard, Guards
 from .needs import Needs
 from .plan import ALL_DECIDED, NONE, ROOT, Binding, EdgeKind, Plan, PlanEdge, PlanGuard, PlanNode, PlanScope, PlanTrigger, at_level
-from .programs import conditions, hidden_loop, program
+from .programs import conditions, hidden_loop, program, task_template
 from .regions import Regions
 
 
@@ -49,6 +49,7 @@ def assemble(draft: Draft, regions: Regions, guards: Guards, order: list[int]) -
         triggers=tuple(PlanTrigger(t.id, t.type.removeprefix("trigger::"), t.params, t.enabled) for t in flow.triggers),
         settings=flow.settings,
         payloads=flow.payloads,
+        history=flow.history,
         config=flow.config,
         inputs=flow.inputs,
         outputs=None if flow.outputs is None else needs.bind(flow.outputs, ("outputs",), ROOT),
@@ -135,7 +136,8 @@ def _config(needs: Needs, node: DraftNode, plan_node: PlanNode) -> None:
     else:
         bound = needs.bind(raw, path, plan_node.scope, node.index)
     if bound is not None:
-        plan_node.template, plan_node.needs, plan_node.roots = bound.template, bound.needs, bound.roots
+        plan_node.template = task_template(plan_node.config, plan_node.program) or bound.template
+        plan_node.needs, plan_node.roots = bound.needs, bound.roots
 
 
 def _scopes(draft: Draft, regions: Regions, nodes: list[PlanNode]) -> list[PlanScope]:

@@ -1,21 +1,27 @@
 """Events: which trigger one came by, and whether it fits the flow's `inputs`: a JSON Schema that the payload of every trigger must fit.
 
 The schema itself is checked when the flow is compiled. A schema reads nothing from outside: a `$ref` leads into the schema or nowhere.
+
+A value that lies elsewhere cannot be held against a schema by who has only the ref to it. It counts as valid, whatever the schema asks of it.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import jsonschema_rs
 import msgspec
 
 from ..errors import EventRejected, UsageError
 from ..flow.problems import Problem
+from ..ref import Coded, Ref
 from .plan import Plan
 
+_Place: TypeAlias = tuple[str | int, ...]
+
 PROBLEMS_SHOWN = 5
+_LOOKING_INSIDE = frozenset({"anyOf", "oneOf", "not", "if", "then", "else", "contains", "uniqueItems", "const", "enum"})
 _HINTS = {
     "type": "the types are: string, number, integer, boolean, object, array, null",
     "required": "write a list: `required: [order_id]`",
@@ -41,8 +47,10 @@ def check_event(plan: Plan, value: Any) -> None:
     """Raises EventRejected with what is wrong and where, if the flow has `inputs` and the value does not fit them."""
     if plan.inputs is None:
         return
+    elsewhere: list[_Place] = []
+    inline = _inline(value, (), elsewhere)
     try:
-        errors = list(_validator(_key(plan.inputs)).iter_errors(value))
+        errors = [error for error in _validator(_key(plan.inputs)).iter_errors(inline) if not _is_of(error, elsewhere)]
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         # A value that is no JSON, or a schema that came past the compiler: either way nothing can be said for the event.
         raise EventRejected(f"the event cannot be checked against the inputs of flow {plan.name!r}: {_one_line(error)}") from None
@@ -50,6 +58,27 @@ def check_event(plan: Plan, value: Any) -> None:
         found = [f"{'.'.join(map(str, error.instance_path)) or 'event'}: {error.message}" for error in errors[:PROBLEMS_SHOWN]]
         more = f" (and {len(errors) - PROBLEMS_SHOWN} more)" if len(errors) > PROBLEMS_SHOWN else ""
         raise EventRejected(f"the event does not fit the inputs of flow {plan.name!r}: {'; '.join(found)}{more}")
+
+
+def _inline(value: Any, place: _Place, elsewhere: list[_Place]) -> Any:
+    """The value with null for refs and coded values, whose places are noted; a value without them is itself."""
+    if type(value) is Ref or type(value) is Coded:
+        elsewhere.append(place)
+        return None
+    if type(value) is dict:
+        items = {key: _inline(item, (*place, key), elsewhere) for key, item in value.items()}
+        return items if elsewhere else value
+    if type(value) is list:
+        parts = [_inline(item, (*place, index), elsewhere) for index, item in enumerate(value)]
+        return parts if elsewhere else value
+    return value
+
+
+def _is_of(error: Any, elsewhere: list[_Place]) -> bool:
+    """Whether the error speaks of a value that lies elsewhere: at its place, or around it by a rule that looks at all that is inside."""
+    place = tuple(error.instance_path)
+    looks_inside = not _LOOKING_INSIDE.isdisjoint(error.schema_path)
+    return any(place[: len(ref)] == ref or (looks_inside and ref[: len(place)] == place) for ref in elsewhere)
 
 
 def choose_trigger(plan: Plan, trigger: str | None) -> str | None:

@@ -20,7 +20,7 @@ from enum import IntEnum
 from typing import Any
 
 from ..conditions import Condition
-from ..flow.definition import Concurrency, Payloads, Retry, Settings
+from ..flow.definition import Concurrency, History, Payloads, Retry, Settings
 from ..flow.node_types import Kind
 from ..selectors import Template
 
@@ -203,7 +203,8 @@ class Plan:
     config: Mapping[str, Any]
     inputs: Any = None
     outputs: Binding | None = None
-    payloads: Payloads = Payloads()
+    payloads: Payloads = field(default_factory=Payloads)
+    history: History = field(default_factory=History)
     description: str | None = None
     by_id: Mapping[str, int] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..conditions import Condition, parse_condition, parse_field_equals, parse_path_test
 from ..flow.control_configs import LoopConfig, MergeConfig, SplitConfig, SwitchConfig
 from ..flow.node_types import Kind
-from ..selectors import Path, parse_path
+from ..selectors import Path, Template, parse_path, template_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,16 @@ def program(kind: Kind, config: Any) -> Any:
     return _PROGRAMS[kind](config)
 
 
+def task_template(config: Any, program: Any) -> Template | None:
+    """The config of the task that a switch becomes where its operands lie elsewhere: its condition, and what that compares with.
+
+    The condition is a constant: what looks like a selector on its left side is a path in the value at hand. None for other nodes.
+    """
+    if not isinstance(program, SwitchProgram):
+        return None
+    return template_of({"condition": _switch_condition(config)}, {"right": program.conditions[0].right})
+
+
 def conditions(program: Any) -> tuple[Condition, ...]:
     """The conditions that a program tests, if it is one that tests any."""
     return program.conditions if isinstance(program, (SwitchProgram, LoopProgram)) else ()
@@ -56,7 +66,11 @@ def hidden_loop(max_iterations: int) -> LoopProgram:
 
 
 def _switch(config: SwitchConfig) -> SwitchProgram:
-    return SwitchProgram((parse_condition(config.condition if config.condition is not None else config.expression),))
+    return SwitchProgram((parse_condition(_switch_condition(config)),))
+
+
+def _switch_condition(config: SwitchConfig) -> Any:
+    return config.condition if config.condition is not None else config.expression
 
 
 def _merge(config: MergeConfig) -> MergeProgram:

@@ -15,12 +15,14 @@ from msgspec.structs import replace
 from jetfleet.broker.client import Connection, Tail
 from jetfleet.broker.coordinator.ended_runs import EndedRuns
 from jetfleet.broker.coordinator.far_timers import FarTimers
+from jetfleet.broker.coordinator.locality import Locality
 from jetfleet.broker.coordinator.outbox import Outbox
 from jetfleet.broker.coordinator.partition import Partition
 from jetfleet.broker.coordinator.snapshots import Snapshots
 from jetfleet.broker.definitions import define
 from jetfleet.broker.deployment import ensure
 from jetfleet.broker.engine import Run, awaited_events, begin, decide, digest, outstanding
+from jetfleet.broker.fleet.membership import COORDINATOR, Membership
 from jetfleet.broker.flows import Flows, deploy
 from jetfleet.broker.observe.counters import CoordinatorCounters
 from jetfleet.broker.observe.tracing import OFF
@@ -71,6 +73,7 @@ class Site:
         self.flows = Flows(connection)
         self.counters = CoordinatorCounters()
         self.far_timers = FarTimers(connection, self.outbox.singles)
+        self.locality = Locality(Membership(connection, COORDINATOR))
         self.trusted = True
 
     def holds(self, partition: int) -> bool:

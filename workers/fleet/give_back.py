@@ -1,6 +1,7 @@
 """Giving tasks back: to another worker, a later moment, or the one that starts in the place of a dead process.
 
-A message is given back as a *copy* of its tasks on the same subject, and then acknowledged. The server would count a negative
+A message is given back as a *copy* of its tasks on the same subject (on the queue's, if they cannot be executed here: near this arena they
+would come again), and then acknowledged. The server would count a negative
 acknowledgement as one more delivery, and deliveries after the first are how we know that a message takes its workers down. A copy
 carries that count (DEATHS_HEADER) and nothing on top; that the header is there at all says that the owners have to be asked first.
 
@@ -36,7 +37,10 @@ class GiveBack:
         self._counters = counters
 
     def tasks(self, unit: UnitOfWork, tasks: Sequence[Task], delay_s: float) -> None:
-        """Give these tasks of a message back after a while, and settle them. Until then they stay in work here, and nobody else's."""
+        """Give these tasks of a message back after a while, and settle them. Until then they stay in work here, and nobody else's.
+
+        They go to any worker of the queue, not only to those near the same arena.
+        """
         under_way = asyncio.get_running_loop().create_task(self._tasks(unit, tasks, delay_s))
         self._under_way.add(under_way)
         under_way.add_done_callback(self._under_way.discard)
@@ -84,7 +88,7 @@ class GiveBack:
         except TimeoutError:
             pass
         try:
-            await self._copy(unit.message.subject, join([encode(task) for task in tasks]), unit.deaths, DEADLINE_S)
+            await self._copy(anywhere(unit.message.subject), join([encode(task) for task in tasks]), unit.deaths, DEADLINE_S)
         except BrokerError as error:
             unit.settled(len(tasks), error)
         else:
@@ -106,6 +110,11 @@ class GiveBack:
         await self._copy(stored.subject, stored.data, deaths_before(stored.headers) + delivered - 1, DEADLINE_S, id)
         await self._connection.send(reply, b"+ACK")
         return 1
+
+
+def anywhere(subject: str) -> str:
+    """The subject of the same queue's tasks that are near no arena. A task of another client may have come on any subject."""
+    return ".".join(subject.split(".")[:2])
 
 
 def _delivery(reply: str) -> tuple[str, int, int, str]:

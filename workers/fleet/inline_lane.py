@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 
 from ...schemas.messages import Task
+from ...schemas.payload_errors import ArenaFull
 from ...schemas.records import Error
 from .completions import Completions, failure
 from .ready import Ready
@@ -32,6 +33,8 @@ class InlineLane:
         self._scheduled = False
         self.overslept: Callable[[float], bool] = lambda known_at_s: False
         """Whether what was ours at that time may be somebody else's by now."""
+        self.needs_slot: Callable[[UnitOfWork, Ready], None] = lambda unit, ready: None
+        """Takes over a task whose output finds no room in the arena: in a slot it can wait."""
         self.ask_again: Callable[[UnitOfWork, list[Task]], None] = lambda unit, tasks: None
 
     @property
@@ -76,6 +79,9 @@ class InlineLane:
         for task, plan, node in tasks:
             try:
                 completion = execute(plan, node, task)
+            except ArenaFull:
+                self.needs_slot(unit, (task, plan, node))
+                continue
             except Exception as error:  # nothing that node code does gets here: a defect of ours must not stop the lane
                 why = Error("internal", f"a defect of jetfleet: {error!r}", False, node.id, task.attempt)
                 completion = failure(task, why, self._traced.executor)

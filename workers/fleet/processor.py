@@ -77,6 +77,7 @@ class Processor:
         """Tasks that were given back, by the node type that this worker does not serve."""
         self._counters = counters
         self._flows = flows
+        self._executor = traced.executor
         self._registry = traced.executor.registry
         self._completions = completions
         self._ledger = ledger
@@ -88,6 +89,7 @@ class Processor:
         self._ended: list[UnitOfWork] = []
         self.in_aftermath: Callable[[], bool] = lambda: False
         """Whether this process was just stopped for a while: what comes in may have been sent long ago."""
+        self.lane.needs_slot = self._start
         self.lane.ask_again = lambda unit, tasks: self._spawn(unit, self._ask_first(unit, tasks, tasks))
 
     @property
@@ -185,7 +187,7 @@ class Processor:
             return
         inline: list[Ready] = []
         for ready in self._locate(unit, tasks):
-            if ready[2].concurrency is None and self._is_inline(ready[2]):
+            if ready[2].concurrency is None and self._is_inline(ready[2]) and self._executor.is_at_hand(ready[1], ready[0]):
                 inline.append(ready)
             else:
                 self._start(unit, ready)

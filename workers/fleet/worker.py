@@ -30,12 +30,15 @@ from ..registry import Registry
 from ..slots import Slots
 from .attempts import Attempts
 from .completions import Completions
+from .elsewhere import Elsewhere
 from .heartbeat import Heartbeat
 from .ledger import Ledger
 from .processor import Processor
 from .settings import PREFETCH, PREFETCH_ATTEMPT_MAX_US, STOP_DEADLINE_S, UNACKNOWLEDGED_MAX, WorkerSettings
 from .traced import Traced
 
+ANYWHERE = ""
+"""Instead of a host: tasks that are near no arena."""
 GOODBYE_S = 2.0
 """For giving back and for what is still on its way to the log, after the deadline of `stop`."""
 FACTS_S = 1.0
@@ -58,7 +61,10 @@ class Worker:
         self.counters = WorkerCounters()
         self._traced = Traced(self.executor, tracing)
         self._connection = connection
+        self.host: str | None = None
+        """The id of this host's arena: tasks near it come to its workers first. None: there is none, so nothing is near."""
         self._pulls: list[Pull] = []
+        self._elsewhere: Elsewhere | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._quiet = False
         self._idle = asyncio.Event()
@@ -89,6 +95,8 @@ class Worker:
         self._quiet = True
         for pull in self._pulls:
             await pull.stop()
+        if self._elsewhere is not None:
+            await self._elsewhere.stop()
 
     async def stop(self, deadline_s: float = STOP_DEADLINE_S) -> None:
         """Finish what is in work, by the deadline; give back the rest; leave."""
@@ -129,12 +137,12 @@ class Worker:
         cancels = await self._connection.subscribe(subjects.CANCEL, self.processor.called_off)
         self._stack.push_async_callback(cancels.stop)
         await self._give_back_left()
-        self.membership.facts.update(self._facts())
+        ack_wait_s = min([await self._ensure_queue(queue, host) for queue in self.settings.queues for host in self._hosts])
+        self.membership.facts.update(self._facts())  # not before: what is announced is sent to
         self.membership.on_gone.append(self._member_gone)
         await self.membership.start()
         self._stack.push_async_callback(self.membership.stop)
         self._stack.push_async_callback(self._end_tasks)
-        ack_wait_s = min([await self._ensure_queue(queue) for queue in self.settings.queues])
         self.processor.epoch = await ensure_memory(self._connection, self._deployed)
         self._connection.on_reconnect.append(self._reconnected)
         self._stack.callback(self._connection.on_reconnect.remove, self._reconnected)
@@ -145,12 +153,17 @@ class Worker:
         await self.processor.doubt.start()
         self._stack.push_async_callback(self.processor.doubt.stop)
         self._stack.push_async_callback(self.quiet)
-        for queue in self.settings.queues:
-            pull = Pull(
-                self._connection, subjects.TASKS, queue_consumer(queue), self._take, room=self._room, repair=self._repair, fresh=True
-            )
+        for consumer in [queue_consumer(queue, host) for queue in self.settings.queues for host in self._hosts]:
+            pull = Pull(self._connection, subjects.TASKS, consumer, self._take, room=self._room, repair=self._repair, fresh=True)
             await pull.start()
             self._pulls.append(pull)
+        self._elsewhere = Elsewhere(self._connection, self.membership, self.settings.queues, self.host or ANYWHERE, self._take, self._room)
+        await self._elsewhere.start()
+
+    @property
+    def _hosts(self) -> tuple[str, ...]:
+        """Where it takes tasks from: those near its own arena, and those that are anybody's."""
+        return (self.host, ANYWHERE) if self.host else (ANYWHERE,)
 
     # --- room
 
@@ -170,17 +183,17 @@ class Worker:
         for pull in self._pulls:
             pull.wake()
 
-    async def _ensure_queue(self, queue: str) -> float:
-        """Make the queue's consumer if it is missing; its `ack_wait` in seconds."""
-        info = await self._connection.streams.consumer_info(subjects.TASKS, queue_consumer(queue))
+    async def _ensure_queue(self, queue: str, host: str) -> float:
+        """Make the consumer of the queue's tasks near the host if it is missing; its `ack_wait` in seconds."""
+        info = await self._connection.streams.consumer_info(subjects.TASKS, queue_consumer(queue, host))
         if info is None:
-            await ensure_queue(self._connection, queue)
-            info = await self._connection.streams.consumer_info(subjects.TASKS, queue_consumer(queue))
+            await ensure_queue(self._connection, queue, host)
+            info = await self._connection.streams.consumer_info(subjects.TASKS, queue_consumer(queue, host))
         return float(info["config"]["ack_wait"]) / 1e9 if info else 10.0
 
     async def _repair(self) -> None:
         """A restarted server has forgotten what it had in memory."""
-        self.processor.epoch = await ensure_memory(self._connection, self._deployed, self.settings.queues)
+        self.processor.epoch = await ensure_memory(self._connection, self._deployed, self.settings.queues, self.host or ANYWHERE)
         await self.processor.doubt.begin()
 
     def _reconnected(self) -> None:
@@ -225,6 +238,7 @@ class Worker:
         return {
             "queues": list(self.settings.queues),
             "types": self.registry.names(),
+            "arena": self.host or ANYWHERE,
             "slots": self.settings.concurrency,
             "busy": min(self.processor.load, self.settings.concurrency),
             "in_work": len(self.processor.units),

@@ -1,4 +1,6 @@
-"""The standard data nodes, one per file. Their configs are modelled in `schemas.flow.node_configs`."""
+"""The standard nodes that workers execute, one per file: the data nodes (configs in `schemas.flow.node_configs`), and those two that the
+engine leaves to a worker when it would have to look into a value that lies elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,13 @@ from .http import HttpNode
 from .json_dynamic import JsonDynamicNode
 from .log import LogNode
 from .map import MapNode
+from .merge import MergeNode
 from .set import SetNode
+from .switch import SwitchNode
 
-_NODES: tuple[type[StandardNode], ...] = (AggregateNode, ConcatNode, HttpNode, JsonDynamicNode, LogNode, MapNode, SetNode)
+_NODES: tuple[type[StandardNode], ...] = (
+    AggregateNode, ConcatNode, HttpNode, JsonDynamicNode, LogNode, MapNode, MergeNode, SetNode, SwitchNode,
+)  # fmt: skip
 
 
 def standard_nodes() -> list[NodeSpec]:

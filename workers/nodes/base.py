@@ -14,11 +14,12 @@ class StandardNode(ABC):
     """Subclasses name their type and implement `prepare`; `config` has the normal form of the type's config model.
 
     The prepared function gets (value), or (value, context) where `wants_context` says so. It must not change the value
-    that it gets, nor the config: both may be shared.
+    that it gets, nor the config: both may be shared. `moves`: it only moves values about, see `NodeSpec`.
     """
 
     name: ClassVar[str]
     mode: ClassVar[Mode] = "inline"
+    moves: ClassVar[bool] = False
     wants_context: ClassVar[bool] = False
 
     @abstractmethod
@@ -36,5 +37,6 @@ class StandardNode(ABC):
             wants_context=cls.wants_context,
             ports=described.ports,
             idempotent=cls.mode == "inline",
+            moves=cls.moves,
             summary=described.summary,
         )

@@ -18,6 +18,7 @@ class MapNode(StandardNode):
     """
 
     name = "std::map"
+    moves = True
 
     def prepare(self, config: Mapping[str, Any]) -> Callable[[Any], Any]:
         moves = [_move(mapping) for mapping in config["mappings"]]

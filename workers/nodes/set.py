@@ -12,6 +12,7 @@ class SetNode(StandardNode):
     """Gives `values`, whatever came in. They usually hold selectors, resolved before the node sees them."""
 
     name = "std::set"
+    moves = True
 
     def prepare(self, config: Mapping[str, Any]) -> Callable[[Any], Any]:
         values = config["values"]

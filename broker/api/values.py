@@ -1,0 +1,92 @@
+"""Values of a client: those that lie elsewhere are fetched, those that are too large for a message are stored before they are sent.
+
+A client that shares a host with workers may name their arena, and gets views of it without a copy. Any other gets the bytes through the
+object store, into its own memory; what lies in an arena only is uploaded by that host on demand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...schemas.errors import UnencodableValue
+from ...schemas.flow.definition import Payloads
+from ...schemas.payload import Payload, encode
+from ..client import Connection
+from .result import Result
+
+if TYPE_CHECKING:  # loaded when they are first needed: most commands never need them
+    from ..arena.arena import Arena
+    from ..objects.store import ObjectStore
+    from ..payloads.plane import Plane
+    from .outgoing import Outgoing
+
+_MARKS = (b"\xc7", b"\xc8", b"\xc9", b"\xd8")
+"""What the extension of a ref or of a coded value begins with. Where none of them stands there is none."""
+
+
+class Values:
+    """`arena`: the folder of this host's arena, None to do without. Nothing is opened before the first value needs it."""
+
+    def __init__(self, connection: Connection, arena: Path | None) -> None:
+        self._connection = connection
+        self._folder = arena
+
+    def close(self) -> None:
+        if "plane" in self.__dict__:
+            self.plane.close()
+
+    async def fetch(self, value: Any) -> Any:
+        """A value with everything in it that lies elsewhere in its place. Raises PayloadError, BrokerError."""
+        return await self.read(encode(value))
+
+    async def read(self, payload: Payload) -> Any:
+        """The value of a payload, the same. Raises PayloadError, UnreadablePayload, BrokerError."""
+        return await self.plane.value(payload)
+
+    async def with_output(self, result: Result) -> Result:
+        """The result with its output fetched; itself where there is nothing to fetch. Raises as `read`."""
+        if not any(mark in result.payload for mark in _MARKS):
+            return result
+        return dataclasses.replace(result, fetched=await self.read(result.payload))
+
+    async def stored(self, value: Any, run: str, rules: Payloads) -> Payload:
+        """The payload of a value for a run, with what is large in the object store. Raises as `Outgoing.payload`."""
+        return await self._outgoing.payload(value, run, rules)
+
+    @cached_property
+    def plane(self) -> Plane:
+        """The payload plane of this client."""
+        from ..payloads.plane import Plane
+
+        return Plane(None if self._folder is None else self._open_arena, self._objects)
+
+    @cached_property
+    def _outgoing(self) -> Outgoing:
+        from .outgoing import Outgoing
+
+        return Outgoing(self._objects)
+
+    @cached_property
+    def _objects(self) -> ObjectStore:
+        from ..objects.store import ObjectStore
+
+        return ObjectStore(self._connection)
+
+    def _open_arena(self) -> Arena:
+        from ..arena.arena import Arena
+        from ..arena.settings import ArenaSettings
+
+        assert self._folder is not None
+        return Arena.open(ArenaSettings(folder=self._folder))
+
+
+def inline(value: Any, most_bytes: int) -> Payload | None:
+    """The payload of a value that needs neither codec nor store; None for any other, and for what nobody can encode."""
+    try:
+        payload = encode(value)
+    except UnencodableValue:
+        return None
+    return payload if len(payload) <= most_bytes else None

@@ -1,0 +1,58 @@
+"""Locks on open files. They belong to an open file *description*: two opens of one file exclude each other also inside one process, a lock
+ends with the last descriptor of its description, and so also with the death of its process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+
+from .folder import Folder
+
+
+def share(fd: int) -> bool:
+    """Take the lock together with others, now or not at all."""
+    return _take(fd, fcntl.LOCK_SH)
+
+
+def own(fd: int) -> bool:
+    """Take the lock alone, now or not at all."""
+    return _take(fd, fcntl.LOCK_EX)
+
+
+def release(fd: int) -> None:
+    fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def _take(fd: int, how: int) -> bool:
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def waiting_for(folder: Folder, name: str) -> Iterator[None]:
+    """Holds the lock file `name` for as long as the block runs; waits for others that hold it. For moments only. Raises ArenaUnusable."""
+    fd = folder.open_lock(name)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def owned(folder: Folder, file: str, inode: int) -> Iterator[int | None]:
+    """The file's descriptor, held alone while the block runs. None if somebody is in it, or if the name means another file by now."""
+    fd = folder.open_file(file, os.O_RDWR)
+    if fd is None:
+        yield None
+        return
+    try:
+        # The name is looked at under the lock: whoever renames or removes a segment does so holding the same lock.
+        yield fd if own(fd) and os.fstat(fd).st_ino == inode == folder.inode(file) else None
+    finally:
+        os.close(fd)

@@ -1,0 +1,119 @@
+"""How much the segments of an arena take, over all its processes, and who may take more.
+
+Every segment is reserved here: `room.lock` is held while the sizes of all files are added up and the new size is entered, so the sum never
+exceeds the limit. The pages are reserved by `posix_fallocate` before anybody maps them: a hole on a full disk would be SIGBUS, not an error.
+Freed segments that wait for their writer are removed when there is no room otherwise, whoever they belong to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+
+from ...schemas.payload_errors import ArenaFull, ArenaUnusable
+from .folder import FREE, NEW, ROOM_LOCK, Folder, SegmentFile
+from .locks import owned, waiting_for
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ZEROS = bytes(1 << 20)
+
+
+class Room:
+    """`holders` says in words whose values fill the arena."""
+
+    def __init__(self, folder: Folder, max_bytes: int, holders: Callable[[], str]) -> None:
+        self._folder, self._holders = folder, holders
+        self.max_bytes = max_bytes
+
+    def reserve(self, name: str, size: int) -> int:
+        """A new file `<name>.new` of `size` bytes that are really there, and its descriptor. Raises ArenaFull, ArenaUnusable."""
+        with waiting_for(self._folder, ROOM_LOCK):
+            self._make_room(size)
+            fd = self._created(name + NEW, size)
+        try:
+            self._allocate(fd, 0, size)
+        except BaseException:
+            self._folder.unlink(name + NEW)
+            os.close(fd)
+            raise
+        return fd
+
+    def enlarge(self, fd: int, old: int, new: int) -> None:
+        """Makes a segment larger that the caller is in. Raises ArenaFull, ArenaUnusable; then its size is what it was."""
+        with waiting_for(self._folder, ROOM_LOCK):
+            self._make_room(new - old)
+            self._allocate(fd, old, new - old)
+
+    def _created(self, file: str, size: int) -> int:
+        try:
+            fd = self._folder.create(file)
+            os.ftruncate(fd, size)  # counts from now on; not mapped before it is allocated
+        except OSError as error:
+            raise self._refused(error, size) from None
+        return fd
+
+    def _allocate(self, fd: int, offset: int, length: int) -> None:
+        try:
+            try:
+                _allocate(fd, offset, length)
+            except OSError as error:
+                if error.errno not in _NO_SPACE or not self._drop_free(length):
+                    raise
+                _allocate(fd, offset, length)
+        except OSError as error:
+            raise self._refused(error, length) from None
+
+    def _make_room(self, size: int) -> None:
+        files = self._folder.segments()
+        missing = sum(file.size_bytes for file in files) + size - self.max_bytes
+        if missing > 0 and self._drop_free(missing) < missing:
+            raise ArenaFull(
+                f"the arena {self._folder.path} has no room for {size} bytes more: {self.max_bytes} is its limit. {self._holders()} "
+                "It is freed when runs have ended; more room: --arena-max"
+            )
+
+    def _drop_free(self, missing: int) -> int:
+        """Removes freed segments until `missing` bytes are there, or all are removed. How many bytes there are then."""
+        found = 0
+        for file in self._folder.segments():
+            if found >= missing:
+                break
+            if file.state == FREE and remove(self._folder, file):
+                found += file.size_bytes
+        return found
+
+    def _refused(self, error: OSError, size: int) -> ArenaFull | ArenaUnusable:
+        if error.errno in _NO_SPACE:
+            return ArenaFull(
+                f"the file system of the arena {self._folder.path} has no room for {size} bytes more ({error.strerror}). {self._holders()} "
+                "Free space on it, or use another folder: --arena DIR"
+            )
+        return ArenaUnusable(f"the arena {self._folder.path} cannot be written: {error.strerror}. Another folder: --arena DIR")
+
+
+def remove(folder: Folder, file: SegmentFile) -> bool:
+    """Removes a segment that nobody is in; its memory is given back at once. False if somebody is in it.
+
+    A freed segment may still be mapped by its writer. It looks for the segment's name before it touches that memory (see `segment`), so
+    the file can be emptied once it has no name.
+    """
+    with owned(folder, file.file, file.inode) as fd:
+        if fd is None:
+            return False
+        folder.unlink(file.file)
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, 0)
+    return True
+
+
+def _allocate(fd: int, offset: int, length: int) -> None:
+    """Reserves blocks for a part of a file. Raises OSError."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, offset, length)
+        return
+    for start in range(offset, offset + length, len(_ZEROS)):  # macOS
+        wanted = min(len(_ZEROS), offset + length - start)
+        if os.pwrite(fd, memoryview(_ZEROS)[:wanted], start) < wanted:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

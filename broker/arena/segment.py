@@ -1,0 +1,149 @@
+"""One segment as its writer sees it: mapped memory that entries are appended to.
+
+Who may do what is decided by two things together: the lock on the file, and its name.
+
+    <writer>-<n>.seg    readers map it and its writer appends, each holding the lock *shared*
+    <writer>-<n>.free   freed: nothing in it is needed. Its writer may use it again, anybody may remove it
+
+Renaming (the keeper frees, the writer uses again), raising the generation and removing happen only while holding the lock *alone*. So:
+
+1. An entry is not freed that somebody may still need. The keeper has the lock alone when it looks at the entries for the last time and
+   renames the file. An append that came before is seen then; one that comes after finds the name gone (`begin`) and goes elsewhere.
+2. A reader never sees bytes of another generation. It holds the lock shared for as long as it maps the file, and raising the generation
+   takes the lock alone: what the header said when the reader mapped it stays true until it unmaps.
+3. Two processes never append to one segment. Its name holds that of its writer, which is new with every process and is never used again;
+   a forked child writes under a new name (see `writer`).
+
+A writer that dies leaves at worst a body without header. Locks belong to open file descriptions, and a mapping keeps the one it was made
+from: the memory is therefore mapped through a second one, which never holds the lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+
+from ...schemas.payload_errors import ArenaUnusable
+from .folder import FREE, LIVE, NEW, Folder
+from .layout import HEADER_BLOCK_BYTES, NO_ENTRY, SegmentHeader, parse_segment
+from .locks import own, release, share
+
+_FIRST_GENERATION = 1
+
+
+class Segment:
+    """`position`: where the next entry begins. Used by one thread at a time, between `begin` and `end`."""
+
+    def __init__(self, folder: Folder, name: str, fd: int, size_bytes: int, generation: int) -> None:
+        self._folder, self._fd = folder, fd
+        self.name, self.size_bytes, self.generation = name, size_bytes, generation
+        self.position = HEADER_BLOCK_BYTES
+        self._inode = os.fstat(fd).st_ino
+        self._map: mmap.mmap | None = None
+
+    @classmethod
+    def make(cls, folder: Folder, name: str, fd: int, size_bytes: int) -> Segment:
+        """From a file `<name>.new` whose room is reserved. It is begun already. Raises OSError."""
+        segment = cls(folder, name, fd, size_bytes, _FIRST_GENERATION)
+        segment._start_generation(_FIRST_GENERATION)
+        share(fd)
+        folder.rename(name + NEW, name + LIVE)
+        return segment
+
+    @classmethod
+    def freed(cls, folder: Folder, name: str) -> Segment | None:
+        """One of this writer's that was freed, and that it does not have open any more; None if it is gone."""
+        fd = folder.open_file(name + FREE, os.O_RDWR)
+        if fd is None:
+            return None
+        header = parse_segment(os.pread(fd, HEADER_BLOCK_BYTES, 0))
+        size = os.fstat(fd).st_size
+        if header is None or size < header.size_bytes:
+            os.close(fd)
+            return None
+        return cls(folder, name, fd, size, header.generation)
+
+    @property
+    def room(self) -> int:
+        return self.size_bytes - self.position
+
+    @property
+    def fd(self) -> int:
+        """For writing without the mapping, between `begin` and `end`."""
+        return self._fd
+
+    @property
+    def memory(self) -> memoryview:
+        """All bytes of the file. Only between `begin` and `end`: at other times the pages behind it may be gone. Raises ArenaUnusable."""
+        if self._map is not None and len(self._map) < self.size_bytes:
+            self._unmap()
+        if self._map is None:
+            self._map = self._mapped()
+        return memoryview(self._map)
+
+    def begin(self) -> bool:
+        """Keeps the segment from being freed until `end`. False if it was freed already, or is just being."""
+        if not share(self._fd):
+            return False
+        if self._folder.inode(self.name + LIVE) == self._inode and os.fstat(self._fd).st_size >= self.size_bytes:
+            return True
+        release(self._fd)
+        return False
+
+    def end(self) -> None:
+        release(self._fd)
+
+    def use_again(self) -> bool:
+        """Takes a freed segment back: empty, of the next generation, and begun. False if it is gone or somebody is in it."""
+        if not own(self._fd):
+            return False
+        if self._folder.inode(self.name + FREE) != self._inode or os.fstat(self._fd).st_size < self.size_bytes:
+            release(self._fd)
+            return False
+        self._start_generation(self.generation + 1)
+        self._folder.rename(self.name + FREE, self.name + LIVE)
+        return self.begin()  # in between the keeper may have freed it again
+
+    def commit(self, head: bytes, start: int, end: int) -> None:
+        """The entry becomes one: its header is written, and behind it stands that no other follows."""
+        memory = self.memory
+        if end + len(NO_ENTRY) <= self.size_bytes:
+            memory[end : end + len(NO_ENTRY)] = NO_ENTRY
+        memory[start : start + len(head)] = head
+        self.position = end
+
+    def enlarged(self, size_bytes: int) -> None:
+        """The file has so many bytes now."""
+        self.size_bytes = size_bytes
+        os.pwrite(self._fd, SegmentHeader(self.generation, size_bytes).packed(), 0)
+
+    def close(self) -> None:
+        self._unmap()
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _start_generation(self, generation: int) -> None:
+        os.pwrite(self._fd, NO_ENTRY, HEADER_BLOCK_BYTES)
+        os.pwrite(self._fd, SegmentHeader(generation, self.size_bytes).packed(), 0)
+        self.generation, self.position = generation, HEADER_BLOCK_BYTES
+
+    def _mapped(self) -> mmap.mmap:
+        fd = self._folder.open_file(self.name + LIVE, os.O_RDWR)
+        if fd is None:
+            raise ArenaUnusable(f"the segment {self.name} of the arena {self._folder.path} was removed while it was written")
+        try:
+            if os.fstat(fd).st_ino != self._inode:
+                raise ArenaUnusable(f"the segment {self.name} of the arena {self._folder.path} was replaced while it was written")
+            return mmap.mmap(fd, self.size_bytes)
+        except (OSError, ValueError) as error:
+            raise ArenaUnusable(f"the segment {self.name} of the arena {self._folder.path} cannot be mapped: {error}") from None
+        finally:
+            os.close(fd)
+
+    def _unmap(self) -> None:
+        mapped, self._map = self._map, None
+        if mapped is not None:
+            with contextlib.suppress(BufferError):  # unmapped with the last view of it
+                mapped.close()

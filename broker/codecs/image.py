@@ -1,0 +1,95 @@
+"""The codec `image`: raw pixels of a `PIL.Image`, with mode, size and palette.
+
+Reading gives an image on the body where Pillow's memory looks like the raw pixels (L, P, RGBA, RGBX, CMYK, I;16); for the other modes (RGB:
+Pillow stores four bytes per pixel) Pillow unpacks them, which is a copy. An image on the body is copied by Pillow before it is changed.
+
+Not kept: the file's format, EXIF and other `info`, further frames. To hand those on, return the file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from PIL import Image
+
+from ...schemas.errors import UnencodableValue
+from ...schemas.payload_errors import PayloadCorrupt
+from ...schemas.values import MISSING
+from .codec import Encoded
+
+
+class _Meta(msgspec.Struct, array_like=True):
+    """Width and height in pixels; `palette` with the mode of its colours, for images of mode P and PA."""
+
+    mode: str
+    width: int
+    height: int
+    palette_mode: str = ""
+    palette: bytes = b""
+
+
+class ImageCodec:
+    name = "image"
+
+    def encode(self, value: Any) -> Encoded:
+        try:
+            body = value.tobytes()
+        except (OSError, ValueError, SyntaxError, EOFError) as error:
+            raise UnencodableValue(f"the image's pixels cannot be read: {error}") from None
+        meta = _Meta(value.mode, value.width, value.height)
+        if value.palette is not None:
+            meta.palette_mode, meta.palette = value.palette.mode, bytes(value.palette.palette)
+        return Encoded(msgspec.msgpack.encode(meta), (body,) if body else ())
+
+    def decode(self, body: memoryview, meta: bytes) -> Any:
+        described = _read_meta(meta)
+        if body.nbytes != _body_bytes(described):
+            raise PayloadCorrupt(f"an image of mode {described.mode} does not have {body.nbytes} bytes")
+        try:
+            return _with_palette(_image(described, body), described)
+        except (ValueError, TypeError, OSError, KeyError, MemoryError, OverflowError) as error:
+            raise PayloadCorrupt(f"{body.nbytes} bytes are no image of mode {described.mode}: {error}") from None
+
+    def pick(self, body: memoryview, meta: bytes, path: tuple[str | int, ...]) -> Any:
+        return MISSING if path else self.decode(body, meta)
+
+    def nbytes(self, value: Any) -> int:
+        """Of the pixels, also of an image whose file has not been read yet."""
+        return _body_bytes(_Meta(value.mode, value.width, value.height))
+
+
+_BITS = {"1": 1, "I;16": 16, "I;16L": 16, "I;16B": 16, "I;16N": 16, "I": 32, "F": 32}
+"""Bits per pixel of the modes with other than a byte per band."""
+
+
+def _body_bytes(meta: _Meta) -> int:
+    """As many as the raw pixels have: rows begin at a byte. Raises PayloadCorrupt for a mode that Pillow does not know."""
+    try:
+        bits = _BITS.get(meta.mode) or 8 * len(Image.getmodebands(meta.mode) * " ")
+    except KeyError:
+        raise PayloadCorrupt(f"there is no image mode {meta.mode!r}") from None
+    return (meta.width * bits + 7) // 8 * meta.height
+
+
+def _image(meta: _Meta, body: memoryview) -> Any:
+    size = (meta.width, meta.height)
+    if not body.nbytes:
+        return Image.new(meta.mode, size)
+    return Image.frombuffer(meta.mode, size, body, "raw", meta.mode, 0, 1)
+
+
+def _with_palette(image: Any, meta: _Meta) -> Any:
+    if meta.palette_mode:
+        image.putpalette(meta.palette, meta.palette_mode)
+    return image
+
+
+def _read_meta(meta: bytes) -> _Meta:
+    try:
+        described = msgspec.msgpack.decode(meta, type=_Meta)
+    except msgspec.MsgspecError as error:
+        raise PayloadCorrupt(f"mode and size of an image cannot be read: {error}") from None
+    if described.width < 0 or described.height < 0:
+        raise PayloadCorrupt(f"an image of {described.width} by {described.height} pixels cannot be")
+    return described

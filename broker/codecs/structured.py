@@ -1,0 +1,166 @@
+"""The codecs of structured values: `msgpack` for any, `list` for long lists whose items are wanted singly.
+
+The body of `msgpack` is one document. That of a list is the document too, and after it a table with the place of each item in the body
+(uint64, little-endian): the whole is decoded in one go, one item is found in constant time. Its meta says how many items there are
+and where the table begins.
+
+Refs and Coded values inside stay what they are: whoever reads them goes on from there. Pydantic models become maps, also deep inside; small
+values of types with a codec (an array in a map) become Coded. Tuples and sets become lists.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from pydantic_core import PydanticSerializationError, SchemaSerializer, core_schema
+
+from ...schemas.errors import UnencodableValue, UnreadablePayload
+from ...schemas.payload import decode, find, list_header
+from ...schemas.payload_errors import PayloadCorrupt
+from ...schemas.ref import Coded, Ref, to_ext
+from ...schemas.values import MISSING
+from .codec import Encoded
+
+_LIST_META = struct.Struct("<QQ")
+_PLACE = struct.Struct("<Q")
+
+
+class StructuredCodec:
+    name = "msgpack"
+
+    def encode(self, value: Any) -> Encoded:
+        return Encoded(b"", (encode_structured(value),), len(value) if isinstance(value, (list, tuple)) else None)
+
+    def decode(self, body: memoryview, meta: bytes) -> Any:
+        return _decode(body)
+
+    def pick(self, body: memoryview, meta: bytes, path: tuple[str | int, ...]) -> Any:
+        return pick_document(body, path)
+
+
+class ListCodec:
+    name = "list"
+
+    def encode(self, value: Any) -> Encoded:
+        body = bytearray(list_header(len(value)))
+        places = []
+        for item in value:
+            places.append(len(body))
+            body += encode_structured(item)
+        table = struct.pack(f"<{len(places)}Q", *places)
+        return Encoded(_LIST_META.pack(len(places), len(body)), (body, table) if places else (body,), len(places))
+
+    def decode(self, body: memoryview, meta: bytes) -> list[Any]:
+        count, table = _read_meta(body, meta)
+        items = _decode(body[:table])
+        if not isinstance(items, list) or len(items) != count:
+            raise PayloadCorrupt(f"a list of {count} items is something else")
+        return items
+
+    def pick(self, body: memoryview, meta: bytes, path: tuple[str | int, ...]) -> Any:
+        if not path:
+            return self.decode(body, meta)
+        item = self.item(body, meta, path[0]) if isinstance(path[0], int) else None
+        return MISSING if item is None else pick_document(item, path[1:])
+
+    def item(self, body: memoryview, meta: bytes, index: int) -> memoryview | None:
+        """The bytes of one item, a payload of its own; None if there is none. Raises PayloadCorrupt."""
+        count, table = _read_meta(body, meta)
+        return _item(body, index, count, table) if 0 <= index < count else None
+
+    def items(self, body: memoryview, meta: bytes) -> Iterator[memoryview]:
+        """The bytes of each item in order, without copying or decoding them. Raises PayloadCorrupt."""
+        count, table = _read_meta(body, meta)
+        return (_item(body, index, count, table) for index in range(count))
+
+
+def encode_structured(value: Any) -> bytes:
+    """A value as a msgpack document, small arrays and the like in it as Coded. Raises UnencodableValue."""
+    try:
+        return _encoder.encode(value)
+    except RecursionError:
+        raise UnencodableValue("the value is nested without end (does it contain itself?)") from None
+    except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
+        raise UnencodableValue(f"the value cannot be encoded: {error}") from None
+
+
+def pick_document(document: memoryview | bytes, path: tuple[str | int, ...]) -> Any:
+    """What stands at a path in a msgpack document, or MISSING. A path that goes on inside a ref or a Coded is followed there.
+
+    Raises PayloadCorrupt.
+    """
+    try:
+        for end in range(len(path), -1, -1):
+            found = find(document, path[:end])  # type: ignore[arg-type]
+            if found is not None:
+                return _enter(decode(found), path[end:])
+    except UnreadablePayload as error:
+        raise PayloadCorrupt(str(error)) from None
+    return MISSING
+
+
+def _enter(value: Any, rest: tuple[str | int, ...]) -> Any:
+    """The value where the path ends; MISSING if it goes on and the value is nothing that has an inside of its own."""
+    if not rest:
+        return value
+    if type(value) is Ref:
+        return value.at(rest)
+    if type(value) is Coded:
+        from .registry import codec_named  # the registry knows this codec, so it cannot be known from the start
+
+        return codec_named(value.codec).pick(memoryview(value.body), value.meta, rest)
+    return MISSING
+
+
+def _decode(document: memoryview) -> Any:
+    try:
+        return decode(document)  # type: ignore[arg-type]
+    except UnreadablePayload as error:
+        raise PayloadCorrupt(str(error)) from None
+
+
+def _read_meta(body: memoryview, meta: bytes) -> tuple[int, int]:
+    """Number of items, and where the table begins."""
+    if len(meta) == _LIST_META.size:
+        count, table = _LIST_META.unpack(meta)
+        if table + count * _PLACE.size == body.nbytes:
+            return count, table
+    raise PayloadCorrupt(f"the table of a list does not fit into its {body.nbytes} bytes")
+
+
+def _item(body: memoryview, index: int, count: int, table: int) -> memoryview:
+    (start,) = _PLACE.unpack_from(body, table + index * _PLACE.size)
+    end = table if index + 1 == count else _PLACE.unpack_from(body, table + (index + 1) * _PLACE.size)[0]
+    if not 0 < start < end <= table:
+        raise PayloadCorrupt(f"item {index} of a list is said to be at {start} to {end} of {table} bytes")
+    return body[start:end]
+
+
+_models = SchemaSerializer(core_schema.any_schema())
+
+
+def _hook(value: Any) -> Any:
+    """What msgspec does not know: refs, values with a codec, pydantic models."""
+    from .registry import codec_for, to_coded
+
+    if type(value) is Ref or type(value) is Coded:
+        return to_ext(value)
+    if codec_for(value) is not None:
+        coded = to_coded(value)
+        return to_ext(coded) if type(coded) is Coded else coded
+    try:
+        plain = _models.to_python(value)
+    except PydanticSerializationError:
+        plain = value
+    if plain is value:
+        raise NotImplementedError(
+            f"a value of type {type(value).__module__}.{type(value).__qualname__} has no form as bytes; "
+            "return a map, a dataclass, a pydantic model, bytes, an array or a table"
+        )
+    return plain
+
+
+_encoder = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=_hook)

@@ -1,0 +1,27 @@
+"""The arenas of a fleet: near which hosts' arenas there are workers, and what they take, as they say it of themselves.
+
+Facts come from other processes, perhaps of another version: what has another form than expected is left out, and a host's id is one only if
+it can stand in a subject.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, TypeAlias
+
+from .membership import WORKER, Membership
+
+Served: TypeAlias = Mapping[str, list[tuple[Collection[Any], Collection[Any]]]]
+"""By host: the queues and the node types of each worker there."""
+_HOST = re.compile(r"[A-Za-z0-9-]{1,128}")
+
+
+def arenas(membership: Membership) -> Served:
+    """The arenas that live workers announce. This process itself is not among them."""
+    found: dict[str, list[tuple[Collection[Any], Collection[Any]]]] = {}
+    for member in membership.others(WORKER):
+        host, queues, types = (member.facts.get(name) for name in ("arena", "queues", "types"))
+        if isinstance(host, str) and _HOST.fullmatch(host) and isinstance(queues, list) and isinstance(types, list):
+            found.setdefault(host, []).append((queues, frozenset(each for each in types if isinstance(each, str))))
+    return found

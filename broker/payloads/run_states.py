@@ -1,0 +1,102 @@
+"""Run states: which runs are over, for those who free payloads: the arena's keeper and the object store's janitor.
+
+Asked are the owners of the partitions. A run is over when its owner says that it has ended and is archived. Whatever is not certain counts
+as not over: no answer, an answer that cannot be read, a partition that is being taken over.
+
+A run that its owner does not know may have ended so long ago that it was forgotten, or may not have begun: the payload of an event is
+written before its run. So such a run counts as over only after it has been unknown here for FORGOTTEN_AFTER_S.
+
+A sub-flow's run hands its values to the run that started it. So it is over when it has ended and none of those above it is open: their
+ids are what its own begins with, up to a dot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+import msgspec
+import structlog
+
+from ...schemas import subjects
+from ..client import BrokerError, Connection
+
+UNKNOWN, OPEN, OVER = 0, 1, 2
+"""The answers of an owner."""
+FORGOTTEN_AFTER_S = 3_600.0
+"""An owner remembers a run for an hour after its end, and an event is tried for less than that until it is a run. Who has not known a run
+for an hour without a break will not come to know it by something that was written before."""
+BATCH = 1_000
+ANSWER_S = 5.0
+"""An owner answers when it has taken in its WAL up to now: under load that takes a while, and who frees payloads is in no hurry."""
+
+_answers = msgspec.msgpack.Decoder(list[int])
+_log = structlog.get_logger(__name__)
+
+
+class RunStates:
+    """`clock` gives monotonic seconds. One per process that frees payloads: it remembers since when runs have been unknown."""
+
+    def __init__(self, connection: Connection, partitions: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._connection = connection
+        self._partitions = partitions
+        self._clock = clock
+        self._unknown: dict[str, tuple[float, float]] = {}
+        """By run: since when it has been unknown, and when that was seen last."""
+
+    async def over(self, runs: Iterable[str]) -> set[str]:
+        """Those of the runs that are over: nothing will ask for their payloads any more. Raises nothing for a broker that is away."""
+        asked = set(runs)
+        states = await self._states(asked | {above for run in asked for above in _above(run)})
+        ended = {run for run in asked if states.get(run) == OVER} | self._forgotten(asked, states)
+        return {run for run in ended if all(_settled(states.get(above)) for above in _above(run))}
+
+    async def _states(self, runs: set[str]) -> dict[str, int]:
+        """What the owners say; nothing of runs whose owner does not answer."""
+        by_partition: defaultdict[int, list[str]] = defaultdict(list)
+        for run in runs:
+            by_partition[subjects.partition_of(run, self._partitions)].append(run)
+        found: dict[str, int] = {}
+        for answers in await asyncio.gather(*(self._ask(partition, asked) for partition, asked in by_partition.items())):
+            found |= answers
+        return found
+
+    async def _ask(self, partition: int, runs: list[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for start in range(0, len(runs), BATCH):
+            batch = runs[start : start + BATCH]
+            try:
+                reply = await self._connection.request(subjects.run_states(partition), msgspec.msgpack.encode(batch), timeout_s=ANSWER_S)
+                answers = _answers.decode(reply.data)
+            except (BrokerError, msgspec.MsgspecError) as error:
+                _log.debug("nobody says which runs are over", partition=partition, reason=str(error))
+                return found
+            if len(answers) == len(batch):
+                found |= dict(zip(batch, answers, strict=True))
+        return found
+
+    def _forgotten(self, asked: set[str], states: dict[str, int]) -> set[str]:
+        """Runs that have been unknown for long enough. One that is seen to be known is not unknown any more."""
+        now = self._clock()
+        for run, state in states.items():
+            if state != UNKNOWN:
+                self._unknown.pop(run, None)
+            elif run in asked:
+                since, _ = self._unknown.get(run, (now, now))
+                self._unknown[run] = (since, now)
+        for run in [run for run, (_, seen) in self._unknown.items() if seen < now - FORGOTTEN_AFTER_S]:
+            del self._unknown[run]  # nobody asks about it any more
+        return {run for run in asked if states.get(run) == UNKNOWN and now - self._unknown[run][0] >= FORGOTTEN_AFTER_S}
+
+
+def _above(run: str) -> list[str]:
+    """The ids that the run's own continues. Not each of them is a run: a retry of a sub-flow is one more step in the id."""
+    steps = run.split(".")
+    return [".".join(steps[:count]) for count in range(1, len(steps))]
+
+
+def _settled(state: int | None) -> bool:
+    """Whether a run above needs nothing any more. It began before its sub-flow, so if it is not known it was forgotten, or is no run."""
+    return state in (OVER, UNKNOWN)

@@ -1,0 +1,148 @@
+"""The handover: the value that an attempt is given, and the one that it gives back, with their bytes wherever they lie.
+
+    take    the input, as the node's annotation wants it (views of the arena where it asks for them)
+    give    what the node returned, as a payload: large parts in the arena, chunks streamed into it
+
+Giving waits for room in a full arena, for ROOM_WAIT_S at most, where the caller can wait; elsewhere it raises ArenaFull at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from ..broker.arena.settings import ArenaSettings
+from ..broker.arena.stream import EntryWriter
+from ..broker.codecs.registry import nbytes
+from ..broker.payloads.plane import Key, Plane
+from ..broker.payloads.producer import Producer
+from ..schemas.flow.definition import Payloads
+from ..schemas.payload import Payload, encode
+from ..schemas.payload import decode as decode_document
+from ..schemas.payload_errors import ArenaFull
+from ..schemas.ref import Ref
+from .threads import Threads
+from .views import chunks_of
+
+Result = TypeVar("Result")
+
+ROOM_WAIT_S = 30.0
+"""How long an attempt waits for room in the arena; what fails then may be tried again."""
+ROOM_LOOK_S = 0.1
+HEAVY_BYTES = 1 << 20
+"""Encoding more than this takes longer than the event loop should stand still."""
+
+
+READ_IN_PLACE = frozenset(("bytes", "buffer", "numpy", "arrow", "image"))
+"""Codecs whose values are views of the arena, whatever their size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A handover on its way to another process of this host. `copies`: where the bodies of other hosts lie in this host's arena."""
+
+    arena: ArenaSettings | None
+    copies: Mapping[Key, Ref]
+    given: Payload
+    producer: Producer
+    rules: Payloads
+    refs: Sequence[Ref]
+    raw: bool
+
+    def handover(self) -> Handover:
+        """In the other process, which keeps its arena open from one attempt to the next."""
+        plane = _planes.get(self.arena)
+        if plane is None:
+            plane = _planes[self.arena] = Plane(self.arena)
+        plane.adopt(self.copies)
+        return Handover(plane, self.given, self.producer, self.rules, self.refs, self.raw)
+
+
+_planes: dict[ArenaSettings | None, Plane] = {}
+
+
+class Handover:
+    """Of one attempt. `refs`: those in `given`. `raw`: the node wants large `bytes` as views."""
+
+    __slots__ = ("given", "plane", "producer", "raw", "refs", "rules")
+
+    def __init__(
+        self, plane: Plane, given: Payload, producer: Producer, rules: Payloads, refs: Sequence[Ref] = (), raw: bool = False
+    ) -> None:
+        self.plane, self.given, self.producer, self.rules, self.refs, self.raw = plane, given, producer, rules, refs, raw
+
+    def told(self) -> Told:
+        """This handover as a process of the pool is told of it."""
+        return Told(self.plane.settings, self.plane.copies(self.refs), self.given, self.producer, self.rules, self.refs, self.raw)
+
+    @property
+    def has_refs(self) -> bool:
+        return bool(self.refs)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether taking would keep the event loop standing still."""
+        return any(ref.length > HEAVY_BYTES and (ref.codec not in READ_IN_PLACE or ref.path) for ref in self.refs)
+
+    def take(self) -> Any:
+        """The input. Raises UnreadablePayload, PayloadError."""
+        return self.plane.decode(self.given, raw=self.raw)
+
+    def take_unread(self) -> Any:
+        """The input with refs in the place of what lies elsewhere, for nodes that only move values about."""
+        return decode_document(self.given)
+
+    def give(self, value: Any, *, wait: bool) -> Payload:
+        """The payload of a result. Raises UnencodableValue, UnknownCodec, ArenaFull, RunTooLarge, ArenaUnusable."""
+        chunks = chunks_of(value)
+        if chunks is not None:
+            return self._stream(chunks, wait)
+        return self._with_room(lambda: self.plane.encode(value, self.producer, self.rules), wait)
+
+    async def streamed(self, chunks: AsyncIterator[Any], threads: Threads) -> Ref:
+        """The ref of everything that the chunks hold, written as they come. Raises as `give`."""
+        writer = self.plane.stream(self.producer)
+        try:
+            async for chunk in chunks:
+                await threads.run(partial(self._with_room, partial(writer.write, chunk), True))
+            return self.plane.finished(writer, self.rules)
+        except BaseException:
+            writer.abort()
+            raise
+
+    def is_heavy(self, value: Any) -> bool:
+        """Whether giving this would keep the event loop standing still."""
+        parts = value.values() if isinstance(value, dict) else (value,)
+        return sum(nbytes(part) or 0 for part in parts) > HEAVY_BYTES
+
+    def opened(self, wait: bool = True) -> EntryWriter:
+        """A new entry to write into."""
+        return self._with_room(lambda: self.plane.stream(self.producer), wait)
+
+    def write(self, entry: EntryWriter, data: Any) -> None:
+        self._with_room(partial(entry.write, data), True)
+
+    def _stream(self, chunks: Iterable[Any], wait: bool) -> Payload:
+        writer = self.opened(wait)
+        try:
+            for chunk in chunks:
+                self._with_room(partial(writer.write, chunk), wait)
+            return encode(self.plane.finished(writer, self.rules))
+        except BaseException:
+            writer.abort()
+            raise
+
+    def _with_room(self, write: Callable[[], Result], wait: bool) -> Result:
+        deadline_s = time.monotonic() + (ROOM_WAIT_S if wait else 0)
+        while True:
+            try:
+                return write()
+            except ArenaFull:
+                if time.monotonic() >= deadline_s:
+                    raise
+            self.plane.waiting += 1
+            time.sleep(ROOM_LOOK_S)
+            self.plane.waiting -= 1

@@ -8,5 +8,7 @@ commands = {
     "send": "jetfleet.broker.cli.send_command:send_command",
     "runs": "jetfleet.broker.cli.runs_command:runs_command",
     "dlq": "jetfleet.broker.cli.dlq_command:dlq_command",
+    "arena": "jetfleet.broker.cli.arena_command:arena_command",
+    "payload": "jetfleet.broker.cli.payload_command:payload_command",
     "doctor": "jetfleet.broker.cli.doctor_command:doctor_command",
 }

@@ -6,6 +6,7 @@
     TIMERS      timer.>, fired.>          file     -             -  work queue of what fired; schedules that nobody consumes
     HISTORY     history.>                 file     old        20 %  journals
     SNAPSHOTS   snapshot.>                file     new        10 %  open runs
+    OBJECTS     object.>                  file     new        15 %  large payloads, in chunks                last per subject
     DEAD        dead.>                    file     old         2 %  what could not be read or placed
     FLOWS       flow.>, plan.>            file     new         1 %  what is deployed                         last per subject
     FLEET       member.>, lease.>, topology
@@ -14,7 +15,7 @@
                                                                     and `queue-<name>@<host>` per queue and arena
     PROGRESS    progress.>                memory   old     16 MiB   how far an owner has come                last per subject
 
-Shares are of the deployment's store; what is left over (a fifth) is for payloads and timers. Limits are explicit: a stream without one
+Shares are of the deployment's store; what is left over is for timers. Limits are explicit: a stream without one
 fills the disk, and a full disk cannot be told from a dead server. What discards *new* refuses the publisher, who waits; nothing that was
 acknowledged is dropped. The server gives a stream with schedules no such choice: it would drop the oldest timers. So TIMERS alone has no
 limit but the server's store.
@@ -30,7 +31,7 @@ from typing import Any, Literal
 from ..schemas import subjects
 from ..schemas.errors import UsageError
 
-VERSION = 1
+VERSION = 2
 """Grows with every change of this file that an older process must not undo."""
 PARTITIONS_DEFAULT = 4
 """As many coordinators can share the work. More partitions mean smaller batches, each of which waits for the disk: on two cores 16
@@ -129,6 +130,9 @@ def streams(partitions: int) -> list[Stream]:
         Stream(
             name=subjects.SNAPSHOTS, subjects=("snapshot.>",), share=0.1, truth=True, purpose="the open runs of each partition",
             features={"allow_rollup_hdrs": True},
+        ),
+        Stream(
+            name=subjects.OBJECTS, subjects=("object.>",), share=0.15, last_per_subject=True, truth=True, purpose="large payloads, in chunks",
         ),
         Stream(name=subjects.DEAD, subjects=("dead.>",), share=0.02, discard="old", purpose="what could not be read or placed"),
         *memory_streams(),

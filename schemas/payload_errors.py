@@ -4,6 +4,8 @@
     ├── PayloadLost        the bytes are nowhere to be had, or are not the ones that were written (PayloadCorrupt)
     ├── PayloadElsewhere   they are not on this host, and whoever asks cannot fetch them
     ├── ArenaFull          there is no room now; it may be tried again
+    ├── ObjectsFull        the object store has no room now; it may be tried again
+    ├── ObjectsUnavailable the store outside of NATS that the chunks lie in does not take or give them
     ├── RunTooLarge        the run has all that one run may have
     ├── ArenaUnusable      the arena's folder cannot be trusted or used
     ├── UnknownCodec       nobody here can read or write such a value, and what to install
@@ -60,6 +62,18 @@ class PayloadElsewhere(PayloadError):
 class ArenaFull(PayloadError):
     code = "ARENA_FULL"
     type = "arena_full"
+    retryable = True
+
+
+class ObjectsFull(PayloadError):
+    code = "OBJECTS_FULL"
+    type = "objects_full"
+    retryable = True
+
+
+class ObjectsUnavailable(PayloadError):
+    code = "OBJECTS_UNAVAILABLE"
+    type = "objects_unavailable"
     retryable = True
 
 

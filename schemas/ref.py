@@ -116,18 +116,28 @@ class Ref:
 
 
 class Coded:
-    """A value that a codec has turned into bytes, small enough to travel inside a payload. Never changed once made."""
+    """A value that a codec has turned into bytes, small enough to travel inside a payload. Never changed once made.
 
-    __slots__ = ("body", "codec", "meta")
+    `path` leads on into it, as that of a ref.
+    """
 
-    def __init__(self, codec: str, meta: bytes, body: bytes) -> None:
-        self.codec, self.meta, self.body = codec, meta, body
+    __slots__ = ("body", "codec", "meta", "path")
+
+    def __init__(self, codec: str, meta: bytes, body: bytes, path: tuple[str | int, ...] = ()) -> None:
+        self.codec, self.meta, self.body, self.path = codec, meta, body, path
+
+    def at(self, path: tuple[str | int, ...]) -> Coded:
+        """What stands at a path inside the value."""
+        return Coded(self.codec, self.meta, self.body, (*self.path, *path))
+
+    def _values(self) -> tuple[Any, ...]:
+        return (self.codec, self.meta, self.body, self.path)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Coded) and (self.codec, self.meta, self.body) == (other.codec, other.meta, other.body)
+        return isinstance(other, Coded) and self._values() == other._values()
 
     def __hash__(self) -> int:
-        return hash((self.codec, self.meta, self.body))
+        return hash(self._values())
 
     def __repr__(self) -> str:
         return f"Coded({self.codec!r}, {self.meta!r}, {len(self.body)} bytes)"
@@ -143,7 +153,7 @@ class ValueElsewhere(Exception):
 
 _encoder = msgspec.msgpack.Encoder()
 _ref = msgspec.msgpack.Decoder(_Fields)
-_coded = msgspec.msgpack.Decoder(tuple[str, bytes, bytes])
+_coded = msgspec.msgpack.Decoder(tuple[str, bytes, bytes, tuple[int | str, ...]])
 
 
 def to_ext(value: Any) -> msgspec.msgpack.Ext:
@@ -151,7 +161,7 @@ def to_ext(value: Any) -> msgspec.msgpack.Ext:
     if type(value) is Ref:
         return msgspec.msgpack.Ext(REF_TYPE, _encoder.encode(value._values()))
     if type(value) is Coded:
-        return msgspec.msgpack.Ext(CODED_TYPE, _encoder.encode((value.codec, value.meta, value.body)))
+        return msgspec.msgpack.Ext(CODED_TYPE, _encoder.encode(value._values()))
     raise NotImplementedError(f"a value of type {type(value).__module__}.{type(value).__qualname__} has no form as bytes")
 
 

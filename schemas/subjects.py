@@ -12,6 +12,9 @@ member.<id>, lease.<p>      who is there; who owns a partition
 topology                    how many partitions and replicas were deployed
 progress.<p>                how far the owner's effects have been acknowledged   (memory)
 snapshot.<p>.…              the open runs of a partition
+object.chunk.<name>.<n>     a chunk of a large payload
+object.meta.<name>          how long it is, and whether it is whole
+object.pin.<run>.<digest>   a run needs it
 verify.<p>, run.<p>, open.<p>   questions to a partition's owner          (not stored)
 ended.<p>, cancel           notices: runs that ended, tasks no longer wanted   (not stored)
 query.<what>                questions to the read model                   (not stored)
@@ -19,11 +22,12 @@ query.<what>                questions to the read model                   (not s
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from zlib import crc32
 
-EVENTS, TASKS, TIMERS, HISTORY, DEAD, FLOWS, FLEET, PROGRESS, SNAPSHOTS = (
-    "EVENTS", "TASKS", "TIMERS", "HISTORY", "DEAD", "FLOWS", "FLEET", "PROGRESS", "SNAPSHOTS",
+EVENTS, TASKS, TIMERS, HISTORY, DEAD, FLOWS, FLEET, PROGRESS, SNAPSHOTS, OBJECTS = (
+    "EVENTS", "TASKS", "TIMERS", "HISTORY", "DEAD", "FLOWS", "FLEET", "PROGRESS", "SNAPSHOTS", "OBJECTS",
 )  # fmt: skip
 TASKS_EPOCH = "tasks-epoch"
 """A message in TASKS that is there as long as the memory behind it: a new one means that all tasks before it are lost."""
@@ -37,6 +41,9 @@ CANCEL = "cancel"
 QUEUE_DEFAULT = "default"
 URL_DEFAULT = "nats://127.0.0.1:4222"
 """Where a fleet's server is, unless somebody says otherwise."""
+
+_NO_WORD = re.compile(r"[^A-Za-z0-9_-]")
+_WORD_MAX = 200
 
 
 def partition_of(run: str, partitions: int) -> int:
@@ -112,12 +119,33 @@ def run(partition: int) -> str:
     return f"run.{partition}"
 
 
+def upload(host: str) -> str:
+    """`host`: the arena whose processes take the question."""
+    return f"upload.{host}"
+
+
 def run_states(partition: int) -> str:
     return f"open.{partition}"
 
 
 def ended(partition: int | str) -> str:
     return f"ended.{partition}"
+
+
+def object_chunk(name: str, n: int | str) -> str:
+    return f"object.chunk.{name}.{n}"
+
+
+def object_meta(name: str) -> str:
+    return f"object.meta.{name}"
+
+
+def object_pin(run: str, digest: str) -> str:
+    """The id of a run as one word: what is no letter, digit, _ or - becomes =xx, in hex; a very long one is hashed."""
+    word = _NO_WORD.sub(lambda found: "".join(f"={byte:02x}" for byte in found[0].encode()), run)
+    if len(word) > _WORD_MAX:
+        word = f"={sha256(run.encode()).hexdigest()}"
+    return f"object.pin.{word}.{digest}"
 
 
 def query(what: str) -> str:

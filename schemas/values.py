@@ -61,7 +61,7 @@ _json = msgspec.json.Encoder(decimal_format="string", enc_hook=_no_text)
 def get(value: Any, path: Path) -> Any:
     """What stands at the path, or MISSING. Inside a value that lies elsewhere: the ref to it."""
     for index, step in enumerate(path):
-        if type(value) is Ref:
+        if type(value) in (Ref, Coded):
             return value.at(path[index:])
         if type(step) is str:
             if not isinstance(value, dict) or step not in value:

@@ -12,6 +12,7 @@ import click
 from ..broker.observe import logs
 from ..broker.server.settings import PORT_DEFAULT
 from . import loop
+from .arena_options import ArenaOptions, with_arena
 from .nodes_command import load_nodes
 from .up.fleet import FleetSettings, LocalFleet
 from .up.folder import FlowFolder
@@ -39,6 +40,7 @@ from .up.screen import screen
 @click.option(
     "--log-level", type=click.Choice(list(logs.LEVELS)), default="warn", show_default=True, help="Least level of the processes' log."
 )
+@with_arena
 def up_command(
     flows: Path,
     nodes: tuple[str, ...],
@@ -51,6 +53,7 @@ def up_command(
     port: int,
     watch: bool,
     log_level: str,
+    arena: ArenaOptions,
 ) -> None:
     """Run server, coordinators, workers and a reader, deploy all flows of a folder, and say how to send the first event.
 
@@ -72,6 +75,7 @@ def up_command(
         queues=queues,
         reload=watch,
         log_level=log_level,
+        arena=tuple(arena.words()),
     )
     loop.run(_up(LocalFleet(settings), FlowFolder(flows, nodes), watch))
 

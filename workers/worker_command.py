@@ -11,6 +11,7 @@ import click
 from ..broker.observe.observed import Observed, observed
 from ..schemas.subjects import QUEUE_DEFAULT, URL_DEFAULT
 from . import loop
+from .arena_options import ArenaOptions, with_arena
 from .fleet.settings import CONCURRENCY_DEFAULT, STOP_DEADLINE_S, WorkerSettings
 from .nodes_command import load_nodes
 
@@ -31,6 +32,7 @@ from .nodes_command import load_nodes
 @click.option("--stop-within", "stop_s", type=click.FloatRange(0), default=STOP_DEADLINE_S, show_default=True, metavar="SECONDS",
               help="How long a planned end waits for attempts that are being executed.")  # fmt: skip
 @click.option("--reload", is_flag=True, help="Start anew when a file with own nodes changes. For development.")
+@with_arena
 @observed
 @click.pass_context
 def worker_command(
@@ -47,6 +49,7 @@ def worker_command(
     slot: str | None,
     stop_s: float,
     reload: bool,
+    arena: ArenaOptions,
 ) -> None:
     """Execute tasks. Start as many workers as you like, on as many machines: they share their queues.
 
@@ -62,7 +65,7 @@ def worker_command(
     watch.configure_logs("worker")
     settings = WorkerSettings(
         url=url, credentials=credentials, queues=tuple(dict.fromkeys(queues)), concurrency=concurrency,
-        processes=processes or os.cpu_count() or 1, data=data, slot=slot,
+        processes=processes or os.cpu_count() or 1, data=data, slot=slot, arena=arena.settings(data),
     )  # fmt: skip
     registry = load_nodes(nodes)
     if loop.run(work(settings, registry, watch, stop_s, SourceWatch(registry) if reload else None)):

@@ -63,10 +63,14 @@ class Pool:
 
     def close(self) -> None:
         with self._lock:
-            for segment in (*self._open, *self._kept.values()):
-                segment.close()
-            self._open.clear()
-            self._kept.clear()
+            self.forget()
+
+    def forget(self) -> None:
+        """Closes all segments; without the lock, which in a forked child nobody may be there to release."""
+        for segment in (*self._open, *self._kept.values()):
+            segment.close()
+        self._open.clear()
+        self._kept.clear()
 
     def _with_room(self, needed: int) -> Segment | None:
         with self._lock:

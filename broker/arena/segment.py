@@ -107,11 +107,14 @@ class Segment:
 
     def commit(self, head: bytes, start: int, end: int) -> None:
         """The entry becomes one: its header is written, and behind it stands that no other follows."""
-        memory = self.memory
         if end + len(NO_ENTRY) <= self.size_bytes:
-            memory[end : end + len(NO_ENTRY)] = NO_ENTRY
-        memory[start : start + len(head)] = head
+            self.put(NO_ENTRY, end)
+        self.put(head, start)
         self.position = end
+
+    def put(self, data: bytes, offset: int) -> None:
+        """A few bytes into the file."""
+        self.memory[offset : offset + len(data)] = data
 
     def enlarged(self, size_bytes: int) -> None:
         """The file has so many bytes now."""

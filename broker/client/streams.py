@@ -67,6 +67,17 @@ class Streams:
         """Of all streams."""
         return await self._names({})
 
+    async def subjects(self, stream: str, subject_filter: str) -> list[str]:
+        """The subjects that match and have messages now, as the leader knows them. Raises NotFound if there is no such stream."""
+        found: list[str] = []
+        while True:
+            question = {"subjects_filter": subject_filter, "offset": len(found)}
+            info = await self._ask(f"STREAM.INFO.{stream}", question, f"stream {stream}")
+            page = info["state"].get("subjects") or {}
+            found += page
+            if not page or len(found) >= info.get("total", 0):
+                return found
+
     async def of(self, subject: str) -> str:
         """The name of the stream that takes the subject; "": none."""
         return next(iter(await self._names({"subject": subject})), "")

@@ -71,12 +71,11 @@ def plain(value: Any) -> Any:
     return value
 
 
-def number(value: Any) -> bool | int | float | None:
-    """The Python number of a NumPy scalar; None if it has none of the same precision, or is no number."""
+def number(value: Any) -> Any:
+    """The Python number of a NumPy scalar; MISSING if it is none, or has none of the same precision."""
     if isinstance(value, np.generic) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
-        item: bool | int | float = value.item()
-        return item
-    return None
+        return value.item()
+    return MISSING
 
 
 def _step(value: Any, step: str | int) -> Any:

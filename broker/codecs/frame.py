@@ -1,8 +1,8 @@
 """The codec `pandas`: frames and series as an Arrow stream, with their index and dtypes.
 
-Numbers without gaps are written from the frame's memory and read from the body; texts, dates with zones and columns with nulls are copied by
-pandas. What is read is read-only where it lies in the body: pandas copies a column when it is replaced, and refuses to change it in
-place. A column whose values are of several types has no Arrow form.
+Numbers without gaps are written from the frame's memory and read from the body; texts, dates with zones and columns with nulls are copied
+by pandas. A column that lies in the body is read-only: it can be replaced, but not changed in place. A column whose values are of several
+types has no Arrow form.
 """
 
 from __future__ import annotations

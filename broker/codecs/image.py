@@ -66,7 +66,7 @@ _BITS = {"1": 1, "I;16": 16, "I;16L": 16, "I;16B": 16, "I;16N": 16, "I": 32, "F"
 def _body_bytes(meta: _Meta) -> int:
     """As many as the raw pixels have: rows begin at a byte. Raises PayloadCorrupt for a mode that Pillow does not know."""
     try:
-        bits = _BITS.get(meta.mode) or 8 * len(Image.getmodebands(meta.mode) * " ")
+        bits = _BITS.get(meta.mode) or 8 * Image.getmodebands(meta.mode)
     except KeyError:
         raise PayloadCorrupt(f"there is no image mode {meta.mode!r}") from None
     return (meta.width * bits + 7) // 8 * meta.height
@@ -76,7 +76,7 @@ def _image(meta: _Meta, body: memoryview) -> Any:
     size = (meta.width, meta.height)
     if not body.nbytes:
         return Image.new(meta.mode, size)
-    return Image.frombuffer(meta.mode, size, body, "raw", meta.mode, 0, 1)
+    return Image.frombuffer(meta.mode, size, body, "raw", meta.mode, 0, 1)  # type: ignore[arg-type]  # takes any buffer
 
 
 def _with_palette(image: Any, meta: _Meta) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ...schemas.payload_errors import PayloadCorrupt, UnknownCodec
 from ...schemas.ref import Coded
+from ...schemas.values import MISSING
 from .codec import Codec
 from .permission import pickle_allowed
 
@@ -96,7 +97,7 @@ def codec_for(value: Any) -> Codec | None:
 
     Raises UnknownCodec if a library is missing.
     """
-    name = codec_name(value)
+    name = name_of(value)
     if name == _OTHER and pickle_allowed():
         name = "pickle"
     return None if name in (_STRUCTURED, _OTHER) else codec_named(name)
@@ -108,16 +109,8 @@ def codec_named(name: str) -> Codec:
     return known if known is not None else _load(name)
 
 
-def codec_name(value: Any) -> str:
-    """Name of the codec for values like this one: `msgpack` for structured ones, "" where there is none. Loads nothing."""
-    name = _names.get(type(value))
-    if name is None:
-        name = _names[type(value)] = name_for(type(value)) or ("buffer" if _has_memory(value) else _OTHER)
-    return name
-
-
-def name_for(type: type) -> str:
-    """As `codec_name`, from a type alone: "" also for types of which only a value tells that it is a buffer."""
+def codec_name(type: type) -> str:
+    """Name of the codec for values of a type: `msgpack` for structured ones, "" where none is known from the type alone. Loads nothing."""
     names = [f"{base.__module__}.{base.__qualname__}" for base in type.__mro__]
     if "enum.Enum" in names:
         return _STRUCTURED
@@ -127,9 +120,17 @@ def name_for(type: type) -> str:
     return _STRUCTURED if dataclasses.is_dataclass(type) or hasattr(type, "__attrs_attrs__") else _OTHER
 
 
+def name_of(value: Any) -> str:
+    """As `codec_name`, from a value: anything else that gives access to its memory is a `buffer`. Costs next to nothing."""
+    name = _names.get(type(value))
+    if name is None:
+        name = _names[type(value)] = codec_name(type(value)) or ("buffer" if _has_memory(value) else _OTHER)
+    return name
+
+
 def nbytes(value: Any) -> int | None:
     """About how many bytes a value with a codec will have, without encoding it; None if that is not known."""
-    name = codec_name(value)
+    name = name_of(value)
     if name == "text":
         return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
     if name == "bytes":
@@ -144,17 +145,28 @@ def nbytes(value: Any) -> int | None:
     return None
 
 
-def to_coded(value: Any) -> Coded | bool | int | float:
-    """A small value with a codec as it stands inside a payload. A NumPy number becomes a plain one, so that conditions can read it.
-
-    Raises UnencodableValue, also for values that have no codec; UnknownCodec.
-    """
-    if codec_name(value) == "numpy":
+def native(value: Any) -> Any:
+    """What msgpack writes by itself for a text, for bytes or a NumPy number, so that conditions can read it; MISSING for all else."""
+    name = name_of(value)
+    if name == "text":
+        return str(value)
+    if name == "bytes":
+        return bytes(value)
+    if name == "numpy":
         from .array import number
 
-        plain = number(value)
-        if plain is not None:
-            return plain
+        return number(value)
+    return MISSING
+
+
+def to_coded(value: Any) -> Any:
+    """A small value with a codec as it stands inside a payload: a Coded, or itself where msgpack has a form for it.
+
+    Raises UnencodableValue, UnknownCodec.
+    """
+    plain = native(value)
+    if plain is not MISSING:
+        return plain
     codec = codec_for(value) or codec_named(_STRUCTURED)
     encoded = codec.encode(value)
     return Coded(codec.name, encoded.meta, encoded.body())

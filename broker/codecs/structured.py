@@ -151,16 +151,20 @@ def _hook(value: Any) -> Any:
     if codec_for(value) is not None:
         coded = to_coded(value)
         return to_ext(coded) if type(coded) is Coded else coded
-    try:
-        plain = _models.to_python(value)
-    except PydanticSerializationError:
-        plain = value
-    if plain is value:
+    plain = _without_models(value)
+    if type(plain) is type(value):
         raise NotImplementedError(
             f"a value of type {type(value).__module__}.{type(value).__qualname__} has no form as bytes; "
             "return a map, a dataclass, a pydantic model, bytes, an array or a table"
         )
     return plain
+
+
+def _without_models(value: Any) -> Any:
+    try:
+        return _models.to_python(value)
+    except (PydanticSerializationError, ValueError, TypeError) as error:
+        raise NotImplementedError(str(error)) from None
 
 
 _encoder = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=_hook)

@@ -105,7 +105,7 @@ class WorkerCounters:
         return found
 
 
-class ArenaCounters:
+class ArenaGauges:
     """Of the arena of this host, as this process sees it. `used_bytes`: the files of all processes; `waits`: for room, of this one."""
 
     __slots__ = ("limit_bytes", "segments", "used_bytes", "waits")

@@ -21,7 +21,7 @@ from .counters import (
     COMPLETED,
     DURATION_BOUNDS_US,
     FAILED,
-    ArenaCounters,
+    ArenaGauges,
     CoordinatorCounters,
     Durations,
     ReaderCounters,
@@ -135,7 +135,7 @@ CATALOGUE: dict[type, tuple[Metric, ...]] = {
     CoordinatorCounters: COORDINATOR,
     WorkerCounters: WORKER,
     PlaneCounters: PAYLOADS,
-    ArenaCounters: ARENA,
+    ArenaGauges: ARENA,
     ReaderCounters: READER,
     Backlog: BACKLOG,
 }

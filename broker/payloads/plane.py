@@ -25,7 +25,7 @@ from ...schemas.payload import Payload, encode, refs_in
 from ...schemas.payload import decode as decode_document
 from ...schemas.payload_errors import PayloadCorrupt, PayloadElsewhere, PayloadLost
 from ...schemas.ref import Coded, Ref, from_ext, may_hold_ref
-from ...schemas.values import MISSING
+from ...schemas.values import MISSING, Path
 from ..arena.arena import Arena
 from ..arena.settings import ArenaSettings
 from ..arena.stream import EntryWriter
@@ -145,7 +145,7 @@ class Plane:
         if isinstance(value, Ref):
             return self._read(value, raw)
         if isinstance(value, Coded):
-            return from_coded(value)
+            return self._picked(codec_named(value.codec), memoryview(value.body), value.meta, value.path, raw) if value.path else from_coded(value)
         if isinstance(value, dict):
             return {key: self.resolve(item, raw=raw) for key, item in value.items()}
         return [self.resolve(item, raw=raw) for item in value] if isinstance(value, (list, tuple)) else value
@@ -172,13 +172,16 @@ class Plane:
         body = self._body(ref)
         codec = codec_named(ref.codec)
         if ref.path:
-            found = codec.pick(body, ref.meta, ref.path)
-            return None if found is MISSING else self.resolve(found, raw=raw)
+            return self._picked(codec, body, ref.meta, ref.path, raw)
         self.counters.handed_out += ref.length
         if raw and ref.codec == "bytes":
             return body
         value = codec.decode(body, ref.meta)
         return self.resolve(value, raw=raw) if ref.nested else value
+
+    def _picked(self, codec: Codec, body: memoryview, meta: bytes, path: Path, raw: bool) -> Any:
+        found = codec.pick(body, meta, path)
+        return None if found is MISSING else self.resolve(found, raw=raw)
 
     def _body(self, ref: Ref, verify: bool = False) -> memoryview:
         found = self._found(ref)

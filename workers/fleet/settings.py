@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...broker.arena.settings import ArenaSettings
 from ...schemas import subjects
 from ...schemas.errors import UsageError
 from ...schemas.subjects import QUEUE_DEFAULT, URL_DEFAULT
@@ -32,7 +33,7 @@ class WorkerSettings:
     in processes. `data`: where the in-flight ledger lies.
 
     `slot` names the ledger: who starts in a slot gives back what its predecessor had in work. None: the first free one.
-    `max_deliveries`: how many workers a task may take down before it is failed.
+    `max_deliveries`: how many workers a task may take down before it is failed. `arena`: by default in the folder `arena` of `data`.
     """
 
     url: str = URL_DEFAULT
@@ -43,6 +44,11 @@ class WorkerSettings:
     data: Path = Path(".jetfleet")
     slot: str | None = None
     max_deliveries: int = 5
+    arena: ArenaSettings | None = None
+
+    @property
+    def arena_settings(self) -> ArenaSettings:
+        return self.arena or ArenaSettings(self.data / "arena")
 
     def __post_init__(self) -> None:
         if not self.queues:

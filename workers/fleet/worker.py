@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import os
 from typing import Any
 
 import structlog
@@ -19,8 +20,14 @@ from ...broker.client import BrokerError, Connection, Message, Pull
 from ...broker.deployment import Deployed, ensure, ensure_memory, ensure_queue
 from ...broker.fleet.membership import WORKER, Membership
 from ...broker.flows import Flows
+from ...broker.objects.chunks import open_chunks
+from ...broker.objects.store import ObjectStore
 from ...broker.observe.counters import WorkerCounters
 from ...broker.observe.tracing import OFF, Tracing
+from ...broker.payloads.holder import Holder
+from ...broker.payloads.plane import Plane
+from ...broker.payloads.remote import Holders
+from ...broker.payloads.run_states import RunStates
 from ...broker.topology import queue_consumer
 from ...schemas import subjects
 from ...schemas.messages import Member
@@ -28,6 +35,7 @@ from ..executor import Executor
 from ..providers import Services
 from ..registry import Registry
 from ..slots import Slots
+from .arena_keeping import keep
 from .attempts import Attempts
 from .completions import Completions
 from .elsewhere import Elsewhere
@@ -56,7 +64,8 @@ class Worker:
         self.registry = registry
         self.membership = Membership(connection, WORKER)
         self.flows = Flows(connection)
-        self.executor = Executor(registry, services, worker=self.membership.id, processes=settings.processes)
+        self.plane = Plane(settings.arena_settings)
+        self.executor = Executor(registry, services, worker=self.membership.id, processes=settings.processes, plane=self.plane)
         self.slots = Slots(settings.concurrency, contextvars.copy_context().copy, self._wake)
         self.counters = WorkerCounters()
         self._traced = Traced(self.executor, tracing)
@@ -117,6 +126,7 @@ class Worker:
 
     async def _start(self) -> None:
         self._deployed = await ensure(self._connection)
+        await self._open_plane()
         self.ledger = Ledger(self.settings.data, self.settings.slot)
         self._stack.callback(self.ledger.close)
         self.completions = Completions(self._connection.publisher, self._deployed.partitions, self.executor, self.counters)
@@ -150,6 +160,7 @@ class Worker:
         self.processor.lane.overslept, self.processor.in_aftermath = heartbeat.overslept, heartbeat.in_aftermath
         self._spawn(heartbeat.run())
         self._spawn(self._keep_facts())
+        self._spawn(keep(self.settings.arena_settings, RunStates(self._connection, self._deployed.partitions)))
         await self.processor.doubt.start()
         self._stack.push_async_callback(self.processor.doubt.stop)
         self._stack.push_async_callback(self.quiet)
@@ -165,6 +176,17 @@ class Worker:
         """Where it takes tasks from: those near its own arena, and those that are anybody's."""
         return (self.host, ANYWHERE) if self.host else (ANYWHERE,)
 
+    async def _open_plane(self) -> None:
+        """The arena of this host, and the ways to other hosts. Raises ArenaUnusable, UsageError, BrokerError."""
+        arena = self.plane.arena
+        assert arena is not None
+        self.host = arena.host
+        self.plane.objects = ObjectStore(self._connection, open_chunks(os.environ.get("JETFLEET_OBJECTS"), self._connection))
+        self.plane.remote = Holders(self._connection)
+        holder = Holder(self._connection, self.plane)
+        await holder.start()
+        self._stack.push_async_callback(holder.stop)
+
     # --- room
 
     def _take(self, message: Message) -> None:
@@ -172,8 +194,8 @@ class Worker:
 
     def _room(self) -> int:
         """How many messages more may come: one per free slot, as long as the log keeps up."""
-        if self._quiet or len(self.processor.units) >= UNACKNOWLEDGED_MAX:
-            return 0
+        if self._quiet or len(self.processor.units) >= UNACKNOWLEDGED_MAX or self.plane.waiting:
+            return 0  # more tasks would only want more room in the arena
         ahead = PREFETCH if self.processor.attempts.mean_us <= PREFETCH_ATTEMPT_MAX_US else 0
         return max(self.settings.concurrency - self.processor.load + ahead, 0)
 

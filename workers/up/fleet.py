@@ -39,7 +39,7 @@ class NotReady(JetfleetError):
 class FleetSettings:
     """`data` None: a temporary folder that goes with the fleet. `nodes`: modules and files of own nodes, for the workers.
 
-    `reload`: workers start anew when these change. `log_level`: the least that the processes log.
+    `reload`: workers start anew when these change. `log_level`: the least that the processes log. `arena`: options of the workers about it.
     """
 
     data: Path | None
@@ -51,6 +51,7 @@ class FleetSettings:
     queues: tuple[str, ...] = ()
     reload: bool = False
     log_level: str = "warn"
+    arena: tuple[str, ...] = ()
 
 
 class LocalFleet:
@@ -105,7 +106,7 @@ class LocalFleet:
         roles = [
             (COORDINATOR, settings.coordinators, watched),
             (READER, 1, watched),
-            (WORKER, settings.workers, (*watched, *nodes, *queues, *reload)),
+            (WORKER, settings.workers, (*watched, *nodes, *queues, *reload, *settings.arena)),
         ]
         names = [(role, _name(role, number, count), args) for role, count, args in roles for number in range(1, count + 1)]
         width = max(len(name) for _, name, _ in names)

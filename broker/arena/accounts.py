@@ -1,0 +1,82 @@
+"""How much each run has in the arena, and that no run has more than it may.
+
+Counts what all processes wrote, by reading their entries' headers at most once a second, and what this process is writing right now. Two
+processes that write for the same run at the same moment may therefore exceed its limit, by what they write within that second.
+Thread-safe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from ...schemas.payload_errors import RunTooLarge
+from .folder import Folder
+from .index import Index
+
+_FRESH_S = 1.0
+_AGAIN_S = 0.05
+"""So long a count is good enough to refuse somebody: many may ask while the arena is full."""
+
+
+class Accounts:
+    """`run_max_bytes`: what one run may have."""
+
+    def __init__(self, folder: Folder, run_max_bytes: int) -> None:
+        self._index = Index(folder)
+        self.run_max_bytes = run_max_bytes
+        self._writing: Counter[str] = Counter()
+        self._written: Counter[str] = Counter()  # since the index was read
+        self._read_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def reserve(self, run: str, length: int) -> None:
+        """The run is going to have `length` bytes more. Raises RunTooLarge."""
+        with self._lock:
+            self._refresh(_FRESH_S)
+            if self._of(run) + length > self.run_max_bytes:
+                self._refresh(_AGAIN_S)
+            has = self._of(run)
+            if has + length > self.run_max_bytes:
+                raise RunTooLarge(
+                    f"run {run or '(none)'} has {has} bytes in the arena and wants {length} more; one run may have {self.run_max_bytes}. "
+                    "Give it more with --arena-run-max, or let its nodes hand on less at once"
+                )
+            self._writing[run] += length
+
+    def give_up(self, run: str, length: int) -> None:
+        """What was reserved is not written."""
+        with self._lock:
+            self._less(run, length)
+
+    @contextlib.contextmanager
+    def committing(self, run: str, length: int) -> Iterator[None]:
+        """What was reserved is written now: nobody counts in between."""
+        with self._lock:
+            yield
+            self._less(run, length)
+            self._written[run] += length
+
+    def holders(self) -> str:
+        """In words: who has most of the arena."""
+        with self._lock:
+            self._refresh(_FRESH_S)
+            return self._index.largest()
+
+    def _of(self, run: str) -> int:
+        return self._index.bytes_of(run) + self._written[run] + self._writing[run]
+
+    def _less(self, run: str, length: int) -> None:
+        self._writing[run] -= length
+        if not self._writing[run]:
+            del self._writing[run]
+
+    def _refresh(self, fresh_s: float) -> None:
+        now = time.monotonic()
+        if now - self._read_at > fresh_s:
+            self._index.refresh()
+            self._written.clear()
+            self._read_at = now

@@ -1,0 +1,139 @@
+"""An entry whose length is not known before it is written: a file that somebody writes, bytes that come from elsewhere.
+
+Its segment grows with it. Room for the codec's meta is left before the body; what is not needed of it becomes a gap. Nothing is an entry
+before `finish`. Until then the segment cannot be freed, and nobody else appends to it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ...schemas.errors import UsageError
+from ...schemas.payload_errors import ArenaFull
+from ...schemas.ref import Ref
+from .accounts import Accounts
+from .copying import as_bytes
+from .counters import ArenaCounters
+from .layout import ENTRY_HEADER_BYTES, LONGEST_TEXT_BYTES, NO_ENTRY, aligned, crc32
+from .pool import Pool
+from .room import Room
+from .segment import Segment
+from .stamp import checked_meta, entry_of, gap, ref_to
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+GATHERED_BYTES = 256 << 10
+"""Smaller pieces are collected up to this size before they are written."""
+FIRST_ROOM_BYTES = 1 << 20
+_GROWTH_BYTES = 64 << 20
+_DONE = "the entry is finished or given up: nothing can be written to it any more"
+
+
+class EntryWriter(io.RawIOBase):
+    """Made by `Arena.stream`. A file object for writing, used by one thread at a time; `length` counts the bytes so far.
+
+    `close`, as libraries call it on files that they were given, ends the writing and leaves `finish` to the owner. As context manager, or
+    when it is forgotten, it gives up what was not finished.
+    """
+
+    def __init__(self, blank: Ref, pool: Pool, room: Room, accounts: Accounts, counters: ArenaCounters) -> None:
+        super().__init__()
+        self._segment: Segment | None = None
+        self._blank, self._pool, self._room, self._accounts, self._counters = blank, pool, room, accounts, counters
+        self._pid = os.getpid()
+        self.length = self._put_so_far = self._crc = 0
+        self._gathered = bytearray()
+        before_body = ENTRY_HEADER_BYTES + aligned(ENTRY_HEADER_BYTES + len(blank.run.encode()) + LONGEST_TEXT_BYTES)
+        self._segment = pool.take(before_body + FIRST_ROOM_BYTES)
+        self._start = self._segment.position
+        self._offset = self._start + before_body
+
+    def write(self, data: Buffer) -> int:  # type: ignore[override]
+        """Appends all of `data`. Raises ArenaFull, RunTooLarge: then nothing of it was written, and the same call may be made again."""
+        segment, part = self._begun(), as_bytes(data)
+        if self.closed:
+            raise UsageError(_DONE)
+        self._accounts.reserve(self._blank.run, len(part))
+        try:
+            self._reach(segment, self._offset + self.length + len(part))
+        except BaseException:
+            self._accounts.give_up(self._blank.run, len(part))
+            raise
+        self.length += len(part)
+        if len(self._gathered) + len(part) < GATHERED_BYTES:
+            self._gathered += part
+        else:
+            self._put_gathered(segment)
+            self._put(segment, part)
+        return len(part)
+
+    def finish(self, meta: bytes = b"", count: int | None = None) -> Ref:
+        """Makes it an entry of all that was written. Raises UsageError if it is one already or was given up, UnencodableValue."""
+        segment = self._begun()
+        named = msgspec.structs.replace(self._blank, meta=checked_meta(meta), count=count)
+        self._put_gathered(segment)
+        entry = entry_of(named, segment, self._offset, self.length, self._crc)
+        with self._accounts.committing(entry.run, entry.length):
+            segment.commit(entry.packed(), entry.start, entry.end)
+            # Who walks the segment gets to the entry by the gap before it, so the gap is written last.
+            segment.put(gap(segment, self._start, entry.start).packed(), self._start)
+        self._segment = None
+        self._pool.give_back(segment)
+        self._counters.entries_written += 1
+        self._counters.copied_bytes += entry.length
+        return ref_to(entry, named, segment)
+
+    def abort(self) -> None:
+        """Gives up what was written; nothing happens if it is finished."""
+        segment, self._segment = self._segment, None
+        if segment is not None and self._pid == os.getpid():
+            self._accounts.give_up(self._blank.run, self.length)
+            self._pool.give_back(segment)
+
+    def writable(self) -> bool:
+        return not self.closed
+
+    def tell(self) -> int:
+        return self.length
+
+    def __exit__(self, *exception: object) -> None:
+        self.abort()
+        self.close()
+
+    def __del__(self) -> None:
+        self.abort()
+
+    def _begun(self) -> Segment:
+        if self._segment is None or self._pid != os.getpid():
+            raise UsageError(_DONE)
+        return self._segment
+
+    def _reach(self, segment: Segment, end: int) -> None:
+        """Makes the segment large enough. What stands behind the entry, that no other follows, needs room too."""
+        needed = aligned(end) + len(NO_ENTRY)
+        if needed <= segment.size_bytes:
+            return
+        generous = self._pool.size_for(needed + min(segment.size_bytes, _GROWTH_BYTES))
+        try:
+            self._room.enlarge(segment.fd, segment.size_bytes, generous)
+        except ArenaFull:
+            generous = self._pool.size_for(needed)
+            self._room.enlarge(segment.fd, segment.size_bytes, generous)
+        segment.enlarged(generous)
+        self._counters.segments_enlarged += 1
+
+    def _put_gathered(self, segment: Segment) -> None:
+        gathered, self._gathered = self._gathered, bytearray()
+        self._put(segment, memoryview(gathered))
+
+    def _put(self, segment: Segment, part: memoryview) -> None:
+        self._crc = crc32(part, self._crc)
+        while part:
+            done = os.pwrite(segment.fd, part, self._offset + self._put_so_far)
+            self._put_so_far += done
+            part = part[done:]

@@ -79,18 +79,32 @@ def _print(figures: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(figures))
         return
     for name, value in _rows(figures):
-        print(f"{name:44} {value}")
+        if isinstance(value, list):
+            print(f"\n{name}\n{_table(value)}\n")
+        else:
+            print(f"{name:44} {value}")
 
 
 def _rows(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in figures.items():
         if isinstance(value, dict):
             yield from _rows(value, f"{prefix}{name}.")
-        elif isinstance(value, list):
-            for number, item in enumerate(value, start=1):
-                yield from _rows(item, f"{prefix}{name}.{number}.")
-        else:
+        elif value != []:
             yield f"{prefix}{name}", value
+
+
+def _table(cases: list[dict[str, Any]]) -> str:
+    """Cases as columns, since they have more figures than there is room for in a line."""
+    names = list(cases[0])
+    cells = [[name, *(str(case[name]) for case in cases)] for name in names]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(_aligned(cell, width, number) for number, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in cells
+    )
+
+
+def _aligned(cell: str, width: int, column: int) -> str:
+    return f"  {cell:<{width}}" if column == 0 else f"{cell:>{width}}"
 
 
 if __name__ == "__main__":

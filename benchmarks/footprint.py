@@ -49,13 +49,17 @@ class Footprint:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._ended.set()
         self._thread.join()
+        self._look()
         self.peak_bytes = max(memory_of(self._pid).peak - self._before.resident, 0)
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOK_S):
-            now = memory_of(self._pid)
-            self.own_bytes = max(self.own_bytes, now.own - self._before.own)
-            self.mapped_bytes = max(self.mapped_bytes, now.mapped - self._before.mapped)
+            self._look()
+
+    def _look(self) -> None:
+        now = memory_of(self._pid)
+        self.own_bytes = max(self.own_bytes, now.own - self._before.own)
+        self.mapped_bytes = max(self.mapped_bytes, now.mapped - self._before.mapped)
 
 
 def memory_of(pid: int) -> Memory:

@@ -57,6 +57,7 @@ async def _measure(scale: float, folder: Path, arena_max: int, sizes: Sequence[i
     survived = [size for size in SURVIVED if size in sizes]
     fetched = [size for size in FETCHED if size in sizes]
     return {
+        "runs": runs,
         "cases": [{"bytes": size, "kind": kind, **writes[size, kind], **passed[size, kind]} for size in sizes for kind in KINDS],
         "killed_producer": [await killed_producer.measure(folder / "killed", arena_max, size) for size in survived],
         "two_hosts": await two_hosts.measure(folder / "hosts", arena_max, fetched, max(runs // 4, 2)) if fetched else {},
@@ -84,7 +85,7 @@ async def _case(workers: Pair, flow: str, size: int, runs: int) -> dict[str, Any
     handover_ms = [await workers.hand_over(flow, size) for _ in range(runs)]
     watched = [await _watched(workers, flow, size) for _ in range(WATCHED_RUNS)]
     return {
-        "runs": runs,
+        "handovers": runs,
         "handover_ms": round(statistics.median(handover_ms), 3),
         "consumer_extra_rss_bytes": max(each.own_bytes for each in watched),
         "consumer_mapped_bytes": max(each.mapped_bytes for each in watched),

@@ -11,11 +11,18 @@ from ..schemas.records import Error, Record, RunStarted
 from .engine import NodeView, Run, nodes
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An output that was read while its large parts were there."""
+
+    value: Any
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RunResult:
     """`status`: completed, failed, cancelled or killed; of one that is looked at while it is open, running or paused.
 
-    `journal` is empty unless it was kept. `state` is None for a run that was cancelled before it began.
+    `opened`: the output's value, where parts of it lay in the arena. `journal` is empty unless it was kept. `state` is None for a run that was cancelled before it began.
     """
 
     run_id: str
@@ -27,6 +34,7 @@ class RunResult:
     ended_at: int
     journal: Sequence[Record]
     state: Run | None
+    opened: Opened | None = None
 
     @staticmethod
     def of(run: Run, journal: Sequence[Record]) -> RunResult:
@@ -44,7 +52,7 @@ class RunResult:
     @property
     def output(self) -> Any:
         """The run's output, decoded."""
-        return decode(self.payload)
+        return decode(self.payload) if self.opened is None else self.opened.value
 
     def nodes(self) -> dict[str, NodeView]:
         """Every activation by its key: `charge`, `charge[2]`. Those in bodies only if the runner keeps journals."""

@@ -132,7 +132,8 @@ def streams(partitions: int) -> list[Stream]:
             features={"allow_rollup_hdrs": True},
         ),
         Stream(
-            name=subjects.OBJECTS, subjects=("object.>",), share=0.15, last_per_subject=True, truth=True, purpose="large payloads, in chunks",
+            name=subjects.OBJECTS, subjects=("object.>",), share=0.15, last_per_subject=True, truth=True,
+            purpose="large payloads, in chunks",
         ),
         Stream(name=subjects.DEAD, subjects=("dead.>",), share=0.02, discard="old", purpose="what could not be read or placed"),
         *memory_streams(),

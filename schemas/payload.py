@@ -20,7 +20,7 @@ import msgpack
 import msgspec
 
 from .errors import UnencodableValue, UnreadablePayload
-from .ref import Ref, from_ext, may_hold_ref, to_ext
+from .ref import Coded, Ref, from_ext, may_hold_ref, to_ext
 
 Payload: TypeAlias = bytes
 
@@ -30,8 +30,8 @@ _raw = msgspec.msgpack.Decoder(msgspec.Raw)
 
 NULL: Payload = _encoder.encode(None)
 
-_EXTENSIONS = (b"\xc7", b"\xc8")
-"""With what an extension begins that is long enough to be a ref."""
+_EXTENSIONS = (b"\xc7", b"\xc8", b"\xd8")
+"""With what an extension begins that is long enough to be a ref or a coded value."""
 
 
 def encode(value: Any) -> Payload:
@@ -112,7 +112,7 @@ def find(payload: Payload, path: Sequence[str | int]) -> Payload | None:
         for place, step in enumerate(path):
             start = unpacker.tell()
             if not _step(unpacker, step):
-                return _inside_ref(payload[start:], tuple(path[place:]))
+                return _inside_extension(payload[start:], tuple(path[place:]))
         start = unpacker.tell()
         unpacker.skip()
         return payload[start : unpacker.tell()]
@@ -120,15 +120,15 @@ def find(payload: Payload, path: Sequence[str | int]) -> Payload | None:
         raise UnreadablePayload(f"a payload of {len(payload)} bytes is not a readable value: {error}") from None
 
 
-def _inside_ref(payload: Payload, path: tuple[str | int, ...]) -> Payload | None:
-    """The ref to what stands at the path, if the bytes begin with a ref: the way leads on into what it refers to."""
+def _inside_extension(payload: Payload, path: tuple[str | int, ...]) -> Payload | None:
+    """The ref to what stands at the path, if the bytes begin with a ref: the way leads on into what it refers to. So with a coded value."""
     if payload[:1] not in _EXTENSIONS:
         return None
     unpacker = msgpack.Unpacker(max_buffer_size=max(len(payload), 1))
     unpacker.feed(payload)
     unpacker.skip()
-    ref = ref_of(payload[: unpacker.tell()])
-    return None if ref is None else encode(ref.at(path))
+    value = decode(payload[: unpacker.tell()])
+    return encode(value.at(path)) if isinstance(value, (Ref, Coded)) else None
 
 
 def _step(unpacker: msgpack.Unpacker, step: str | int) -> bool:

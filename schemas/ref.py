@@ -144,9 +144,11 @@ class Coded:
 
 
 class ValueElsewhere(Exception):
-    """Somebody has to look into a value who only holds the ref to it. Not an error of the user: whoever may read refs takes over."""
+    """Somebody has to look into a value who only holds the ref to it, or its coded form. Not an error of the user: whoever may read refs
+    takes over.
+    """
 
-    def __init__(self, ref: Ref) -> None:
+    def __init__(self, ref: Ref | Coded) -> None:
         super().__init__(f"the value lies elsewhere: {ref}")
         self.ref = ref
 

@@ -8,7 +8,7 @@
 Nothing here changes a value that it was given: what differs is copied, what does not is shared.
 
 A value that lies elsewhere (a `Ref`) can be reached and handed on. Whatever would have to look into it raises ValueElsewhere: nobody
-who holds only the ref can say whether it equals 5, and a guess would be a wrong answer.
+who holds only the ref can say whether it equals 5, and a guess would be a wrong answer. The same goes for what is inside a `Coded` value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from .errors import SelectorError
-from .ref import Ref, ValueElsewhere
+from .ref import Coded, Ref, ValueElsewhere
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys (str) and list indices (int) from the outside in; the empty path is the value itself."""
@@ -50,16 +50,21 @@ _NUMBER_LENGTH_MAX = 300
 
 def _no_text(value: Any) -> Any:
     """A ref inside a map or list: its text would have to hold the value's. Anything else that the encoder does not know has no text."""
-    if type(value) is Ref:
-        raise ValueElsewhere(value)
+    _must_be_here(value)
     raise NotImplementedError
+
+
+def _must_be_here(value: Any) -> None:
+    """Raises ValueElsewhere for a ref, and for a path into a coded value. A whole coded value is here: it is no text and no number."""
+    if type(value) is Ref or (type(value) is Coded and value.path):
+        raise ValueElsewhere(value)
 
 
 _json = msgspec.json.Encoder(decimal_format="string", enc_hook=_no_text)
 
 
 def get(value: Any, path: Path) -> Any:
-    """What stands at the path, or MISSING. Inside a value that lies elsewhere: the ref to it."""
+    """What stands at the path, or MISSING. Inside a ref or a coded value: that with the rest of the path, which may lead nowhere."""
     for index, step in enumerate(path):
         if type(value) in (Ref, Coded):
             return value.at(path[index:])
@@ -79,7 +84,7 @@ def set_path(value: Any, path: Path, new: Any) -> Any:
     """
     if not path:
         return new
-    if type(value) is Ref:
+    if type(value) in (Ref, Coded):
         raise ValueElsewhere(value)
     step, rest = path[0], path[1:]
     if isinstance(step, str):
@@ -102,7 +107,7 @@ def delete_path(value: Any, path: Path) -> Any:
     """
     if not path:
         return None
-    if type(value) is Ref:
+    if type(value) in (Ref, Coded):
         raise ValueElsewhere(value)
     if get(value, path) is MISSING:
         return value
@@ -140,9 +145,8 @@ def to_number(value: Any) -> int | float | None:
     """
     if isinstance(value, (int, float)):
         return None if isinstance(value, bool) else value
-    if type(value) is Ref:
-        raise ValueElsewhere(value)
     if not isinstance(value, str) or len(value) > _NUMBER_LENGTH_MAX:
+        _must_be_here(value)
         return None
     if _INTEGER.fullmatch(value):
         return int(value)
@@ -161,8 +165,7 @@ def to_bool(value: Any) -> bool | None:
     if isinstance(value, str):
         word = value.lower()
         return True if word in _TRUE else False if word in _FALSE else None
-    if type(value) is Ref:
-        raise ValueElsewhere(value)
+    _must_be_here(value)
     return None
 
 

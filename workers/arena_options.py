@@ -41,9 +41,7 @@ def with_arena(command: Command) -> Command:
     """See the module."""
 
     @functools.wraps(command)
-    def run(
-        *args: Any, arena: Path | None, arena_max: int | None, arena_run_max: int | None, arena_keep: float, **options: Any
-    ) -> Any:
+    def run(*args: Any, arena: Path | None, arena_max: int | None, arena_run_max: int | None, arena_keep: float, **options: Any) -> Any:
         said = ArenaOptions(folder=arena, max_bytes=arena_max, run_max_bytes=arena_run_max, keep_s=arena_keep)
         return command(*args, arena=said, **options)
 
@@ -55,7 +53,7 @@ def with_arena(command: Command) -> Command:
 _OPTIONS = (
     click.option("--arena", type=click.Path(path_type=Path), envvar="JETFLEET_ARENA", metavar="DIR",
                  help="Folder of this host's arena, for large values. Default: `arena` in the data folder."),
-    click.option("--arena-max", callback=size, metavar="SIZE", help="How large the arena may become. Default: a quarter of its file system."),
+    click.option("--arena-max", callback=size, metavar="SIZE", help="How large the arena may become. Default: a quarter of its disk."),
     click.option("--arena-run-max", callback=size, metavar="SIZE", help="How much of it one run may take. Default: half."),
     click.option("--arena-keep", type=click.FloatRange(0), default=KEEP_S_DEFAULT, show_default=True, metavar="SECONDS",
                  help="How long values stay in the arena after the end of their run."),

@@ -29,7 +29,8 @@ def perform(bound: Bound, handover: Handover, context: Context | None, *, wait: 
     Without it raises ArenaFull, and nothing else.
     """
     try:
-        return succeed(_called(bound, handover, context), bound.spec.ports, handover, wait=wait)
+        with handover.files(bound.spec.raw):
+            return succeed(_called(bound, handover, context), bound.spec.ports, handover, wait=wait)
     except ArenaFull as error:
         if not wait:
             raise
@@ -41,7 +42,7 @@ def perform(bound: Bound, handover: Handover, context: Context | None, *, wait: 
 async def perform_async(bound: Bound, handover: Handover, context: Context | None, deadline: Deadline, threads: Threads) -> Outcome:
     """Await an async function, cancelling it at its deadline. Raises CancelledError if the attempt is cancelled from outside."""
     try:
-        with deadline:
+        with deadline, handover.files(bound.spec.raw):
             value = await threads.run(handover.take) if handover.is_slow else handover.take()
             result = _call(bound, value, context)
             result = await handover.streamed(result, threads) if isinstance(result, AsyncIterator) else await result
@@ -63,7 +64,7 @@ def timed_out(timeout_ms: int) -> Outcome:
 
 def _called(bound: Bound, handover: Handover, context: Context | None) -> Any:
     """What the node returns. One that only moves values about gets refs as they are, until it has to look into one."""
-    if bound.spec.moves and handover.has_refs:
+    if bound.spec.moves and handover.refs:
         try:
             return _call(bound, handover.take_unread(), context)
         except ValueElsewhere:

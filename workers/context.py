@@ -17,8 +17,8 @@ from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
 
-from .cancellation import Cancellation
 from ..schemas.errors import UsageError
+from .cancellation import Cancellation
 from .clock import Clock
 from .handover import Handover
 from .http_client import HttpClient

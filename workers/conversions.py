@@ -6,12 +6,14 @@ types: who asks for such a type has the library.
 
 from __future__ import annotations
 
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from ..broker.codecs.path import FileView
 from ..broker.codecs.raw import flat
 from ..broker.codecs.registry import codec_named, name_of
+from .streams import ViewReader
 
 MEMORY = frozenset(("text", "bytes", "buffer", "numpy", "file"))
 """Codecs of values that are bytes, or have memory that means the same to everybody."""
@@ -40,15 +42,12 @@ def to_array(value: Any, dtype: type | None = None) -> Any:
     array = _as_array(value)
     if array.dtype.hasobject:
         raise Misfit(f"should be an array, and {kind(value)} makes one of Python objects")
-    if dtype is not None and isinstance(value, list) and not issubclass(array.dtype.type, dtype):
-        array = _of_dtype(array, dtype)
-    if dtype is not None and not issubclass(array.dtype.type, dtype):
-        raise Misfit(f"should be an array of {dtype.__name__}, and is one of {array.dtype}")
-    if array is value or not array.flags.writeable:
+    if dtype is None or issubclass(array.dtype.type, dtype):
         return array
-    view: np.ndarray[Any, Any] = array.view()
-    view.flags.writeable = False
-    return view
+    is_concrete = not dtype.__subclasses__()
+    if isinstance(value, list) and is_concrete and np.can_cast(array.dtype, dtype, "same_kind"):
+        return array.astype(dtype)  # [1, 2] in a JSON document may stand for floats
+    raise Misfit(f"should be an array of {dtype.__name__}, and is one of {array.dtype}")
 
 
 def to_table(value: Any) -> Any:
@@ -111,9 +110,7 @@ def to_image(value: Any) -> Any:
     if name_of(value) == "numpy":
         return Image.fromarray(value)
     if name_of(value) in ("bytes", "buffer", "file"):
-        from .streams import ViewReader
-
-        return Image.open(ViewReader(to_memory(value)))
+        return Image.open(BufferedReader(ViewReader(to_memory(value))))
     raise Misfit(f"should be an image, and is {kind(value)}")
 
 
@@ -154,13 +151,3 @@ def _column(column: Any) -> Any:
     if column.num_chunks == 1:
         return column.chunk(0).to_numpy(zero_copy_only=False)
     return column.to_numpy()
-
-
-def _of_dtype(array: Any, dtype: type) -> Any:
-    """A list from JSON has the dtype that NumPy guesses: 1 and 2.5 are one of float64, and [1, 2] may stand for floats as well."""
-    import numpy as np
-
-    concrete = dtype if not dtype.__subclasses__() else {np.floating: np.float64, np.integer: np.int64}.get(dtype)
-    return array if concrete is None or not np.can_cast(array.dtype, concrete, "same_kind") else array.astype(concrete)
-
-

@@ -37,6 +37,7 @@ from .attempt import perform, perform_async, timed_out
 from .context import Context
 from .deadline import Deadline
 from .faults import fail
+from .files import make_file
 from .handover import Handover
 from .identity import Identity
 from .outcome import Outcome
@@ -74,6 +75,7 @@ class Executor:
     ) -> None:
         self.registry = registry
         self.plane = Plane() if plane is None else plane
+        self.plane.materialise = make_file
         self.services = Services() if services is None else services
         self.worker = worker
         self.threads = Threads()
@@ -86,7 +88,7 @@ class Executor:
         return spec is None or spec.mode == "inline"
 
     def execute_inline(self, plan: Plan, node: PlanNode, dispatch: Dispatch | Task) -> Completion:
-        """Execute a node for which `is_inline` holds, and that needs nothing from elsewhere. Raises ArenaFull: `execute` can wait for room."""
+        """Execute a node for which `is_inline` and `is_at_hand` hold. Raises ArenaFull: `execute` can wait for room."""
         started = perf_counter_ns()
         work = Work(plan, node, dispatch)
         try:

@@ -63,7 +63,9 @@ def describe(error: BaseException) -> Error:
 def _producers(error: PayloadLost) -> dict[str, Any]:
     """Who could make again what is lost."""
     found = {(ref.run, ref.activation, ref.again) for ref in error.refs}
-    return {"producers": [{"run": run, "activation": list(activation), "again": again} for run, activation, again in sorted(found, key=repr)]}
+    return {
+        "producers": [{"run": run, "activation": list(activation), "again": again} for run, activation, again in sorted(found, key=repr)]
+    }
 
 
 def _innermost(error: BaseException) -> BaseException:

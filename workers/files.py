@@ -1,8 +1,9 @@
 """Files for nodes that want a payload as a `Path`: made when they are wanted, for the time of the attempt.
 
-    Materialise       whoever makes such files
-    attempt_files     the one of the attempt that runs here (each attempt has a context of its own: thread or asyncio task)
-    AttemptFiles      makes them in a folder of the attempt, and removes them with it
+Materialise       whoever makes such files
+make_file         by the one of the attempt that runs here
+attempt_files     the one of the attempt that runs here (each attempt has a context of its own: thread or asyncio task)
+AttemptFiles      makes them in a folder of the attempt, and removes them with it
 """
 
 from __future__ import annotations
@@ -65,10 +66,7 @@ def files_for_attempt(parent: Path | None = None) -> Iterator[AttemptFiles]:
         files.close()
 
 
-def with_paths(value: Any, files: Materialise) -> Any:
-    """The value with a Path in the place of each file in it, for nodes that did not ask for a view. Looks at every map and list."""
-    if type(value) is FileView:
-        return files(value.body, value.name)
-    if isinstance(value, dict):
-        return {key: with_paths(item, files) for key, item in value.items()}
-    return [with_paths(item, files) for item in value] if isinstance(value, (list, tuple)) else value
+def make_file(body: memoryview, name: str) -> Any:
+    """A file of the attempt that runs here; where none runs, what a file's bytes are otherwise."""
+    files = attempt_files.get()
+    return FileView(name, body) if files is None else files(body, name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -23,7 +24,8 @@ from ..schemas.flow.definition import Payloads
 from ..schemas.payload import Payload, encode
 from ..schemas.payload import decode as decode_document
 from ..schemas.payload_errors import ArenaFull
-from ..schemas.ref import Ref
+from ..schemas.ref import Ref, may_hold_ref
+from .files import files_for_attempt, make_file
 from .threads import Threads
 from .views import chunks_of
 
@@ -57,10 +59,12 @@ class Told:
         plane = _planes.get(self.arena)
         if plane is None:
             plane = _planes[self.arena] = Plane(self.arena)
+            plane.materialise = make_file
         plane.adopt(self.copies)
         return Handover(plane, self.given, self.producer, self.rules, self.refs, self.raw)
 
 
+_NO_FILES = nullcontext()
 _planes: dict[ArenaSettings | None, Plane] = {}
 
 
@@ -78,9 +82,9 @@ class Handover:
         """This handover as a process of the pool is told of it."""
         return Told(self.plane.settings, self.plane.copies(self.refs), self.given, self.producer, self.rules, self.refs, self.raw)
 
-    @property
-    def has_refs(self) -> bool:
-        return bool(self.refs)
+    def files(self, wanted: bool) -> AbstractContextManager[object]:
+        """Where files are made for the node, for as long as it is at work: if it may want one, or is given one."""
+        return files_for_attempt(self.plane.files) if wanted or may_hold_ref(self.given) else _NO_FILES
 
     @property
     def is_slow(self) -> bool:

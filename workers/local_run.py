@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..broker.cli.waiting import in_words
 from ..broker.engine import Blocked, NodeView, Run, begin, blocked_on, decide, nodes
-from ..broker.run_result import RunResult
+from ..broker.run_result import Opened, RunResult
 from ..schemas import records as rec
 from ..schemas.effects import Await, FinishRun
 from ..schemas.errors import UsageError
 from ..schemas.payload import encode
 from ..schemas.plan.plan import Plan
 from ..schemas.records import Activation, Record
+from ..schemas.ref import may_hold_ref
 from .errands import Errands
 from .host import Host
 
@@ -197,9 +199,16 @@ class LocalRun:
                 effects = decide(run, record)
             for effect in effects:
                 if type(effect) is FinishRun:
-                    self._end(RunResult.of(self.state, self.journal))
+                    self._end(self._result())
                 else:
                     self.errands.carry_out(effect)
+
+    def _result(self) -> RunResult:
+        """How the run ended. What of its output lies in the arena is read now: it is freed when the run is forgotten."""
+        result = RunResult.of(self.state, self.journal)
+        if not may_hold_ref(result.payload):
+            return result
+        return replace(result, opened=Opened(self._host.executor.plane.decode(result.payload)))
 
     def _now(self) -> int:
         return self._host.clock.now_ms()

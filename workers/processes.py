@@ -125,8 +125,9 @@ def _run(job: Job) -> Outcome:
         signature = read_signature(job.function)
         handover = job.told.handover()
         context = None if signature.context is None else Context(job.identity, Services(), job.config, job.env, handover=handover)
-        spec = NodeSpec(name=job.identity.node, mode="process", prepare=lambda config: signature.bind(job.function, config), ports=job.ports)
-        outcome = perform(Bound(spec, job.config, spec.prepare(job.config)), handover, context, wait=True)
+        call = signature.bind(job.function, job.config)
+        spec = NodeSpec(name=job.identity.node, mode="process", prepare=lambda config: call, ports=job.ports, raw=signature.raw)
+        outcome = perform(Bound(spec, job.config, call), handover, context, wait=True)
     except Exception as error:
         return fail(error)
     if outcome.error is not None and outcome.error.type == "out_of_memory":

@@ -4,7 +4,8 @@
     async def charge(order: Order, context: Context) -> Receipt: ...
 
 The function stays a plain function: call it in tests as it is. `async def` runs in the event loop, `def` in a thread, unless `mode` says
-otherwise (see `spec.Mode`). Everything that can be wrong with a registration is a UsageError at import time.
+otherwise (see `spec.Mode`). A generator function (`def` or `async def` with `yield`) puts out one value of bytes, written as it is yielded.
+Everything that can be wrong with a registration is a UsageError at import time.
 """
 
 from __future__ import annotations
@@ -148,6 +149,7 @@ def _own_spec(
         mode=_mode(function, mode, name),
         prepare=lambda config: signature.bind(function, config),
         wants_context=signature.context is not None,
+        raw=signature.raw,
         ports=ports,
         timeout_ms=timeout_ms,
         idempotent=idempotent,
@@ -168,13 +170,17 @@ def _check_names(name: str, ports: tuple[str, ...]) -> None:
 
 
 def _mode(function: Callable[..., Any], mode: Mode | None, name: str) -> Mode:
-    is_async = inspect.iscoroutinefunction(function)
+    is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
     if mode is None:
         return "async" if is_async else "thread"
     if mode not in ("async", "thread", "process", "inline"):
         raise UsageError(f"node `{name}`: there is no mode `{mode}`; known: async, thread, process, inline")
     if is_async != (mode == "async"):
         raise UsageError(f"node `{name}`: mode `{mode}` needs {'an `async def`' if mode == 'async' else 'a plain `def`'}")
+    if mode == "inline" and inspect.isgeneratorfunction(function):
+        raise UsageError(
+            f"node `{name}`: what a generator yields is written while it runs, for which mode `inline` has no time; leave it out"
+        )
     if mode == "process" and "<" in function.__qualname__:
         raise UsageError(f"node `{name}`: another process finds a function by its name, so define it at the top of its module")
     return mode

@@ -29,6 +29,7 @@ from . import logs
 from .admission import Admission
 from .clock import Clock, SystemClock
 from .executor import Executor
+from .local_arena import LocalArena
 from .local_run import LocalRun
 from .providers import Services
 from .registry import Registry, default_registry
@@ -76,7 +77,8 @@ class LocalRunner:
         self.registry = default_registry if registry is None else registry
         self.clock: Clock = SystemClock() if clock is None else clock
         self.services = services or Services(clock=self.clock)
-        self.executor = Executor(self.registry, self.services)
+        self._arena = LocalArena(lambda run: run in self._live)
+        self.executor = Executor(self.registry, self.services, plane=self._arena.plane)
         self.fresh_context = contextvars.copy_context().copy
         self.slots = Slots(slots, self.fresh_context, self.went_quiet)
         self.keep = keep
@@ -112,6 +114,7 @@ class LocalRunner:
             await asyncio.wait([run.ended for run in self._live.values()])
         await self.slots.close()
         await self.executor.close()
+        await self._arena.close()
 
     async def drain(self) -> None:
         """Wait for the end of all runs, those included that are started meanwhile."""
@@ -169,6 +172,7 @@ class LocalRunner:
         """A run has ended."""
         if self._live.pop(run.id, None) is not None:
             self._admission.leave(run)
+            self._arena.run_ended()
 
     def start_child(self, parent: LocalRun, effect: fx.StartChild) -> LocalRun | rec.Error:
         """Start a sub-flow's run, or say why that cannot be."""

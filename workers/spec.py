@@ -27,8 +27,8 @@ class NodeSpec:
     """`prepare` binds a rendered config, once per node where the config has no selectors, else once per attempt.
 
     `function` is the user's function: set for own nodes, needed by mode process, which sends it by name.
-    `idempotent` declares that executing an activation again is harmless. `moves`: the node only moves values about, so it is first given refs
-    in the place of what lies in the arena. `raw`: it wants large `bytes` as views.
+    `idempotent` declares that executing an activation again is harmless. `moves`: the node only moves values about, so it is first given
+    refs in the place of what lies in the arena. `raw`: it wants large `bytes` as views.
     """
 
     name: str

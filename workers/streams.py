@@ -1,8 +1,8 @@
 """Streams: values as chunks, and the chunks that a node gives back.
 
-    ViewReader      a view as a readable, seekable file
-    chunks          a view as an iterator of chunks
-    chunks_of       what a generator function yields, or an open file holds, as chunks
+ViewReader      a view as a readable, seekable file
+chunks          a view as an iterator of chunks
+chunks_of       what a generator function yields, or an open file holds, as chunks
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def chunks_of(result: Any) -> Iterator[memoryview] | None:
     What comes out of it is only seen when it is asked for: then raises UnencodableValue for an item that is no bytes.
     """
     if isinstance(result, io.IOBase):
-        return _checked(iter(lambda: result.read(CHUNK_BYTES), b""))  # type: ignore[attr-defined]
+        return _checked(iter(lambda: result.read(CHUNK_BYTES), b""))
     return _checked(result) if isinstance(result, Iterator) else None
 
 

@@ -50,7 +50,7 @@ class View:
     raw: bool = True
 
     def fit(self, value: Any, files: Materialise | None = None) -> Any:
-        """What is wanted, from the value that arrived. `files` makes files, if not the attempt's own. Raises Permanent (`invalid_input`)."""
+        """What is wanted, from the value that arrived. `files`: instead of the attempt's own. Raises Permanent (`invalid_input`)."""
         if value is None and self.optional:
             return None
         try:

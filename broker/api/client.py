@@ -157,12 +157,12 @@ class Client(Inspection):
         result = await self._endings.wait(ending, timeout_s)
         return await self._values.with_output(result) if fetch else result
 
-    async def fetch(self, value: Any) -> Any:
+    async def fetch(self, value: Any, *, raw: bool = False) -> Any:
         """A value with everything in it that lies elsewhere in its place: a `Ref` of a node's output, or a whole output with refs in it.
 
-        Raises PayloadLost, PayloadCorrupt, UnknownCodec, KeyMissing, BrokerError.
+        `raw`: large `bytes` come as views instead of copies. Raises PayloadLost, PayloadCorrupt, UnknownCodec, KeyMissing, BrokerError.
         """
-        return await self._values.fetch(value)
+        return await self._values.fetch(value, raw=raw)
 
     async def signal(self, run: str, name: str, value: Any = None, *, id: str = "") -> None:
         """Send a signal or the answer to an approval (`{"decision": "approve", …}`); kept if nobody waits for it yet."""

@@ -38,19 +38,15 @@ class Values:
         if "plane" in self.__dict__:
             self.plane.close()
 
-    async def fetch(self, value: Any) -> Any:
+    async def fetch(self, value: Any, *, raw: bool = False) -> Any:
         """A value with everything in it that lies elsewhere in its place. Raises PayloadError, BrokerError."""
-        return await self.read(encode(value))
-
-    async def read(self, payload: Payload) -> Any:
-        """The value of a payload, the same. Raises PayloadError, UnreadablePayload, BrokerError."""
-        return await self.plane.value(payload)
+        return await self.plane.value(encode(value), raw=raw)
 
     async def with_output(self, result: Result) -> Result:
-        """The result with its output fetched; itself where there is nothing to fetch. Raises as `read`."""
+        """The result with its output fetched; itself where there is nothing to fetch. Raises as `fetch`."""
         if not any(mark in result.payload for mark in _MARKS):
             return result
-        return dataclasses.replace(result, fetched=await self.read(result.payload))
+        return dataclasses.replace(result, fetched=await self.plane.value(result.payload))
 
     async def stored(self, value: Any, run: str, rules: Payloads) -> Payload:
         """The payload of a value for a run, with what is large in the object store. Raises as `Outgoing.payload`."""
@@ -71,9 +67,7 @@ class Values:
 
     @cached_property
     def _objects(self) -> ObjectStore:
-        from ..objects.store import ObjectStore
-
-        return ObjectStore(self._connection)
+        return object_store(self._connection)
 
     def _open_arena(self) -> Arena:
         from ..arena.arena import Arena
@@ -81,6 +75,13 @@ class Values:
 
         assert self._folder is not None
         return Arena.open(ArenaSettings(folder=self._folder))
+
+
+def object_store(connection: Connection) -> ObjectStore:
+    """The object store of a deployment, as this process's environment says (JETFLEET_OBJECTS)."""
+    from ..objects.store import ObjectStore
+
+    return ObjectStore(connection)
 
 
 def inline(value: Any, most_bytes: int) -> Payload | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import msgspec
-
 from ...schemas.errors import UnencodableValue
 from ...schemas.ref import Ref
 from .layout import ENTRY_HEADER_BYTES, LONGEST_CODEC, LONGEST_TEXT_BYTES, Entry
@@ -41,6 +39,4 @@ def gap(segment: Segment, start: int, end: int) -> Entry:
 
 def ref_to(entry: Entry, ref: Ref, segment: Segment) -> Ref:
     """The ref, with the place of the entry."""
-    return msgspec.structs.replace(
-        ref, length=entry.length, crc=entry.crc, segment=segment.name, generation=entry.generation, offset=entry.offset
-    )
+    return ref.replace(length=entry.length, crc=entry.crc, segment=segment.name, generation=entry.generation, offset=entry.offset)

@@ -10,8 +10,6 @@ import io
 import os
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from ...schemas.errors import UsageError
 from ...schemas.payload_errors import ArenaFull
 from ...schemas.ref import Ref
@@ -75,7 +73,7 @@ class EntryWriter(io.RawIOBase):
     def finish(self, meta: bytes = b"", count: int | None = None) -> Ref:
         """Makes it an entry of all that was written. Raises UsageError if it is one already or was given up, UnencodableValue."""
         segment = self._begun()
-        named = msgspec.structs.replace(self._blank, meta=checked_meta(meta), count=count)
+        named = self._blank.replace(meta=checked_meta(meta), count=count)
         self._put_gathered(segment)
         entry = entry_of(named, segment, self._offset, self.length, self._crc)
         with self._accounts.committing(entry.run, entry.length):

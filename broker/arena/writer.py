@@ -56,7 +56,9 @@ def _live(folder: Folder, called: str | None) -> tuple[str, int]:
         if own(fd) and folder.inode(file) == os.fstat(fd).st_ino:
             return name, fd
         os.close(fd)
-    raise ArenaUnusable(f"no lock can be taken in the arena {folder.path}: does its file system have locks (flock)? Another folder: --arena DIR")
+    raise ArenaUnusable(
+        f"no lock can be taken in the arena {folder.path}: does its file system have locks (flock)? Another folder: --arena DIR"
+    )
 
 
 def _name(called: str | None) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from ...schemas.cli import FAILED
 from ..arena.folder import FREE
 from ..arena.index import Index
 from ..arena.layout import Entry

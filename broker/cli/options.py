@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
@@ -50,8 +51,8 @@ def with_client(work: Callable[Concatenate[Client, P], Awaitable[int | None]]) -
     return command
 
 
-async def connect(url: str, credentials: str | None) -> Client:
-    """Raises Unreachable and other BrokerErrors."""
+async def connect(url: str, credentials: str | None, arena: Path | None = None) -> Client:
+    """`arena`: the folder of this host's arena. Raises Unreachable and other BrokerErrors."""
     from ..api import Client  # not before it is needed: it takes longer to load than most commands take
 
-    return await Client.connect(url, name="jetfleet-cli", credentials=credentials)
+    return await Client.connect(url, name="jetfleet-cli", credentials=credentials, arena=arena)

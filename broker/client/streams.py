@@ -55,26 +55,18 @@ class Streams:
         """`config`, `state`, `created`…; None: there is no such stream."""
         return await self._unless(_NO_STREAM, f"STREAM.INFO.{name}", None, f"stream {name}")
 
-    async def subjects(self, name: str, subject_filter: str) -> dict[str, int]:
-        """How many messages the stream has on each subject that matches. The server counts: not for a filter that matches very many.
-
-        Raises NotFound if there is no such stream.
-        """
-        answer = await self._ask(f"STREAM.INFO.{name}", {"subjects_filter": subject_filter}, f"stream {name}")
-        return answer["state"].get("subjects") or {}
-
     async def names(self) -> list[str]:
         """Of all streams."""
         return await self._names({})
 
-    async def subjects(self, stream: str, subject_filter: str) -> list[str]:
-        """The subjects that match and have messages now, as the leader knows them. Raises NotFound if there is no such stream."""
-        found: list[str] = []
+    async def subjects(self, stream: str, subject_filter: str) -> dict[str, int]:
+        """The subjects that match and have messages now, as the leader knows them, and how many. Raises NotFound if there is no such stream."""
+        found: dict[str, int] = {}
         while True:
             question = {"subjects_filter": subject_filter, "offset": len(found)}
             info = await self._ask(f"STREAM.INFO.{stream}", question, f"stream {stream}")
             page = info["state"].get("subjects") or {}
-            found += page
+            found |= page
             if not page or len(found) >= info.get("total", 0):
                 return found
 

@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ...schemas.payload_errors import PayloadCorrupt, UnknownCodec
+from ...schemas.payload_errors import UnknownCodec
 from ...schemas.ref import Coded
 from ...schemas.values import MISSING
 from .codec import Codec
@@ -173,10 +173,12 @@ def to_coded(value: Any) -> Any:
 
 
 def from_coded(coded: Coded) -> Any:
-    """The value again. Raises PayloadCorrupt, UnknownCodec."""
-    if not isinstance(coded.body, bytes) or not isinstance(coded.meta, bytes):
-        raise PayloadCorrupt(f"a value of codec {coded.codec} is not made of bytes")
-    return codec_named(coded.codec).decode(memoryview(coded.body), coded.meta)
+    """The value again, or what stands at the path in it; null if nothing does. Raises PayloadCorrupt, UnknownCodec."""
+    codec, body = codec_named(coded.codec), memoryview(coded.body)
+    if not coded.path:
+        return codec.decode(body, coded.meta)
+    found = codec.pick(body, coded.meta, coded.path)
+    return None if found is MISSING else found
 
 
 def _has_memory(value: Any) -> bool:

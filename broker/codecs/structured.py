@@ -88,34 +88,18 @@ def encode_structured(value: Any) -> bytes:
 
 
 def pick_document(document: memoryview | bytes, path: tuple[str | int, ...]) -> Any:
-    """What stands at a path in a msgpack document, or MISSING. A path that goes on inside a ref or a Coded is followed there.
+    """What stands at a path in a msgpack document, or MISSING. Where the path leads into a ref or a Coded: that one, with the rest of it.
 
     Raises PayloadCorrupt.
     """
     try:
-        for end in range(len(path), -1, -1):
-            found = find(document, path[:end])  # type: ignore[arg-type]
-            if found is not None:
-                return _enter(decode(found), path[end:])
+        found = find(memoryview(document).toreadonly(), path)  # type: ignore[arg-type]
     except UnreadablePayload as error:
         raise PayloadCorrupt(str(error)) from None
-    return MISSING
+    return MISSING if found is None else _decode(found)
 
 
-def _enter(value: Any, rest: tuple[str | int, ...]) -> Any:
-    """The value where the path ends; MISSING if it goes on and the value is nothing that has an inside of its own."""
-    if not rest:
-        return value
-    if type(value) is Ref:
-        return value.at(rest)
-    if type(value) is Coded:
-        from .registry import codec_named  # the registry knows this codec, so it cannot be known from the start
-
-        return codec_named(value.codec).pick(memoryview(value.body), value.meta, rest)
-    return MISSING
-
-
-def _decode(document: memoryview) -> Any:
+def _decode(document: memoryview | bytes) -> Any:
     try:
         return decode(document)  # type: ignore[arg-type]
     except UnreadablePayload as error:

@@ -3,35 +3,40 @@
 A run that ends leaves memory at once, while the last part of its journal, and the pins of what its output names, are still on their way.
 Until they are acknowledged the run is not over for those who free payloads: its journal may have to be made again from the WAL.
 
-A run's way is known by the ticket of the record that ended it: everything that came of that record, and of all before it, is then done.
+A run's way is known by the ticket of the record that ended it: everything that came of that record, and of all before it, is then done, the
+start of every sub-flow too.
 """
 
 from __future__ import annotations
 
+from ..payloads.run_states import family
 from .acknowledged import Ticket
 
 
 class Archiving:
-    """Those of one partition. Adding costs what removing the ones at the front costs: it never grows beyond what is under way."""
+    """Those of one partition, and their families. Adding costs what removing those at the front costs: it holds what is under way, no more."""
 
     def __init__(self) -> None:
         self._tickets: dict[str, Ticket] = {}
 
     def add(self, run: str, ticket: Ticket) -> None:
-        """The run has ended with this record."""
+        """The run has ended with this record, the latest of the partition."""
         self._drop_archived()
-        self._tickets[run] = ticket
+        for name in {run, family(run)}:
+            self._tickets.pop(name, None)  # it goes to the end: tickets stand here in their order
+            self._tickets[name] = ticket
 
     def __contains__(self, run: str) -> bool:
+        """Whether the run, or one of its family, is being archived."""
         ticket = self._tickets.get(run)
         return ticket is not None and not ticket.through
 
     def _drop_archived(self) -> None:
         """Tickets get through in the order of the WAL, so only the oldest have to be looked at."""
         archived = []
-        for run, ticket in self._tickets.items():
+        for name, ticket in self._tickets.items():
             if not ticket.through:
                 break
-            archived.append(run)
-        for run in archived:
-            del self._tickets[run]
+            archived.append(name)
+        for name in archived:
+            del self._tickets[name]

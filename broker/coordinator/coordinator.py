@@ -34,6 +34,7 @@ from .admission import Admission
 from .far_timers import FarTimers
 from .intake import Intake
 from .locality import Locality
+from .object_keeping import keep_objects
 from .outbox import Outbox
 from .owner import Owner
 
@@ -103,6 +104,7 @@ class Coordinator:
         await self.leases.start()
         await self.intake.start()
         self._spawn(self._keep_facts())
+        self._spawn(keep_objects(self.connection, self.partitions, lambda: self.leases.holds(0)))
         self.connection.on_reconnect.append(self._reconnected)
 
     async def stop(self) -> None:

@@ -35,6 +35,7 @@ from .archiving import Archiving
 from .early_records import EarlyRecords
 from .effects import carry_out
 from .ended_runs import EndedRuns
+from .families import Families
 from .far_timers import FarTimers
 from .locality import Locality
 from .open_run import OpenRun
@@ -94,6 +95,7 @@ class Partition:
         """Taken in by this owner."""
         self.ended = ended
         self.archiving = Archiving()
+        self.families = Families()
         self.early = EarlyRecords()
         self.recent = RecentEnds()
         self.ahead: dict[str, int] = {}
@@ -196,6 +198,7 @@ class Partition:
         self.changed.add(record.run)
         run.remember(raw, seq)
         self.open_by_flow[plan.name] += 1
+        self.families.begun(record.run)
         self.counters.runs_started += 1
         self._carry_out(run, effects, seq, ticket)
         for early in self.early.take(record.run):
@@ -312,6 +315,7 @@ class Partition:
         self.changed.discard(id)
         self.ended.add(id)
         self.open_by_flow[run.plan.name] -= 1
+        self.families.ended(id)
         if run.segment:
             self.gone.append((id, run.segment))
 
@@ -326,6 +330,7 @@ class Partition:
         """Put a run that waits for these events in from a snapshot, before the WAL is followed."""
         self.runs[id] = run
         self.open_by_flow[run.plan.name] += 1
+        self.families.begun(id)
         if run.at > snapshot_at:
             self.ahead[id] = run.at
         for event in events:

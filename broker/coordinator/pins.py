@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 
 from ...schemas.errors import UnreadablePayload
 from ...schemas.payload import Payload, refs_in
+from ..objects.pins import pin_until
 from .acknowledged import Ticket
 from .open_run import OpenRun
 
 if TYPE_CHECKING:
     from .outbox import Outbox
+
+
+FOREVER_MS = 1 << 53
+"""A flow may keep its history for any number of days; no computer runs as long as this."""
 
 
 def pin_output(outbox: Outbox, run: OpenRun, output: Payload, ticket: Ticket) -> None:
@@ -24,10 +29,8 @@ def pin_output(outbox: Outbox, run: OpenRun, output: Payload, ticket: Ticket) ->
         return
     if not digests:
         return
-    from ..objects.pins import pin_until
-
     state = run.run
-    until_ms = state.updated_at + state.plan.history.keep_ms
+    until_ms = min(state.updated_at + state.plan.history.keep_ms, FOREVER_MS)
     for digest in sorted(digests):
         subject, body = pin_until(state.id, digest, until_ms)
         outbox.pin(subject, body, ticket)

@@ -74,10 +74,14 @@ class Questions:
             await message.respond(msgspec.msgpack.encode([self._state(run) for run in runs]))
 
     def _state(self, run: str) -> int:
-        """A run whose end is still on its way to the history counts as open: until it is there the WAL is all there is of it."""
-        if run in self._partition.runs or run in self._partition.archiving:
+        """A run whose end is still on its way to the history counts as open: until it is there the WAL is all there is of it.
+
+        The run at the top of a family does while one of its sub-flows' runs is open here.
+        """
+        here = self._partition
+        if run in here.runs or run in here.archiving or run in here.families:
             return OPEN
-        return OVER if run in self._partition.ended else UNKNOWN
+        return OVER if run in here.ended else UNKNOWN
 
     async def _tell(self, message: Message) -> None:
         """A RunView; an Ended for a run that ended lately; nil for one that is not known here."""

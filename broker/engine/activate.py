@@ -1,7 +1,8 @@
 """Activation: what each kind of node does when its join is satisfied.
 
-Structural nodes are decided here and now; for everything else a task goes out. A node's own failure to be decided (a selector's
-value of the wrong kind, a list that is none) ends its attempt with a typed error like any other.
+Structural nodes are decided here and now; for everything else a task goes out. A switch or deep merge that would have to look into a
+value that lies elsewhere goes out as a task too: a worker decides it by the same functions. A node's own failure to be decided
+(a selector's value of the wrong kind, a list that is none) ends its attempt with a typed error like any other.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ...schemas import payload as payloads
 from ...schemas.effects import Emit
 from ...schemas.flow.node_types import Kind
 from ...schemas.payload import Payload
 from ...schemas.plan.plan import NONE, PlanNode
 from ...schemas.records import Error
-from ...schemas.values import to_text
+from ...schemas.ref import ValueElsewhere
+from ...schemas.values import deep_merge, to_text
 from . import failure, guards
 from .bodies import start_loop, start_split
 from .cancel import cancel_nodes
-from .reading import engine_lookup, live_inputs, node_input, render
+from .reading import at_hand, engine_lookup, live_inputs, merge_input, node_input, render
 from .routing import complete, skip
 from .state import OPEN, READY, Scope, activation
 from .turn import Turn
@@ -54,7 +58,11 @@ def start(turn: Turn, scope: Scope, node: PlanNode) -> None:
 def _switch(turn: Turn, scope: Scope, node: PlanNode) -> None:
     payload = node_input(turn.run, scope, node)
     find = engine_lookup(turn.run, scope, node) if node.needs or node.program.conditions[0].selectors else _no_lookup
-    holds = node.program.conditions[0].test(payloads.decode(payload), find)
+    try:
+        holds = node.program.conditions[0].test(payloads.decode(payload), find)
+    except ValueElsewhere:
+        turn.dispatch(scope, node, payload)
+        return
     complete(turn, scope, node, node.ports.index("true" if holds else "false"), payload)
 
 
@@ -66,7 +74,13 @@ def _merge(turn: Turn, scope: Scope, node: PlanNode) -> None:
     inputs = live_inputs(turn.run, scope, node)
     if node.program.cancel_others:
         _cancel_rivals(turn, scope, node)
-    complete(turn, scope, node, node.ports.index("out"), _joined(node, inputs))
+    try:
+        joined = _joined(node, inputs)
+    except ValueElsewhere:
+        scope.put(node.slot, merge_input(turn.run, scope, node))
+        turn.dispatch(scope, node, scope.output(node.slot))
+        return
+    complete(turn, scope, node, node.ports.index("out"), joined)
 
 
 def _cancel_rivals(turn: Turn, scope: Scope, node: PlanNode) -> None:
@@ -85,21 +99,8 @@ def _joined(node: PlanNode, inputs: list[tuple[str, Payload]]) -> Payload:
     if output == "list":
         return payloads.pack_list(payload for _, payload in inputs)
     if output == "deep_merge":
-        merged: Any = None
-        for _, payload in inputs:
-            merged = _deep_merge(merged, payloads.decode(payload))
-        return payloads.encode(merged)
+        return payloads.encode(deep_merge(payloads.decode(payload) for _, payload in inputs))
     return payloads.pack_map(inputs)
-
-
-def _deep_merge(base: Any, over: Any) -> Any:
-    """Maps are merged key by key, anything else is replaced by what comes later."""
-    if not isinstance(base, dict) or not isinstance(over, dict):
-        return over
-    merged = dict(base)
-    for key, value in over.items():
-        merged[key] = _deep_merge(base[key], value) if key in base else value
-    return merged
 
 
 def _split(turn: Turn, scope: Scope, node: PlanNode) -> None:
@@ -131,9 +132,20 @@ def _emit(turn: Turn, scope: Scope, node: PlanNode) -> None:
 def _raise(turn: Turn, scope: Scope, node: PlanNode) -> None:
     values = render(turn.run, scope, node)
     error = Error(
-        to_text(values["type"]) or "raised", to_text(values["message"]) or "", bool(values["retryable"]), details=values["details"]
+        to_text(values["type"]) or "raised",
+        to_text(values["message"]) or "",
+        bool(at_hand(values["retryable"])),
+        details=_details(values["details"]),
     )
     failure.attempt_failed(turn, scope, node, error)
+
+
+def _details(value: Any) -> Any:
+    """An error's details, which travel by themselves and not in a payload: no refs, and coded values as the extensions that they are."""
+    payload = payloads.encode(value)
+    for ref in payloads.refs_in(payload):
+        raise ValueElsewhere(ref)
+    return msgspec.msgpack.decode(payload)
 
 
 _STARTERS: dict[Kind, Callable[[Turn, Scope, PlanNode], None]] = {

@@ -1,8 +1,8 @@
 """Bodies: the instances that a loop or a split makes, and what happens when one ends or fails.
 
 A loop has one instance at a time: its iterations. A split has as many as it may run at once; its items are cut from the
-list's bytes one by one, and their results are joined as bytes in item order, so that a hundred thousand items are never a hundred
-thousand objects.
+list's bytes one by one, or are refs into a list that lies elsewhere, and their results are joined as bytes in item order, so that a
+hundred thousand items are never a hundred thousand objects.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from typing import TypeVar
 
 from ...schemas import payload as payloads
 from ...schemas.errors import UnreadablePayload
-from ...schemas.payload import NULL, ListCursor, Payload
+from ...schemas.payload import NULL, ListCursor, Payload, RefCursor
 from ...schemas.plan.plan import PlanNode
 from ...schemas.plan.programs import LoopProgram, SplitProgram
 from ...schemas.records import Error
 from . import failure
 from .cancel import cancel_body, cancel_scope, has_undo
 from .edges import arrive, holds, leave_body
+from .elsewhere import split_error
 from .reading import end_value, engine_lookup, error_payload
 from .routing import complete
 from .state import OPEN, LoopBody, Scope, SplitBody
@@ -127,15 +128,14 @@ def _leave_loop(turn: Turn, scope: Scope, node: PlanNode, value: Payload) -> Non
 
 def start_split(turn: Turn, scope: Scope, node: PlanNode, value: Payload) -> None:
     program: SplitProgram = node.program
+    found, cursor = None, None
     try:
         found = payloads.find(value, program.path)
-        cursor = None if found is None else ListCursor(found)
+        cursor = None if found is None else payloads.cursor(found)
     except UnreadablePayload:
-        found, cursor = value, None
+        found = value if found is None else found
     if found is None or cursor is None:
-        where = node.config.field or "$"
-        kind, what = ("missing_field", "is missing") if found is None else ("not_a_list", "is not a list")
-        failure.attempt_failed(turn, scope, node, Error(kind, f"the split's field `{where}` {what}", False))
+        failure.attempt_failed(turn, scope, node, _no_list(node, found))
         return
     more = scope.rare()
     more.bodies = more.bodies or {}
@@ -143,6 +143,15 @@ def start_split(turn: Turn, scope: Scope, node: PlanNode, value: Payload) -> Non
     more.bodies[node.slot] = _after(turn, scope, node, split)
     scope.cells[node.slot] = OPEN
     _fill(turn, scope, node)
+
+
+def _no_list(node: PlanNode, found: Payload | None) -> Error:
+    """Why there are no items; `found` is what stands where the list should."""
+    ref = None if found is None else payloads.ref_of(found)
+    if ref is not None:
+        return split_error(node, ref)
+    kind, what = ("missing_field", "is missing") if found is None else ("not_a_list", "is not a list")
+    return Error(kind, f"the split's field `{node.config.field or '$'}` {what}", False)
 
 
 def _batches(total: int, batch_size: int) -> int:
@@ -164,7 +173,7 @@ def _fill(turn: Turn, scope: Scope, node: PlanNode) -> None:
         _done(turn, scope, node, body)
 
 
-def _next(body: SplitBody, cursor: ListCursor, batch_size: int) -> Payload:
+def _next(body: SplitBody, cursor: ListCursor | RefCursor, batch_size: int) -> Payload:
     if batch_size:
         count = min(batch_size, cursor.total - cursor.position)
         payload = payloads.list_header(count) + cursor.next(count)
@@ -231,7 +240,7 @@ def _after(turn: Turn, scope: Scope, node: PlanNode, body: AnyBody) -> AnyBody:
 def start_instance(turn: Turn, scope: Scope) -> None:
     """Take the entry edges of a body's new instance."""
     for edge in scope.plan.entries:
-        arrive(turn, scope, edge, holds(turn, edge, scope.input))
+        arrive(turn, scope, edge, holds(turn, scope, edge, scope.input))
     if scope.open == 0:
         turn.queue.append((scope, ENDED))  # an empty body
 

@@ -33,14 +33,15 @@ from ...schemas.records import (
     TimerFired,
     TimerId,
 )
-from . import bodies, failure, guards, undo, waits
-from .activate import activate, start
+from ...schemas.ref import Coded, Ref, ValueElsewhere
+from . import bodies, elsewhere, failure, guards, recovery, undo, waits
+from .activate import activate
 from .cancel import cancel_body
 from .edges import arrive, holds
-from .reading import run_output
+from .reading import node_input, run_output
 from .routing import complete
 from .state import OPEN, READY, RETRYING, RUNNING, WAITING, Run, Scope, Wait
-from .turn import ENDED, RUN_TIMER, Ended, Turn, Undone
+from .turn import ENDED, RUN_TIMER, Ended, Turn, Undecided, Undone
 
 
 def begin(plan: Plan, record: RunStarted, keep: bool = False) -> tuple[Run, list[Effect]]:
@@ -52,7 +53,7 @@ def begin(plan: Plan, record: RunStarted, keep: bool = False) -> tuple[Run, list
         turn.effects.append(SetTimer(run.id, RUN_TIMER, record.at + plan.settings.execution_timeout_ms))
     for edge in plan.scopes[0].entries:
         fired = edge.trigger == record.trigger and _is_enabled(plan, edge.trigger)
-        arrive(turn, run.root, edge, fired and holds(turn, edge, record.payload))
+        arrive(turn, run.root, edge, fired and holds(turn, run.root, edge, record.payload))
     if run.root.open == 0:
         turn.queue.append((run.root, ENDED))  # a flow without nodes
     _settle(turn)
@@ -107,12 +108,17 @@ def _settle(turn: Turn) -> None:
                 _come_to(turn, scope, item)
         except (UnreadablePayload, UnencodableValue) as error:
             _blame(turn, scope, item, Error(error.code.lower(), str(error), False))
+        except ValueElsewhere as error:
+            _blame(turn, scope, item, _elsewhere(turn, scope, item, error.ref))
+    if run.rare_ is not None and run.rare_.losses is not None:
+        turn.effects = recovery.relocated(run, turn.effects)
+        run.output = run.rare_.losses.payload(run.output)
     if run.ended:
         _tell_failed_undoing(run)
         turn.effects.append(FinishRun(run.id, run.status, run.output, run.error))
 
 
-def _come_to(turn: Turn, scope: Scope, item: Ended | Undone | Error | PlanNode) -> None:
+def _come_to(turn: Turn, scope: Scope, item: Ended | Undone | Undecided | Error | PlanNode) -> None:
     """Something has come to an end: an instance, a compensation, or an instance by a failure."""
     run = turn.run
     if type(item) is Ended:
@@ -124,8 +130,20 @@ def _come_to(turn: Turn, scope: Scope, item: Ended | Undone | Error | PlanNode) 
         finished = undo.ended(turn, scope, item)
         if finished is not None:
             failure.undone(turn, finished)
+    elif type(item) is Undecided:
+        if not failure.undecided(turn, scope, item.guard, item.error):
+            bodies.failed(turn, scope, item.error)
     elif type(item) is Error:
         bodies.failed(turn, scope, item)
+
+
+def _elsewhere(turn: Turn, scope: Scope, item: object, ref: Ref | Coded) -> Error:
+    """The error for an item of the queue that would have to look into a ref: a node, or the loop around, or the flow's output."""
+    if type(item) is PlanNode:
+        return elsewhere.node_error(turn.run, scope, item, ref)
+    if scope.parent is None:
+        return elsewhere.output_error(ref)
+    return elsewhere.node_error(turn.run, scope.parent, turn.plan.nodes[scope.plan.owner], ref)
 
 
 def _blame(turn: Turn, scope: Scope, item: object, error: Error) -> None:
@@ -174,9 +192,9 @@ def _completion(turn: Turn, record: Completion) -> bool:
         return False
     scope, node = found
     if scope.cells[node.slot] != RUNNING or scope.attempt(node.slot) != record.attempt:
-        return False
+        return recovery.executed_again(turn, record)
     if record.error is not None:
-        failure.attempt_failed(turn, scope, node, record.error, record.retry_after_ms)
+        _attempt_failed(turn, scope, node, record.error, record.retry_after_ms)
         return True
     port = node.port_index(record.port)
     if not is_whole(record.output):
@@ -187,8 +205,17 @@ def _completion(turn: Turn, record: Completion) -> bool:
         known = ", ".join(port for port in node.ports if port != "error")
         failure.attempt_failed(turn, scope, node, Error("unknown_port", f"no port {record.port!r}; the node has: {known}", False))
     else:
-        complete(turn, scope, node, port, record.output)
+        # A switch hands its value on as it came, whatever the worker did with it to decide.
+        output = record.output if node.kind != Kind.SWITCH else node_input(turn.run, scope, node)
+        complete(turn, scope, node, port, output)
     return True
+
+
+def _attempt_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error, after_ms: int | None = None) -> None:
+    """A worker or a child has failed; by a lost payload, that one may be made again."""
+    final = recovery.attempt_lost(turn, scope, node, error) if error.type == recovery.TYPE else error
+    if final is not None:
+        failure.attempt_failed(turn, scope, node, final, after_ms)
 
 
 def _timer_fired(turn: Turn, record: TimerFired) -> bool:
@@ -249,7 +276,7 @@ def _node_timer(turn: Turn, scope: Scope, node: PlanNode, purpose: str) -> bool:
     status = scope.cells[node.slot]
     if purpose == "retry" and status == RETRYING:
         scope.cells[node.slot] = READY
-        start(turn, scope, node)
+        turn.queue.append((scope, node))
     elif purpose in ("delay", "wait") and status == WAITING:
         waits.timer_fired(turn, scope, node, purpose)
     elif purpose == "timeout" and status in (WAITING, OPEN):
@@ -278,7 +305,9 @@ def _child_ended(turn: Turn, record: ChildEnded) -> bool:
     waiting: Wait | None = scope.more.waits.get(node.slot) if scope.more is not None and scope.more.waits else None
     if scope.cells[node.slot] != WAITING or waiting is None or waiting.name != record.child or node.kind != Kind.SUBFLOW:
         return False
-    waits.child_ended(turn, scope, node, record)
+    error = waits.child_ended(turn, scope, node, record)
+    if error is not None:
+        _attempt_failed(turn, scope, node, error)
     return True
 
 
@@ -317,6 +346,7 @@ def _wake(turn: Turn) -> None:
         for index in scope.plan.nodes:
             if scope.cells[run.plan.nodes[index].slot] == READY:
                 turn.queue.append((scope, run.plan.nodes[index]))
+    recovery.go_on(turn)
     held, run.rare().held_timers = run.rare().held_timers, []
     for path, purpose, attempt in held:
         _timer_fired(turn, TimerFired(run.id, turn.now, TimerId(path, purpose, attempt)))

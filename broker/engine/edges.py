@@ -14,8 +14,10 @@ from ...schemas.errors import UnreadablePayload
 from ...schemas.payload import Payload
 from ...schemas.plan.binding import lookup
 from ...schemas.plan.plan import NONE, EdgeKind, PlanEdge, PlanNode, at_level
+from ...schemas.ref import ValueElsewhere
+from .elsewhere import edge_error
 from .state import COMPLETED, DEAD, FAILED, PENDING, READY, TAKEN, Scope
-from .turn import Turn
+from .turn import Turn, Undecided
 
 
 def arrive(turn: Turn, scope: Scope, edge: PlanEdge, taken: bool) -> None:
@@ -33,14 +35,28 @@ def arrive(turn: Turn, scope: Scope, edge: PlanEdge, taken: bool) -> None:
         turn.queue.append((scope, node))
 
 
-def holds(turn: Turn, edge: PlanEdge, value: Payload) -> bool:
-    """Whether the edge lets a value through. Its condition looks at that value; of the flow it can read only the config."""
+def holds(turn: Turn, scope: Scope, edge: PlanEdge, value: Payload) -> bool:
+    """Whether the edge lets a value through. Its condition looks at that value; of the flow it can read only the config.
+
+    `scope` is the instance from which the edge comes: it fails, or a guard in it, if the condition cannot be decided here.
+    """
     if edge.condition is None:
         return True
     try:
         return edge.condition.test(payloads.decode(value), lookup(turn.plan, {}, (), turn.run.id, ()))
     except UnreadablePayload:
         return False
+    except ValueElsewhere as error:
+        turn.queue.append((scope, Undecided(_guard_around(turn, scope, edge), edge_error(turn.run, edge, error.ref))))
+        return False
+
+
+def _guard_around(turn: Turn, scope: Scope, edge: PlanEdge) -> int:
+    """The innermost guard, in this instance, around where the edge comes from."""
+    if edge.kind == EdgeKind.GUARD:
+        return turn.plan.guards[edge.guard].parent
+    source = NONE if edge.source == NONE else at_level(turn.plan.nodes, turn.plan.scopes, edge.source, scope.plan.index)
+    return NONE if source == NONE else turn.plan.nodes[source].guard
 
 
 def follow(turn: Turn, scope: Scope, node: PlanNode, port: int, output: Payload) -> None:
@@ -49,8 +65,8 @@ def follow(turn: Turn, scope: Scope, node: PlanNode, port: int, output: Payload)
         for edge in edges:
             if edge.kind == EdgeKind.FORWARD:
                 if edge.deferred == NONE:
-                    arrive(turn, scope, edge, number == port and holds(turn, edge, output))
-            elif number == port and holds(turn, edge, output):
+                    arrive(turn, scope, edge, number == port and holds(turn, scope, edge, output))
+            elif number == port and holds(turn, scope, edge, output):
                 _keep_leaving(scope, edge, output)
 
 
@@ -90,7 +106,7 @@ def release_deferred(turn: Turn, scope: Scope, guard: int, failed: bool) -> None
         for number, edges in enumerate(node.outs):
             for edge in edges:
                 if edge.deferred == guard and edge.kind == EdgeKind.FORWARD:
-                    taken = ended and number == port and holds(turn, edge, scope.output(node.slot))
+                    taken = ended and number == port and holds(turn, scope, edge, scope.output(node.slot))
                     arrive(turn, scope, edge, taken)
         for edge in plan.scopes[node.body].exits if node.body != NONE else ():
             if edge.deferred == guard and edge.home == scope.plan.index:

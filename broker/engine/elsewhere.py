@@ -9,7 +9,7 @@ from __future__ import annotations
 from ...schemas.flow.node_types import Kind
 from ...schemas.plan.plan import NONE, EdgeKind, PlanEdge, PlanNode
 from ...schemas.records import Error
-from ...schemas.ref import Ref
+from ...schemas.ref import Coded, Ref
 from .reading import engine_lookup
 from .state import Run, Scope
 
@@ -17,17 +17,19 @@ TYPE = "value_elsewhere"
 _INSTEAD = "return what it needs as a field of its own, small enough to travel inside the payload, or raise `payloads.inline_max`"
 
 
-def node_error(run: Run, scope: Scope, node: PlanNode, ref: Ref) -> Error:
+def node_error(run: Run, scope: Scope, node: PlanNode, ref: Ref | Coded) -> Error:
     """A structural node has to look into the ref; for a loop it is one of its conditions."""
     name = node.id.removesuffix("~")
     if node.kind == Kind.LOOP:
         what = " or ".join(f"`{condition}`" for condition in node.program.conditions)
-        return _error(f"loop {name!r} asks for {what}", ref, "decide it by a std::switch in the body, with an edge back to the loop; or " + _INSTEAD)
+        return _error(
+            f"loop {name!r} asks for {what}", ref, "decide it by a std::switch in the body, with an edge back to the loop; or " + _INSTEAD
+        )
     selected = _selector(run, scope, node, ref)
     return _error(f"node {name!r} has to look into {selected or 'its value'}", ref, _INSTEAD)
 
 
-def edge_error(run: Run, edge: PlanEdge, ref: Ref) -> Error:
+def edge_error(run: Run, edge: PlanEdge, ref: Ref | Coded) -> Error:
     """The condition of an edge has to look into the ref."""
     nodes = run.plan.nodes
     source = "the trigger" if edge.source == NONE else repr(nodes[edge.source].id.removesuffix("~"))
@@ -37,22 +39,22 @@ def edge_error(run: Run, edge: PlanEdge, ref: Ref) -> Error:
     return _error(what, ref, "put a std::switch there, which a worker decides; or " + _INSTEAD)
 
 
-def split_error(node: PlanNode, ref: Ref) -> Error:
+def split_error(node: PlanNode, ref: Ref | Coded) -> Error:
     """A split's list lies elsewhere, and its ref does not know how many items it has."""
     what = f"the list at `{node.config.field or '$'}` of split {node.id!r} is not known to be one"
     return _error(what, ref, "return the list as it is, so that its ref counts its items, or raise `payloads.inline_max`")
 
 
-def output_error(ref: Ref) -> Error:
+def output_error(ref: Ref | Coded) -> Error:
     """The flow's `outputs` make a text of the ref."""
     return _error("the flow's `outputs` put a value into a text", ref, "let the selector stand alone; or " + _INSTEAD)
 
 
-def _error(what: str, ref: Ref, instead: str) -> Error:
+def _error(what: str, ref: Ref | Coded, instead: str) -> Error:
     return Error(TYPE, f"{what}, and that lies elsewhere ({ref}), where only workers read it: {instead}", False)
 
 
-def _selector(run: Run, scope: Scope, node: PlanNode, ref: Ref) -> str:
+def _selector(run: Run, scope: Scope, node: PlanNode, ref: Ref | Coded) -> str:
     """The selector in the node's config that leads to the ref."""
     find = engine_lookup(run, scope, node)
     selectors = () if node.template is None else node.template.selectors

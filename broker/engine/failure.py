@@ -67,7 +67,7 @@ def backoff_ms(retry: Retry, failures: int, seed: str) -> int:
 
 def activation_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error) -> None:
     """No attempt is left."""
-    if node.compensates != NONE or _is_taken(turn, node, error) or _others_may_do(turn, scope, node, error):
+    if node.compensates != NONE or _is_taken(turn, scope, node, error) or _others_may_do(turn, scope, node, error):
         divert(turn, scope, node, error)
     elif node.guard != NONE:
         fail_guard(turn, scope, node.guard, error, culprit=node)
@@ -83,10 +83,10 @@ def activation_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error) ->
         end_run(turn, "failed", error)
 
 
-def _is_taken(turn: Turn, node: PlanNode, error: Error) -> bool:
+def _is_taken(turn: Turn, scope: Scope, node: PlanNode, error: Error) -> bool:
     """Whether an error edge of the node lets this error through."""
     edges = node.outs[node.ports.index("error")]
-    return any(edge.condition is None or holds(turn, edge, error_payload(error)) for edge in edges)
+    return any(edge.condition is None or holds(turn, scope, edge, error_payload(error)) for edge in edges)
 
 
 def _others_may_do(turn: Turn, scope: Scope, node: PlanNode, error: Error) -> bool:
@@ -153,7 +153,7 @@ def guard_given_up(turn: Turn, scope: Scope, guard: int, error: Error) -> None:
         delay = backoff_ms(retry, tries, f"{turn.run.id}/{plan.id}/{scope.path()}")
         state.attempt += 1
         guards.set_timer(turn, scope, guard, "scope_retry", turn.now + delay)
-    elif any(turn.plan.nodes[edge.target].enabled and holds(turn, edge, error_payload(error)) for edge in plan.edges):
+    elif any(turn.plan.nodes[edge.target].enabled and holds(turn, scope, edge, error_payload(error)) for edge in plan.edges):
         guards.finish(turn, scope, guard, failed=True)
     elif plan.parent != NONE and turn.plan.guards[plan.parent].completion != "all":
         _remember(turn, scope, plan.parent, error)
@@ -189,6 +189,26 @@ def restart_guard(turn: Turn, scope: Scope, guard: int) -> None:
         if scope.cells[size + node.slot] == 0 or 0 < node.join <= scope.cells[2 * size + node.slot]:
             scope.cells[node.slot] = READY
             turn.queue.append((scope, node))
+
+
+def undecided(turn: Turn, scope: Scope, guard: int, error: Error) -> bool:
+    """It is not known whether an edge is taken: the innermost guard that is still active fails, or the run.
+
+    False: there is neither, and the body's instance has to fail.
+    """
+    while guard != NONE:
+        state = guards.state_of(scope, guard)
+        if state is not None and state.phase == "active":
+            fail_guard(turn, scope, guard, error)
+            return True
+        guard = turn.plan.guards[guard].parent
+    if scope.parent is not None:
+        return False
+    if turn.plan.settings.on_failure == "finish":
+        turn.run.error = turn.run.error or error
+    elif turn.run.status == "running":
+        end_run(turn, "failed", error)
+    return True
 
 
 def end_run(turn: Turn, status: str, error: Error | None, timed_out: bool = False) -> None:

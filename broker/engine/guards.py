@@ -57,7 +57,7 @@ def finish(turn: Turn, scope: Scope, guard: int, failed: bool) -> None:
             more = scope.rare()
             more.arrivals = more.arrivals or {}
             more.arrivals[edge.index] = error_payload(state.error)
-            taken = holds(turn, edge, more.arrivals[edge.index])
+            taken = holds(turn, scope, edge, more.arrivals[edge.index])
         arrive(turn, scope, edge, taken)
     parent = turn.plan.guards[guard].parent
     if parent != NONE:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from ...schemas.payload import Payload
 from ...schemas.plan.plan import NONE, PlanNode
-from .state import COMPLETED, FAILED, PENDING, READY, RETRYING, RUNNING, SKIPPED, WAITING, Run, Scope, Status
+from ...schemas.records import Activation
+from .recovery import tasks_out
+from .state import COMPLETED, FAILED, PENDING, READY, RETRYING, RUNNING, SKIPPED, WAITING, Run, Scope, Status, activation
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Blocked:
     """One thing that an open run waits for. `due` is in milliseconds since the epoch, where there is a time."""
 
     node: str
-    reason: str  # task, retry, timer, approval, signal, event, child, scope_retry, paused
+    reason: str  # task, retry, payload, timer, approval, signal, event, child, scope_retry, paused
     detail: str = ""
     due: int | None = None
 
@@ -89,7 +91,17 @@ def blocked_on(run: Run) -> list[Blocked]:
         for index in scope.plan.nodes:
             found += _reasons(run, scope, run.plan.nodes[index])
         found += _guard_reasons(run, scope)
-    return found
+    return found + [
+        Blocked(key(node, scope), "task", f"attempt {effect.attempt} on queue {node.queue or 'default'}, for its lost payload")
+        for effect in tasks_out(run)
+        for scope, node in [run.find(effect.activation) or (run.root, run.plan.nodes[int(effect.activation[0])])]
+    ]
+
+
+def _lost(run: Run, address: Activation) -> list[Activation]:
+    """Who has to make payloads again for the activation."""
+    losses = None if run.rare_ is None else run.rare_.losses
+    return losses.lost[address].needs if losses is not None and address in losses.lost else []
 
 
 def _reasons(run: Run, scope: Scope, node: PlanNode) -> Iterator[Blocked]:
@@ -98,6 +110,9 @@ def _reasons(run: Run, scope: Scope, node: PlanNode) -> Iterator[Blocked]:
     timers = (more.timers if more is not None else None) or {}
     if status == RUNNING:
         yield Blocked(name, "task", f"attempt {scope.attempt(node.slot)} on queue {node.queue or 'default'}")
+    elif status == RETRYING and (needs := _lost(run, activation(scope, node))):
+        makers = ", ".join(run.plan.nodes[int(need[0])].id for need in needs)
+        yield Blocked(name, "payload", f"of {makers}, which is lost and made again")
     elif status == RETRYING:
         error = more.errors.get(node.slot) if more is not None and more.errors else None
         detail = f"attempt {scope.attempt(node.slot)}" + (f" after {error.type}: {error.message}" if error is not None else "")

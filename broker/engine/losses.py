@@ -53,9 +53,16 @@ class Losses:
         """Who waits for the producer's new output, in the order in which they began to."""
         return [waiter for waiter, lost in self.lost.items() if producer in lost.needs]
 
+    def is_out(self, address: Activation, attempt: int) -> bool:
+        """Whether that attempt, to make something again, is out."""
+        again = self.again.get(address)
+        return again is not None and again.out and again.attempt == attempt
+
     def held(self) -> list[Activation]:
         """What is to be executed again, waits for nothing, and is not out: it was held by a pause."""
-        return [address for address, again in self.again.items() if not again.out and not (address in self.lost and self.lost[address].needs)]
+        return [
+            address for address, again in self.again.items() if not again.out and not (address in self.lost and self.lost[address].needs)
+        ]
 
     def depends(self, address: Activation, other: Activation) -> bool:
         """Whether an activation waits for the other one, or for one that does, or is it."""

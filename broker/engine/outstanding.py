@@ -10,12 +10,12 @@ these; they have their keys too.
 
 from __future__ import annotations
 
-from ...schemas.effects import Await, Dispatch, Effect, FinishRun, SetTimer, StartChild
+from ...schemas.effects import Await, Effect, FinishRun, SetTimer, StartChild
 from ...schemas.flow.node_types import Kind
 from ...schemas.plan.plan import PlanNode
 from ...schemas.records import Activation, TimerId
-from . import guards
-from .reading import collect_needs, node_input
+from . import guards, recovery
+from .reading import task
 from .state import RUNNING, WAITING, Run, Scope, activation
 from .turn import RUN_TIMER
 from .waits import child_request, wait_metadata
@@ -39,12 +39,14 @@ def wants(run: Run, address: Activation, attempt: int) -> bool:
     if found is None:
         return False
     scope, node = found
-    return scope.cells[node.slot] == RUNNING and scope.attempt(node.slot) == attempt
+    if scope.cells[node.slot] == RUNNING:
+        return scope.attempt(node.slot) == attempt
+    return run.rare_ is not None and run.rare_.losses is not None and run.rare_.losses.is_out(address, attempt)
 
 
 def has_tasks_out(run: Run) -> bool:
     """Whether the run waits for the end of any attempt."""
-    return any(RUNNING in scope.cells[: scope.plan.size] for scope in run.scopes())
+    return any(RUNNING in scope.cells[: scope.plan.size] for scope in run.scopes()) or bool(recovery.tasks_out(run))
 
 
 def awaited_events(run: Run) -> list[str]:
@@ -66,15 +68,10 @@ def outstanding(run: Run) -> list[Effect]:
         for index in scope.plan.nodes:
             node = run.plan.nodes[index]
             if scope.cells[node.slot] == RUNNING:
-                effects.append(_dispatch(run, scope, node))
+                effects.append(task(run, scope, node))
             elif scope.cells[node.slot] == WAITING:
                 effects += _waiting(run, scope, node)
-    return effects
-
-
-def _dispatch(run: Run, scope: Scope, node: PlanNode) -> Dispatch:
-    needs = collect_needs(run, scope, node.needs)
-    return Dispatch(run.id, activation(scope, node), scope.attempt(node.slot), node_input(run, scope, node), needs)
+    return recovery.relocated(run, [*effects, *recovery.tasks_out(run)])
 
 
 def _timers(run: Run, scope: Scope, effects: list[Effect]) -> None:

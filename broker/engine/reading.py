@@ -9,12 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ...schemas import payload as payloads
+from ...schemas.effects import Dispatch
+from ...schemas.flow.node_types import Kind
 from ...schemas.payload import NULL, Payload
 from ...schemas.plan.binding import lookup
 from ...schemas.plan.plan import NONE, Binding, EdgeKind, Need, PlanEdge, PlanNode, Source
 from ...schemas.records import Error
+from ...schemas.ref import Coded, Ref, ValueElsewhere
 from ...schemas.selectors import Selector
-from .state import COMPLETED, FAILED, TAKEN, LoopBody, Run, Scope, activation
+from .state import COMPLETED, FAILED, RUNNING, TAKEN, LoopBody, Run, Scope, activation
 
 
 def edge_value(run: Run, scope: Scope, edge: PlanEdge) -> Payload:
@@ -42,6 +45,22 @@ def node_input(run: Run, scope: Scope, node: PlanNode) -> Payload:
         return scope.output(node.slot)  # put there when it was told to undo
     live = live_inputs(run, scope, node)
     return live[0][1] if len(live) == 1 else payloads.pack_map(live)
+
+
+def task(run: Run, scope: Scope, node: PlanNode) -> Dispatch:
+    """The task of a node's current attempt. A merge that a worker is to decide gets the list of what had arrived when it started."""
+    if node.kind != Kind.MERGE:
+        value = node_input(run, scope, node)
+    elif scope.cells[node.slot] == RUNNING:
+        value = scope.output(node.slot)  # kept there until there is an output: more may have arrived meanwhile
+    else:
+        value = merge_input(run, scope, node)
+    return Dispatch(run.id, activation(scope, node), scope.attempt(node.slot), value, collect_needs(run, scope, node.needs))
+
+
+def merge_input(run: Run, scope: Scope, node: PlanNode) -> Payload:
+    """What a worker gets that is to merge: the list of what has arrived."""
+    return payloads.pack_list(payload for _, payload in live_inputs(run, scope, node))
 
 
 def collect_needs(run: Run, scope: Scope, needs: tuple[Need, ...]) -> tuple[Payload, ...]:
@@ -102,6 +121,13 @@ def render(run: Run, scope: Scope, node: PlanNode) -> Any:
     template = node.template
     assert template is not None
     return template.render(engine_lookup(run, scope, node))
+
+
+def at_hand(value: Any) -> Any:
+    """A rendered value that the engine itself uses. Raises ValueElsewhere if it is a ref or coded."""
+    if type(value) in (Ref, Coded):
+        raise ValueElsewhere(value)
+    return value
 
 
 def run_output(run: Run) -> Payload:

@@ -65,10 +65,9 @@ def executed_again(turn: Turn, record: Completion) -> bool:
     """The end of an attempt that made lost payloads again. False: it is no such attempt, the record means nothing."""
     rare = turn.run.rare_
     losses = None if rare is None else rare.losses
-    again = None if losses is None else losses.again.get(record.activation)
-    if losses is None or again is None or not again.out or again.attempt != record.attempt:
+    if losses is None or not losses.is_out(record.activation, record.attempt):
         return False
-    again.out = False
+    losses.again[record.activation].out = False
     reason = _take(turn, losses, record)
     if reason:
         _give_up_on(turn, losses, record.activation, reason)

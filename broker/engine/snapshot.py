@@ -1,7 +1,8 @@
 """Snapshots: a run's whole state as bytes, and back.
 
 `restore(plan, snapshot(run))` behaves exactly like `run` for every record that follows, and `digest` is equal for equal
-states on any machine. What can be derived (the index of waits, the cursors of splits) is not stored.
+states on any machine. What can be derived (the index of waits, the cursors of splits) is not stored. What was added later stands at
+the end, and only where there is something of it: older snapshots stay readable, and runs without it keep their bytes and their digest.
 
 The form is a msgpack array that begins with VERSION; a reader refuses other versions (the journal can always be folded anew).
 """
@@ -17,6 +18,7 @@ import msgspec
 from ...schemas.errors import UnreadableRecord
 from ...schemas.plan.plan import Plan
 from ...schemas.records import Error
+from .losses import Again, Losses, Lost
 from .state import GuardState, LoopBody, More, Rare, Run, Scope, SplitBody, Undo, Wait
 
 VERSION = 1
@@ -181,13 +183,33 @@ def _rare(rare: Rare | None) -> list[Any] | None:
         return None
     undos = [[undo.guard, undo.path, undo.todo, sorted(undo.running), undo.errors] for undo in rare.undos]
     kept = [[[name, waiting] for name, waiting in sorted(early.items()) if waiting] for early in (rare.signals, rare.events)]
-    return [*kept, list(rare.seen), list(rare.done.items()), undos, rare.undo_errors, rare.held_timers, rare.ended, rare.waits_begun]
+    fields = [*kept, list(rare.seen), list(rare.done.items()), undos, rare.undo_errors, rare.held_timers, rare.ended, rare.waits_begun]
+    return fields if rare.losses is None else [*fields, _losses(rare.losses)]
+
+
+def _losses(losses: Losses) -> list[Any]:
+    return [
+        [[address, again.attempt, again.out] for address, again in losses.again.items()],
+        [[address, lost.needs, lost.rounds] for address, lost in losses.lost.items()],
+        list(losses.moved),
+        list(losses.relocated.items()),
+    ]
+
+
+def _restore_losses(fields: list[Any]) -> Losses:
+    again, lost, moved, relocated = fields
+    losses = Losses()
+    losses.again = {tuple(address): Again(attempt, out) for address, attempt, out in again}
+    losses.lost = {tuple(address): Lost([tuple(need) for need in needs], rounds) for address, needs, rounds in lost}
+    losses.moved = dict.fromkeys(tuple(address) for address in moved)
+    losses.relocated = {tuple(place): payload for place, payload in relocated}
+    return losses
 
 
 def _restore_rare(fields: list[Any] | None) -> Rare | None:
     if fields is None:
         return None
-    signals, events, seen, done, undos, undo_errors, held, ended, waits_begun = fields
+    signals, events, seen, done, undos, undo_errors, held, ended, waits_begun, *newer = fields
     rare = Rare()
     rare.signals, rare.events = dict(signals), dict(events)
     rare.seen = dict.fromkeys(seen)
@@ -195,6 +217,7 @@ def _restore_rare(fields: list[Any] | None) -> Rare | None:
     rare.undo_errors = [_some_error(error) for error in undo_errors]
     rare.held_timers = [(tuple(path), purpose, attempt) for path, purpose, attempt in held]
     rare.ended, rare.waits_begun = ended, waits_begun
+    rare.losses = _restore_losses(newer[0]) if newer else None
     for guard, path, todo, running, errors in undos:
         undo = Undo(guard, tuple(path), [(tuple(address), output) for address, output in todo])
         undo.running = {tuple(address) for address in running}

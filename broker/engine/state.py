@@ -21,9 +21,10 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import TypeAlias
 
-from ...schemas.payload import NULL, ListCursor, Payload
+from ...schemas.payload import NULL, ListCursor, Payload, RefCursor, cursor
 from ...schemas.plan.plan import NONE, Plan, PlanNode, PlanScope
 from ...schemas.records import Activation, Error
+from .losses import Losses
 
 Path: TypeAlias = tuple[int | str, ...]
 
@@ -163,7 +164,7 @@ class LoopBody:
 
 
 class SplitBody:
-    """How far a split is. Items are slices of `data`; results are joined bytes; neither is ever a list of objects.
+    """How far a split is. Items are slices of `data`, or refs into it; results are joined bytes; neither is ever a list of objects.
 
     `position` and `offset` tell which item starts next and where its bytes begin. Results that come out of order wait in `early`.
     """
@@ -181,7 +182,7 @@ class SplitBody:
         self.offset = offset
         self.position = 0  # the next item or batch
         self.consumed = 0  # list items that are in the items and batches so far
-        self.cursor_: ListCursor | None = None
+        self.cursor_: ListCursor | RefCursor | None = None
         self.active: dict[int, Scope] = {}
         self.flushed = 0
         self.early: dict[int, tuple[Payload | None, dict[int, Payload] | None]] = {}
@@ -190,10 +191,10 @@ class SplitBody:
         self.leaving: dict[int, tuple[int, bytearray]] = {}
         self.kept: dict[int, Scope] = {}
 
-    def cursor(self) -> ListCursor:
+    def cursor(self) -> ListCursor | RefCursor:
         """Where the next item is cut from; made anew only after a restore."""
         if self.cursor_ is None:
-            self.cursor_ = ListCursor(self.data, self.consumed, self.offset)
+            self.cursor_ = cursor(self.data, self.consumed, self.offset)
         return self.cursor_
 
     def scopes(self) -> Iterator[Scope]:
@@ -237,7 +238,7 @@ class Undo:
 class Rare:
     """What most runs never need."""
 
-    __slots__ = ("awaiting", "done", "ended", "events", "held_timers", "seen", "signals", "undo_errors", "undos", "waits_begun")
+    __slots__ = ("awaiting", "done", "ended", "events", "held_timers", "losses", "seen", "signals", "undo_errors", "undos", "waits_begun")
 
     def __init__(self) -> None:
         self.signals: dict[str, list[Payload]] = {}  # early ones, oldest first
@@ -250,6 +251,7 @@ class Rare:
         self.undo_errors: list[Error] = []  # of compensations whose guard was given up before they had ended
         self.held_timers: list[tuple[Path, str, int]] = []  # fired while the run was paused
         self.ended = ""  # the status that the run will have when its compensations are through
+        self.losses: Losses | None = None
 
 
 class Run:

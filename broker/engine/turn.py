@@ -11,7 +11,7 @@ from typing import TypeAlias
 from ...schemas.effects import CancelChild, CancelTask, ClearTimer, Dispatch, Effect, SetTimer, StopAwaiting
 from ...schemas.payload import Payload
 from ...schemas.plan.plan import PlanNode
-from ...schemas.records import Error, TimerId
+from ...schemas.records import Activation, Error, TimerId
 from .reading import collect_needs
 from .state import RUNNING, WAITING, Run, Scope, activation
 
@@ -34,8 +34,17 @@ class Undone:
         self.node, self.error = node, error
 
 
+class Undecided:
+    """Queue mark: an edge's condition would have to look into a value that lies elsewhere. `guard`: the innermost one around its source."""
+
+    __slots__ = ("error", "guard")
+
+    def __init__(self, guard: int, error: Error) -> None:
+        self.guard, self.error = guard, error
+
+
 ENDED = Ended()
-Item: TypeAlias = tuple[Scope, "PlanNode | Ended | Undone | Error"]
+Item: TypeAlias = tuple[Scope, "PlanNode | Ended | Undone | Undecided | Error"]
 
 
 class Turn:
@@ -71,8 +80,10 @@ class Turn:
             self.effects.append(ClearTimer(self.run.id, TimerId(activation(scope, node), purpose, scope.attempt(node.slot))))
 
     def release(self, scope: Scope, node: PlanNode, kill: bool = False) -> None:
-        """Take back what the activation has asked the world for: its task, timers, wait or child."""
+        """Take back what the activation has asked the world for: its task, timers, wait or child, and the making again of its input."""
         status = scope.cells[node.slot]
+        if self.run.rare_ is not None and self.run.rare_.losses is not None:
+            self.call_off(activation(scope, node))
         if status == RUNNING:
             self.effects.append(CancelTask(self.run.id, activation(scope, node), scope.attempt(node.slot)))
             return
@@ -88,6 +99,12 @@ class Turn:
             self.effects.append(CancelChild(self.run.id, wait.name, "its parent no longer waits for it", kill))
         elif wait.kind != "timer":
             self.forget_wait(wait.kind, wait.name, address)
+
+    def call_off(self, address: Activation) -> None:
+        """The activation needs no lost payloads to be made again any more."""
+        losses = self.run.rare().losses
+        for producer, attempt in losses.give_up(address) if losses is not None else ():
+            self.effects.append(CancelTask(self.run.id, producer, attempt))
 
     def clear_run_timer(self) -> None:
         """The run is no longer running, and not because its time was up."""

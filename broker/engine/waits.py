@@ -16,10 +16,11 @@ from ...schemas.flow.control_configs import WaitConfig
 from ...schemas.payload import Payload
 from ...schemas.plan.plan import PlanNode
 from ...schemas.records import ChildEnded, Error, EventReceived, SignalReceived
+from ...schemas.ref import ValueElsewhere
 from ...schemas.selectors import parse_path
 from ...schemas.values import MISSING, get, to_number, to_text
-from . import failure
-from .reading import node_input, render
+from . import elsewhere, failure
+from .reading import at_hand, node_input, render
 from .routing import complete
 from .state import WAITING, Run, Scope, Wait, activation
 from .turn import DURATION_MS_MAX, Turn
@@ -88,7 +89,8 @@ def child_request(run: Run, scope: Scope, node: PlanNode) -> StartChild:
     place = "".join(f"[{step}]" for step in address[1:])
     child = f"{run.id}.{node.id}{place}" + (f".{attempt}" if attempt > 1 else "")
     value = payloads.encode(values["input"]) if node.config.input is not None else node_input(run, scope, node)
-    return StartChild(run.id, address, attempt, child, str(values["flow"]), values["version"], value, bool(values["detached"]))
+    flow, version, detached = (at_hand(values[key]) for key in ("flow", "version", "detached"))
+    return StartChild(run.id, address, attempt, child, str(flow), version, value, bool(detached))
 
 
 def timer_fired(turn: Turn, scope: Scope, node: PlanNode, purpose: str) -> None:
@@ -132,22 +134,38 @@ def _hand_over_event(turn: Turn, record: EventReceived) -> bool:
     for address in waiting:
         found = turn.run.find(address)
         wait = None if found is None or found[0].more is None or not found[0].more.waits else found[0].more.waits.get(found[1].slot)
-        if found is not None and wait is not None and _matches(record.payload, wait):
+        if found is None or wait is None:
+            continue
+        try:
+            matches = _matches(record.payload, wait)
+        except ValueElsewhere as error:
+            matched = True
+            turn.release(*found)
+            failure.attempt_failed(turn, *found, _unmatched(record, wait, error))
+            continue
+        if matches:
             matched = True
             _answer(turn, *found, wait, record.payload)
     return matched or _keep_early(turn.run.rare().events, record.event, record.payload)
 
 
-def child_ended(turn: Turn, scope: Scope, node: PlanNode, record: ChildEnded) -> None:
+def _unmatched(record: EventReceived, wait: Wait, error: ValueElsewhere) -> Error:
+    """An event came whose correlation nobody here can read. Waiting on could mean to wait for ever."""
+    fields = ", ".join(f"`{path}`" for path, _ in wait.correlate)
+    what = f"event {record.event!r} is correlated by {fields}, and that lies elsewhere ({error.ref})"
+    return Error(elsewhere.TYPE, f"{what}: send what events are found by as small fields of their own", False)
+
+
+def child_ended(turn: Turn, scope: Scope, node: PlanNode, record: ChildEnded) -> Error | None:
+    """The wait for a child is over. The error, if it did not complete: what comes of that is decided by the caller."""
     _forget(turn, scope, node)
     if record.status == "completed" and not payloads.is_whole(record.output):
-        failure.attempt_failed(turn, scope, node, Error("unreadable_payload", f"the output of child run {record.child} is no value", False))
-        return
+        return Error("unreadable_payload", f"the output of child run {record.child} is no value", False)
     if record.status == "completed":
         complete(turn, scope, node, node.ports.index("out"), record.output)
-        return
+        return None
     error = record.error or Error(record.status, f"child run {record.child} was {record.status}", False)
-    failure.attempt_failed(turn, scope, node, Error(error.type, error.message, error.retryable, "", 0, error.details))
+    return Error(error.type, error.message, error.retryable, "", 0, error.details)
 
 
 def _wait(turn: Turn, scope: Scope, node: PlanNode, wait: Wait) -> None:

@@ -9,8 +9,8 @@
              deleting   finishes the deletion, and looks again
     get    chunks in order, checked at the end. One that finds a hole or other bytes says "broken", so that the next put repairs it
 
-Whoever changes the state does so by compare-and-set, and looks again if it was another by then. So puts of the same bytes may run at a time,
-be cut off anywhere and go on elsewhere, beside a janitor that may have been stopped for an hour between any two of its steps.
+Whoever changes the state does so by compare-and-set, and looks again if it was another by then. So puts of the same bytes may run at
+a time, be cut off anywhere and go on elsewhere, beside a janitor that may have been stopped for an hour between any two of its steps.
 
 The digest has to be known before the first chunk has a name: a put hashes first, in a thread, and sends then.
 """

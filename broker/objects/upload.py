@@ -1,6 +1,7 @@
 """Upload: chunks of one object to where they lie, several on their way at a time.
 
-What is on its way is bounded by bytes, whatever the object's length. A chunk that did not arrive is sent again as long as the patience lasts.
+What is on its way is bounded by bytes, whatever the object's length. A chunk that did not arrive is sent again as long as the
+patience lasts.
 """
 
 from __future__ import annotations

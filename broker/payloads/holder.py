@@ -1,12 +1,13 @@
 """The holder: uploads entries of this host's arena when another host asks for them.
 
-Any process with the arena can do it; of several the broker chooses one for each question. The same entry is uploaded once at a time, and who
-asks for it meanwhile is told that it is under way.
+Any process with the arena can do it; of several the broker chooses one for each question. The same entry is uploaded once at a time,
+and who asks for it meanwhile is told that it is under way.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -60,10 +61,8 @@ class Holder:
             answer = Answer(FAILED, "the question is no ref")
         else:
             answer = await self._uploaded(ref)
-        try:
+        with suppress(BrokerError):  # who gets no answer asks again
             await message.respond(_encode(answer))
-        except BrokerError:
-            pass  # who gets no answer asks again
 
     async def _uploaded(self, ref: Ref) -> Answer:
         upload = self._uploads.get(ref.entry)

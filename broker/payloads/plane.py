@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -24,12 +25,13 @@ from ...schemas.flow.definition import Payloads
 from ...schemas.payload import Payload, encode, refs_in
 from ...schemas.payload import decode as decode_document
 from ...schemas.payload_errors import PayloadCorrupt, PayloadElsewhere, PayloadLost
-from ...schemas.ref import Coded, Ref, from_ext, may_hold_ref
-from ...schemas.values import MISSING, Path
+from ...schemas.ref import Coded, Ref, from_ext
+from ...schemas.values import MISSING
 from ..arena.arena import Arena
 from ..arena.settings import ArenaSettings
 from ..arena.stream import EntryWriter
 from ..codecs.codec import Codec, Encoded
+from ..codecs.path import FileView
 from ..codecs.registry import codec_named, from_coded
 from ..objects.store import ObjectStore
 from .counters import PlaneCounters
@@ -43,6 +45,11 @@ COPIES_MAX = 10_000
 """Bodies of other hosts that this process remembers to have copied."""
 
 Key: TypeAlias = str | tuple[str, str, int, int]
+
+
+class Materialise(Protocol):
+    def __call__(self, body: memoryview, name: str, /) -> Any:
+        """A file with these bytes."""
 
 
 class Remote(Protocol):
@@ -66,6 +73,8 @@ class Plane:
         self._opening = threading.Lock()  # nodes in threads come here at once
         self._copies: dict[Key, Ref | memoryview] = {}
         self._bringing: dict[Key, asyncio.Task[None]] = {}
+        self.materialise: Materialise = _as_it_is
+        """Makes a file for who wants a Path."""
         self._decoders = {raw: msgspec.msgpack.Decoder(ext_hook=self._opener(raw)) for raw in (False, True)}
 
     @property
@@ -80,6 +89,15 @@ class Plane:
     def opened(self) -> Arena | None:
         """The arena, if anybody has needed it so far."""
         return self._arena
+
+    @property
+    def files(self) -> Path | None:
+        """The folder for payloads that somebody wants as a file; None: where the system keeps temporary files."""
+        if self._arena is None:
+            return None
+        folder = self._arena.settings.folder / "files"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
 
     def close(self) -> None:
         self._copies.clear()
@@ -134,7 +152,9 @@ class Plane:
     # --- payloads into values
 
     def decode(self, payload: Payload, *, raw: bool = False) -> Any:
-        """The value. `raw`: large `bytes` come as views. Raises UnreadablePayload, PayloadElsewhere, PayloadLost, PayloadCorrupt."""
+        """The value. `raw`: large `bytes` come as views and files as FileViews. Raises UnreadablePayload, PayloadElsewhere, PayloadLost,
+        PayloadCorrupt.
+        """
         try:
             return self._decoders[raw].decode(payload)
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
@@ -142,16 +162,18 @@ class Plane:
 
     def resolve(self, value: Any, *, raw: bool = False) -> Any:
         """A decoded value with what its refs refer to in their place."""
-        if isinstance(value, Ref):
-            return self._read(value, raw)
-        if isinstance(value, Coded):
-            return self._picked(codec_named(value.codec), memoryview(value.body), value.meta, value.path, raw) if value.path else from_coded(value)
+        if isinstance(value, (Ref, Coded)):
+            opened = self._read(value, raw) if isinstance(value, Ref) else self._opened(value, raw)
+            return self.materialise(opened.body, opened.name) if type(opened) is FileView and not raw else opened
         if isinstance(value, dict):
             return {key: self.resolve(item, raw=raw) for key, item in value.items()}
         return [self.resolve(item, raw=raw) for item in value] if isinstance(value, (list, tuple)) else value
 
     def check(self, refs: Iterable[Ref]) -> None:
-        """Check the bodies that were too large to be checked at once. Takes its time: call it in a thread. Raises PayloadCorrupt, PayloadLost."""
+        """Check the bodies that were too large to be checked at once. Takes its time: call it in a thread.
+
+        Raises PayloadCorrupt, PayloadLost.
+        """
         for ref in refs:
             found = self._found(ref)
             if isinstance(found, Ref) and self._arena is not None:
@@ -162,26 +184,26 @@ class Plane:
         return self._body(ref, verify=True)
 
     def _opener(self, raw: bool) -> Callable[[int, memoryview], Any]:
-        def open_ext(type: int, data: memoryview) -> Any:
-            value = from_ext(type, data)
-            return self.resolve(value, raw=raw) if isinstance(value, (Ref, Coded)) else value
+        return lambda type, data: self.resolve(from_ext(type, data), raw=raw)
 
-        return open_ext
+    def _opened(self, coded: Coded, raw: bool) -> Any:
+        """The value of what travelled in the payload itself."""
+        if not coded.path:
+            return from_coded(coded)
+        found = codec_named(coded.codec).pick(memoryview(coded.body), coded.meta, coded.path)
+        return None if found is MISSING else self.resolve(found, raw=raw)
 
     def _read(self, ref: Ref, raw: bool) -> Any:
         body = self._body(ref)
         codec = codec_named(ref.codec)
         if ref.path:
-            return self._picked(codec, body, ref.meta, ref.path, raw)
+            found = codec.pick(body, ref.meta, ref.path)
+            return None if found is MISSING else self.resolve(found, raw=raw)
         self.counters.handed_out += ref.length
         if raw and ref.codec == "bytes":
             return body
         value = codec.decode(body, ref.meta)
         return self.resolve(value, raw=raw) if ref.nested else value
-
-    def _picked(self, codec: Codec, body: memoryview, meta: bytes, path: Path, raw: bool) -> Any:
-        found = codec.pick(body, meta, path)
-        return None if found is MISSING else self.resolve(found, raw=raw)
 
     def _body(self, ref: Ref, verify: bool = False) -> memoryview:
         found = self._found(ref)
@@ -203,7 +225,10 @@ class Plane:
     # --- to this host
 
     async def here(self, payloads: Iterable[Payload]) -> list[Ref]:
-        """Bring what these payloads refer to to this host; the refs in them. Raises PayloadLost, PayloadCorrupt, KeyMissing, ArenaFull, BrokerError."""
+        """Bring what these payloads refer to to this host; the refs in them.
+
+        Raises PayloadLost, PayloadCorrupt, KeyMissing, ArenaFull, BrokerError.
+        """
         refs = [ref for payload in payloads for ref in refs_in(payload)]
         for ref in refs:
             await self._bring(ref)
@@ -271,7 +296,7 @@ class Plane:
             return memoryview(memory).toreadonly()
         writer = arena.stream(ref.codec, run=ref.run, activation=ref.activation, again=ref.again)
         try:
-            await objects.get(digest, writer.write, key=ref.key)
+            await objects.get(digest, lambda chunk: _append(writer, chunk), key=ref.key)
         except BaseException:
             writer.abort()
             raise
@@ -294,7 +319,10 @@ class Plane:
     # --- for good
 
     async def durable(self, payload: Payload, run: str) -> Payload:
-        """The payload with every ref in it in the object store, pinned by the run. Raises ObjectsFull, PayloadLost, KeyMissing, BrokerError."""
+        """The payload with every ref in it in the object store, pinned by the run.
+
+        Raises ObjectsFull, PayloadLost, KeyMissing, BrokerError.
+        """
         if not refs_in(payload):
             return payload
         return encode(await self._mapped(decode_document(payload), run))
@@ -335,6 +363,14 @@ class Plane:
             ref.codec, encoded.parts, run=ref.run, meta=encoded.meta, count=encoded.count, activation=ref.activation, again=ref.again
         )
         return again.replace(key=ref.key, nested=True, path=ref.path)
+
+
+def _append(writer: EntryWriter, chunk: memoryview) -> None:
+    writer.write(chunk)
+
+
+def _as_it_is(body: memoryview, name: str) -> FileView:
+    return FileView(name, body)
 
 
 def _key(ref: Ref) -> Key:

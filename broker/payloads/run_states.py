@@ -6,8 +6,8 @@ as not over: no answer, an answer that cannot be read, a partition that is being
 A run that its owner does not know may have ended so long ago that it was forgotten, or may not have begun: the payload of an event is
 written before its run. So such a run counts as over only after it has been unknown here for FORGOTTEN_AFTER_S.
 
-A sub-flow's run hands its values to the run that started it. So it is over when it has ended and none of those above it is open: their
-ids are what its own begins with, up to a dot.
+Runs of sub-flows hand values up, and are handed values from above; a detached one outlives the run that started it. So no run of a family
+is over before all of them are: every owner is asked about the run at its top.
 """
 
 from __future__ import annotations
@@ -49,12 +49,16 @@ class RunStates:
     async def over(self, runs: Iterable[str]) -> set[str]:
         """Those of the runs that are over: nothing will ask for their payloads any more. Raises nothing for a broker that is away."""
         asked = set(runs)
-        states = await self._states(asked | {above for run in asked for above in _above(run)})
+        states = await self._of_owners(asked)
         ended = {run for run in asked if states.get(run) == OVER} | self._forgotten(asked, states)
-        return {run for run in ended if all(_settled(states.get(above)) for above in _above(run))}
+        for _ in range(
+            2
+        ):  # between two answers a member that is seen open in neither place may have started one; the second time that shows
+            ended -= await self._in_open_families(ended)
+        return ended
 
-    async def _states(self, runs: set[str]) -> dict[str, int]:
-        """What the owners say; nothing of runs whose owner does not answer."""
+    async def _of_owners(self, runs: set[str]) -> dict[str, int]:
+        """What the owner of each run says; nothing of runs whose owner does not answer."""
         by_partition: defaultdict[int, list[str]] = defaultdict(list)
         for run in runs:
             by_partition[subjects.partition_of(run, self._partitions)].append(run)
@@ -62,6 +66,13 @@ class RunStates:
         for answers in await asyncio.gather(*(self._ask(partition, asked) for partition, asked in by_partition.items())):
             found |= answers
         return found
+
+    async def _in_open_families(self, runs: set[str]) -> set[str]:
+        """Those with an open run in their family, as far as is known: where an owner does not answer, there may be one."""
+        tops = sorted({family(run) for run in runs})
+        answers = await asyncio.gather(*(self._ask(partition, tops) for partition in range(self._partitions))) if tops else []
+        settled = {top for top in tops if all(answer.get(top, OPEN) != OPEN for answer in answers)}
+        return {run for run in runs if family(run) not in settled}
 
     async def _ask(self, partition: int, runs: list[str]) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -91,12 +102,6 @@ class RunStates:
         return {run for run in asked if states.get(run) == UNKNOWN and now - self._unknown[run][0] >= FORGOTTEN_AFTER_S}
 
 
-def _above(run: str) -> list[str]:
-    """The ids that the run's own continues. Not each of them is a run: a retry of a sub-flow is one more step in the id."""
-    steps = run.split(".")
-    return [".".join(steps[:count]) for count in range(1, len(steps))]
-
-
-def _settled(state: int | None) -> bool:
-    """Whether a run above needs nothing any more. It began before its sub-flow, so if it is not known it was forgotten, or is no run."""
-    return state in (OVER, UNKNOWN)
+def family(run: str) -> str:
+    """The id of the run at the top of the family: those of its sub-flows' runs begin with it and a dot."""
+    return run.partition(".")[0]

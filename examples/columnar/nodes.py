@@ -32,7 +32,7 @@ def list_files(event: dict[str, Any]) -> dict[str, Any]:
 
 
 @node("trips.read", idempotent=True)
-def read(file: str) -> pa.Table:
+def read(file: Path) -> pa.Table:
     return csv.read_csv(file)
 
 

@@ -28,9 +28,8 @@ from jetfleet.workers.up.fleet import FleetSettings, LocalFleet
 try:
     import pyarrow as pa
     import pyarrow.compute as pc
-    from pyarrow import csv
-
     import trips
+    from pyarrow import csv
 except ImportError as error:
     sys.exit(f"error: this example needs {error.name}: pip install 'jetfleet[arrow]'")
 
@@ -45,7 +44,10 @@ async def main(options: argparse.Namespace, folder: Path) -> int:
     files = await asyncio.to_thread(trips.write, folder, options.files, options.rows)
     report = folder / "report.csv"
     say(f"{len(files)} files, {sum(file.stat().st_size for file in files) / MIB:.0f} MiB of CSV in {folder}")
-    async with LocalFleet(FleetSettings(data=None, port=0, workers=0, log_level="error")) as fleet, Workers(fleet, options.workers) as workers:
+    async with (
+        LocalFleet(FleetSettings(data=None, port=0, workers=0, log_level="error")) as fleet,
+        Workers(fleet, options.workers) as workers,
+    ):
         await fleet.client.deploy(FLOW, nodes=[str(NODES)])
         before = await through_the_server(fleet)
         began = time.perf_counter()
@@ -129,11 +131,16 @@ def straight(files: list[Path]) -> pa.Table:
     table = table.append_column("day", pc.cast(table["pickup"], pa.date32()))
     table = table.append_column("cents_per_km", pc.divide(pc.multiply(table["fare_cents"], 1_000), table["length_m"]))
     grouped = table.group_by(["day", "zone"]).aggregate(
-        [("fare_cents", "sum"), ("tip_cents", "sum"), ("length_m", "sum"), ("taxi", "count"), ("taxi", "count_distinct"), ("cents_per_km", "max")]
+        [
+            ("fare_cents", "sum"),
+            ("tip_cents", "sum"),
+            ("length_m", "sum"),
+            ("taxi", "count"),
+            ("taxi", "count_distinct"),
+            ("cents_per_km", "max"),
+        ]
     )
-    named = grouped.rename_columns(
-        ["day", "zone", "fare_cents", "tip_cents", "length_m", "trips", "taxis", "cents_per_km_max"]
-    )
+    named = grouped.rename_columns(["day", "zone", "fare_cents", "tip_cents", "length_m", "trips", "taxis", "cents_per_km_max"])
     return named.combine_chunks().sort_by([("day", "ascending"), ("zone", "ascending")])
 
 

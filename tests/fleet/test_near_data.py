@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 
 from jetfleet.broker.client import Connection
-from jetfleet.broker.deployment import ensure_queue
-from jetfleet.broker.topology import queue_consumer, queue_consumer_config
+from jetfleet.broker.topology import queue_consumer
 from jetfleet.schemas import subjects
 from jetfleet.schemas.messages import Task, encode_all
 from jetfleet.workers.fleet import processor
 from jetfleet.workers.fleet.elsewhere import Look, overdue
+from jetfleet.workers.fleet.worker import Worker
 
 from .conftest import ServerFactory
 from .running import run
 from .task_owner import Owner, output, owner, task
 from .trouble import restarted, until
-from .worker_processes import worker
+from .worker_processes import worker, worker_process
 
 
 async def give_near(fleet: Owner, host: str, tasks: Sequence[Task]) -> None:
@@ -36,27 +33,21 @@ async def waiting(connection: Connection) -> dict[str, int]:
     return await connection.streams.subjects(subjects.TASKS, "tasks.>")
 
 
-@contextmanager
-def worker_at(host: str, url: str, data: Path) -> Iterator[Popen[bytes]]:
-    """A worker near an arena, as a process of its own."""
-    command = [sys.executable, "-m", "tests.fleet.near_worker", url, str(data), host]
-    process = Popen(command, cwd=Path(__file__).parents[2])
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+def host_of(one: Worker) -> str:
+    """The id of its arena. Workers with folders of their own have arenas of their own, as on several hosts."""
+    assert one.host
+    return one.host
 
 
 def test_tasks_near_a_host_are_executed_by_its_worker(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with (
             owner(fresh_url) as fleet,
-            worker(fresh_url, tmp_path / "a", host="alpha") as alpha,
-            worker(fresh_url, tmp_path / "b", host="beta") as beta,
+            worker(fresh_url, tmp_path / "a") as alpha,
+            worker(fresh_url, tmp_path / "b") as beta,
         ):
-            await give_near(fleet, "alpha", [task("double", f"a{n}", {"n": n}) for n in range(20)])
-            await give_near(fleet, "beta", [task("double", f"b{n}", {"n": n}) for n in range(20)])
+            await give_near(fleet, host_of(alpha), [task("double", f"a{n}", {"n": n}) for n in range(20)])
+            await give_near(fleet, host_of(beta), [task("double", f"b{n}", {"n": n}) for n in range(20)])
             near_alpha = await fleet.ends(*(f"a{n}" for n in range(20)))
             near_beta = await fleet.ends(*(f"b{n}" for n in range(20)))
             assert {end.worker for end in near_alpha} == {alpha.id}
@@ -72,12 +63,12 @@ def test_what_a_busy_host_does_not_take_another_takes(fresh_url: str, tmp_path: 
         value = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
         async with (
             owner(fresh_url) as fleet,
-            worker(fresh_url, tmp_path / "a", host="alpha", concurrency=1) as alpha,
+            worker(fresh_url, tmp_path / "a", concurrency=1) as alpha,
         ):
-            await give_near(fleet, "alpha", [task("gated", f"busy{n}", value) for n in range(3)])
+            await give_near(fleet, host_of(alpha), [task("gated", f"busy{n}", value) for n in range(3)])
             await until(lambda: alpha._room() <= 0, "alpha has as much as it wants")
-            await give_near(fleet, "alpha", [task("double", f"r{n}", {"n": n}) for n in range(5)])
-            async with worker(fresh_url, tmp_path / "b", host="beta") as beta:
+            await give_near(fleet, host_of(alpha), [task("double", f"r{n}", {"n": n}) for n in range(5)])
+            async with worker(fresh_url, tmp_path / "b") as beta:
                 ends = await fleet.ends(*(f"r{n}" for n in range(5)))
                 assert {end.worker for end in ends} == {beta.id}
                 (tmp_path / "gate").touch()
@@ -100,7 +91,7 @@ def test_what_waits_near_a_host_that_nobody_knows_is_taken(fresh_url: str, tmp_p
 
 def test_more_hosts_than_one_look_goes_into_take_turns(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
-        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path, host="here"):
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path):
             for number in range(15):
                 await give_near(fleet, f"h{number}", [task("double", f"r{number}", {"n": number})])
             await fleet.ends(*(f"r{number}" for number in range(15)))
@@ -125,16 +116,15 @@ def test_a_killed_host_leaves_nothing_behind(fresh_url: str, tmp_path: Path) -> 
     async def test() -> None:
         value = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
         async with owner(fresh_url) as fleet:
-            await ensure_queue(fleet.connection, "default", "alpha")
-            short = queue_consumer_config("default", "alpha") | {"ack_wait": 10**9}
-            await fleet.connection.streams.create_or_update_consumer(subjects.TASKS, short)
-            with worker_at("alpha", fresh_url, tmp_path / "a") as process:
-                await give_near(fleet, "alpha", [task("gated", f"r{n}", value) for n in range(8)])
+            with worker_process(fresh_url, tmp_path / "a", "--concurrency", "2") as alpha:
+                host_file = tmp_path / "a" / "arena" / "id"
+                await until(host_file.exists, "the process has an arena")
+                host = host_file.read_text().strip()
+                await give_near(fleet, host, [task("gated", f"r{n}", value) for n in range(8)])
                 await until(lambda: (tmp_path / "log").exists(), "the process executes one of them")
-                process.kill()
-                process.wait()
+                alpha.kill()
             (tmp_path / "gate").touch()
-            async with worker(fresh_url, tmp_path / "b", host="beta") as beta:
+            async with worker(fresh_url, tmp_path / "b") as beta:
                 ends = await fleet.ends(*(f"r{n}" for n in range(8)))
                 assert {end.worker for end in ends} == {beta.id}
                 await fleet.none_left()
@@ -148,13 +138,13 @@ def test_what_cannot_be_executed_near_the_data_goes_to_any_worker_of_the_queue(
     monkeypatch.setattr(processor, "LACKING_DELAY_S", (0.01, 0.02))
 
     async def test() -> None:
-        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path / "a", host="alpha", nodes=None) as lacking:
-            await give_near(fleet, "alpha", [task("double", "r", {"n": 1})])
-            await until(lambda: bool(lacking.processor.lacking), "alpha has given it back")
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path / "a", nodes=None) as alpha:
+            await give_near(fleet, host_of(alpha), [task("double", "r", {"n": 1})])
+            await until(lambda: bool(alpha.processor.lacking), "alpha has given it back")
             async with asyncio.timeout(15):
                 while await waiting(fleet.connection) != {"tasks.default": 1}:
                     await asyncio.sleep(0.01)
-            async with worker(fresh_url, tmp_path / "b", host="beta") as beta:
+            async with worker(fresh_url, tmp_path / "b") as beta:
                 (end,) = await fleet.ends("r")
                 assert end.worker == beta.id and output(end) == {"n": 2}
                 await fleet.none_left()
@@ -165,16 +155,16 @@ def test_what_cannot_be_executed_near_the_data_goes_to_any_worker_of_the_queue(
 def test_a_server_that_lost_its_memory_gets_the_consumers_back(server_factory: ServerFactory, tmp_path: Path) -> None:
     async def test() -> None:
         server = server_factory()
-        async with owner(server.url) as fleet, worker(server.url, tmp_path, host="alpha") as alpha:
-            await give_near(fleet, "alpha", [task("double", "before", {"n": 1})])
+        async with owner(server.url) as fleet, worker(server.url, tmp_path) as alpha:
+            await give_near(fleet, host_of(alpha), [task("double", "before", {"n": 1})])
             await give_near(fleet, "gone", [task("double", "gone before", {"n": 1})])
             await fleet.ends("before", "gone before")
             await restarted(server)
             await until(lambda: fleet.connection.is_connected and bool(alpha.processor.epoch), "the worker is back")
-            await give_near(fleet, "alpha", [task("double", "after", {"n": 1})])
+            await give_near(fleet, host_of(alpha), [task("double", "after", {"n": 1})])
             await give_near(fleet, "gone", [task("double", "gone after", {"n": 1})])
             await fleet.ends("after", "gone after")
-            assert await fleet.connection.streams.consumer_info(subjects.TASKS, queue_consumer("default", "alpha")) is not None
+            assert await fleet.connection.streams.consumer_info(subjects.TASKS, queue_consumer("default", host_of(alpha))) is not None
             await fleet.none_left()
 
     run(test())
@@ -182,9 +172,9 @@ def test_a_server_that_lost_its_memory_gets_the_consumers_back(server_factory: S
 
 def test_a_worker_says_which_arena_it_is_near_when_its_tasks_would_be_taken(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
-        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path / "a", host="alpha") as alpha, worker(fresh_url, tmp_path / "b") as b:
-            assert alpha.membership.facts["arena"] == "alpha" and b.membership.facts["arena"] == ""
-            names = [queue_consumer("default", host) for host in ("", "alpha")]
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path) as one:
+            assert one.membership.facts["arena"] == host_of(one)
+            names = [queue_consumer("default", host) for host in ("", host_of(one))]
             assert all([await fleet.connection.streams.consumer_info(subjects.TASKS, name) for name in names])
 
     run(test())

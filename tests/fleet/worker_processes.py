@@ -23,16 +23,13 @@ _MAIN = "import sys; from jetfleet.schemas.cli import main; sys.exit(main(sys.ar
 
 
 @asynccontextmanager
-async def worker(
-    url: str, data: Path, *, nodes: str | None = NODES, tracing: Tracing = OFF, host: str | None = None, **options: Any
-) -> AsyncIterator[Worker]:
-    """A worker in this loop, stopped at the end if the test has not done so. `host`: of the arena that it is near to."""
+async def worker(url: str, data: Path, *, nodes: str | None = NODES, tracing: Tracing = OFF, **options: Any) -> AsyncIterator[Worker]:
+    """A worker in this loop, stopped at the end if the test has not done so."""
     registry = Registry()
     if nodes is not None:
         registry.load(nodes)
     async with await Connection.open(url, name="worker") as connection:
         one = Worker(connection, WorkerSettings(url=url, data=data, processes=1, **options), registry, tracing=tracing)
-        one.host = host
         await one.start()
         try:
             yield one

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 from time import monotonic
@@ -128,24 +128,24 @@ class Elsewhere:
             room = self._room() - asked
             if room <= 0:
                 return
-            asked += await self._look_into(place, room, _is_orphan(place, served))
+            asked += await self._look_into(place, min(room, places[place]), _is_orphan(place, served))
 
-    async def _places(self) -> set[Place]:
-        """Where tasks of our queues lie, taken or not, that are not near our own arena."""
+    async def _places(self) -> dict[Place, int]:
+        """Where tasks of our queues lie that are not near our own arena, and how many messages, taken or not."""
         try:
             counts = await self._connection.streams.subjects(subjects.TASKS, subjects.tasks("*", "*"))
         except NotFound:  # a restarted server has forgotten the stream; whoever owns the tasks' runs makes it anew
-            return set()
-        found = (Place(*subject.split(".")[1:]) for subject in counts)
-        return {place for place in found if place.queue in self._queues and place.host != self._host}
+            return {}
+        found = {Place(*subject.split(".")[1:]): count for subject, count in counts.items()}
+        return {place: count for place, count in found.items() if place.queue in self._queues and place.host != self._host}
 
-    def _in_turn(self, places: set[Place], served: Served) -> list[Place]:
+    def _in_turn(self, places: Iterable[Place], served: Served) -> list[Place]:
         """Hosts without workers first, then what was not looked into for the longest time."""
         never = float("-inf")
         return sorted(places, key=lambda at: (not _is_orphan(at, served), self._looks[at].at if at in self._looks else never, at.host))
 
-    async def _look_into(self, place: Place, room: int, orphan: bool) -> int:
-        """Ask for what has lain there too long; for how many messages that was."""
+    async def _look_into(self, place: Place, most: int, orphan: bool) -> int:
+        """Ask for what has lain there too long, at most so many messages; for how many it was."""
         info = await self._connection.streams.consumer_info(subjects.TASKS, place.consumer)
         if info is None:
             await ensure_queue(self._connection, place.queue, place.host)
@@ -154,7 +154,7 @@ class Elsewhere:
             return 0
         before, now = self._looks.get(place), _look(info)
         self._looks[place] = now
-        count = room if orphan else min(room, overdue(before, now, info["num_ack_pending"]))
+        count = most if orphan else min(most, overdue(before, now, info["num_ack_pending"]))
         if count > 0:
             self._ask(place, count)
         return count

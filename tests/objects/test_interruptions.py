@@ -1,0 +1,133 @@
+"""Puts and gets that are cut off: they go on where they were, by themselves or when they are tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+
+import pytest
+
+from jetfleet.broker.objects.store import ObjectStore
+from jetfleet.schemas import subjects
+from jetfleet.schemas.payload_errors import ObjectsFull, PayloadLost
+
+from ..fleet.background import BackgroundServer
+from ..fleet.running import run
+from ..fleet.trouble import restarted
+from .around import CountedChunks, HeldChunks, deployed, got, sequences, some_chunks, stored
+
+ROOM_BYTES = 8 << 20
+
+
+def test_a_put_that_was_cancelled_goes_on_where_it_ended(server: BackgroundServer) -> None:
+    async def test() -> None:
+        async with deployed(server) as connection:
+            body, held = some_chunks(40), HeldChunks(connection, free=25)
+            putting = asyncio.create_task(ObjectStore(connection, held).put(body, run="r"))
+            await held.held.wait()
+            putting.cancel()
+            with suppress(asyncio.CancelledError):
+                await putting
+            present = await sequences(connection, "chunk")
+            assert 0 < len(present) < 40
+            rest = CountedChunks(connection)
+            digest = await ObjectStore(connection, rest).put(body, run="r")
+            assert len(rest.numbers) == 40 - len(present)
+            assert (await sequences(connection, "chunk")).items() >= present.items()
+            assert await got(ObjectStore(connection), digest) == body
+
+    run(test())
+
+
+def test_a_half_put_object_is_not_there(server: BackgroundServer) -> None:
+    async def test() -> None:
+        async with deployed(server) as connection:
+            held = HeldChunks(connection, free=3)
+            putting = asyncio.create_task(ObjectStore(connection, held).put(some_chunks(40), run="r"))
+            await held.held.wait()
+            digest = (await stored(connection, "meta"))[0].rpartition(".")[2]
+            store = ObjectStore(connection)
+            assert await store.size(digest) is None
+            with pytest.raises(PayloadLost, match="never stored as a whole"):
+                await got(store, digest)
+            held.release.set()
+            assert await putting == digest
+            assert await store.size(digest) == len(some_chunks(40))
+
+    run(test())
+
+
+def test_a_put_goes_on_when_the_server_is_killed_and_comes_back(server: BackgroundServer) -> None:
+    async def test() -> None:
+        async with deployed(server) as connection:
+            body, held = some_chunks(60), HeldChunks(connection, free=20)
+            store = ObjectStore(connection, held)
+            putting = asyncio.create_task(store.put(body, run="r"))
+            await held.held.wait()
+            server.kill()
+            held.free = 60
+            held.release.set()
+            await asyncio.to_thread(server.restart)
+            assert await got(store, await putting) == body
+
+    run(test())
+
+
+def test_a_get_goes_on_when_the_server_is_killed_and_comes_back(server: BackgroundServer) -> None:
+    async def test() -> None:
+        async with deployed(server) as connection:
+            store, body = ObjectStore(connection), some_chunks(60)
+            digest = await store.put(body, run="r")
+            out, begun, back = bytearray(), asyncio.Event(), threading.Event()
+
+            def into(piece: memoryview) -> None:
+                out.extend(piece)
+                begun.set()
+
+            getting = asyncio.create_task(store.get(digest, into))
+            await begun.wait()
+            await restarted(server)
+            await getting
+            assert not back.is_set() and out == body
+
+    run(test())
+
+
+def test_a_put_into_a_full_store_says_so_and_gives_its_room_back(server: BackgroundServer) -> None:
+    async def test() -> None:
+        async with deployed(server) as connection:
+            await _shrink(connection_room := connection, ROOM_BYTES)
+            small = await ObjectStore(connection).put(some_chunks(4, seed=1), run="small")
+            with pytest.raises(ObjectsFull, match="raise `max_bytes`") as full:
+                await ObjectStore(connection, patience_s=0.3).put(some_chunks(40), run="large")
+            assert full.value.retryable
+            assert {each.split(".")[2] for each in await stored(connection_room, "chunk")} == {small}
+            store = ObjectStore(connection, patience_s=0.3)
+            assert await got(store, await store.put(some_chunks(8, seed=2), run="next")) == some_chunks(8, seed=2)
+
+    run(test())
+
+
+def test_a_put_waits_for_room(server: BackgroundServer) -> None:
+    async def test() -> None:
+        async with deployed(server) as connection:
+            await _shrink(connection, ROOM_BYTES)
+            held = HeldChunks(connection, free=10)
+            putting = asyncio.create_task(ObjectStore(connection, held).put(some_chunks(40), run="large"))
+            await held.held.wait()
+            held.release.set()
+            await _shrink(connection, 10 * ROOM_BYTES)
+            assert await got(ObjectStore(connection), await putting) == some_chunks(40)
+
+    run(test())
+
+
+async def _shrink(connection: object, max_bytes: int) -> None:
+    """Give the stream of objects so much room."""
+    from jetfleet.broker.client import Connection
+
+    assert isinstance(connection, Connection)
+    info = await connection.streams.stream_info(subjects.OBJECTS)
+    assert info is not None
+    await connection.streams.create_or_update_stream({**info["config"], "max_bytes": max_bytes})

@@ -1,0 +1,155 @@
+"""What of a value stays in its payload, and what is taken out of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from jetfleet.broker.arena.settings import ArenaSettings
+from jetfleet.broker.payloads.plane import Plane
+from jetfleet.broker.payloads.producer import Producer
+from jetfleet.schemas.errors import UnencodableValue
+from jetfleet.schemas.flow.definition import Payloads
+from jetfleet.schemas.payload import decode, refs_in
+from jetfleet.schemas.ref import Coded, Ref
+from pydantic import BaseModel, ConfigDict
+
+RULES = Payloads(inline_max="1KiB")
+PRODUCER = Producer("orders-1", (3,), True)
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Any:
+    plane = Plane(ArenaSettings(tmp_path / "arena"))
+    yield plane
+    plane.close()
+
+
+def there_and_back(plane: Plane, value: Any) -> tuple[Any, Any]:
+    """The document as the engine sees it, and the value as a node does."""
+    payload = plane.encode(value, PRODUCER, RULES)
+    return decode(payload), plane.decode(payload)
+
+
+def test_a_small_value_stays_and_needs_no_arena(plane: Plane, tmp_path: Path) -> None:
+    document, value = there_and_back(plane, {"id": 7, "lines": [1, 2.5, None, "x", b"y"]})
+
+    assert document == value == {"id": 7, "lines": [1, 2.5, None, "x", b"y"]}
+    assert not (tmp_path / "arena").exists()
+
+
+@pytest.mark.parametrize("value", [b"x" * 5_000, "ä" * 5_000, list(range(5_000)), {str(i): i for i in range(5_000)}])
+def test_a_large_value_is_taken_out_as_a_whole(plane: Plane, value: Any) -> None:
+    document, back = there_and_back(plane, value)
+
+    assert isinstance(document, Ref)
+    assert back == value
+    assert (document.run, document.activation, document.again) == ("orders-1", (3,), True)
+
+
+def test_of_a_large_map_the_small_fields_stay(plane: Plane) -> None:
+    document, back = there_and_back(plane, {"count": 3, "rows": list(range(5_000)), "inner": {"ok": True, "text": "x" * 5_000}})
+
+    assert document["count"] == 3
+    assert document["inner"]["ok"] is True
+    assert isinstance(document["rows"], Ref) and isinstance(document["inner"]["text"], Ref)
+    assert back == {"count": 3, "rows": list(range(5_000)), "inner": {"ok": True, "text": "x" * 5_000}}
+
+
+def test_many_small_fields_that_are_too_much_together_are_taken_out_as_one(plane: Plane) -> None:
+    document, back = there_and_back(plane, {"inner": {f"key{i}": i for i in range(2_000)}, "id": 1})
+
+    assert isinstance(document["inner"], Ref)
+    assert document["id"] == 1
+    assert back["inner"]["key1999"] == 1_999
+
+
+def test_a_list_knows_how_many_items_it_has_and_gives_a_single_one(plane: Plane) -> None:
+    payload = plane.encode([{"id": i, "name": "x" * 10} for i in range(1_000)], PRODUCER, RULES)
+    ref = decode(payload)
+
+    assert ref.count == 1_000
+    assert plane.resolve(ref.at((700, "id"))) == 700
+    assert plane.resolve(ref.at((1_000,))) is None
+
+
+def test_an_array_is_a_view_of_the_arena_and_a_small_one_travels_along(plane: Plane) -> None:
+    large, small = numpy.arange(1_000.0), numpy.arange(3, dtype="i2")
+    document, back = there_and_back(plane, {"large": large, "small": small, "n": 1})
+
+    assert isinstance(document["large"], Ref) and isinstance(document["small"], Coded)
+    assert document["n"] == 1
+    numpy.testing.assert_array_equal(back["large"], large)
+    assert back["large"].dtype == large.dtype and back["small"].dtype == small.dtype
+    assert not back["large"].flags.writeable and not back["large"].flags.owndata
+
+
+def test_a_view_that_is_passed_on_is_not_written_again(plane: Plane) -> None:
+    first = plane.encode(numpy.arange(1_000.0), PRODUCER, RULES)
+    view = plane.decode(first)
+    second = plane.encode({"again": view, "n": 1}, PRODUCER, RULES)
+
+    assert decode(second)["again"].entry == decode(first).entry
+    assert plane.counters.passed_on == 8_000
+    assert plane.counters.written == 8_000
+
+
+def test_the_same_value_twice_is_written_once(plane: Plane) -> None:
+    rows = numpy.arange(1_000.0)
+    document = decode(plane.encode({"a": rows, "b": rows}, PRODUCER, RULES))
+
+    assert document["a"] == document["b"]
+    assert plane.counters.written == 8_000
+
+
+def test_large_items_of_a_list_are_refs_inside_of_it(plane: Plane) -> None:
+    arrays = [numpy.full(1_000, i, dtype="f8") for i in range(40)]
+    payload = plane.encode({"parts": arrays}, PRODUCER, RULES)
+    ref = decode(payload)["parts"]
+
+    assert isinstance(ref, Ref) and ref.count == 40 and ref.nested
+    numpy.testing.assert_array_equal(plane.resolve(ref.at((39,))), arrays[39])
+    numpy.testing.assert_array_equal(plane.decode(payload)["parts"][7], arrays[7])
+    assert len(refs_in(payload)) == 1
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    name: str
+    pixels: numpy.ndarray
+    tags: list[str] = []
+
+
+@dataclasses.dataclass
+class Record:
+    name: str
+    pixels: Any
+    tags: list[str]
+
+
+@pytest.mark.parametrize("kind", [Model, Record])
+def test_models_and_dataclasses_are_maps_of_their_fields(plane: Plane, kind: Any) -> None:
+    value = kind(name="a", pixels=numpy.arange(1_000.0), tags=["t"] * 2_000)
+    document, back = there_and_back(plane, value)
+
+    assert document["name"] == "a"
+    assert isinstance(document["pixels"], Ref) and isinstance(document["tags"], Ref)
+    numpy.testing.assert_array_equal(back["pixels"], value.pixels)
+    assert back["tags"] == ["t"] * 2_000
+
+
+@pytest.mark.parametrize("value", [lambda: 1, {"f": object()}, 1 << 70, {"deep": [object()]}])
+def test_what_has_no_form_as_bytes_is_refused(plane: Plane, value: Any) -> None:
+    with pytest.raises(UnencodableValue):
+        plane.encode(value, PRODUCER, RULES)
+
+
+def test_a_value_that_contains_itself_is_refused(plane: Plane) -> None:
+    value: dict[str, Any] = {}
+    value["self"] = value
+
+    with pytest.raises(UnencodableValue, match="nested without end"):
+        plane.encode(value, PRODUCER, RULES)

@@ -1,0 +1,227 @@
+"""Large values between nodes: each mode and each annotation, in one process with the real engine."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy
+import pytest
+from jetfleet.schemas.payload import decode
+from jetfleet.schemas.ref import Ref
+from jetfleet.workers import Context, LocalRunner, Out
+from jetfleet.workers.registry import Registry, node
+
+BYTES = bytes(range(256)) * 1_000
+registry = Registry()
+
+
+def flow(*types: str, edges: list[dict[str, Any]] | None = None, **rest: Any) -> dict[str, Any]:
+    """A chain of nodes a, b, c … of these types."""
+    names = "abcdefgh"[: len(types)]
+    chain = [{"from": one, "to": next} for one, next in zip(names, names[1:], strict=False)]
+    nodes = {name: {"type": type} if isinstance(type, str) else type for name, type in zip(names, types, strict=True)}
+    return {"name": "f", "nodes": nodes, "edges": chain if edges is None else edges, **rest}
+
+
+async def run(definition: dict[str, Any], event: Any = None) -> Any:
+    async with LocalRunner(registry=registry) as runner:
+        return await runner.run(definition, event)
+
+
+@node("make.thread", registry=registry)
+def make_in_thread(value: Any) -> numpy.ndarray:
+    return numpy.arange(100_000.0)
+
+
+@node("make.async", registry=registry)
+async def make_in_loop(value: Any) -> numpy.ndarray:
+    return numpy.arange(100_000.0)
+
+
+@node("make.process", mode="process", registry=registry)
+def make_in_process(value: Any) -> numpy.ndarray:
+    return numpy.arange(100_000.0)
+
+
+@node("make.inline", mode="inline", registry=registry)
+def make_inline(value: Any) -> numpy.ndarray:
+    return numpy.arange(100_000.0)
+
+
+@node("sum.thread", registry=registry)
+def sum_in_thread(array: numpy.ndarray) -> dict[str, Any]:
+    return {"sum": float(array.sum()), "writeable": bool(array.flags.writeable), "owner": bool(array.flags.owndata)}
+
+
+@node("sum.async", registry=registry)
+async def sum_in_loop(array: numpy.ndarray) -> dict[str, Any]:
+    return sum_in_thread(array)
+
+
+@node("sum.process", mode="process", registry=registry)
+def sum_in_process(array: numpy.ndarray) -> dict[str, Any]:
+    return sum_in_thread(array)
+
+
+@pytest.mark.parametrize("made", ["make.thread", "make.async", "make.process", "make.inline"])
+@pytest.mark.parametrize("summed", ["sum.thread", "sum.async", "sum.process"])
+async def test_an_array_goes_from_any_mode_to_any_mode_as_a_view(made: str, summed: str) -> None:
+    result = await run(flow(made, summed))
+
+    assert result.output == {"sum": 4_999_950_000.0, "writeable": False, "owner": False}
+
+
+@node("bytes", registry=registry)
+def make_bytes(value: Any) -> bytes:
+    return BYTES
+
+
+@node("take.any", registry=registry)
+def take_any(value: Any) -> str:
+    return f"{type(value).__name__} {len(value)} {value == BYTES}"
+
+
+@node("take.view", registry=registry)
+def take_view(value: memoryview) -> str:
+    return f"{type(value).__name__} {len(value)} {value == BYTES} {value.readonly}"
+
+
+@node("take.file", registry=registry)
+def take_file(value: BinaryIO) -> str:
+    return f"{value.read() == BYTES}"
+
+
+@node("take.chunks", registry=registry)
+def take_chunks(value: Iterator[bytes]) -> str:
+    return f"{b''.join(value) == BYTES}"
+
+
+@node("take.async_chunks", registry=registry)
+async def take_async_chunks(value: AsyncIterator[bytes]) -> str:
+    return f"{b''.join([chunk async for chunk in value]) == BYTES}"
+
+
+@node("take.path", registry=registry)
+def take_path(value: Path) -> str:
+    return f"{value.read_bytes() == BYTES}"
+
+
+@pytest.mark.parametrize(
+    ("taken", "said"),
+    [
+        ("take.any", "bytes 256000 True"),
+        ("take.view", "memoryview 256000 True True"),
+        ("take.file", "True"),
+        ("take.chunks", "True"),
+        ("take.async_chunks", "True"),
+        ("take.path", "True"),
+    ],
+)
+async def test_bytes_come_as_the_annotation_wants_them(taken: str, said: str) -> None:
+    result = await run(flow("bytes", taken))
+
+    assert result.output == said
+
+
+@node("stream.generator", registry=registry)
+def stream_generator(value: Any) -> Iterator[bytes]:
+    for at in range(0, len(BYTES), 1_000):
+        yield BYTES[at : at + 1_000]
+
+
+@node("stream.async", registry=registry)
+async def stream_async(value: Any) -> AsyncIterator[bytes]:
+    for at in range(0, len(BYTES), 1_000):
+        yield BYTES[at : at + 1_000]
+
+
+@node("stream.writer", registry=registry)
+def stream_writer(value: Any, context: Context) -> dict[str, Any]:
+    with context.writer() as out:
+        for at in range(0, len(BYTES), 1_000):
+            out.write(BYTES[at : at + 1_000])
+    return {"file": out.value, "size": len(BYTES)}
+
+
+@node("stream.broken", registry=registry)
+def stream_broken(value: Any) -> Iterator[bytes]:
+    yield b"x" * 100_000
+    raise RuntimeError("half way")
+
+
+@node("stream.async_broken", registry=registry)
+async def stream_async_broken(value: Any) -> AsyncIterator[bytes]:
+    yield b"x" * 100_000
+    raise RuntimeError("half way")
+
+
+@pytest.mark.parametrize("streamed", ["stream.generator", "stream.async"])
+async def test_what_a_generator_yields_is_one_payload(streamed: str) -> None:
+    result = await run(flow(streamed, "take.view"))
+
+    assert result.output == "memoryview 256000 True True"
+
+
+async def test_a_node_writes_a_payload_piece_by_piece() -> None:
+    result = await run(flow("stream.writer"))
+
+    assert result.output == {"file": BYTES, "size": len(BYTES)}
+
+
+@pytest.mark.parametrize("broken", ["stream.broken", "stream.async_broken"])
+async def test_a_stream_that_breaks_fails_the_attempt_with_the_node_s_error(broken: str) -> None:
+    result = await run(flow(broken))
+
+    assert (result.status, result.error.type, result.error.message) == ("failed", "RuntimeError", "half way")
+
+
+@node("report", ports=("out", "none"), registry=registry)
+def report(value: Any) -> Any:
+    return Out("out", {"count": 3, "rows": [{"id": i, "text": "x" * 100} for i in range(5_000)]})
+
+
+async def test_a_selector_reads_one_field_of_one_item() -> None:
+    picked = {"type": "std::set", "config": {"values": {"id": "${a.rows[3].id}", "none": "${a.rows[9999].id}", "count": "${a.count}"}}}
+    result = await run(flow("report", picked))
+
+    assert result.output == {"id": 3, "none": None, "count": 3}
+
+
+async def test_standard_nodes_move_a_large_value_without_reading_or_writing_it() -> None:
+    moved = {"type": "std::map", "config": {"mappings": [{"from": "rows", "to": "kept.rows"}, {"from": "count", "to": "count"}]}}
+    async with LocalRunner(registry=registry) as runner:
+        result = await runner.run(flow("report", moved))
+        written = runner.executor.plane.counters.written
+
+    output = decode(result.payload)
+    assert isinstance(output["kept"]["rows"], Ref) and output["count"] == 3
+    assert written == output["kept"]["rows"].length
+    assert len(result.output["kept"]["rows"]) == 5_000
+
+
+async def test_an_array_among_other_fields_arrives_with_them() -> None:
+    async with LocalRunner(registry=registry) as runner:
+
+        @node("mix", registry=registry)
+        def mix(value: Any) -> Any:
+            return {"array": numpy.ones(100_000), "file": io.BytesIO(b"z").getvalue(), "n": 1}
+
+        @node("look", registry=registry)
+        def look(value: dict[str, Any]) -> Any:
+            return {"sum": float(value["array"].sum()), "file": value["file"].decode(), "n": value["n"]}
+
+        result = await runner.run(flow("mix", "look"))
+
+    assert result.output == {"sum": 100_000.0, "file": "z", "n": 1}
+
+
+async def test_nothing_is_left_behind_by_a_runner() -> None:
+    async with LocalRunner(registry=registry) as runner:
+        await runner.run(flow("make.process", "sum.thread"))
+        folder = runner.executor.plane.settings.folder  # type: ignore[union-attr]
+        assert folder.is_dir()
+
+    assert not folder.exists()

@@ -1,7 +1,7 @@
 """The arena of a host, as one process uses it. See docs/payloads.md for what lies where, `segment` for why nobody sees wrong bytes.
 
-Guarantees: `view` gives exactly the bytes that were written, or raises a typed error; a value stays until its run has ended and nobody looks at
-it any more. A write that is refused leaves nothing behind. Thread-safe; may be used on in a forked child, which writes under its own name.
+Guarantees: `view` gives exactly the bytes that were written, or raises a typed error; a value stays until its run has ended and nobody
+looks at it any more. A write that is refused leaves nothing behind. Thread-safe; may be used on in a forked child, which writes under its own name.
 
 Does not: wait for room (`ArenaFull` comes at once, the caller waits), survive the host, encrypt, or free (see `keeper`).
 """
@@ -24,7 +24,7 @@ from .folder import Folder
 from .layout import NO_ENTRY, aligned, head_bytes
 from .reader import Reader
 from .room import Room
-from .segment import Segment
+
 from .settings import ArenaSettings, limits
 from .stamp import blank, checked_meta, entry_of, ref_to
 from .stream import EntryWriter
@@ -44,6 +44,7 @@ class Arena:
         self.settings, self.host, self.counters = settings, folder.host, ArenaCounters()
         self.limits = limits(settings, folder.fd, sum(file.size_bytes for file in folder.segments()))
         self._reader = Reader(folder, self.counters)
+        self._current: Writer | None = None
         self._begin()
         _opened.add(self)
 
@@ -87,7 +88,7 @@ class Arena:
             raise
 
     def view(self, ref: Ref, *, verify: bool = True) -> memoryview:
-        """The body of the value that the ref leads into, read-only and in place; the memory stays valid for as long as the view is referred to.
+        """The body of the value that the ref leads into, read-only and in place. Its memory stays as it is while anybody has the view.
 
         `verify`: compare its checksum first, once per process and entry. Raises PayloadLost, PayloadCorrupt, ArenaUnusable, and
         PayloadElsewhere for a ref to another arena.
@@ -152,7 +153,7 @@ class Arena:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._current: Writer | None = None
+        self._current = None
         self._accounts = Accounts(self._folder, self.limits.run_max_bytes)
         self._room = Room(self._folder, self.limits.max_bytes, self._accounts.holders)
 

@@ -1,4 +1,4 @@
-"""What an arena did in this process, as plain numbers since it was opened. Read by metrics and benchmarks; approximate while threads write."""
+"""What an arena did in this process, as plain numbers since it was opened; approximate while threads write."""
 
 from __future__ import annotations
 

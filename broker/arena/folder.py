@@ -92,13 +92,13 @@ class Folder:
                 os.fsync(fd)
                 with contextlib.suppress(FileExistsError):
                     os.link(name, ID, src_dir_fd=self.fd, dst_dir_fd=self.fd)
-        fd = self.open_file(ID)
-        if fd is None:
+        opened = self.open_file(ID)
+        if opened is None:
             raise _unusable(self.path, f"its file `{ID}` is no plain file of this user with mode 0600")
         try:
-            host = os.read(fd, 200).decode("ascii", "replace").strip()
+            host = os.read(opened, 200).decode("ascii", "replace").strip()
         finally:
-            os.close(fd)
+            os.close(opened)
         if not HOST_NAME.fullmatch(host):
             raise _unusable(self.path, f"its file `{ID}` is damaged. If no worker uses the folder, remove it: values in it are lost then")
         return host

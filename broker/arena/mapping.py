@@ -1,7 +1,7 @@
 """A segment mapped for reading. The mapping holds the segment's shared lock until the last view of it is gone.
 
-CPython's `mmap` keeps a duplicate of the descriptor that it was made from, and a lock lasts as long as any duplicate. So there is nothing to
-release: views keep the mapping, the mapping keeps the descriptor, the descriptor keeps the lock.
+CPython's `mmap` keeps a duplicate of the descriptor that it was made from, and a lock lasts as long as any duplicate. So there is nothing
+to release: views keep the mapping, the mapping keeps the descriptor, the descriptor keeps the lock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .address import address_of
 
 
 class Mapping(mmap.mmap):
-    """All bytes of a segment, read-only. `refs` are those of the bodies that were handed out, by offset and length; `address`: of byte 0."""
+    """All bytes of a segment, read-only. `refs`: of the bodies that were handed out, by offset and length; `address`: of byte 0."""
 
     refs: dict[tuple[int, int], Ref]
     address: int

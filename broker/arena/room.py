@@ -1,7 +1,7 @@
 """How much the segments of an arena take, over all its processes, and who may take more.
 
-Every segment is reserved here: `room.lock` is held while the sizes of all files are added up and the new size is entered, so the sum never
-exceeds the limit. The pages are reserved by `posix_fallocate` before anybody maps them: a hole on a full disk would be SIGBUS, not an error.
+Every segment is reserved here: `room.lock` is held while the sizes of all files are added up and the new size is entered, so the sum
+never exceeds the limit. Pages are reserved by `posix_fallocate` before anybody maps them: a hole on a full disk is SIGBUS, not an error.
 Freed segments that wait for their writer are removed when there is no room otherwise, whoever they belong to.
 """
 

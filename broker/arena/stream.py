@@ -51,7 +51,7 @@ class EntryWriter(io.RawIOBase):
         self._start = self._segment.position
         self._offset = self._start + before_body
 
-    def write(self, data: Buffer) -> int:  # type: ignore[override]
+    def write(self, data: Buffer) -> int:
         """Appends all of `data`. Raises ArenaFull, RunTooLarge: then nothing of it was written, and the same call may be made again."""
         segment, part = self._begun(), as_bytes(data)
         if self.closed:

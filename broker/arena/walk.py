@@ -68,7 +68,7 @@ class SegmentWalk:
 
     def _read(self, offset: int, length: int) -> bytes:
         start = offset - self._ahead_at
-        if not (0 <= start and start + length <= len(self._ahead)):
+        if start < 0 or start + length > len(self._ahead):
             self._ahead, self._ahead_at = os.pread(self._fd, max(length, _READ_AHEAD_BYTES), offset), offset
             start = 0
         return self._ahead[start : start + length]

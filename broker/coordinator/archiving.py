@@ -14,7 +14,7 @@ from .acknowledged import Ticket
 
 
 class Archiving:
-    """Those of one partition, and their families. Adding costs what removing those at the front costs: it holds what is under way, no more."""
+    """Those of one partition, and their families. It holds what is under way, and no more."""
 
     def __init__(self) -> None:
         self._tickets: dict[str, Ticket] = {}

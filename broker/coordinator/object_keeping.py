@@ -19,7 +19,7 @@ from ..objects.janitor import Janitor
 from ..payloads.run_states import RunStates
 
 SWEEP_S = 30.0
-"""A sweep reads every pin and every object's meta. Objects stay for a minute after their last pin: sweeping more often frees little more."""
+"""A sweep reads every pin and every object's meta. Objects stay for a minute after their last pin: more often would free little more."""
 
 log = structlog.get_logger("jetfleet.coordinator")
 

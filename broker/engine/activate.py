@@ -23,7 +23,7 @@ from ...schemas.values import deep_merge, to_text
 from . import failure, guards
 from .bodies import start_loop, start_split
 from .cancel import cancel_nodes
-from .reading import at_hand, engine_lookup, live_inputs, merge_input, node_input, render
+from .reading import engine_lookup, live_inputs, merge_input, node_input, render
 from .routing import complete, skip
 from .state import OPEN, READY, Scope, activation
 from .turn import Turn
@@ -134,7 +134,7 @@ def _raise(turn: Turn, scope: Scope, node: PlanNode) -> None:
     error = Error(
         to_text(values["type"]) or "raised",
         to_text(values["message"]) or "",
-        bool(at_hand(values["retryable"])),
+        bool(values["retryable"]),
         details=_details(values["details"]),
     )
     failure.attempt_failed(turn, scope, node, error)

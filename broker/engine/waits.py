@@ -89,8 +89,8 @@ def child_request(run: Run, scope: Scope, node: PlanNode) -> StartChild:
     place = "".join(f"[{step}]" for step in address[1:])
     child = f"{run.id}.{node.id}{place}" + (f".{attempt}" if attempt > 1 else "")
     value = payloads.encode(values["input"]) if node.config.input is not None else node_input(run, scope, node)
-    flow, version, detached = (at_hand(values[key]) for key in ("flow", "version", "detached"))
-    return StartChild(run.id, address, attempt, child, str(flow), version, value, bool(detached))
+    version = at_hand(values["version"])
+    return StartChild(run.id, address, attempt, child, str(values["flow"]), version, value, bool(values["detached"]))
 
 
 def timer_fired(turn: Turn, scope: Scope, node: PlanNode, purpose: str) -> None:

@@ -41,6 +41,7 @@ RELIABILITY = [
     f"a WAL ({SHARE['WAL_0']} of the store",
     f"SNAPSHOTS ({SHARE['SNAPSHOTS']})",
     f"HISTORY ({SHARE['HISTORY']})",
+    f"OBJECTS ({SHARE['OBJECTS']})",
     f"DEAD has {SHARE['DEAD']} of the store",
     f"TASKS ({TASKS_BYTES >> 20} MiB of memory)",
     f"with {settings.UNACKNOWLEDGED_MAX} of them",

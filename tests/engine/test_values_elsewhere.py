@@ -137,6 +137,7 @@ def test_a_deep_merge_hands_refs_on_that_meet_nothing() -> None:
         ('{type: std::wait, config: {signal: "order-${a.rows.id}"}}', "${a.rows.id}"),
         ('{type: std::wait, config: {event: paid, correlate: {id: "${a.rows.id}"}}}', "${a.rows.id}"),
         ('{type: std::emit, config: {subject: "orders.${a.rows.id}"}}', "${a.rows.id}"),
+        ('{type: std::subflow, config: {flow: other, version: "${a.rows.version}"}}', "${a.rows.version}"),
         ('{type: std::raise, config: {type: t, message: "no ${a.rows.id}"}}', "${a.rows.id}"),
         ('{type: std::raise, config: {type: t, message: m, details: "${a.rows}"}}', "${a.rows}"),
     ],

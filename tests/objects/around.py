@@ -51,24 +51,26 @@ async def sequences(connection: Connection, kind: str) -> dict[str, int]:
 
 
 class HeldChunks(StreamChunks):
-    """Chunks in the stream. After `free` of them were put, the next wait for `release`; `held` is set when one waits."""
+    """Chunks in the stream. `free` of them can be put, then `held` is set; the others wait for `release`. `numbers`: which were put."""
 
     def __init__(self, connection: Connection, free: int) -> None:
         super().__init__(connection)
         self.free, self.numbers = free, list[int]()
         self.held, self.release = asyncio.Event(), asyncio.Event()
+        self._begun = 0
 
     async def put(self, place: Place, n: int, data: bytes) -> None:
-        if self.free <= 0:
-            self.held.set()
+        self._begun += 1
+        if self._begun > self.free:
             await self.release.wait()
-        self.free -= 1
         await super().put(place, n, data)
         self.numbers.append(n)
+        if len(self.numbers) == self.free:
+            self.held.set()
 
 
 class CountedChunks(HeldChunks):
-    """Chunks in the stream; `numbers` of those that were put."""
+    """Chunks in the stream, none of them held."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, free=1 << 30)

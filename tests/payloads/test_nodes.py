@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,9 +26,16 @@ def flow(*types: str, edges: list[dict[str, Any]] | None = None, **rest: Any) ->
     return {"name": "f", "nodes": nodes, "edges": chain if edges is None else edges, **rest}
 
 
-async def run(definition: dict[str, Any], event: Any = None) -> Any:
-    async with LocalRunner(registry=registry) as runner:
-        return await runner.run(definition, event)
+def run(definition: dict[str, Any], then: Callable[[LocalRunner], Any] = lambda runner: None) -> Any:
+    """The result of the run; `then` looks at the runner before it is closed."""
+
+    async def body() -> Any:
+        async with LocalRunner(registry=registry) as runner:
+            result = await runner.run(definition)
+            then(runner)
+            return result
+
+    return asyncio.run(body())
 
 
 @node("make.thread", registry=registry)
@@ -68,8 +75,8 @@ def sum_in_process(array: numpy.ndarray) -> dict[str, Any]:
 
 @pytest.mark.parametrize("made", ["make.thread", "make.async", "make.process", "make.inline"])
 @pytest.mark.parametrize("summed", ["sum.thread", "sum.async", "sum.process"])
-async def test_an_array_goes_from_any_mode_to_any_mode_as_a_view(made: str, summed: str) -> None:
-    result = await run(flow(made, summed))
+def test_an_array_goes_from_any_mode_to_any_mode_as_a_view(made: str, summed: str) -> None:
+    result = run(flow(made, summed))
 
     assert result.output == {"sum": 4_999_950_000.0, "writeable": False, "owner": False}
 
@@ -120,8 +127,8 @@ def take_path(value: Path) -> str:
         ("take.path", "True"),
     ],
 )
-async def test_bytes_come_as_the_annotation_wants_them(taken: str, said: str) -> None:
-    result = await run(flow("bytes", taken))
+def test_bytes_come_as_the_annotation_wants_them(taken: str, said: str) -> None:
+    result = run(flow("bytes", taken))
 
     assert result.output == said
 
@@ -159,21 +166,21 @@ async def stream_async_broken(value: Any) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("streamed", ["stream.generator", "stream.async"])
-async def test_what_a_generator_yields_is_one_payload(streamed: str) -> None:
-    result = await run(flow(streamed, "take.view"))
+def test_what_a_generator_yields_is_one_payload(streamed: str) -> None:
+    result = run(flow(streamed, "take.view"))
 
     assert result.output == "memoryview 256000 True True"
 
 
-async def test_a_node_writes_a_payload_piece_by_piece() -> None:
-    result = await run(flow("stream.writer"))
+def test_a_node_writes_a_payload_piece_by_piece() -> None:
+    result = run(flow("stream.writer"))
 
     assert result.output == {"file": BYTES, "size": len(BYTES)}
 
 
 @pytest.mark.parametrize("broken", ["stream.broken", "stream.async_broken"])
-async def test_a_stream_that_breaks_fails_the_attempt_with_the_node_s_error(broken: str) -> None:
-    result = await run(flow(broken))
+def test_a_stream_that_breaks_fails_the_attempt_with_the_node_s_error(broken: str) -> None:
+    result = run(flow(broken))
 
     assert (result.status, result.error.type, result.error.message) == ("failed", "RuntimeError", "half way")
 
@@ -183,45 +190,46 @@ def report(value: Any) -> Any:
     return Out("out", {"count": 3, "rows": [{"id": i, "text": "x" * 100} for i in range(5_000)]})
 
 
-async def test_a_selector_reads_one_field_of_one_item() -> None:
+def test_a_selector_reads_one_field_of_one_item() -> None:
     picked = {"type": "std::set", "config": {"values": {"id": "${a.rows[3].id}", "none": "${a.rows[9999].id}", "count": "${a.count}"}}}
-    result = await run(flow("report", picked))
+    result = run(flow("report", picked))
 
     assert result.output == {"id": 3, "none": None, "count": 3}
 
 
-async def test_standard_nodes_move_a_large_value_without_reading_or_writing_it() -> None:
+def test_standard_nodes_move_a_large_value_without_reading_or_writing_it() -> None:
     moved = {"type": "std::map", "config": {"mappings": [{"from": "rows", "to": "kept.rows"}, {"from": "count", "to": "count"}]}}
-    async with LocalRunner(registry=registry) as runner:
-        result = await runner.run(flow("report", moved))
-        written = runner.executor.plane.counters.written
+    written: list[int] = []
+    result = run(flow("report", moved), lambda runner: written.append(runner.executor.plane.counters.written))
 
     output = decode(result.payload)
     assert isinstance(output["kept"]["rows"], Ref) and output["count"] == 3
-    assert written == output["kept"]["rows"].length
+    assert written == [output["kept"]["rows"].length]
     assert len(result.output["kept"]["rows"]) == 5_000
 
 
-async def test_an_array_among_other_fields_arrives_with_them() -> None:
-    async with LocalRunner(registry=registry) as runner:
-
-        @node("mix", registry=registry)
-        def mix(value: Any) -> Any:
-            return {"array": numpy.ones(100_000), "file": io.BytesIO(b"z").getvalue(), "n": 1}
-
-        @node("look", registry=registry)
-        def look(value: dict[str, Any]) -> Any:
-            return {"sum": float(value["array"].sum()), "file": value["file"].decode(), "n": value["n"]}
-
-        result = await runner.run(flow("mix", "look"))
-
-    assert result.output == {"sum": 100_000.0, "file": "z", "n": 1}
+@node("mix", registry=registry)
+def mix(value: Any) -> Any:
+    return {"array": numpy.ones(100_000), "file": b"z", "n": 1}
 
 
-async def test_nothing_is_left_behind_by_a_runner() -> None:
-    async with LocalRunner(registry=registry) as runner:
-        await runner.run(flow("make.process", "sum.thread"))
-        folder = runner.executor.plane.settings.folder  # type: ignore[union-attr]
-        assert folder.is_dir()
+@node("look", registry=registry)
+def look(value: dict[str, Any]) -> Any:
+    return {"sum": float(value["array"].sum()), "file": value["file"].decode(), "n": value["n"]}
 
-    assert not folder.exists()
+
+def test_an_array_among_other_fields_arrives_with_them() -> None:
+    assert run(flow("mix", "look")).output == {"sum": 100_000.0, "file": "z", "n": 1}
+
+
+def test_nothing_is_left_behind_by_a_runner() -> None:
+    folders: list[Path] = []
+
+    def look_at(runner: LocalRunner) -> None:
+        assert runner.executor.plane.settings is not None
+        folders.append(runner.executor.plane.settings.folder)
+        assert folders[0].is_dir()
+
+    run(flow("make.process", "sum.thread"), look_at)
+
+    assert not folders[0].exists()

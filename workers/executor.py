@@ -114,7 +114,8 @@ class Executor:
             if refs:
                 # Beside the work on them: a view of any size is there at once, and nothing is recorded before it was found to be right.
                 checking = asyncio.create_task(self.threads.run(partial(self.plane.check, refs)))
-                bound = await self.threads.run(partial(self._resolve, work))
+            if refs and any(map(may_hold_ref, dispatch.needs)):
+                bound = await self.threads.run(partial(self._resolve, work))  # its config may have to read much
             else:
                 bound = self._resolve(work)
             outcome = await self._perform(work, bound, refs)

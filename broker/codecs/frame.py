@@ -49,7 +49,7 @@ class FrameCodec:
         if not path:
             return _frame(table, kind)
         if kind.is_series:
-            return pick_row(table, (_COLUMN, *path))
+            return pick_row(_with_values(table), (_COLUMN, *path))
         columns = [name for name in table.schema.names if name not in _index_columns(table)]
         if len(path) == 1 and isinstance(path[0], str):
             return _series(table, path[0]) if path[0] in columns else MISSING
@@ -62,12 +62,14 @@ class FrameCodec:
 
 
 def _frame(table: Any, meta: _Meta) -> Any:
-    frame = _to_pandas(table)
-    if not meta.is_series:
-        return frame
-    if _COLUMN not in frame.columns:
+    return _series(_with_values(table), _COLUMN).rename(meta.name) if meta.is_series else _to_pandas(table)
+
+
+def _with_values(table: Any) -> Any:
+    """The table, if it is one of a series."""
+    if table.schema.names.count(_COLUMN) != 1:
         raise PayloadCorrupt("the stream of a series has no column of values")
-    return frame[_COLUMN].rename(meta.name)
+    return table
 
 
 def _series(table: Any, name: str) -> Any:

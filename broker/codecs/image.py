@@ -82,6 +82,7 @@ def _image(meta: _Meta, body: memoryview) -> Any:
 def _with_palette(image: Any, meta: _Meta) -> Any:
     if meta.palette_mode:
         image.putpalette(meta.palette, meta.palette_mode)
+        image.load()  # else Pillow looks at the palette when somebody uses the image
     return image
 
 

@@ -37,7 +37,7 @@ class TableCodec:
         table = read_stream(body)
         if not path:
             return _from_table(table, kind)
-        return pick_row(table, path) if kind in ("table", "batch") else pick_item(table.column(0), path)
+        return pick_row(table, path) if kind in ("table", "batch") else pick_item(_only_column(table), path)
 
 
 def write_stream(table: Any) -> list[Any]:
@@ -73,7 +73,7 @@ def pick_row(table: Any, path: tuple[str | int, ...]) -> Any:
             return MISSING
         if rest and isinstance(rest[0], str):  # only that column of the row
             return pick_row(table, (rest[0], step, *rest[1:]))
-        return get(table.slice(step, 1).to_pylist()[0], rest)
+        return get(_as_python(table.slice(step, 1).to_pylist)[0], rest)
     # Names may stand there twice: then no one of them is meant.
     return pick_item(table.column(step), rest) if table.schema.names.count(step) == 1 else MISSING
 
@@ -85,7 +85,7 @@ def pick_item(column: Any, path: tuple[str | int, ...]) -> Any:
     step, rest = path[0], path[1:]
     if not isinstance(step, int) or not 0 <= step < len(column):
         return MISSING
-    return get(column[step].as_py(), rest)
+    return get(_as_python(column[step].as_py), rest)
 
 
 class _Parts(io.RawIOBase):
@@ -110,8 +110,21 @@ def _from_table(table: Any, kind: str) -> Any:
     if kind == "batch":
         batches = table.to_batches()
         return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
-    column = table.column(0)
+    column = _only_column(table)
     return column if kind == "chunked" else column.chunk(0) if column.num_chunks else pa.array([], column.type)
+
+
+def _only_column(table: Any) -> Any:
+    if table.num_columns != 1:
+        raise PayloadCorrupt(f"the stream of a column has {table.num_columns}")
+    return table.column(0)
+
+
+def _as_python(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except UnicodeDecodeError as error:
+        raise PayloadCorrupt(f"a text in an Arrow stream is no UTF-8: {error}") from None
 
 
 def _read_kind(meta: bytes) -> str:

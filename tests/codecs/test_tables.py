@@ -114,6 +114,13 @@ def test_an_item_of_a_column_is_picked_from_the_column() -> None:
     assert picked(table()["id"], 3) is MISSING
 
 
+def test_a_text_that_is_no_text_is_corrupt_when_it_is_picked() -> None:
+    wrong = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")])
+    for path in ((0,), ("a", 0)):
+        with pytest.raises(PayloadCorrupt, match="UTF-8"):
+            picked(pa.table({"a": wrong}), *path)
+
+
 def test_a_column_whose_name_stands_there_twice_is_no_column() -> None:
     twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
     assert there_and_back(twice).equals(twice)

@@ -13,10 +13,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from jetfleet.broker.engine import blocked_on, decide, digest, fold, nodes, outstanding, restore, snapshot
+from jetfleet.broker.engine import blocked_on, decide, digest, fold, nodes, outstanding, recovery, restore, snapshot, wants
 from jetfleet.schemas import payload as payloads
 from jetfleet.schemas.codec import (
     decode_batch,
@@ -30,6 +30,7 @@ from jetfleet.schemas.errors import UnreadableRecord
 from jetfleet.schemas.records import ChildEnded, Completion, Record, TimerFired, TimerId
 
 from .driving import Driver, compiled
+from .losing import LosingPlayer, decidable
 from .playing import Player
 from .programs import Program, definition, tasks
 from .reference import interpret
@@ -216,6 +217,82 @@ def test_what_is_outstanding_is_what_was_asked_for_and_not_answered(program: Pro
         assert sorted(map(encode_effect, outstanding(restored))) == sorted(map(encode_effect, game.driver.unanswered()))
 
     player(program, value, seed).play(compare)
+
+
+# --- lost payloads
+
+
+def losing(program: Program, value: Any, seed: int, losing: float = 0.3, *, keep: bool = True) -> LosingPlayer:
+    assume(decidable(program))
+    return LosingPlayer(program, compiled(definition(program)), value, seed, losing, keep=keep)
+
+
+@examples(60)
+@given(programs(), VALUES, SEEDS)
+def test_a_run_whose_lost_payloads_are_made_again_ends_as_if_none_had_been_lost(program: Program, value: Any, seed: int) -> None:
+    game = losing(program, value, seed, 0.1)
+    run = game.play()
+    expected = interpret(program, value, game.output)
+    if game.gave_up:
+        return
+    assert run.ended == expected.status, (run.result, expected.faults)
+    assert run.ended == "failed" or game.whole(run.value) == expected.output
+
+
+@examples(60)
+@given(programs(), VALUES, SEEDS, st.booleans(), st.data())
+def test_a_run_that_loses_payloads_goes_on_from_any_record_as_if_nothing_had_happened(
+    program: Program, value: Any, seed: int, keep: bool, data: st.DataObject
+) -> None:
+    run = losing(program, value, seed, keep=keep).play()
+    whole = fold(run.plan, run.journal, keep)
+    assert digest(whole) == digest(run.run) and whole.ignored == run.ignored == 0
+    cut = data.draw(st.integers(1, len(run.journal)))
+    before = fold(run.plan, run.journal[:cut], keep)
+    after = restore(run.plan, snapshot(before))
+    assert digest(after) == digest(before) and snapshot(after) == snapshot(before)
+    assert [decide(after, record) for record in run.journal[cut:]] == [decide(before, record) for record in run.journal[cut:]]
+    assert digest(after) == digest(whole) == digest(before)
+
+
+@examples(60)
+@given(programs(), VALUES, SEEDS, st.integers(0, 40), st.sampled_from(["cancel", "kill", "pause"]))
+def test_a_run_that_loses_payloads_can_be_steered_at_any_moment(program: Program, value: Any, seed: int, after: int, how: str) -> None:
+    game = losing(program, value, seed)
+    for _ in range(after):
+        game.step()
+    if game.driver.ended:
+        return
+    if how == "pause":
+        game.driver.pause()
+        for _ in range(5):
+            if game.choices():
+                game.step()
+        game.driver.resume()
+    else:
+        game.driver.cancel(kill=how == "kill")
+    assert game.play().ended in {"cancel": ("cancelled",), "kill": ("killed",), "pause": ("completed", "failed")}[how]
+
+
+@examples(60)
+@given(programs(), VALUES, SEEDS)
+def test_what_is_outstanding_in_a_run_that_loses_payloads_is_what_was_asked_for(program: Program, value: Any, seed: int) -> None:
+    def compare(game: Player) -> None:
+        run = game.driver.run
+        assert blocked_on(run)
+        restored = restore(game.driver.plan, snapshot(run))
+        asked = recovery.relocated(run, game.driver.unanswered())  # what went out before something was made again is repeated with that
+        assert sorted(map(encode_effect, outstanding(restored))) == sorted(map(encode_effect, asked))
+        assert all(wants(restored, task.activation, task.attempt) for task in game.driver.open.values())
+
+    losing(program, value, seed).play(compare)
+
+
+@examples(30)
+@given(programs(), VALUES, SEEDS)
+def test_keeping_the_instances_changes_nothing_in_a_run_that_loses_payloads(program: Program, value: Any, seed: int) -> None:
+    kept, dropped = losing(program, value, seed).play(), losing(program, value, seed, keep=False).play()
+    assert kept.effects == dropped.effects
 
 
 @examples(20)

@@ -32,9 +32,10 @@ async def answers(one: Fleet, *runs: str) -> list[int]:
     return found
 
 
-async def complete(one: Fleet, id: str, value: object = None) -> None:
-    """The first node of the run is done."""
-    record = Completion(id, 0, (0,), 1, output=encode(value))
+async def complete(one: Fleet, id: str, value: object = None, node: int = 0) -> None:
+    """A node of the run is done."""
+    await until(lambda: one.open_run(id) is not None, "the run")
+    record = Completion(id, 0, (node,), 1, output=encode(value))
     subject = subjects.wal(subjects.partition_of(id, PARTITIONS))
     await one.client.connection.publisher.publish(subject, messages.encode_all([record]))
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy
 import pytest
+from pydantic import BaseModel, ConfigDict
+
 from jetfleet.broker.arena.settings import ArenaSettings
 from jetfleet.broker.payloads.plane import Plane
 from jetfleet.broker.payloads.producer import Producer
@@ -15,7 +17,6 @@ from jetfleet.schemas.errors import UnencodableValue
 from jetfleet.schemas.flow.definition import Payloads
 from jetfleet.schemas.payload import decode, refs_in
 from jetfleet.schemas.ref import Coded, Ref
-from pydantic import BaseModel, ConfigDict
 
 RULES = Payloads(inline_max="1KiB")
 PRODUCER = Producer("orders-1", (3,), True)

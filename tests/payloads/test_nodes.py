@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy
 import pytest
+
 from jetfleet.schemas.payload import decode
 from jetfleet.schemas.ref import Ref
 from jetfleet.workers import Context, LocalRunner, Out
@@ -21,7 +23,7 @@ registry = Registry()
 def flow(*types: str, edges: list[dict[str, Any]] | None = None, **rest: Any) -> dict[str, Any]:
     """A chain of nodes a, b, c … of these types."""
     names = "abcdefgh"[: len(types)]
-    chain = [{"from": one, "to": next} for one, next in zip(names, names[1:], strict=False)]
+    chain = [{"from": one, "to": next} for one, next in pairwise(names)]
     nodes = {name: {"type": type} if isinstance(type, str) else type for name, type in zip(names, types, strict=True)}
     return {"name": "f", "nodes": nodes, "edges": chain if edges is None else edges, **rest}
 

@@ -29,6 +29,8 @@ SEGMENT_BYTES = 64 << 20
 MOVED_BYTES = 2 << 30
 ROUNDS_MIN, ROUNDS_MAX = 5, 500
 COLD_ROUNDS = 3
+WARM_UP_SWEEPS = 8
+"""After so many the same few segments go round, and all their pages are mapped."""
 
 
 async def measure(folder: Path, kind: str, size: int, scale: float) -> dict[str, Any]:
@@ -112,7 +114,7 @@ async def _steady(folder: Path, value: Any, size: int, copy: Copy, rounds: int) 
         copy_s: list[float] = []
         per_sweep = max(SEGMENT_BYTES // (size + 4096), 1)
         try:
-            for _ in range(3):  # warm up: as many segments as there will be
+            for _ in range(WARM_UP_SWEEPS):
                 for _ in range(min(per_sweep, ROUNDS_MAX)):
                     writing()
                     copy()

@@ -20,7 +20,7 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from . import arena_writes, killed_producer, two_hosts
 from .fleet import Fleet
@@ -30,7 +30,7 @@ from .loops import run_in_loop
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SIZES = (KIB, 64 * KIB, MIB, 16 * MIB, 256 * MIB, GIB)
-RUNS, WATCHED_RUNS = 20, 3
+RUNS, WATCHED_RUNS, WARM_UP_RUNS = 20, 3, 2
 LARGE_BYTES = 16 * MIB
 """Above that a run takes long, and a quarter of the runs is enough."""
 ARENA_MAX_BYTES = GIB
@@ -38,6 +38,9 @@ ARENA_SIZES, MEMORY_SIZES = 4, 8
 """An arena takes four values of the largest size; all that happens with one of them takes eight times its size in memory."""
 SHARED_MEMORY = Path("/dev/shm")
 SURVIVED, FETCHED = (16 * MIB, 256 * MIB), (16 * MIB, 256 * MIB)
+
+Case: TypeAlias = tuple[int, str]
+"""Bytes and kind."""
 
 
 def measure(scale: float, arena: Path | None = None, sizes: Sequence[int] = (), runs: int = 0) -> dict[str, Any]:
@@ -64,38 +67,52 @@ async def _measure(scale: float, folder: Path, arena_max: int, sizes: Sequence[i
     }
 
 
-async def _same_host(arena: Path, arena_max: int, sizes: Sequence[int], runs: int) -> dict[tuple[int, str], dict[str, Any]]:
-    flows = [flow(f"payload_{kind}", f"make_{kind}", f"hold_{kind}") for kind in KINDS]
-    found: dict[tuple[int, str], dict[str, Any]] = {}
+async def _same_host(arena: Path, arena_max: int, sizes: Sequence[int], runs: int) -> dict[Case, dict[str, Any]]:
+    flows = [flow(_flow(kind), f"make_{kind}", f"hold_{kind}") for kind in KINDS]
     async with Fleet(workers=0) as fleet:
         maker, holder = (fleet.start_worker("--queue", queue, *arena_options(arena, arena_max), nodes=NODES) for queue in (MADE, HELD))
         async with pair(fleet, flows, maker, holder) as workers:
-            for size in sizes:
-                for kind in KINDS:
-                    case = await _case(workers, f"payload_{kind}", size, runs if size <= LARGE_BYTES else max(runs // 4, WATCHED_RUNS))
-                    smallest_ms = found.get((sizes[0], kind), case)["handover_ms"]
-                    found[size, kind] = {**case, "handover_extra_ms": round(case["handover_ms"] - smallest_ms, 3)}
-    return found
+            cases = [(size, kind) for size in sizes for kind in KINDS]
+            handover_ms = await _handovers(workers, cases, runs)
+            watched = {case: [await _watched(workers, *case) for _ in range(WATCHED_RUNS)] for case in cases}
+    return {(size, kind): _figures(handover_ms[size, kind], handover_ms[sizes[0], kind], watched[size, kind]) for size, kind in cases}
 
 
-async def _case(workers: Pair, flow: str, size: int, runs: int) -> dict[str, Any]:
-    """Hand-overs first; the consumer's memory in runs of its own, since looking at it takes a core's time."""
-    for _ in range(WATCHED_RUNS):
-        await workers.hand_over(flow, size)
-    handover_ms = [await workers.hand_over(flow, size) for _ in range(runs)]
-    watched = [await _watched(workers, flow, size) for _ in range(WATCHED_RUNS)]
+async def _handovers(workers: Pair, cases: Sequence[Case], runs: int) -> dict[Case, list[float]]:
+    """Of all cases in turns, so that what the machine does meanwhile happens to all; the consumer's memory is looked at in other runs."""
+    handover_ms: dict[Case, list[float]] = {case: [] for case in cases}
+    for number in range(-WARM_UP_RUNS, runs):
+        for size, kind in cases:
+            if number < _runs_of(size, runs):
+                took_ms = await workers.hand_over(_flow(kind), size)
+                if number >= 0:
+                    handover_ms[size, kind].append(took_ms)
+    return handover_ms
+
+
+def _runs_of(size: int, runs: int) -> int:
+    return runs if size <= LARGE_BYTES else max(runs // 4, WATCHED_RUNS)
+
+
+def _flow(kind: str) -> str:
+    return f"payload_{kind}"
+
+
+def _figures(handover_ms: Sequence[float], smallest_ms: Sequence[float], watched: Sequence[Footprint]) -> dict[str, Any]:
+    median_ms = statistics.median(handover_ms)
     return {
-        "handovers": runs,
-        "handover_ms": round(statistics.median(handover_ms), 3),
+        "handovers": len(handover_ms),
+        "handover_ms": round(median_ms, 3),
+        "handover_extra_ms": round(median_ms - statistics.median(smallest_ms), 3),
         "consumer_extra_rss_bytes": max(each.own_bytes for each in watched),
         "consumer_mapped_bytes": max(each.mapped_bytes for each in watched),
         "consumer_peak_rss_bytes": max(each.peak_bytes for each in watched),
     }
 
 
-async def _watched(workers: Pair, flow: str, size: int) -> Footprint:
+async def _watched(workers: Pair, size: int, kind: str) -> Footprint:
     with Footprint(workers.holder.pid) as footprint:
-        await workers.hand_over(flow, size)
+        await workers.hand_over(_flow(kind), size)
     return footprint
 
 

@@ -110,7 +110,10 @@ def to_image(value: Any) -> Any:
     if name_of(value) == "numpy":
         return Image.fromarray(value)
     if name_of(value) in ("bytes", "buffer", "file"):
-        return Image.open(BufferedReader(ViewReader(to_memory(value))))
+        try:
+            return Image.open(BufferedReader(ViewReader(to_memory(value))))
+        except (OSError, Image.DecompressionBombError):
+            raise Misfit("should be an image, and is bytes of no format that Pillow can read") from None
     raise Misfit(f"should be an image, and is {kind(value)}")
 
 

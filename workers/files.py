@@ -1,9 +1,9 @@
 """Files for nodes that want a payload as a `Path`: made when they are wanted, for the time of the attempt.
 
-Materialise       whoever makes such files
-make_file         by the one of the attempt that runs here
-attempt_files     the one of the attempt that runs here (each attempt has a context of its own: thread or asyncio task)
-AttemptFiles      makes them in a folder of the attempt, and removes them with it
+    Materialise       whoever makes such files
+    make_file         by the one of the attempt that runs here
+    attempt_files     the one of the attempt that runs here (each attempt has a context of its own: thread or asyncio task)
+    AttemptFiles      makes them in a folder of the attempt, and removes them with it
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..broker.arena.locks import share
 from ..broker.codecs.path import FileView
 
 NAME_DEFAULT = "payload"
@@ -37,10 +38,13 @@ class AttemptFiles:
     def __init__(self, parent: Path | None = None) -> None:
         self._parent = parent
         self._folder: Path | None = None
+        self._lock_fd = -1
 
     def __call__(self, body: memoryview, name: str) -> Path:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="attempt-", dir=self._parent))
+            self._lock_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            share(self._lock_fd)  # says that the attempt lives: the arena's keeper removes folders that nobody holds
         path = Path(tempfile.mkdtemp(dir=self._folder)) / name
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400), "wb", buffering=0) as file:
             while body.nbytes:  # one write may take less than all
@@ -51,6 +55,7 @@ class AttemptFiles:
         """Remove all files. A node that keeps one open can go on reading it."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock_fd)
             self._folder = None
 
 

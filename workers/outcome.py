@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ..schemas.errors import Permanent
+from ..schemas.limits import PAYLOAD_INLINE_MAX_BYTES
 from ..schemas.payload import NULL, Payload
 from ..schemas.records import Error
 
@@ -50,7 +51,9 @@ class Outcome(msgspec.Struct):
 def succeed(result: Any, ports: tuple[str, ...], handover: Handover, *, wait: bool) -> Outcome:
     """The outcome of a node with these ports that returned `result`. Raises what `Handover.give` and `chosen` raise."""
     port, value = chosen(result, ports)
-    return Outcome(port, handover.given if value is UNCHANGED else handover.give(value, wait=wait))
+    if value is UNCHANGED and len(handover.given) <= PAYLOAD_INLINE_MAX_BYTES:
+        return Outcome(port, handover.given)
+    return Outcome(port, handover.give(handover.take() if value is UNCHANGED else value, wait=wait))
 
 
 def chosen(result: Any, ports: tuple[str, ...]) -> tuple[str, Any]:

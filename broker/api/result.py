@@ -7,14 +7,14 @@ from typing import Any
 
 from ...schemas.payload import NULL, Payload, decode
 from ...schemas.records import Error
-from ...schemas.values import MISSING
+from ..run_result import Opened
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """`status`: completed, failed, cancelled or killed. Times in ms since the epoch; `started_at` is None where only the end was told.
 
-    `fetched`: the output with everything that lies elsewhere, once somebody has fetched it.
+    `opened`: the output's value, once somebody has fetched what of it lies elsewhere.
     """
 
     run_id: str
@@ -23,7 +23,7 @@ class Result:
     error: Error | None = None
     ended_at: int = 0
     started_at: int | None = None
-    fetched: Any = field(default=MISSING, repr=False, compare=False)
+    opened: Opened | None = field(default=None, repr=False, compare=False)
 
     @property
     def completed(self) -> bool:
@@ -32,7 +32,7 @@ class Result:
     @property
     def output(self) -> Any:
         """The run's output; None of a run that did not complete. Where it was not fetched, a `Ref` stands for what lies elsewhere."""
-        return decode(self.payload) if self.fetched is MISSING else self.fetched
+        return decode(self.payload) if self.opened is None else self.opened.value
 
     def as_value(self) -> dict[str, Any]:
         """The result as plain data, as the commands print it."""

@@ -7,6 +7,7 @@ object store, into its own memory; what lies in an arena only is uploaded by tha
 from __future__ import annotations
 
 import dataclasses
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,10 @@ from ...schemas.errors import UnencodableValue
 from ...schemas.flow.definition import Payloads
 from ...schemas.payload import Payload, encode
 from ..client import Connection
+from ..run_result import Opened
 from .result import Result
 
 if TYPE_CHECKING:  # loaded when they are first needed: most commands never need them
-    from ..arena.arena import Arena
     from ..objects.store import ObjectStore
     from ..payloads.plane import Plane
     from .outgoing import Outgoing
@@ -46,7 +47,7 @@ class Values:
         """The result with its output fetched; itself where there is nothing to fetch. Raises as `fetch`."""
         if not any(mark in result.payload for mark in _MARKS):
             return result
-        return dataclasses.replace(result, fetched=await self.plane.value(result.payload))
+        return dataclasses.replace(result, opened=Opened(await self.plane.value(result.payload)))
 
     async def stored(self, value: Any, run: str, rules: Payloads) -> Payload:
         """The payload of a value for a run, with what is large in the object store. Raises as `Outgoing.payload`."""
@@ -55,9 +56,12 @@ class Values:
     @cached_property
     def plane(self) -> Plane:
         """The payload plane of this client."""
+        from ..arena.settings import ArenaSettings
         from ..payloads.plane import Plane
+        from ..payloads.remote import Holders
 
-        return Plane(None if self._folder is None else self._open_arena, self._objects)
+        settings = None if self._folder is None else ArenaSettings(self._folder)
+        return Plane(settings, self._objects, Holders(self._connection))
 
     @cached_property
     def _outgoing(self) -> Outgoing:
@@ -69,19 +73,13 @@ class Values:
     def _objects(self) -> ObjectStore:
         return object_store(self._connection)
 
-    def _open_arena(self) -> Arena:
-        from ..arena.arena import Arena
-        from ..arena.settings import ArenaSettings
-
-        assert self._folder is not None
-        return Arena.open(ArenaSettings(folder=self._folder))
-
 
 def object_store(connection: Connection) -> ObjectStore:
-    """The object store of a deployment, as this process's environment says (JETFLEET_OBJECTS)."""
+    """The object store of a deployment, with the chunks where JETFLEET_OBJECTS says. Raises UsageError for a url that is none."""
+    from ..objects.chunks import open_chunks
     from ..objects.store import ObjectStore
 
-    return ObjectStore(connection)
+    return ObjectStore(connection, open_chunks(os.environ.get("JETFLEET_OBJECTS"), connection))
 
 
 def inline(value: Any, most_bytes: int) -> Payload | None:

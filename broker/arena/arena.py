@@ -1,7 +1,8 @@
 """The arena of a host, as one process uses it. See docs/payloads.md for what lies where, `segment` for why nobody sees wrong bytes.
 
-Guarantees: `view` gives exactly the bytes that were written, or raises a typed error; a value stays until its run has ended and nobody
-looks at it any more. A write that is refused leaves nothing behind. Thread-safe; may be used on in a forked child, which writes under its own name.
+Guarantees: `view` gives exactly the bytes that were written, or raises a typed error. A value stays until its run has ended and nobody
+looks at it any more. A write that is refused leaves nothing behind. Thread-safe; may be used on in a forked child, which writes under its
+own name.
 
 Does not: wait for room (`ArenaFull` comes at once, the caller waits), survive the host, encrypt, or free (see `keeper`).
 """
@@ -24,7 +25,6 @@ from .folder import Folder
 from .layout import NO_ENTRY, aligned, head_bytes
 from .reader import Reader
 from .room import Room
-
 from .settings import ArenaSettings, limits
 from .stamp import blank, checked_meta, entry_of, ref_to
 from .stream import EntryWriter
@@ -128,7 +128,7 @@ class Arena:
             raise
         try:
             offset = segment.position + head
-            entry = entry_of(ref, segment, offset, length, copy_into(segment.memory, offset, bodies))
+            entry = entry_of(ref, segment, offset, length, copy_into(segment.memory, offset, bodies, segment.warm))
             with self._accounts.committing(ref.run, length):
                 segment.commit(entry.packed(), entry.start, entry.end)
             return ref_to(entry, ref, segment)

@@ -20,7 +20,7 @@ from pathlib import Path
 from ...schemas.payload_errors import ArenaUnusable
 from .layout import HOST_NAME, writer_of
 
-ID, KEEPER_LOCK, ROOM_LOCK, FILES = "id", "keeper.lock", "room.lock", "files"
+ID, KEEPER_LOCK, ROOM_LOCK, ROOM_WANTED, FILES = "id", "keeper.lock", "room.lock", "room.wanted", "files"
 LIVE, FREE, NEW, LOCK = ".seg", ".free", ".new", ".lock"
 """How file names end: a segment; one that was freed and waits to be used again; one whose room is being reserved; a writer's lock."""
 _HOST_PART = 20
@@ -28,13 +28,16 @@ _HOST_PART = 20
 
 @dataclass(frozen=True, slots=True)
 class SegmentFile:
-    """A file that is called like a segment. `state` is LIVE, FREE or NEW; whether it is a segment is seen when it is opened."""
+    """A file that is called like a segment. `state` is LIVE, FREE or NEW; whether it is a segment is seen when it is opened.
+    `changed_s`: when it was last written or renamed, since the epoch.
+    """
 
     name: str
     writer: str
     state: str
     size_bytes: int
     inode: int
+    changed_s: float
 
     @property
     def file(self) -> str:
@@ -143,6 +146,13 @@ class Folder:
         except OSError:
             return None
 
+    def is_there(self) -> bool:
+        """Whether `path` still names this folder."""
+        try:
+            return os.path.samestat(os.stat(self.path, follow_symlinks=False), os.fstat(self.fd))
+        except OSError:
+            return False
+
     def exists(self, name: str) -> bool:
         return self.inode(name) is not None
 
@@ -175,7 +185,9 @@ class Folder:
             status = os.stat(file, dir_fd=self.fd, follow_symlinks=False)
         except OSError:
             return None
-        return SegmentFile(name, writer, state, status.st_size, status.st_ino) if stat.S_ISREG(status.st_mode) else None
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return SegmentFile(name, writer, state, status.st_size, status.st_ino, status.st_ctime)
 
 
 def _why_not_opened(path: Path, error: OSError) -> str:

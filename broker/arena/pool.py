@@ -1,7 +1,7 @@
 """The segments of one writer: which one takes the next entry, and which are used again.
 
-Writing to pages that are in memory and mapped already is several times as fast as to new ones. So segments that are full stay mapped for
-a while, and when the keeper has freed one it takes the next entry that fits. Thread-safe: a segment that was taken is in one thread's hands.
+Writing to pages that are in memory and mapped already is several times as fast as to new ones. So segments that are full stay mapped for a
+while, and when the keeper has freed one it takes the next entry that fits. Thread-safe: a segment that was taken is in one thread's hands.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads entries of an arena: as views of mapped memory, and by ordinary reads to check them.
 
-Guarantees: the bytes that were written under this ref, or PayloadLost, PayloadCorrupt, ArenaUnusable. Everything that the ref says is
-compared with the segment's header and the entry's at each call. A cached mapping cannot have become another segment's, for it holds the lock.
+Guarantees: the bytes that were written under this ref, or PayloadLost, PayloadCorrupt, ArenaUnusable. All that the ref says is compared
+with the segment's header and the entry's at each call. A cached mapping cannot have become another segment's, for it holds the lock.
 Thread-safe.
 """
 

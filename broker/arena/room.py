@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Callable
 
 from ...schemas.payload_errors import ArenaFull, ArenaUnusable
-from .folder import FREE, NEW, ROOM_LOCK, Folder, SegmentFile
+from .folder import FREE, NEW, ROOM_LOCK, ROOM_WANTED, Folder, SegmentFile
 from .locks import owned, waiting_for
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ZEROS = bytes(1 << 20)
+_WANTED_FOR_S = 5.0
 
 
 class Room:
@@ -69,6 +71,7 @@ class Room:
         files = self._folder.segments()
         missing = sum(file.size_bytes for file in files) + size - self.max_bytes
         if missing > 0 and self._drop_free(missing) < missing:
+            ask_for_room(self._folder)
             raise ArenaFull(
                 f"the arena {self._folder.path} has no room for {size} bytes more: {self.max_bytes} is its limit. {self._holders()} "
                 "It is freed when runs have ended; more room: --arena-max"
@@ -86,11 +89,29 @@ class Room:
 
     def _refused(self, error: OSError, size: int) -> ArenaFull | ArenaUnusable:
         if error.errno in _NO_SPACE:
+            ask_for_room(self._folder)
             return ArenaFull(
                 f"the file system of the arena {self._folder.path} has no room for {size} bytes more ({error.strerror}). {self._holders()} "
                 "Free space on it, or use another folder: --arena DIR"
             )
         return ArenaUnusable(f"the arena {self._folder.path} cannot be written: {error.strerror}. Another folder: --arena DIR")
+
+
+def ask_for_room(folder: Folder) -> None:
+    """Lets the keeper know that somebody waits. Needs no room itself: only the file's time says it."""
+    with contextlib.suppress(OSError):
+        fd = os.open(ROOM_WANTED, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder.fd)
+        os.close(fd)
+        os.utime(ROOM_WANTED, dir_fd=folder.fd)
+
+
+def is_wanted(folder: Folder) -> bool:
+    """Whether somebody found the arena full a moment ago."""
+    try:
+        asked_s = os.stat(ROOM_WANTED, dir_fd=folder.fd, follow_symlinks=False).st_mtime
+    except OSError:
+        return False
+    return time.time() - asked_s < _WANTED_FOR_S
 
 
 def remove(folder: Folder, file: SegmentFile) -> bool:

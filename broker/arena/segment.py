@@ -21,15 +21,21 @@ from: the memory is therefore mapped through a second one, which never holds the
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
+import sys
 
 from ...schemas.payload_errors import ArenaUnusable
 from .folder import FREE, LIVE, NEW, Folder
-from .layout import HEADER_BLOCK_BYTES, NO_ENTRY, SegmentHeader, parse_segment
+from .layout import HEADER_BLOCK_BYTES, NO_ENTRY, SegmentHeader, aligned, parse_segment
 from .locks import own, release, share
 
 _FIRST_GENERATION = 1
+_POPULATE_WRITE = 23
+"""Linux 5.14's MADV_POPULATE_WRITE, which `mmap` has no name for yet."""
+_WARMED_AT_ONCE_BYTES = 2 << 20
+"""About a millisecond's work, during which other threads wait."""
 
 
 class Segment:
@@ -41,6 +47,7 @@ class Segment:
         self.position = HEADER_BLOCK_BYTES
         self._inode = os.fstat(fd).st_ino
         self._map: mmap.mmap | None = None
+        self._warm_to = 0
 
     @classmethod
     def make(cls, folder: Folder, name: str, fd: int, size_bytes: int) -> Segment:
@@ -81,6 +88,24 @@ class Segment:
         if self._map is None:
             self._map = self._mapped()
         return memoryview(self._map)
+
+    def warm(self, end: int) -> None:
+        """Brings pages up to `end` into the mapping: a batch at once costs a tenth of what writing to one after the other does.
+
+        Raises ArenaUnusable if there is no room for them, which could otherwise only be seen by dying of it.
+        """
+        if end <= self._warm_to or self._map is None:
+            return
+        warm_to = min(max(end, self._warm_to + _WARMED_AT_ONCE_BYTES), self.size_bytes)
+        warm_to = min(aligned(warm_to, mmap.PAGESIZE), self.size_bytes)
+        try:
+            if sys.platform == "linux":
+                self._map.madvise(_POPULATE_WRITE, self._warm_to, warm_to - self._warm_to)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # an older kernel: pages come one by one
+                raise ArenaUnusable(f"the segment {self.name} of the arena {self._folder.path} cannot be written: {error}") from None
+            warm_to = self.size_bytes
+        self._warm_to = warm_to - warm_to % mmap.PAGESIZE
 
     def begin(self) -> bool:
         """Keeps the segment from being freed until `end`. False if it was freed already, or is just being."""
@@ -146,7 +171,7 @@ class Segment:
             os.close(fd)
 
     def _unmap(self) -> None:
-        mapped, self._map = self._map, None
+        mapped, self._map, self._warm_to = self._map, None, 0
         if mapped is not None:
             with contextlib.suppress(BufferError):  # unmapped with the last view of it
                 mapped.close()

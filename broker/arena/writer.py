@@ -13,7 +13,7 @@ import secrets
 from ...schemas.payload_errors import ArenaUnusable
 from .counters import ArenaCounters
 from .folder import LOCK, Folder
-from .locks import own
+from .locks import own, share
 from .pool import Pool
 from .room import Room
 
@@ -39,6 +39,17 @@ class Writer:
         """From now on the keeper counts this writer as dead. Its segments stay for as long as somebody needs them."""
         self.pool.close()
         os.close(self._lock_fd)
+
+
+def is_alive(folder: Folder, writer: str) -> bool:
+    """Whether the process of that name still runs."""
+    fd = folder.open_file(writer + LOCK)
+    if fd is None:
+        return False
+    try:
+        return not share(fd)
+    finally:
+        os.close(fd)
 
 
 def _live(folder: Folder, called: str | None) -> tuple[str, int]:

@@ -21,7 +21,6 @@ from ...schemas.ref import Ref
 from ...schemas.selectors import path_text
 from ...schemas.values import MISSING, get
 from ...schemas.values import Path as ValuePath
-from ..arena.arena import Arena
 from ..arena.folder import LIVE, Folder
 from ..arena.settings import ArenaSettings
 from ..arena.walk import SegmentWalk
@@ -56,7 +55,7 @@ class Finder:
         """
         ref = self._entry_here(place) if isinstance(place, EntryPlace) else None
         if ref is not None:
-            plane = Plane(lambda: Arena.open(ArenaSettings(folder=self.arena)))
+            plane = Plane(ArenaSettings(self.arena))
             try:
                 yield await plane.value(encode(ref), raw=True)
             finally:

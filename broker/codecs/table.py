@@ -73,7 +73,7 @@ def pick_row(table: Any, path: tuple[str | int, ...]) -> Any:
             return MISSING
         if rest and isinstance(rest[0], str):  # only that column of the row
             return pick_row(table, (rest[0], step, *rest[1:]))
-        return get(_as_python(table.slice(step, 1).to_pylist)[0], rest)
+        return get(_as_python(table.slice(step, 1)), rest)
     # Names may stand there twice: then no one of them is meant.
     return pick_item(table.column(step), rest) if table.schema.names.count(step) == 1 else MISSING
 
@@ -85,7 +85,7 @@ def pick_item(column: Any, path: tuple[str | int, ...]) -> Any:
     step, rest = path[0], path[1:]
     if not isinstance(step, int) or not 0 <= step < len(column):
         return MISSING
-    return get(_as_python(column[step].as_py), rest)
+    return get(_as_python(column.slice(step, 1)), rest)
 
 
 class _Parts(io.RawIOBase):
@@ -120,11 +120,13 @@ def _only_column(table: Any) -> Any:
     return table.column(0)
 
 
-def _as_python(read: Callable[[], Any]) -> Any:
+def _as_python(slice: Any) -> Any:
+    """The only item or row of a slice. Its places are checked first: pyarrow follows them wherever they lead."""
     try:
-        return read()
-    except UnicodeDecodeError as error:
-        raise PayloadCorrupt(f"a text in an Arrow stream is no UTF-8: {error}") from None
+        slice.validate(full=True)
+        return slice.to_pylist()[0]
+    except (pa.ArrowException, ValueError) as error:
+        raise PayloadCorrupt(f"an item of an Arrow stream cannot be read: {error}") from None
 
 
 def _read_kind(meta: bytes) -> str:

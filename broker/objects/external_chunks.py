@@ -95,7 +95,7 @@ def _open(url: str, shown: str) -> ObjectStore:
     try:
         return from_url(url, mkdir=True) if url.startswith("file:") else from_url(url)
     except (BaseError, ValueError, OSError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0] if shown == url else "the library refuses it"  # it would say the whole url
         raise UsageError(f"JETFLEET_OBJECTS={shown} cannot be used: {reason}. Write s3://bucket/prefix or file:///path") from None
 
 

@@ -142,7 +142,7 @@ class Janitor:
             return True
         # The meta only leads the deletion to the chunks: what it says of their bytes does not matter.
         gone = Meta(place.name, 0, chunks.chunk_bytes, place.upload, chunks.external, fate="deleting")
-        if not await self._metas.begin(place.name, gone):
+        if await self._metas.begin(place.name, gone) is None:
             return False
         marked = await self._metas.read(place.name)
         if marked is not None and marked.meta.fate == "deleting":

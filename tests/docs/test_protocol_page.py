@@ -31,7 +31,7 @@ from .wire_tables import EXAMPLES, PAGE, STRUCTS, fields, names, rows
 TEXT = " ".join(PAGE.read_text().split())
 SAMPLES = {
     "partition": "<p>", "flow": "<flow>", "trigger": "<trigger>", "queue": "<queue>", "kind": "<kind>", "name": "<name>",
-    "digest": "<digest>", "id": "<id>", "what": "<what>",
+    "digest": "<digest>", "id": "<id>", "what": "<what>", "n": "<n>",
 }  # fmt: skip
 
 
@@ -52,8 +52,9 @@ def test_the_kinds_of_records_are_those_that_can_be_read() -> None:
 def test_every_subject_that_the_code_builds_is_listed_under_its_stream() -> None:
     listed = {row[0]: row[1] for row in rows("table", "subjects")}
     built = {subjects.CANCEL, subjects.TASKS_EPOCH, subjects.TOPOLOGY, "snapshot.<p>.<name>", "timer.<p>.<digest>"}
+    built.add("object.pin.<run>.<digest>")
     for name, function in inspect.getmembers(subjects, inspect.isfunction):
-        if function.__module__ == subjects.__name__ and name not in ("partition_of", "run_id", "wal_stream", "timer"):
+        if function.__module__ == subjects.__name__ and name not in ("partition_of", "run_id", "wal_stream", "timer", "object_pin"):
             built.add(function(*(SAMPLES[parameter] for parameter in inspect.signature(function).parameters)))
     assert set(listed) == built
     owners = {first: stream.name for stream in streams(1) for each in stream.subjects for first in [each.removesuffix(".>")]}

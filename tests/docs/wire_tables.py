@@ -14,6 +14,8 @@ import msgspec
 from jetfleet.broker.coordinator.owner import Progress
 from jetfleet.broker.coordinator.snapshots import Manifest, Segment
 from jetfleet.broker.deployment import Deployed
+from jetfleet.broker.objects.meta import Meta
+from jetfleet.broker.objects.pins import Pin
 from jetfleet.schemas import messages, records
 from jetfleet.schemas.messages import AttemptId, BatchedEvent, Ended, Task, encode_all
 from jetfleet.schemas.payload import NULL, encode
@@ -22,7 +24,7 @@ from jetfleet.schemas.records import Completion, Error, SignalReceived
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 REQUIRED = "–"
 KINDS = {
-    "str": "text", "int": "integer", "bool": "true or false", "bytes": "bytes", "Payload": "payload", "Any": "anything",
+    "str": "text", "Content": "text", "Fate": "text", "int": "integer", "bool": "true or false", "bytes": "bytes", "Payload": "payload", "Any": "anything",
     "tuple[int | str, ...]": "activation", "tuple[str, tuple[int | str, ...]]": "[text, activation]",
     "tuple[Payload, ...]": "list of payload", "list[msgspec.Raw]": "list of record", "list[Segment]": "list of Segment",
     "dict[str, str]": "map of text", "dict[str, tuple[str, ...]]": "map of lists of text", "dict[str, Any]": "map",
@@ -43,6 +45,7 @@ def _structs(module: Any) -> dict[str, type[msgspec.Struct]]:
 
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     **_structs(records), **_structs(messages), "Progress": Progress, "Manifest": Manifest, "Segment": Segment, "Deployed": Deployed,
+    "Meta": Meta, "Pin": Pin,
 }  # fmt: skip
 
 _RUN, _DIGEST, _AT = "orders-bbf41e60e12f5f3a", "ab" * 32, 1_750_000_000_000
@@ -101,4 +104,6 @@ def _default(field: Any) -> str:
     value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     if value is None or value == NULL:
         return "nil"
+    if value == b"":
+        return '""'
     return "[]" if value == () else msgspec.json.encode(value).decode()

@@ -183,10 +183,7 @@ def test_no_run_of_a_family_is_over_before_the_others(fresh_url: str, tmp_path: 
             await one.quiet()
             states = RunStates(one.client.connection, PARTITIONS)
             assert await answers(one, child) == [OVER] and await states.over({child}) == set(), "its parent has its output"
-            record = Completion(id, 0, (1,), 1, output=encode(None))
-            await one.client.connection.publisher.publish(
-                subjects.wal(subjects.partition_of(id, PARTITIONS)), messages.encode_all([record])
-            )
+            await complete(one, id, node=1)
             await one.log.ended(id)
             await over_at_last(states, {id, child})
 

@@ -14,8 +14,8 @@ from jetfleet.broker.definitions import define
 from jetfleet.broker.flows import deploy
 from jetfleet.broker.observe.tracing import Tracing
 from jetfleet.schemas import subjects
-from jetfleet.schemas.limits import PAYLOAD_INLINE_MAX_BYTES
 from jetfleet.schemas.messages import AttemptId, encode, encode_all, join
+from jetfleet.schemas.payload import decode
 from jetfleet.workers.fleet import processor
 
 from .running import run
@@ -159,16 +159,15 @@ def test_what_cannot_be_read_is_buried_and_the_rest_is_executed(fresh_url: str, 
     run(test())
 
 
-def test_an_output_beyond_the_limit_fails_its_attempt_for_good(fresh_url: str, tmp_path: Path) -> None:
+def test_a_large_output_travels_by_reference(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path):
-            fits = PAYLOAD_INLINE_MAX_BYTES - 5
-            await fleet.give([task("large", "fits", {"bytes": fits}), task("large", "large", {"bytes": fits + 1})])
-            good, bad = await fleet.ends("fits", "large")
-            assert len(good.output) == PAYLOAD_INLINE_MAX_BYTES and good.error is None
-            assert bad.error is not None
-            assert (bad.error.type, bad.error.retryable, bad.error.node) == ("payload_too_large", False, "large")
-            assert str(PAYLOAD_INLINE_MAX_BYTES + 1) in bad.error.message and str(PAYLOAD_INLINE_MAX_BYTES) in bad.error.message
+            inline_max = PLAN.payloads.inline_max_bytes
+            await fleet.give([task("large", "small", {"bytes": inline_max}), task("large", "large", {"bytes": inline_max + 1})])
+            small, large = await fleet.ends("small", "large")
+            assert len(decode(small.output)) == inline_max
+            ref = decode(large.output)
+            assert (ref.length, ref.run, ref.activation) == (inline_max + 1, "large", (PLAN.node("large").index,))
 
     run(test())
 

@@ -4,6 +4,8 @@
     make_file         by the one of the attempt that runs here
     attempt_files     the one of the attempt that runs here (each attempt has a context of its own: thread or asyncio task)
     AttemptFiles      makes them in a folder of the attempt, and removes them with it
+
+Guarantees: nobody changes the payload through a file, because a file is a copy.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 from ...schemas import records as rec
 from ...schemas import subjects
 from ...schemas.codec import encode_batch
-from ...schemas.payload import encode
+from ...schemas.payload import Payload, encode
 from ..client import Connection
 
 
@@ -23,8 +23,8 @@ class Steering:
         self._connection = connection
         self._partitions = partitions
 
-    async def signal(self, run: str, name: str, value: Any = None, *, id: str = "") -> None:
-        await self._append(rec.SignalReceived(run, _now_ms(), name, encode(value), id))
+    async def signal(self, run: str, name: str, value: Payload, *, id: str = "") -> None:
+        await self._append(rec.SignalReceived(run, _now_ms(), name, value, id))
 
     async def event(self, name: str, value: Any = None, *, id: str = "") -> None:
         """For every run that waits for it. Runs are in any partition, so all are told."""

@@ -63,7 +63,7 @@ class Accounts:
     def holders(self) -> str:
         """In words: who has most of the arena."""
         with self._lock:
-            self._refresh(_FRESH_S)
+            self._refresh(_AGAIN_S)
             return self._index.largest()
 
     def _of(self, run: str) -> int:

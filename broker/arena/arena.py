@@ -26,7 +26,7 @@ from .layout import NO_ENTRY, aligned, head_bytes
 from .reader import Reader
 from .room import Room
 from .settings import ArenaSettings, limits
-from .stamp import blank, checked_meta, entry_of, ref_to
+from .stamp import blank, entry_of, ref_to
 from .stream import EntryWriter
 from .writer import Writer
 
@@ -65,7 +65,7 @@ class Arena:
         again: bool = False,
     ) -> Ref:
         """Copies the parts, one behind the other, into a new entry. Raises ArenaFull, RunTooLarge, ArenaUnusable, UnencodableValue."""
-        ref = blank(self.host, codec, run, activation, again).replace(meta=checked_meta(meta), count=count)
+        ref = blank(self.host, codec, run, activation, again, meta, count)
         bodies = [as_bytes(part) for part in parts]
         length = sum(len(body) for body in bodies)
         self._accounts.reserve(run, length)

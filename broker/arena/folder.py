@@ -126,8 +126,7 @@ class Folder:
             fd = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self.fd)
         except OSError:
             return None
-        status = os.fstat(fd)
-        if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077:
+        if is_own_file(fd):
             return fd
         os.close(fd)
         return None
@@ -188,6 +187,12 @@ class Folder:
         if not stat.S_ISREG(status.st_mode):
             return None
         return SegmentFile(name, writer, state, status.st_size, status.st_ino, status.st_ctime)
+
+
+def is_own_file(fd: int) -> bool:
+    """Whether it is a plain file of this user that is closed to others."""
+    status = os.fstat(fd)
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
 def _why_not_opened(path: Path, error: OSError) -> str:

@@ -27,7 +27,7 @@ import os
 import sys
 
 from ...schemas.payload_errors import ArenaUnusable
-from .folder import FREE, LIVE, NEW, Folder
+from .folder import FREE, LIVE, NEW, Folder, is_own_file
 from .layout import HEADER_BLOCK_BYTES, NO_ENTRY, SegmentHeader, aligned, parse_segment
 from .locks import own, release, share
 
@@ -108,10 +108,12 @@ class Segment:
         self._warm_to = warm_to - warm_to % mmap.PAGESIZE
 
     def begin(self) -> bool:
-        """Keeps the segment from being freed until `end`. False if it was freed already, or is just being."""
+        """Keeps the segment from being freed until `end`. False if it was freed already or is just being, or if somebody damaged it: what
+        is written into it then, no reader would take.
+        """
         if not share(self._fd):
             return False
-        if self._folder.inode(self.name + LIVE) == self._inode and os.fstat(self._fd).st_size >= self.size_bytes:
+        if self._folder.inode(self.name + LIVE) == self._inode and self._is_readable():
             return True
         release(self._fd)
         return False
@@ -151,6 +153,12 @@ class Segment:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+    def _is_readable(self) -> bool:
+        """Whether readers would trust the file, and find in its header what was written there."""
+        if os.fstat(self._fd).st_size < self.size_bytes or not is_own_file(self._fd):
+            return False
+        return parse_segment(os.pread(self._fd, HEADER_BLOCK_BYTES, 0)) == SegmentHeader(self.generation, self.size_bytes)
 
     def _start_generation(self, generation: int) -> None:
         os.pwrite(self._fd, NO_ENTRY, HEADER_BLOCK_BYTES)

@@ -10,13 +10,15 @@ from .layout import ENTRY_HEADER_BYTES, LONGEST_CODEC, LONGEST_TEXT_BYTES, Entry
 from .segment import Segment
 
 
-def blank(host: str, codec: str, run: str, activation: tuple[int | str, ...], again: bool) -> Ref:
+def blank(
+    host: str, codec: str, run: str, activation: tuple[int | str, ...], again: bool, meta: bytes = b"", count: int | None = None
+) -> Ref:
     """A ref that says whose value it is, and not yet where. Raises UnencodableValue for names that fit into no header."""
     if not 0 < len(codec) <= LONGEST_CODEC or not codec.isascii():
         raise UnencodableValue(f"a codec's name has 1 to {LONGEST_CODEC} letters; {codec!r} has not")
     if len(run.encode()) > LONGEST_TEXT_BYTES:
         raise UnencodableValue(f"a run's id has at most {LONGEST_TEXT_BYTES} bytes; this one has {len(run.encode())}")
-    return Ref(codec, 0, 0, host, run=run, activation=activation, again=again)
+    return Ref(codec, 0, 0, host, meta=checked_meta(meta), count=count, run=run, activation=activation, again=again)
 
 
 def checked_meta(meta: bytes) -> bytes:

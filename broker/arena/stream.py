@@ -1,6 +1,6 @@
 """An entry whose length is not known before it is written: a file that somebody writes, bytes that come from elsewhere.
 
-Its segment grows with it. Room for the codec's meta is left before the body; what is not needed of it becomes a gap. Nothing is an entry
+It begins in a segment with others. If it becomes too large for it, it moves to one of its own, which grows with it. Room for the codec's meta is left before the body; what is not needed of it becomes a gap. Nothing is an entry
 before `finish`. Until then the segment cannot be freed, and nobody else appends to it.
 """
 
@@ -16,7 +16,7 @@ from ...schemas.ref import Ref
 from .accounts import Accounts
 from .copying import as_bytes
 from .counters import ArenaCounters
-from .layout import ENTRY_HEADER_BYTES, LONGEST_TEXT_BYTES, NO_ENTRY, aligned, crc32
+from .layout import ENTRY_HEADER_BYTES, HEADER_BLOCK_BYTES, LONGEST_TEXT_BYTES, NO_ENTRY, aligned, crc32
 from .pool import Pool
 from .room import Room
 from .segment import Segment
@@ -29,6 +29,7 @@ GATHERED_BYTES = 256 << 10
 """Smaller pieces are collected up to this size before they are written."""
 FIRST_ROOM_BYTES = 1 << 20
 _GROWTH_BYTES = 64 << 20
+_MOVED_AT_ONCE_BYTES = 1 << 20
 _DONE = "the entry is finished or given up: nothing can be written to it any more"
 
 
@@ -46,19 +47,18 @@ class EntryWriter(io.RawIOBase):
         self._pid = os.getpid()
         self.length = self._put_so_far = self._crc = 0
         self._gathered = bytearray()
-        before_body = ENTRY_HEADER_BYTES + aligned(ENTRY_HEADER_BYTES + len(blank.run.encode()) + LONGEST_TEXT_BYTES)
-        self._segment = pool.take(before_body + FIRST_ROOM_BYTES)
-        self._start = self._segment.position
-        self._offset = self._start + before_body
+        self._before_body = ENTRY_HEADER_BYTES + aligned(ENTRY_HEADER_BYTES + len(blank.run.encode()) + LONGEST_TEXT_BYTES)
+        self._begin_in(pool.take(self._before_body + min(FIRST_ROOM_BYTES, pool.segment_bytes // 4)))
 
     def write(self, data: Buffer) -> int:
         """Appends all of `data`. Raises ArenaFull, RunTooLarge: then nothing of it was written, and the same call may be made again."""
-        segment, part = self._begun(), as_bytes(data)
+        part = as_bytes(data)
         if self.closed:
             raise UsageError(_DONE)
+        segment = self._begun()
         self._accounts.reserve(self._blank.run, len(part))
         try:
-            self._reach(segment, self._offset + self.length + len(part))
+            segment = self._with_room(segment, self.length + len(part))
         except BaseException:
             self._accounts.give_up(self._blank.run, len(part))
             raise
@@ -111,19 +111,39 @@ class EntryWriter(io.RawIOBase):
             raise UsageError(_DONE)
         return self._segment
 
-    def _reach(self, segment: Segment, end: int) -> None:
-        """Makes the segment large enough. What stands behind the entry, that no other follows, needs room too."""
-        needed = aligned(end) + len(NO_ENTRY)
-        if needed <= segment.size_bytes:
-            return
-        generous = self._pool.size_for(needed + min(segment.size_bytes, _GROWTH_BYTES))
+    def _begin_in(self, segment: Segment) -> None:
+        self._segment, self._start = segment, segment.position
+        self._offset = self._start + self._before_body
+
+    def _with_room(self, segment: Segment, length: int) -> Segment:
+        """The segment to go on in: large enough for a body of this length, and for what says that no other entry follows."""
+        end = aligned(self._offset + length) + len(NO_ENTRY)
+        if end <= segment.size_bytes:
+            return segment
+        growth = min(max(length, self._pool.segment_bytes), _GROWTH_BYTES)
+        grow = self._enlarge if self._start == HEADER_BLOCK_BYTES else self._move
         try:
-            self._room.enlarge(segment.fd, segment.size_bytes, generous)
+            return grow(segment, end + growth)
         except ArenaFull:
-            generous = self._pool.size_for(needed)
-            self._room.enlarge(segment.fd, segment.size_bytes, generous)
-        segment.enlarged(generous)
+            return grow(segment, end)
+
+    def _enlarge(self, segment: Segment, end: int) -> Segment:
+        size = self._pool.size_for(end)
+        self._room.enlarge(segment.fd, segment.size_bytes, size)
+        segment.enlarged(size)
         self._counters.segments_enlarged += 1
+        return segment
+
+    def _move(self, segment: Segment, end: int) -> Segment:
+        """To a segment of its own: a large entry must not be kept from being freed by small ones of other runs, nor keep them."""
+        larger = self._pool.take(max(end - self._start, self._pool.segment_bytes))
+        before = self._offset
+        self._begin_in(larger)
+        for done in range(0, self._put_so_far, _MOVED_AT_ONCE_BYTES):
+            piece = os.pread(segment.fd, min(_MOVED_AT_ONCE_BYTES, self._put_so_far - done), before + done)
+            os.pwrite(larger.fd, piece, self._offset + done)
+        self._pool.give_back(segment)
+        return larger
 
     def _put_gathered(self, segment: Segment) -> None:
         gathered, self._gathered = self._gathered, bytearray()

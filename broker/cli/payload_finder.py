@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,10 @@ from ...schemas.records import RunStarted
 from ...schemas.ref import Ref
 from ...schemas.selectors import path_text
 from ...schemas.values import MISSING, get
-from ...schemas.values import Path as ValuePath
 from ..arena.folder import LIVE, Folder
 from ..arena.settings import ArenaSettings
 from ..arena.walk import SegmentWalk
+from ..codecs.registry import codec_name
 from ..payloads.plane import Plane
 from .arena_folder import is_arena, open_folder
 from .options import connect
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 OUTPUT, TRIGGER = "output", "trigger"
 _NESTING = ("msgpack", "list")
 """Codecs of values that may have refs in them."""
+_PLAIN = ("msgpack", "text", "bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,12 @@ class Finder:
         if ref is not None:
             plane = Plane(ArenaSettings(self.arena))
             try:
-                yield await plane.value(encode(ref), raw=True)
+                yield await _fetched(lambda value: plane.value(encode(value), raw=True), ref, place)
             finally:
                 plane.close()
             return
         async with await connect(self.url, self.credentials, self.arena if is_arena(self.arena) else None) as client:
-            yield await client.fetch(await _named(client, place), raw=True)
+            yield await _fetched(lambda value: client.fetch(value, raw=True), await _named(client, place), place)
 
     def _entry_here(self, place: EntryPlace) -> Ref | None:
         """The ref of an entry of this host's arena; None if it is another host's. Raises PayloadLost."""
@@ -70,6 +71,16 @@ class Finder:
             return None
         with open_folder(self.arena) as folder:
             return _entry(folder, place) if folder.host == place.host else None
+
+
+async def _fetched(fetch: Callable[[Any], Awaitable[Any]], named: Any, place: Place) -> Any:
+    """What was named, read. A path that leads nowhere reads as null, so what stands around it is looked at. Raises UsageError."""
+    value = await fetch(named)
+    if value is None and isinstance(named, Ref) and named.path:
+        around = await fetch(named.whole.at(named.path[:-1]))
+        if codec_name(type(around)) in _PLAIN and get(around, named.path[-1:]) is MISSING:
+            raise UsageError(f"there is nothing at {path_text(named.path)} in {named.whole}, which {place} leads to")
+    return value
 
 
 def _entry(folder: Folder, place: EntryPlace) -> Ref:

@@ -27,7 +27,9 @@ async def _meta(connection: Connection, place: ObjectPlace) -> Meta:
     found = [each.meta for each in await Metas(connection).all() if each.meta.digest.startswith(place.prefix)]
     plain = {meta.digest: meta for meta in found if not meta.key_check}
     if len(plain) > 1:
-        raise UsageError(f"{place} means {len(plain)} objects: {', '.join(digest[:16] for digest in sorted(plain))}; give more of the digest")
+        raise UsageError(
+            f"{place} means {len(plain)} objects: {', '.join(digest[:16] for digest in sorted(plain))}; give more of the digest"
+        )
     if not plain and found:
         raise UsageError(f"{place} is encrypted, and only the refs that name it say with which key; say the value as RUN:NODE")
     if not plain:

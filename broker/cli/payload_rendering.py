@@ -1,17 +1,17 @@
 """A payload's value on standard output: texts and bytes as they are, structures as JSON, of what is large the beginning.
 
-    bytes, files        raw. Onto a terminal only where they are text, or with `raw`
-    text                as it is
-    maps, lists, …      one line of JSON
-    arrays              as NumPy prints them, shortened;           -o json: nested lists
-    tables, frames      the first rows;                            -o json: an object per row
-    images              what they are
+bytes, files        raw. Onto a terminal only where they are text, or with `raw`
+text                as it is
+maps, lists, …      one line of JSON
+arrays              as NumPy prints them, shortened;           -o json: nested lists
+tables, frames      the first rows;                            -o json: an object per row
+images              what they are
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -43,7 +43,7 @@ def show_value(value: Any, form: str, raw: bool) -> None:
 def _write(body: memoryview, raw: bool) -> None:
     if sys.stdout.isatty() and not raw and not _is_text(bytes(body[:_LOOKED_AT_BYTES])):
         raise UsageError(f"{body.nbytes:,} bytes that are no text do not belong onto a terminal: save them to a file, or say --raw")
-    click.get_binary_stream("stdout").write(body)
+    sys.stdout.buffer.write(body)
 
 
 def _is_text(beginning: bytes) -> bool:
@@ -57,25 +57,25 @@ def _is_text(beginning: bytes) -> bool:
 
 
 def _show_rows(value: Any, form: str) -> None:
-    table = _as_table(value)
     if form == "json":
-        for row in _rows(table):
+        for row in rows_of(value):
             click.echo(as_json(row))
         return
+    table = _as_table(value)
     click.echo(as_text(value))
-    show_table(table.column_names, ([_cell(row[name]) for name in table.column_names] for row in _rows(table.slice(0, ROWS_SHOWN))))
+    show_table(table.column_names, ([_cell(cell) for cell in row.values()] for row in rows_of(table.slice(0, ROWS_SHOWN))))
     if table.num_rows > ROWS_SHOWN:
         click.echo(f"… {table.num_rows - ROWS_SHOWN:,} more rows")
 
 
-def _rows(table: Any) -> Iterator[dict[str, Any]]:
-    """A batch at a time: rows as Python objects take many times the memory of the table."""
-    for batch in table.to_batches(_BATCH_ROWS):
+def rows_of(value: Any) -> Iterator[dict[str, Any]]:
+    """The rows of a table or frame, a batch at a time: as Python objects they take many times the memory of the table."""
+    for batch in _as_table(value).to_batches(_BATCH_ROWS):
         yield from batch.to_pylist()
 
 
 def _as_table(value: Any) -> Any:
-    from .payload_tables import as_table  # it needs pyarrow, which whoever wrote the value has
+    from .payload_tables import as_table  # it needs pyarrow, as whoever wrote the value did
 
     return as_table(value)
 

@@ -58,7 +58,7 @@ def description_of(value: Any) -> Description:
     if isinstance(value, Ref):
         return Description(value.codec, value.length, "" if value.path else _noted(value.codec, value.meta), value)
     if isinstance(value, Coded):
-        return Description(value.codec, len(value.body), _noted(value.codec, value.meta))
+        return Description(value.codec, len(value.body), "" if value.path else _noted(value.codec, value.meta))
     return Description(codec_name(type(value)), _size(value), _seen(value))
 
 

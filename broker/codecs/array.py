@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,7 @@ def _descr(dtype: np.dtype[Any]) -> Any:
     return descr
 
 
+@lru_cache(1_024)  # the items of a split read the same meta each
 def _read_meta(meta: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
     try:
         descr, shape, is_scalar = ast.literal_eval(meta.decode())

@@ -8,6 +8,7 @@ Guarantees: a task without refs costs a look at its bytes; a host that no live w
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -35,15 +36,11 @@ class Locality:
 
     def near(self, queue: str, type: str, input: Payload, needs: Iterable[Payload] = ()) -> str:
         """The host for a task of this queue and node type; "": anywhere."""
-        sizes: Counter[str] | None = None
-        for payload in (input, *needs):
-            if may_hold_ref(payload):
-                sizes = sizes if sizes is not None else Counter()
-                _count(payload, sizes)
-        if not sizes:
+        holding = [payload for payload in (input, *needs) if may_hold_ref(payload)]
+        if not holding:
             return ANYWHERE
         served = self._workers()
-        for host, size_bytes in sizes.most_common():
+        for host, size_bytes in _sizes(holding).most_common():
             if size_bytes < NEAR_MIN_BYTES:
                 break
             if any(queue in queues and type in types for queues, types in served.get(host, ())):
@@ -58,11 +55,13 @@ class Locality:
         return self._served
 
 
-def _count(payload: Payload, sizes: Counter[str]) -> None:
-    """Add the bytes of the entries that a payload refers to. An entry travels as a whole, so a path into it counts like all of it."""
-    try:
-        entries = {ref.entry: ref.length for ref in refs_in(payload) if ref.host}
-    except UnreadablePayload:  # whoever executes the task says so
-        return
+def _sizes(payloads: Iterable[Payload]) -> Counter[str]:
+    """By host, the bytes of the entries that payloads refer to. An entry travels as a whole, so a path into it counts like all of it."""
+    entries: dict[tuple[str, str, int, int], int] = {}
+    for payload in payloads:
+        with contextlib.suppress(UnreadablePayload):  # whoever executes the task says so
+            entries |= {ref.entry: ref.length for ref in refs_in(payload) if ref.host}
+    sizes: Counter[str] = Counter()
     for (host, *_), length in entries.items():
         sizes[host] += length
+    return sizes

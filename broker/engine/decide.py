@@ -18,7 +18,7 @@ from ...schemas.effects import Effect, FinishRun, SetTimer
 from ...schemas.errors import UnencodableValue, UnreadablePayload, UnreadableRecord
 from ...schemas.flow.node_types import Kind
 from ...schemas.payload import is_whole
-from ...schemas.plan.plan import NONE, Plan, PlanNode
+from ...schemas.plan.plan import Plan, PlanNode
 from ...schemas.records import (
     CancelRequested,
     ChildEnded,
@@ -33,14 +33,14 @@ from ...schemas.records import (
     TimerFired,
     TimerId,
 )
-from ...schemas.ref import Coded, Ref, ValueElsewhere
-from . import bodies, elsewhere, failure, guards, recovery, undo, waits
+from ...schemas.ref import ValueElsewhere
+from . import bodies, elsewhere, failure, firing, recovery, undo, waits
 from .activate import activate
 from .cancel import cancel_body
 from .edges import arrive, holds
 from .reading import node_input, run_output
 from .routing import complete
-from .state import OPEN, READY, RETRYING, RUNNING, WAITING, Run, Scope, Wait
+from .state import READY, RUNNING, WAITING, Run, Scope, Wait
 from .turn import ENDED, RUN_TIMER, Ended, Turn, Undecided, Undone
 
 
@@ -109,7 +109,7 @@ def _settle(turn: Turn) -> None:
         except (UnreadablePayload, UnencodableValue) as error:
             _blame(turn, scope, item, Error(error.code.lower(), str(error), False))
         except ValueElsewhere as error:
-            _blame(turn, scope, item, _elsewhere(turn, scope, item, error.ref))
+            _blame(turn, scope, item, elsewhere.item_error(run, scope, item, error.ref))
     if run.rare_ is not None and run.rare_.losses is not None:
         turn.effects = recovery.relocated(run, turn.effects)
         run.output = run.rare_.losses.payload(run.output)
@@ -135,15 +135,6 @@ def _come_to(turn: Turn, scope: Scope, item: Ended | Undone | Undecided | Error 
             bodies.failed(turn, scope, item.error)
     elif type(item) is Error:
         bodies.failed(turn, scope, item)
-
-
-def _elsewhere(turn: Turn, scope: Scope, item: object, ref: Ref | Coded) -> Error:
-    """The error for an item of the queue that would have to look into a ref: a node, or the loop around, or the flow's output."""
-    if type(item) is PlanNode:
-        return elsewhere.node_error(turn.run, scope, item, ref)
-    if scope.parent is None:
-        return elsewhere.output_error(ref)
-    return elsewhere.node_error(turn.run, scope.parent, turn.plan.nodes[scope.plan.owner], ref)
 
 
 def _blame(turn: Turn, scope: Scope, item: object, error: Error) -> None:
@@ -218,85 +209,6 @@ def _attempt_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error, afte
         failure.attempt_failed(turn, scope, node, final, after_ms)
 
 
-def _timer_fired(turn: Turn, record: TimerFired) -> bool:
-    run, timer = turn.run, record.timer
-    found = _set_timer(run, timer)
-    if found is None:
-        return False
-    if run.paused:
-        held, entry = run.rare().held_timers, (timer.activation, timer.purpose, timer.attempt)
-        if entry in held:
-            return False
-        held.append(entry)
-        return True
-    if timer.purpose == "run":
-        failure.end_run(
-            turn, "failed", Error("timeout", f"the run took longer than {run.plan.settings.execution_timeout_ms} ms", False), timed_out=True
-        )
-        return True
-    scope, slot = found
-    assert scope.more is not None and scope.more.timers is not None
-    del scope.more.timers[slot, timer.purpose]
-    if timer.purpose in _GUARD_TIMERS:
-        return _guard_timer(turn, scope, slot, timer.purpose)
-    return _node_timer(turn, scope, run.plan.nodes[scope.plan.nodes[slot]], timer.purpose)
-
-
-_GUARD_TIMERS = ("scope", "scope_retry")
-
-
-def _set_timer(run: Run, timer: TimerId) -> tuple[Scope, int] | None:
-    """The instance of a timer that is set, and the slot of its node or the number of its guard; None for any other timer."""
-    if timer.purpose == "run":
-        limited = run.plan.settings.execution_timeout_ms is not None
-        return (run.root, NONE) if limited and timer == RUN_TIMER and run.status == "running" else None
-    if timer.purpose in _GUARD_TIMERS:
-        found = _guard_place(run, timer)
-    else:
-        place = run.find(timer.activation)
-        found = None if place is None else (place[0], place[1].slot, place[0].attempt(place[1].slot))
-    if found is None or found[2] != timer.attempt:
-        return None
-    scope, slot, _ = found
-    is_set = scope.more is not None and scope.more.timers is not None and (slot, timer.purpose) in scope.more.timers
-    return (scope, slot) if is_set else None
-
-
-def _guard_place(run: Run, timer: TimerId) -> tuple[Scope, int, int] | None:
-    """Instance, number and attempt of the guard that a timer belongs to."""
-    index = timer.activation[0] if timer.activation else NONE
-    if not isinstance(index, int) or not 0 <= index < len(run.plan.guards):
-        return None
-    scope = run.scope_at(run.plan.guards[index].scope, timer.activation[1:])
-    state = None if scope is None else guards.state_of(scope, index)
-    return None if scope is None or state is None else (scope, index, state.attempt)
-
-
-def _node_timer(turn: Turn, scope: Scope, node: PlanNode, purpose: str) -> bool:
-    status = scope.cells[node.slot]
-    if purpose == "retry" and status == RETRYING:
-        scope.cells[node.slot] = READY
-        turn.queue.append((scope, node))
-    elif purpose in ("delay", "wait") and status == WAITING:
-        waits.timer_fired(turn, scope, node, purpose)
-    elif purpose == "timeout" and status in (WAITING, OPEN):
-        cancel_body(turn, scope, node)
-        turn.release(scope, node)
-        failure.attempt_failed(turn, scope, node, Error("timeout", f"took longer than {node.timeout_ms} ms"))
-    else:
-        return False
-    return True
-
-
-def _guard_timer(turn: Turn, scope: Scope, index: int, purpose: str) -> bool:
-    guard = turn.plan.guards[index]
-    if purpose == "scope":
-        failure.fail_guard(turn, scope, index, Error("timeout", f"scope {guard.id!r} took longer than {guard.timeout_ms} ms"))
-    else:
-        failure.restart_guard(turn, scope, index)
-    return True
-
-
 def _child_ended(turn: Turn, record: ChildEnded) -> bool:
     found = turn.run.find(record.activation)
     if found is None:
@@ -349,12 +261,12 @@ def _wake(turn: Turn) -> None:
     recovery.go_on(turn)
     held, run.rare().held_timers = run.rare().held_timers, []
     for path, purpose, attempt in held:
-        _timer_fired(turn, TimerFired(run.id, turn.now, TimerId(path, purpose, attempt)))
+        firing.fired(turn, TimerFired(run.id, turn.now, TimerId(path, purpose, attempt)))
 
 
 _HANDLERS: dict[type[Any], Callable[[Turn, Any], bool]] = {
     Completion: _completion,
-    TimerFired: _timer_fired,
+    TimerFired: firing.fired,
     SignalReceived: waits.signal_received,
     EventReceived: waits.event_received,
     ChildEnded: _child_ended,

@@ -17,6 +17,15 @@ TYPE = "value_elsewhere"
 _INSTEAD = "return what it needs as a field of its own, small enough to travel inside the payload, or raise `payloads.inline_max`"
 
 
+def item_error(run: Run, scope: Scope, item: object, ref: Ref | Coded) -> Error:
+    """What the engine was at has to look into the ref: a node, the end of a loop's iteration, or the end of the run."""
+    if isinstance(item, PlanNode):
+        return node_error(run, scope, item, ref)
+    if scope.parent is None:
+        return output_error(ref)
+    return node_error(run, scope.parent, run.plan.nodes[scope.plan.owner], ref)
+
+
 def node_error(run: Run, scope: Scope, node: PlanNode, ref: Ref | Coded) -> Error:
     """A structural node has to look into the ref; for a loop it is one of its conditions."""
     name = node.id.removesuffix("~")

@@ -14,6 +14,7 @@ from ...schemas.effects import Await, Effect, FinishRun, SetTimer, StartChild
 from ...schemas.flow.node_types import Kind
 from ...schemas.plan.plan import PlanNode
 from ...schemas.records import Activation, TimerId
+from ...schemas.ref import ValueElsewhere
 from . import guards, recovery
 from .reading import task
 from .state import RUNNING, WAITING, Run, Scope, activation
@@ -90,7 +91,10 @@ def _waiting(run: Run, scope: Scope, node: PlanNode) -> list[Effect]:
     if wait is None or wait.kind == "timer":
         return []
     if node.kind == Kind.SUBFLOW:
-        request: StartChild = child_request(run, scope, node)
+        try:
+            request: StartChild = child_request(run, scope, node)
+        except ValueElsewhere:  # it was asked for with a value that has been made again since, and is large now
+            return []
         return [request]
     due = scope.more.timers.get((node.slot, "wait")) if scope.more is not None and scope.more.timers else None
     return [Await(run.id, activation(scope, node), wait.kind, wait.name, wait_metadata(run, scope, node), due)]

@@ -40,6 +40,9 @@ class Chunks(Protocol):
     window_bytes: int
     external: bool
 
+    async def check_room(self, size_bytes: int) -> None:
+        """Raises StreamFull if so much more has no room; others may be asking for the same room."""
+
     async def put(self, place: Place, n: int, data: bytes) -> None:
         """Returns when it is stored. The same chunk may be put again, also by two at a time."""
 

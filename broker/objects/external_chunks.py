@@ -35,6 +35,9 @@ class ExternalChunks:
         self._shown = _without_secrets(url)
         self._store = _open(url, self._shown)
 
+    async def check_room(self, size_bytes: int) -> None:
+        """Such a store does not say how much room it has."""
+
     async def put(self, place: Place, n: int, data: bytes) -> None:
         await self._do(self._store.put_async(_path(place, n), data, use_multipart=False))
 

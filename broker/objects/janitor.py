@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import structlog
 
 from ...schemas.errors import JetfleetError, UsageError
-from ..client import BrokerError, Connection
+from ..client import BrokerError, Connection, StreamFull
 from .chunks import Chunks, Place
 from .deletion import delete, finish, place_of
 from .meta import Found, Meta, Metas, names
@@ -41,6 +41,8 @@ from .stream_chunks import StreamChunks
 GRACE_S = 60.0
 STRAY_S = 3_600.0
 """Longer than any upload is silent between two chunks."""
+_LOOK_FOR_STRAYS_S = 600.0
+"""Listing all chunks costs the server more than the rest of a sweep, and what it finds is in no hurry."""
 _log = structlog.get_logger(__name__)
 
 
@@ -72,6 +74,7 @@ class Janitor:
         self._external = chunks if chunks is not None and chunks.external else None
         self._grace_ms, self._stray_ms = int(grace_s * 1000), int(stray_s * 1000)
         self._clock = clock
+        self._looked_s = float("-inf")
 
     async def sweep(self, is_over: Callable[[set[str]], Awaitable[set[str]]]) -> Swept:
         """Once through everything. `is_over` says which of these runs need nothing any more; in doubt it leaves one out.
@@ -83,11 +86,15 @@ class Janitor:
         for found in await self._metas.all():
             try:
                 await self._judge(found, found.meta.digest in pinned, swept)
+            except StreamFull as error:  # deleting others makes room for it
+                _log.warning("object_not_freed", object=found.name, error=str(error))
             except BrokerError:
                 raise
             except JetfleetError as error:
                 _log.warning("object_not_freed", object=found.name, error=str(error))
-        await self._remove_strays(swept)
+        if self._clock() - self._looked_s >= _LOOK_FOR_STRAYS_S:
+            self._looked_s = self._clock()
+            await self._remove_strays(swept)
         return swept
 
     # --- 1
@@ -142,7 +149,7 @@ class Janitor:
             return True
         # The meta only leads the deletion to the chunks: what it says of their bytes does not matter.
         gone = Meta(place.name, 0, chunks.chunk_bytes, place.upload, chunks.external, fate="deleting")
-        if await self._metas.begin(place.name, gone) is None:
+        if not await self._metas.begin(place.name, gone):
             return False
         marked = await self._metas.read(place.name)
         if marked is not None and marked.meta.fate == "deleting":

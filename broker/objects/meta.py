@@ -7,7 +7,8 @@ to be agreed on about an object is decided here; the message says which state th
     fate       kept ⇄ condemned (nobody needed it) ─▶ deleting ─▶ no message
 
 Each message is shorter than those before it in this order. A stream that is full refuses what is new, but it takes a message that is
-shorter than the one it replaces: so what takes room away can be written when there is none.
+shorter than the one it replaces: so what frees room can be written when there is none. (A cluster refuses that, too; there it takes the
+room that chunks leave, see `stream_chunks.RESERVE_BYTES`.)
 """
 
 from __future__ import annotations

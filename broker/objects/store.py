@@ -134,6 +134,7 @@ class ObjectStore:
                 numbers = list(range(meta.chunks))
             else:
                 numbers = await patience.insist(lambda: chunks.missing(place, meta.chunks))
+            await patience.insist(lambda: chunks.check_room(min(len(numbers) * meta.chunk_bytes, meta.length)))
             await Upload(chunks, place, meta, body, self._cipher(meta, key), patience).send(numbers)
             return await self._change(found, patience, content="whole")
         except ObjectsFull:

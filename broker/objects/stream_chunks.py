@@ -7,13 +7,16 @@ sequence: chunks that were stored since then, by somebody who stores the object 
 from __future__ import annotations
 
 from ...schemas import subjects
-from ..client import Connection, Message, Refused
+from ..client import Connection, Message, NotFound, Refused, StreamFull
 from .chunks import MIB, Place
 
 CHUNK_BYTES = 512 << 10
 """Half of what any server takes in one message; larger ones are not faster."""
 WINDOW_BYTES = 8 * MIB
 ANSWER_S = 5.0
+RESERVE_BYTES = 4 * MIB
+"""Left free by chunks, where the stream is not tiny, for pins and for what the janitor has to write before it can free anything: a cluster
+refuses everything once a stream is full."""
 _NOT_FOUND = 404
 
 
@@ -26,6 +29,14 @@ class StreamChunks:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    async def check_room(self, size_bytes: int) -> None:
+        info = await self._connection.streams.stream_info(subjects.OBJECTS)
+        if info is None:
+            raise NotFound(f"there is no stream {subjects.OBJECTS}; deploy the topology", status=404)
+        limit, used = int(info["config"]["max_bytes"]), int(info["state"]["bytes"])
+        if limit > 0 and used + size_bytes > limit - min(RESERVE_BYTES, limit // 16):
+            raise StreamFull(f"{size_bytes} bytes more have no room in stream {subjects.OBJECTS}, which has {used} of {limit}")
 
     async def put(self, place: Place, n: int, data: bytes) -> None:
         await self._connection.publisher.publish(subjects.object_chunk(place.name, n), data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import structlog
 
 from ...schemas import subjects
 from ...schemas.errors import JetfleetError
-from ..client import Connection
+from ..client import Connection, NotFound
 from ..client.stored import from_message
 from ..topology import flow_consumer, queue_consumer
 
@@ -70,11 +70,29 @@ class Backlog:
             try:
                 async with asyncio.timeout(ANSWER_S):
                     self.flows, self.queues, self.streams = await asyncio.gather(
-                        self._waiting(subjects.EVENTS, flow_consumer("")), self._waiting(subjects.TASKS, queue_consumer("")), self._use()
+                        self._waiting(subjects.EVENTS, flow_consumer("")), self._tasks(), self._use()
                     )
             except (JetfleetError, TimeoutError) as error:
                 self.flows, self.queues, self.streams = {}, {}, {}
                 log.debug("the backlog cannot be asked for", reason=str(error) or "no answer in time")
+
+    async def _tasks(self) -> dict[str, Waiting]:
+        """By queue: those near the arenas of hosts, and those that nobody has made a consumer for yet, among the others."""
+        by_consumer = await self._waiting(subjects.TASKS, queue_consumer(""))
+        found: dict[str, Waiting] = {}
+        for name, waiting in [*by_consumer.items(), *(await self._without_consumer(by_consumer)).items()]:
+            queue = name.partition("@")[0]
+            found[queue] = waiting if queue not in found else _together(found[queue], waiting)
+        return found
+
+    async def _without_consumer(self, known: Collection[str]) -> dict[str, Waiting]:
+        """By what their consumer would be called, as `_waiting` says it."""
+        try:
+            counts = await self._connection.streams.subjects(subjects.TASKS, subjects.tasks(">"))
+        except NotFound:
+            return {}
+        named = {"@".join(subject.split(".")[1:]): count for subject, count in counts.items()}
+        return {name: Waiting(count, 0, None) for name, count in named.items() if name not in known}
 
     async def _waiting(self, stream: str, prefix: str) -> dict[str, Waiting]:
         """By what follows the prefix in the consumer's name."""
@@ -115,3 +133,8 @@ class Backlog:
             found += page
             if not page or len(found) >= answer["total"]:
                 return found
+
+
+def _together(one: Waiting, other: Waiting) -> Waiting:
+    ages = [each.oldest_s for each in (one, other) if each.oldest_s is not None]
+    return Waiting(one.count + other.count, one.taken + other.taken, max(ages, default=None))

@@ -105,18 +105,6 @@ class WorkerCounters:
         return found
 
 
-class ArenaGauges:
-    """Of the arena of this host, as this process sees it. `used_bytes`: the files of all processes; `waits`: for room, of this one."""
-
-    __slots__ = ("limit_bytes", "segments", "used_bytes", "waits")
-
-    def __init__(self) -> None:
-        self.used_bytes: Number = unknown
-        self.limit_bytes: Number = unknown
-        self.segments: Number = unknown
-        self.waits: Number = unknown
-
-
 class ReaderCounters:
     """All of it is kept by the reader anyway. `positions`: by stream. `lag_s`: since it last had everything that was there."""
 

@@ -15,13 +15,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from ..payloads.counters import PlaneCounters
+from .arena_gauges import ArenaGauges
 from .backlog import Backlog, Waiting
 from .counters import (
     CALLED_OFF,
     COMPLETED,
     DURATION_BOUNDS_US,
     FAILED,
-    ArenaGauges,
     CoordinatorCounters,
     Durations,
     ReaderCounters,

@@ -46,6 +46,8 @@ class Layout:
             raise UnencodableValue("the value is nested without end (does it contain itself?)") from None
         except FAILURES as error:
             raise UnencodableValue(f"the value cannot be encoded: {error}") from None
+        finally:
+            self._done.clear()  # the encoder refers back to us: else the values would stay until garbage is collected, which is seldom
 
     def _smallest(self, value: Any) -> Payload:
         if self._is_leaf(value):

@@ -7,6 +7,7 @@ import pytest
 from jetfleet.broker.coordinator import effects, ended_runs, intake, owner, partition, timers
 from jetfleet.broker.engine import waits
 from jetfleet.broker.fleet import membership
+from jetfleet.broker.objects import external_chunks, janitor, patience, stream_chunks
 from jetfleet.broker.server import ServerSettings
 from jetfleet.broker.topology import TASKS_BYTES, flow_consumer_config, queue_consumer_config, streams
 from jetfleet.schemas import limits, subjects
@@ -53,9 +54,13 @@ RELIABILITY = [
     f"fails as `{settings.POISON}`",
     f"fails as `{settings.PAYLOAD_TOO_LARGE}`",
 ]
+PAYLOADS = [
+    f"Chunks of {stream_chunks.CHUNK_BYTES >> 10} KiB, {stream_chunks.WINDOW_BYTES // stream_chunks.CHUNK_BYTES} in flight",
+    f"{external_chunks.CHUNK_BYTES >> 20} MiB each",
+]
 
 
-@pytest.mark.parametrize(("page", "figures"), [("fleet.md", FLEET), ("reliability.md", RELIABILITY)])
+@pytest.mark.parametrize(("page", "figures"), [("fleet.md", FLEET), ("reliability.md", RELIABILITY), ("payloads.md", PAYLOADS)])
 def test_the_figures_of_a_page_are_those_of_the_code(page: str, figures: list[str]) -> None:
     text = " ".join((DOCS / page).read_text().split())
     assert [each for each in figures if each not in text] == []
@@ -65,6 +70,8 @@ def test_what_pages_say_in_words_is_so() -> None:
     assert timers.HORIZON_MS == 10 * 60_000, "ten minutes (fleet.md)"
     assert settings.PREFETCH == 2 and membership.TTL_BEATS == 4 and owner.SNAPSHOT_IDLE_S == 60
     assert settings.WorkerSettings().max_deliveries == 5, "five deaths"
+    assert janitor.GRACE_S == 60 and janitor.STRAY_S == 3_600, "a minute later; after an hour (payloads.md)"
+    assert patience.PATIENCE_S == 30, "half a minute (payloads.md, reliability.md)"
     assert settings.SUSPECT_DEATHS == 2, "from the second on"
     assert ServerSettings().sync == "always"
     oldest_s = (ended_runs.WINDOW_MS - ended_runs.GENERATION_MS) / 1_000 - owner.SNAPSHOT_IDLE_S

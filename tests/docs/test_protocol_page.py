@@ -32,6 +32,7 @@ TEXT = " ".join(PAGE.read_text().split())
 SAMPLES = {
     "partition": "<p>", "flow": "<flow>", "trigger": "<trigger>", "queue": "<queue>", "kind": "<kind>", "name": "<name>",
     "digest": "<digest>", "id": "<id>", "what": "<what>", "n": "<n>",
+    "host": "<host>",
 }  # fmt: skip
 
 
@@ -52,7 +53,7 @@ def test_the_kinds_of_records_are_those_that_can_be_read() -> None:
 def test_every_subject_that_the_code_builds_is_listed_under_its_stream() -> None:
     listed = {row[0]: row[1] for row in rows("table", "subjects")}
     built = {subjects.CANCEL, subjects.TASKS_EPOCH, subjects.TOPOLOGY, "snapshot.<p>.<name>", "timer.<p>.<digest>"}
-    built.add("object.pin.<run>.<digest>")
+    built |= {"object.pin.<run>.<digest>", subjects.tasks("<queue>")}
     for name, function in inspect.getmembers(subjects, inspect.isfunction):
         if function.__module__ == subjects.__name__ and name not in ("partition_of", "run_id", "wal_stream", "timer", "object_pin"):
             built.add(function(*(SAMPLES[parameter] for parameter in inspect.signature(function).parameters)))
@@ -77,7 +78,8 @@ def test_the_streams_are_those_of_the_topology() -> None:
 
 
 def test_the_consumers_are_those_of_the_topology() -> None:
-    configs = [flow_consumer_config("<flow>"), queue_consumer_config("<queue>"), fired_consumer_config()]
+    at_queue = [queue_consumer_config("<queue>"), queue_consumer_config("<queue>", "<host>")]
+    configs = [flow_consumer_config("<flow>"), *at_queue, fired_consumer_config()]
     listed = [[cell.strip("`") for cell in row[:5]] for row in rows("table", "consumers")]
     assert [[row[0], *row[2:]] for row in listed] == [
         [

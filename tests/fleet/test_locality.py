@@ -78,6 +78,7 @@ def test_an_entry_counts_once_in_a_payload_however_often_it_stands_there(deploye
             small = ref("alpha", 2 * MIB)
             value = encode({"parts": [small.at((n,)) for n in range(10)], "other": ref("beta", 3 * MIB)})
             assert found.near("default", "f.echo", value) == "beta"
+            assert found.near("default", "f.echo", value, (encode(small), encode(small.at((1,))))) == "beta"
 
     run(test())
 
@@ -218,6 +219,7 @@ def test_a_task_with_ten_megabytes_is_executed_where_they_lie_or_elsewhere_if_no
                 async with worker(fresh_url, tmp_path / "a", nodes=NODES, queues=("other",)) as holder:
                     assert holder.host == alpha.host
                     assert await executed_by(one, await send(one, "unserved", unserved)) == beta.id
-                    await one.log.ended(*(subjects.run_id(name, name) for name in ("near", "busy", "unserved")))
+                    ends = await one.log.ended(*(subjects.run_id(name, name) for name in ("near", "busy", "unserved")))
+                    assert {end.status for end in ends} == {"completed"}
 
     run(test())

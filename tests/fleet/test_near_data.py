@@ -78,6 +78,34 @@ def test_what_a_busy_host_does_not_take_another_takes(fresh_url: str, tmp_path: 
     run(test())
 
 
+def test_what_comes_from_two_places_at_once_does_not_wait_for_one_slot(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        def gated(name: str) -> Task:
+            return task("gated", name, {"log": str(tmp_path / "log"), "gate": str(tmp_path / name)})
+
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path / "a", concurrency=1) as alpha:
+            (tmp_path / "first").touch()
+            await fleet.give([gated("first")])
+            await fleet.ends("first")
+            alpha.processor.attempts.mean_us = 1e6  # it has learnt that attempts take a second
+            await fleet.give([gated("slow")])
+            await until(lambda: bool(alpha.slots.running), "it is being executed")
+            await give_near(fleet, host_of(alpha), [gated("one")])
+            await fleet.give([gated("other")])
+            (tmp_path / "slow").touch()
+            await fleet.ends("slow")
+            await until(lambda: len((tmp_path / "log").read_text().splitlines()) == 3, "one of the two is being executed")
+            async with worker(fresh_url, tmp_path / "b", concurrency=1):
+                await until(lambda: len((tmp_path / "log").read_text().splitlines()) == 4, "so is the other, by the other worker")
+                for name in ("one", "other"):
+                    (tmp_path / name).touch()
+                ends = await fleet.ends("one", "other")
+                assert len({end.worker for end in ends}) == 2
+                await fleet.none_left()
+
+    run(test())
+
+
 def test_what_waits_near_a_host_that_nobody_knows_is_taken(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path) as one:

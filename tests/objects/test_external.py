@@ -124,7 +124,7 @@ def test_remains_of_an_upload_go_after_an_hour_beside_an_object_of_the_same_name
             async def nobody(runs: set[str]) -> set[str]:
                 return set()
 
-            now_s[0] = changed_s + 3_500
+            now_s[0] = changed_s + 3_000
             assert (await janitor.sweep(nobody)).strays == 0
             now_s[0] = changed_s + 3_700
             assert (await janitor.sweep(nobody)).strays == 2

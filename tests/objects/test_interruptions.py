@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import suppress
 
 import pytest
@@ -23,15 +24,22 @@ ROOM_BYTES = 8 << 20
 
 
 class RefusedChunks(StreamChunks):
-    """Chunks in the stream; `refused` is set when it has no room for one."""
+    """Chunks in the stream; `refused` is set when it has no room. `blind`: nobody asks before, and the server refuses."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, blind: bool) -> None:
         super().__init__(connection)
-        self.refused = asyncio.Event()
+        self.refused, self._blind = asyncio.Event(), blind
+
+    async def check_room(self, size_bytes: int) -> None:
+        if not self._blind:
+            await self._noticed(super().check_room(size_bytes))
 
     async def put(self, place: Place, n: int, data: bytes) -> None:
+        await self._noticed(super().put(place, n, data))
+
+    async def _noticed(self, doing: Awaitable[None]) -> None:
         try:
-            await super().put(place, n, data)
+            await doing
         except StreamFull:
             self.refused.set()
             raise
@@ -110,13 +118,14 @@ def test_a_get_goes_on_when_the_server_is_killed_and_comes_back(server: Backgrou
     run(test())
 
 
-def test_a_put_into_a_full_store_says_so_and_gives_its_room_back(server: BackgroundServer) -> None:
+@pytest.mark.parametrize("blind", [False, True])
+def test_a_put_into_a_full_store_says_so_and_gives_its_room_back(server: BackgroundServer, blind: bool) -> None:
     async def test() -> None:
         async with deployed(server) as connection:
             await _give_room(connection, ROOM_BYTES)
             small = await ObjectStore(connection).put(some_chunks(4, seed=1), run="small")
             with pytest.raises(ObjectsFull, match="raise `max_bytes`") as full:
-                await ObjectStore(connection, patience_s=0.3).put(some_chunks(40), run="large")
+                await ObjectStore(connection, RefusedChunks(connection, blind), patience_s=0.3).put(some_chunks(40), run="large")
             assert full.value.retryable
             assert {each.split(".")[2] for each in await stored(connection, "chunk")} == {small}
             store = ObjectStore(connection, patience_s=0.3)
@@ -125,11 +134,12 @@ def test_a_put_into_a_full_store_says_so_and_gives_its_room_back(server: Backgro
     run(test())
 
 
-def test_a_put_waits_for_room(server: BackgroundServer) -> None:
+@pytest.mark.parametrize("blind", [False, True])
+def test_a_put_waits_for_room(server: BackgroundServer, blind: bool) -> None:
     async def test() -> None:
         async with deployed(server) as connection:
             await _give_room(connection, ROOM_BYTES)
-            refused = RefusedChunks(connection)
+            refused = RefusedChunks(connection, blind)
             putting = asyncio.create_task(ObjectStore(connection, refused).put(some_chunks(40), run="large"))
             await refused.refused.wait()
             await _give_room(connection, 10 * ROOM_BYTES)

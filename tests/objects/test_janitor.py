@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from jetfleet.broker.client import Connection
+from jetfleet.broker.client import Connection, StreamFull
 from jetfleet.broker.objects.chunks import Place
 from jetfleet.broker.objects.deletion import delete, finish
 from jetfleet.broker.objects.janitor import Janitor
@@ -249,6 +249,26 @@ def test_chunks_without_a_meta_go_after_an_hour(server: BackgroundServer) -> Non
             assert (await Janitor(connection, clock=lambda: newest_s + 3_601).sweep(over())).strays == 1
             assert len(await stored(connection, "chunk")) == 3
             assert await is_kept(connection, store, digest)
+
+    run(test())
+
+
+def test_a_full_store_can_be_swept(server: BackgroundServer) -> None:
+    """Every mark that the janitor makes has to fit into the room of the one before."""
+
+    async def test() -> None:
+        async with deployed(server) as connection:
+            store, janitor = ObjectStore(connection), Janitor(connection, grace_s=0)
+            digest = await store.put(BODY, run="a")
+            await store.unpin("a")
+            info = await connection.streams.stream_info(subjects.OBJECTS)
+            assert info is not None
+            await connection.streams.create_or_update_stream({**info["config"], "max_bytes": info["state"]["bytes"]})
+            with pytest.raises(StreamFull):
+                await connection.publisher.publish(*pin_until("a", digest, 0))
+            assert (await janitor.sweep(over("a"))).condemned == 1
+            assert (await janitor.sweep(over("a"))).deleted == 1
+            assert await connection.streams.subjects(subjects.OBJECTS, ">") == {}
 
     run(test())
 

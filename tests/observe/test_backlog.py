@@ -86,6 +86,27 @@ def test_the_age_is_that_of_the_first_that_nobody_has_taken(server: BackgroundSe
     deployed(server, test)
 
 
+def test_tasks_near_hosts_count_for_their_queue_also_where_nobody_has_asked_for_them_yet(server: BackgroundServer) -> None:
+    async def test(connection: Connection) -> None:
+        await ensure_queue(connection, "money")
+        await ensure_queue(connection, "money", "alpha")
+        before_s = time.time()
+        for subject in (subjects.tasks("money", "alpha"), subjects.tasks("money"), subjects.tasks("money", "gone"), subjects.tasks("new")):
+            await connection.publisher.publish(subject, b"")
+        taken: list[Message] = []
+        pull = Pull(connection, subjects.TASKS, queue_consumer("money", "alpha"), taken.append, room=lambda: 1 - len(taken))
+        await pull.start()
+        await until(lambda: len(taken) == 1, "a task")
+        backlog = Backlog(connection, cache_s=0)
+        await backlog.refresh()
+        assert {name: (each.count, each.taken) for name, each in backlog.queues.items()} == {"money": (2, 1), "new": (1, 0)}
+        oldest = backlog.queues["money"].oldest_s
+        assert oldest is not None and 0 < oldest <= time.time() - before_s
+        await pull.stop()
+
+    deployed(server, test)
+
+
 def test_many_consumers_are_listed_page_by_page(server: BackgroundServer) -> None:
     async def test(connection: Connection) -> None:
         names = {f"queue{number}" for number in range(300)}

@@ -37,7 +37,8 @@ async def work(settings: WorkerSettings, registry: Registry, watch: Observed, st
             worker = Worker(connection, settings, registry, tracing=telemetry.tracing)
             logs.name_process(WORKER, worker.id)
             conditions = {"nats": connected(connection), "tasks": pulling(lambda: worker.pulling)}
-            async with watch.serving(WORKER, [worker.counters], conditions):
+            counters = [worker.counters, worker.plane.counters, worker.arena_gauges]
+            async with watch.serving(WORKER, counters, conditions):
                 await worker.start()
                 log.info("worker is up", queues=list(settings.queues), slots=settings.concurrency, slot=worker.ledger.slot)
                 changed = await _first(signals.first, sources)

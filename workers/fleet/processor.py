@@ -112,6 +112,16 @@ class Processor:
             self._distribute(unit, tasks)
         unit.settled(1)
 
+    def decline(self, message: Message) -> None:
+        """Give a message back at once, for any worker of the queue. Never blocks."""
+        unit = UnitOfWork(message, self._ledger, self._end)
+        self.units[unit] = None
+        tasks = self._read(unit)
+        unit.owed += len(tasks)
+        if tasks:
+            self.give_back.tasks(unit, tasks, 0)
+        unit.settled(1)
+
     def called_off(self, message: Message) -> None:
         """A notice that attempts are no longer wanted."""
         try:

@@ -22,6 +22,7 @@ from ...broker.fleet.membership import WORKER, Membership
 from ...broker.flows import Flows
 from ...broker.objects.chunks import open_chunks
 from ...broker.objects.store import ObjectStore
+from ...broker.observe.arena_gauges import ArenaGauges
 from ...broker.observe.counters import WorkerCounters
 from ...broker.observe.tracing import OFF, Tracing
 from ...broker.payloads.holder import Holder
@@ -65,6 +66,7 @@ class Worker:
         self.membership = Membership(connection, WORKER)
         self.flows = Flows(connection)
         self.plane = Plane(settings.arena_settings)
+        self.arena_gauges = ArenaGauges(self.plane)
         self.executor = Executor(registry, services, worker=self.membership.id, processes=settings.processes, plane=self.plane)
         self.slots = Slots(settings.concurrency, contextvars.copy_context().copy, self._wake)
         self.counters = WorkerCounters()
@@ -190,7 +192,14 @@ class Worker:
     # --- room
 
     def _take(self, message: Message) -> None:
-        self.processor.take(message)
+        """Each place that tasks come from is asked for as much as there is room for, so together they may give too much. What others could
+        do sooner goes back at once; where attempts are short, waiting for one here costs less."""
+        attempts = self.processor.attempts
+        slow = PREFETCH_ATTEMPT_MAX_US < attempts.mean_us < float("inf")
+        if slow and attempts.load >= self.settings.concurrency:
+            self.processor.decline(message)
+        else:
+            self.processor.take(message)
 
     def _room(self) -> int:
         """How many messages more may come: one per free slot, as long as the log keeps up."""
@@ -202,6 +211,7 @@ class Worker:
     def _wake(self) -> None:
         if not self.processor.units:
             self._idle.set()
+        self._pulls = self._pulls[1:] + self._pulls[:1]  # whoever asks first is served first, so they take turns
         for pull in self._pulls:
             pull.wake()
 
@@ -261,6 +271,7 @@ class Worker:
             "queues": list(self.settings.queues),
             "types": self.registry.names(),
             "arena": self.host or ANYWHERE,
+            "arena_full": self._arena_full(),
             "slots": self.settings.concurrency,
             "busy": min(self.processor.load, self.settings.concurrency),
             "in_work": len(self.processor.units),
@@ -269,6 +280,13 @@ class Worker:
             "unrecorded": self.completions.backlog,
             "slot": self.ledger.slot,
         }
+
+    def _arena_full(self) -> float | str:
+        """The share of the arena that is taken; in words why nobody can tell."""
+        try:
+            return round(self.arena_gauges.full() or 0.0, 2)
+        except ArenaUnusable as error:
+            return str(error)
 
     # --- ends
 

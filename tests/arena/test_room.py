@@ -1,0 +1,194 @@
+"""The arena never grows above its limit, nor a run above its own; who finds no room is told at once, and nothing is half written."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jetfleet.broker.arena import Arena, ArenaSettings
+from jetfleet.broker.arena.folder import Folder
+from jetfleet.broker.arena.keeper import Keeper
+from jetfleet.broker.arena.settings import limits
+from jetfleet.schemas.payload_errors import ArenaFull, RunTooLarge
+from jetfleet.schemas.ref import Ref
+
+from .places import fill, segments
+
+MIB = 1 << 20
+Opener = Callable[[ArenaSettings], Arena]
+
+
+def used(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir() if path.suffix in (".seg", ".free", ".new"))
+
+
+def write_until_full(arena: Arena, length: int, run: str = "") -> list[Ref]:
+    refs = []
+    with pytest.raises(ArenaFull):
+        while True:
+            refs.append(arena.write("bytes", [bytes([len(refs) % 256]) * length], run=run or f"run-{len(refs)}"))
+    return refs
+
+
+async def all_over(runs: set[str]) -> set[str]:
+    return runs
+
+
+def sweep(settings: ArenaSettings) -> None:
+    keeper = Keeper(settings)
+    assert keeper.acquire()
+    asyncio.run(keeper.sweep(all_over))
+    keeper.release()
+
+
+@pytest.mark.parametrize("length", [10_000, 100_000, 3 * MIB])
+def test_a_full_arena_says_so_and_keeps_what_it_has(arena: Arena, length: int) -> None:
+    refs = write_until_full(arena, length)
+
+    assert used(arena.settings.folder) <= 16 * MIB
+    assert sum(ref.length for ref in refs) > 8 * MIB
+    assert all(arena.view(ref) == bytes([number % 256]) * length for number, ref in enumerate(refs))
+    assert segments(arena.settings.folder, ".new") == []
+
+
+def test_who_holds_the_room_stands_in_the_error(arena: Arena) -> None:
+    write_until_full(arena, MIB, "the-big-one")
+
+    with pytest.raises(ArenaFull, match=r"the-big-one.*--arena-max"):
+        arena.write("bytes", [bytes(2 * MIB)], run="r")
+    assert arena.counters.waits_for_room == 2
+
+
+def test_there_is_room_again_when_runs_have_ended(arena: Arena, settings: ArenaSettings) -> None:
+    write_until_full(arena, MIB, "first")
+    sweep(settings)
+
+    assert len(write_until_full(arena, MIB, "second")) >= 7
+
+
+def test_room_that_was_freed_serves_values_of_another_size(arena: Arena, settings: ArenaSettings) -> None:
+    write_until_full(arena, 100_000, "small")
+    sweep(settings)
+
+    ref = arena.write("bytes", [b"x" * 12 * MIB], run="large")
+    assert arena.view(ref) == b"x" * 12 * MIB
+    assert used(settings.folder) <= 16 * MIB
+
+
+def test_room_that_another_writer_freed_serves_as_well(settings: ArenaSettings, open_arena: Opener) -> None:
+    first, second = open_arena(settings), open_arena(settings)
+    write_until_full(first, MIB)
+    sweep(settings)
+
+    assert second.view(second.write("bytes", [b"x" * MIB], run="r")) == b"x" * MIB
+    # The first finds that its segments were taken from it, and makes new ones.
+    assert first.view(first.write("bytes", [b"y" * MIB], run="r")) == b"y" * MIB
+    assert used(settings.folder) <= 16 * MIB
+
+
+def test_a_run_above_its_limit_is_refused(settings: ArenaSettings, open_arena: Opener) -> None:
+    arena = open_arena(replace(settings, run_max_bytes=3 * MIB))
+    kept = arena.write("bytes", [bytes(2 * MIB)], run="greedy")
+
+    with pytest.raises(RunTooLarge, match=r"greedy.*2097152.*--arena-run-max"):
+        arena.write("bytes", [bytes(2 * MIB)], run="greedy")
+    arena.write("bytes", [bytes(2 * MIB)], run="modest")
+    assert arena.view(kept) == bytes(2 * MIB)
+
+
+def test_a_value_that_never_fits_is_too_large_and_not_waited_for(arena: Arena) -> None:
+    with pytest.raises(RunTooLarge):
+        arena.write("bytes", [bytes(17 * MIB)], run="r")
+
+
+def test_a_runs_limit_counts_what_other_processes_wrote(settings: ArenaSettings, open_arena: Opener) -> None:
+    limited = replace(settings, run_max_bytes=3 * MIB)
+    open_arena(limited).write("bytes", [bytes(2 * MIB)], run="r")
+
+    with pytest.raises(RunTooLarge):
+        open_arena(limited).write("bytes", [bytes(2 * MIB)], run="r")
+
+
+def test_what_was_refused_or_given_up_does_not_count(settings: ArenaSettings, open_arena: Opener) -> None:
+    arena = open_arena(replace(settings, run_max_bytes=3 * MIB))
+    for _ in range(3):
+        with arena.stream("bytes", run="r") as writer:
+            writer.write(bytes(2 * MIB))
+        with pytest.raises(RunTooLarge):
+            arena.write("bytes", [bytes(4 * MIB)], run="r")
+
+    arena.write("bytes", [bytes(3 * MIB)], run="r")
+
+
+def test_a_stream_stops_at_its_runs_limit(settings: ArenaSettings, open_arena: Opener) -> None:
+    arena = open_arena(replace(settings, run_max_bytes=3 * MIB))
+    with arena.stream("bytes", run="r") as writer, pytest.raises(RunTooLarge):
+        for _ in range(4):
+            writer.write(bytes(MIB))
+
+    assert writer.length == 3 * MIB
+
+
+def test_a_stream_that_finds_no_room_can_go_on_when_there_is_some(settings: ArenaSettings, open_arena: Opener) -> None:
+    arena = open_arena(settings)
+    writer, value = arena.stream("bytes", run="r"), os.urandom(6 * MIB)
+    write_until_full(arena, MIB, "other")
+    with pytest.raises(ArenaFull):
+        writer.write(value)
+
+    sweep(settings)
+    writer.write(value)
+    assert arena.view(writer.finish()) == value
+    assert used(settings.folder) <= 16 * MIB
+
+
+def test_a_full_file_system_is_a_full_arena(small_tmpfs: Path) -> None:
+    settings = ArenaSettings(small_tmpfs / "arena", max_bytes=64 * MIB, run_max_bytes=64 * MIB, segment_bytes=MIB)
+    arena = Arena.open(settings)
+    refs = write_until_full(arena, 200_000)
+
+    assert len(refs) >= 10
+    assert all(arena.view(ref) == bytes([number]) * 200_000 for number, ref in enumerate(refs))
+    with pytest.raises(ArenaFull, match="No space left"):
+        arena.stream("bytes", run="r").write(bytes(8 * MIB))
+    assert segments(settings.folder, ".new") == []
+    arena.close()
+
+
+def test_a_file_system_that_others_filled_leaves_the_arena_readable(small_tmpfs: Path) -> None:
+    arena = Arena.open(ArenaSettings(small_tmpfs / "arena", max_bytes=3 * MIB, segment_bytes=MIB))
+    ref = arena.write("bytes", [b"abc"], run="r")
+    fill(small_tmpfs / "filler")
+
+    assert arena.view(arena.write("bytes", [b"x" * 100_000], run="r")) == b"x" * 100_000  # its room is reserved
+    with pytest.raises(ArenaFull):
+        write_until_full(arena, MIB, "r")
+        arena.write("bytes", [bytes(MIB)], run="r")
+    assert arena.view(ref) == b"abc"
+    arena.close()
+
+
+def test_limits_follow_the_file_system_unless_they_are_given(small_tmpfs: Path, tmp_path: Path) -> None:
+    small = Folder.open(small_tmpfs / "arena")
+    assert limits(ArenaSettings(small.path), small.fd, 0).max_bytes <= 4 * MIB
+    large = Folder.open(tmp_path / "large")
+    chosen = limits(ArenaSettings(large.path), large.fd, 0)
+    assert chosen.max_bytes >= 64 * MIB
+    assert chosen.run_max_bytes == chosen.max_bytes // 2
+    assert limits(ArenaSettings(large.path, max_bytes=8 * MIB), large.fd, 0).segment_bytes == MIB
+    small.close()
+    large.close()
+
+
+def test_pages_that_were_written_before_are_used_again(arena: Arena, settings: ArenaSettings) -> None:
+    for turn in range(20):
+        arena.write("bytes", [bytes(5 * MIB)], run=f"r{turn}")
+        sweep(settings)
+
+    assert arena.counters.segments_made == 1
+    assert arena.counters.segments_reused == 19

@@ -1,0 +1,164 @@
+"""Large values between a client and a fleet: sent, and got back, with the client on the workers' host or on another."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pyarrow
+import pytest
+
+from jetfleet.broker.api import Client
+from jetfleet.broker.objects.meta import Metas
+from jetfleet.broker.payloads import remote
+from jetfleet.schemas.errors import EventRejected, UnencodableValue
+from jetfleet.schemas.payload import refs_in
+from jetfleet.schemas.payload_errors import PayloadLost
+from jetfleet.schemas.records import RunStarted
+from jetfleet.schemas.ref import Ref
+
+from .fleets import Fleet, fleet, flow
+from .running import run
+from .worker_processes import worker
+
+NODES = str(Path(__file__).with_name("value_nodes.py"))
+ARRAY = numpy.arange(50_000.0)
+NUMBERS = {"type": "object", "required": ["note"], "properties": {"note": {"type": "string"}}}
+TAKE = flow("take", {"take": {"type": "v.take"}}, inputs=NUMBERS)
+MAKE = flow("make", {"make": {"type": "v.table"}})
+SMALL = flow("small", {"make": {"type": "v.small"}})
+ECHO = flow("echo", {"wait": {"type": "std::wait", "config": {"signal": "go"}}})
+
+
+def with_fleet(url: str, folder: Path, body: Callable[[Fleet], Awaitable[None]], *flows: dict[str, Any]) -> None:
+    """Run the body with a fleet in this loop that has these flows, and one worker, whose arena is `folder/worker/arena`."""
+
+    async def whole() -> None:
+        async with fleet(url, folder, workers=0) as one, worker(url, folder / "worker", nodes=NODES):
+            for each in flows:
+                await one.client.deploy(each, nodes=[NODES])
+            await body(one)
+
+    run(whole())
+
+
+# --- sent
+
+
+def test_an_array_is_sent_and_the_node_gets_it(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        result = await one.client.run("take", {"rows": ARRAY, "note": "n"})
+        assert result.output == {"type": "ndarray", "sum": ARRAY.sum(), "note": "n"}
+
+    with_fleet(fresh_url, tmp_path, body, TAKE)
+
+
+def test_what_is_large_is_in_the_object_store_before_the_event_is_sent(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        run_id = await one.client.send("take", {"rows": ARRAY.tolist(), "note": "n"}, id="k")
+        found = {each.meta.digest: each.meta for each in await Metas(one.client.connection).all()}
+        await one.log.ended(run_id)
+        (started,) = one.log.of(run_id, RunStarted)
+        (ref,) = refs_in(started.payload)
+        assert (ref.host, ref.run, ref.codec, ref.count) == ("", run_id, "list", len(ARRAY))
+        assert found[ref.digest].content == "whole"
+
+    with_fleet(fresh_url, tmp_path, body, TAKE)
+
+
+def test_the_same_event_again_is_stored_once(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        for key in ("a", "b", "a"):
+            await one.client.send("take", {"rows": ARRAY, "note": key}, id=key)
+        assert len(await Metas(one.client.connection).all()) == 1
+
+    with_fleet(fresh_url, tmp_path, body, TAKE)
+
+
+def test_an_event_with_an_array_in_it_is_still_held_against_the_inputs(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        with pytest.raises(EventRejected, match="note"):
+            await one.client.send("take", {"rows": ARRAY, "note": 7})
+        assert await Metas(one.client.connection).all() == []
+
+    with_fleet(fresh_url, tmp_path, body, TAKE)
+
+
+def test_what_nobody_can_encode_is_refused(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        with pytest.raises(UnencodableValue):
+            await one.client.send("echo", {"f": print})
+
+    with_fleet(fresh_url, tmp_path, body, ECHO)
+
+
+def test_a_signal_may_be_large(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        handle = await one.client.start("echo")
+        await handle.signal("go", {"rows": ARRAY})
+        result = await handle.result()
+        numpy.testing.assert_array_equal(result.output["response"]["rows"], ARRAY)
+
+    with_fleet(fresh_url, tmp_path, body, ECHO)
+
+
+# --- got back
+
+
+def test_a_client_on_another_host_gets_the_value(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        result = await one.client.run("make")
+        rows = result.output["rows"]
+        assert isinstance(rows, pyarrow.Table)
+        assert rows.column("id")[19_999].as_py() == 19_999
+
+    with_fleet(fresh_url, tmp_path, body, MAKE)
+
+
+def test_a_client_on_the_workers_host_gets_a_view_of_the_arena(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        async with await Client.connect(fresh_url, arena=tmp_path / "worker" / "arena") as client:
+            result = await client.run("make")
+            assert result.output["rows"].num_rows == 20_000
+        assert await Metas(one.client.connection).all() == []  # nothing was uploaded for it
+
+    with_fleet(fresh_url, tmp_path, body, MAKE)
+
+
+def test_small_arrays_are_arrays_again(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        result = await one.client.run("small")
+        numpy.testing.assert_array_equal(result.output, numpy.arange(3))
+
+    with_fleet(fresh_url, tmp_path, body, SMALL)
+
+
+def test_who_asks_for_refs_gets_refs_and_may_fetch_them_later(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        handle = await one.client.start("make")
+        result = await handle.result(fetch=False)
+        ref = result.output["rows"]
+        assert isinstance(ref, Ref)
+        assert await one.client.fetch(ref.at((3, "name"))) == "n3"
+        assert (await one.client.fetch({"a": [ref]}))["a"][0].num_rows == 20_000
+
+    with_fleet(fresh_url, tmp_path, body, MAKE)
+
+
+def test_an_output_that_is_lost_says_so_and_the_result_is_there_without_it(
+    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "GIVE_UP_S", 0.2)
+
+    async def body(one: Fleet) -> None:
+        handle = await one.client.start("make")
+        assert (await handle.result(fetch=False)).completed
+        for segment in (tmp_path / "worker" / "arena").glob("*.seg"):
+            segment.unlink()
+        with pytest.raises(PayloadLost):
+            await handle.result()
+        assert (await handle.result(fetch=False)).completed
+
+    with_fleet(fresh_url, tmp_path, body, MAKE)

@@ -1,0 +1,127 @@
+"""What happens to the arena's files between producer and consumer: never a result made of wrong bytes, never a dead worker.
+
+The consumers are held back by a gate until the damage is done. One half of them is executed by the process that made the value, the other
+half by another one of the same host; values up to 1 MiB are checked before the node gets them, larger ones beside its work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jetfleet.broker.arena.layout import head_bytes
+from jetfleet.schemas.payload import decode
+from jetfleet.schemas.records import Completion
+from jetfleet.schemas.ref import Ref
+
+from ..fleet.fleets import Fleet, fleet, flow
+from ..fleet.running import run
+from .bulk_nodes import bulk, checksum
+from .hosts import MIB, deploy, executions, host, made, patched, segment_of, start
+
+SMALL, LARGE = 200_000, 3 * MIB
+Damage = Callable[[Path, Ref], Any]
+
+
+def delete(segment: Path, ref: Ref) -> None:
+    segment.unlink(missing_ok=True)
+
+
+def cut_off(segment: Path, ref: Ref) -> None:
+    os.truncate(segment, min(ref.offset + 100, segment.stat().st_size))
+
+
+def cut_off_by_a_page(segment: Path, ref: Ref) -> None:
+    os.truncate(segment, segment.stat().st_size - 4096)
+
+
+def empty(segment: Path, ref: Ref) -> None:
+    os.truncate(segment, 0)
+
+
+def flip_a_bit(segment: Path, ref: Ref) -> None:
+    patched(segment, ref.offset + ref.length // 2, lambda byte: byte ^ 0x10)
+
+
+def flip_a_bit_of_the_header(segment: Path, ref: Ref) -> None:
+    patched(segment, ref.offset - head_bytes(ref.run.encode(), ref.meta) + 17, lambda byte: byte ^ 1)
+
+
+def overwrite_the_first_bytes(segment: Path, ref: Ref) -> None:
+    patched(segment, 0, lambda byte: 0)
+
+
+def use_again(segment: Path, ref: Ref) -> None:
+    patched(segment, 8, lambda byte: ref.generation + 1)
+
+
+def change_the_owner(segment: Path, ref: Ref) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file to somebody else")
+    os.chown(segment, 12_345, 12_345)
+
+
+def open_to_others(segment: Path, ref: Ref) -> None:
+    segment.chmod(0o666)
+
+
+def replace_by_a_link(segment: Path, ref: Ref) -> None:
+    if not segment.is_symlink():
+        aside = segment.with_suffix(".aside")
+        segment.rename(aside)
+        segment.symlink_to(aside)
+
+
+DAMAGES: list[Damage] = [
+    delete, cut_off, cut_off_by_a_page, empty, flip_a_bit, flip_a_bit_of_the_header, overwrite_the_first_bytes, use_again, change_the_owner,
+    open_to_others, replace_by_a_link,
+]  # fmt: skip
+
+
+def gated(name: str, make: str, queue: str) -> dict[str, Any]:
+    """make and gate, and behind both of them a consumer on that queue."""
+    nodes = {"make": {"type": make, "queue": "a"}, "gate": {"type": "bulk.gate", "queue": "a"}, "sum": {"type": "bulk.sum", "queue": queue}}
+    return flow(name, nodes, ["make -> sum", "gate -> sum"]) | {
+        "edges": [{"from": "go", "to": "make"}, {"from": "go", "to": "gate"}, {"from": "make", "to": "sum"}, {"from": "gate", "to": "sum"}]
+    }
+
+
+def sums(one: Fleet, id: str) -> list[int]:
+    return [decode(record.output)["sum"] for record in one.log.of(id, Completion) if record.activation == (2,) and record.error is None]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=[damage.__name__ for damage in DAMAGES])
+def test_damaged_values_are_made_again_or_fail_the_run(fresh_url: str, tmp_path: Path, damage: Damage) -> None:
+    async def test() -> None:
+        arena, gate = tmp_path / "a" / "arena", tmp_path / "gate"
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            for queue in ("a", "b"):
+                await deploy(one, gated(f"again-{queue}", "bulk.make", queue), gated(f"once-{queue}", "bulk.make_once", queue))
+            with host(fresh_url, tmp_path / "a", "a") as producer, host(fresh_url, tmp_path / "b", "b", arena=arena) as neighbour:
+                runs = {
+                    (name, queue, length): await start(one, f"{name}-{queue}", length=length, seed=place, gate=str(gate), key=f"{length}")
+                    for place, (name, queue, length) in enumerate(
+                        [(name, queue, length) for name in ("again", "once") for queue in ("a", "b") for length in (SMALL, LARGE)]
+                    )
+                }
+                refs = [await made(one, id) for id in runs.values()]
+                for ref in refs:
+                    damage(segment_of(arena, ref), ref)
+                gate.touch()
+                summaries = dict(zip(runs, await one.log.ended(*runs.values(), deadline_s=50), strict=True))
+                for place, ((name, _, length), summary) in enumerate(zip(runs, summaries.values(), strict=True)):
+                    if name == "again":
+                        assert summary.status == "completed", summary.error
+                        assert sums(one, runs[list(runs)[place]]) == [checksum(bulk("float64", length, place))]
+                    else:
+                        assert summary.error is not None and (summary.status, summary.error.type) == ("failed", "payload_lost")
+                        assert "idempotent=True" in summary.error.message
+                        assert sums(one, runs[list(runs)[place]]) == []
+                assert (producer.process.poll(), neighbour.process.poll()) == (None, None)
+                assert executions(one, "made") == 12
+
+    run(test(), 90)

@@ -1,0 +1,90 @@
+"""Large values between hosts: they arrive, and when the host that has them is gone, what is specified happens, and is said."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from jetfleet.schemas.payload import decode
+from jetfleet.schemas.records import Completion
+
+from ..fleet.fleets import Fleet, fleet
+from ..fleet.running import run
+from .hosts import MIB, completions, deploy, executions, host, is_right, made, produced_and_summed, segments, start
+
+LENGTH = 3 * MIB
+
+
+def errors(one: Fleet, id: str) -> list[str]:
+    return [record.error.type for record in one.log.of(id, Completion) if record.error is not None]
+
+
+@pytest.mark.parametrize("kind", ["float64", "bytes"])
+def test_a_value_arrives_on_another_host(fresh_url: str, tmp_path: Path, kind: str) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, produced_and_summed())
+            with host(fresh_url, tmp_path / "a", "a"), host(fresh_url, tmp_path / "b", "b") as consumer:
+                id = await start(one, length=16 * MIB, kind=kind, seed=7)
+                (summary,) = await one.log.ended(id, deadline_s=40)
+                assert is_right(summary, 16 * MIB, kind, 7)
+                assert decode(summary.output)["pid"] == consumer.process.pid
+                assert segments(tmp_path / "b" / "arena"), "the bytes came into the arena of the host that works with them"
+
+    run(test(), 60)
+
+
+def test_what_was_lost_with_its_host_is_made_again_or_the_run_says_what_to_do(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            durable = {"payloads": {"durability": "object-store"}}
+            await deploy(
+                one,
+                produced_and_summed("again"),
+                produced_and_summed("once", make="bulk.make_once"),
+                produced_and_summed("stored", make="bulk.make_once", **durable),
+                produced_and_summed("parts", make="bulk.make_parts", end="bulk.sum_parts", payloads=durable["payloads"] | {"inline_max": "1KiB"}),
+            )
+            with host(fresh_url, tmp_path / "a", "a") as gone:
+                again, once, stored = [await start(one, name, length=LENGTH) for name in ("again", "once", "stored")]
+                parts = await start(one, "parts", length=80_000)
+                for id in (again, once, stored, parts):
+                    await made(one, id)
+                gone.kill()
+            shutil.rmtree(tmp_path / "a" / "arena")
+            with host(fresh_url, tmp_path / "b", "b"):
+                safe, safe_parts = await one.log.ended(stored, parts, deadline_s=40)
+                assert is_right(safe, LENGTH) and (safe_parts.status, len(decode(safe_parts.output))) == ("completed", 40)
+                (failed,) = await one.log.ended(once, deadline_s=40)
+                assert failed.error is not None and (failed.status, failed.error.type) == ("failed", "payload_lost")
+                assert "no process of host" in failed.error.message and "idempotent=True" in failed.error.message
+                with host(fresh_url, tmp_path / "c", "a"):
+                    (mended,) = await one.log.ended(again, deadline_s=40)
+                    assert is_right(mended, LENGTH)
+            assert [executions(one, "made", id) for id in (again, once, stored)] == [2, 1, 1]
+            assert errors(one, again) == errors(one, once) == ["payload_lost"] and errors(one, stored) == []
+            assert len(completions(one, again, 0)) == 2
+
+    run(test(), 110)
+
+
+def test_while_a_host_is_asked_for_a_value_one_can_see_what_a_run_waits_for(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, produced_and_summed(make="bulk.make_once"))
+            with host(fresh_url, tmp_path / "a", "a") as gone:
+                id = await start(one, length=LENGTH)
+                ref = await made(one, id)
+                gone.kill()
+            view = await asyncio.wait_for(one.client.run_view(id), 5)
+            print(view)
+            with host(fresh_url, tmp_path / "b", "b") as asker:
+                (failed,) = await one.log.ended(id, deadline_s=40)
+                assert failed.error is not None and ref.host in failed.error.message
+                log = asker.log.read_text()
+                print(log)
+
+    run(test(), 60)

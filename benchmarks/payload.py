@@ -69,24 +69,34 @@ async def _measure(scale: float, folder: Path, arena_max: int, sizes: Sequence[i
 
 async def _same_host(arena: Path, arena_max: int, sizes: Sequence[int], runs: int) -> dict[Case, dict[str, Any]]:
     flows = [flow(_flow(kind), f"make_{kind}", f"hold_{kind}") for kind in KINDS]
+    found: dict[Case, dict[str, Any]] = {}
     async with Fleet(workers=0) as fleet:
         maker, holder = (fleet.start_worker("--queue", queue, *arena_options(arena, arena_max), nodes=NODES) for queue in (MADE, HELD))
         async with pair(fleet, flows, maker, holder) as workers:
-            cases = [(size, kind) for size in sizes for kind in KINDS]
-            handover_ms = await _handovers(workers, cases, runs)
-            watched = {case: [await _watched(workers, *case) for _ in range(WATCHED_RUNS)] for case in cases}
-    return {(size, kind): _figures(handover_ms[size, kind], handover_ms[sizes[0], kind], watched[size, kind]) for size, kind in cases}
+            for kind in KINDS:
+                for together in _groups(sizes):
+                    handover_ms = await _in_turns(workers, kind, together, _runs_of(together[-1], runs))
+                    for size in together:
+                        if (size, kind) not in found:
+                            watched = [await _watched(workers, size, kind) for _ in range(WATCHED_RUNS)]
+                            found[size, kind] = _figures(handover_ms[size], handover_ms[sizes[0]], watched)
+    return found
 
 
-async def _handovers(workers: Pair, cases: Sequence[Case], runs: int) -> dict[Case, list[float]]:
-    """Of all cases in turns, so that what the machine does meanwhile happens to all; the consumer's memory is looked at in other runs."""
-    handover_ms: dict[Case, list[float]] = {case: [] for case in cases}
-    for number in range(-WARM_UP_RUNS, runs):
-        for size, kind in cases:
-            if number < _runs_of(size, runs):
-                took_ms = await workers.hand_over(_flow(kind), size)
-                if number >= 0:
-                    handover_ms[size, kind].append(took_ms)
+def _groups(sizes: Sequence[int]) -> list[list[int]]:
+    """Sizes that are handed over in turns: each larger one with the smallest alone, since it takes the arena's room from the others."""
+    small = [size for size in sizes if size <= LARGE_BYTES] or list(sizes[:1])
+    return [small, *([sizes[0], size] for size in sizes if size not in small)]
+
+
+async def _in_turns(workers: Pair, kind: str, sizes: Sequence[int], runs: int) -> dict[int, list[float]]:
+    """Milliseconds by size. In turns, so that what the machine does meanwhile happens to all of them."""
+    handover_ms: dict[int, list[float]] = {size: [] for size in sizes}
+    for number in range(WARM_UP_RUNS + runs):
+        for size in sizes:
+            took_ms = await workers.hand_over(_flow(kind), size)
+            if number >= WARM_UP_RUNS:
+                handover_ms[size].append(took_ms)
     return handover_ms
 
 

@@ -123,20 +123,20 @@ class Ref:
 class Coded:
     """A value that a codec has turned into bytes, small enough to travel inside a payload. Never changed once made.
 
-    `path` leads on into it, as that of a ref.
+    `path` leads on into it, and `count` says how many items it has, as those of a ref.
     """
 
-    __slots__ = ("body", "codec", "meta", "path")
+    __slots__ = ("body", "codec", "count", "meta", "path")
 
-    def __init__(self, codec: str, meta: bytes, body: bytes, path: tuple[str | int, ...] = ()) -> None:
-        self.codec, self.meta, self.body, self.path = codec, meta, body, path
+    def __init__(self, codec: str, meta: bytes, body: bytes, path: tuple[str | int, ...] = (), count: int | None = None) -> None:
+        self.codec, self.meta, self.body, self.path, self.count = codec, meta, body, path, count
 
     def at(self, path: tuple[str | int, ...]) -> Coded:
         """What stands at a path inside the value."""
         return Coded(self.codec, self.meta, self.body, (*self.path, *path))
 
     def _values(self) -> tuple[Any, ...]:
-        return (self.codec, self.meta, self.body, self.path)
+        return (self.codec, self.meta, self.body, self.path, self.count)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Coded) and self._values() == other._values()
@@ -160,7 +160,7 @@ class ValueElsewhere(Exception):
 
 _encoder = msgspec.msgpack.Encoder()
 _ref = msgspec.msgpack.Decoder(_Fields)
-_coded = msgspec.msgpack.Decoder(tuple[str, bytes, bytes, tuple[int | str, ...]])
+_coded = msgspec.msgpack.Decoder(tuple[str, bytes, bytes, tuple[int | str, ...], int | None])
 
 
 def to_ext(value: Any) -> msgspec.msgpack.Ext:

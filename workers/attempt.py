@@ -7,7 +7,6 @@ past here but the cancellation of the attempt itself. Not even KeyboardInterrupt
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -20,6 +19,7 @@ from .faults import fail
 from .handover import Handover
 from .outcome import Outcome, chosen, succeed
 from .spec import Bound
+from .streams import async_chunks_of
 from .threads import Threads
 
 
@@ -45,7 +45,8 @@ async def perform_async(bound: Bound, handover: Handover, context: Context | Non
         with deadline, handover.files(bound.spec.raw):
             value = await threads.run(handover.take) if handover.is_slow else handover.take()
             result = _call(bound, value, context)
-            result = await handover.streamed(result, threads) if isinstance(result, AsyncIterator) else await result
+            chunks = async_chunks_of(result)
+            result = await result if chunks is None else await handover.streamed(chunks, threads)
             if not handover.is_heavy(chosen(result, bound.spec.ports)[1]):
                 try:
                     return succeed(result, bound.spec.ports, handover, wait=False)

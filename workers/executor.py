@@ -28,7 +28,7 @@ from ..broker.payloads.producer import Producer
 from ..schemas.effects import Dispatch
 from ..schemas.errors import Permanent
 from ..schemas.messages import Task
-from ..schemas.payload_errors import ArenaFull
+from ..schemas.payload_errors import ArenaFull, PayloadCorrupt
 from ..schemas.plan.binding import lookup
 from ..schemas.plan.plan import Plan, PlanNode
 from ..schemas.records import Completion
@@ -108,27 +108,42 @@ class Executor:
         """Execute any node. Raises CancelledError if the attempt is cancelled: then there is nothing to report."""
         started = perf_counter_ns()
         work = Work(plan, node, dispatch)
-        checking: asyncio.Task[None] | None = None
         try:
-            refs = await self.plane.here((dispatch.input, *dispatch.needs)) if _may_hold_refs(dispatch) else ()
-            if refs:
-                # Beside the work on them: a view of any size is there at once, and nothing is recorded before it was found to be right.
-                checking = asyncio.create_task(self.threads.run(partial(self.plane.check, refs)))
-            if refs and any(map(may_hold_ref, dispatch.needs)):
-                bound = await self.threads.run(partial(self._resolve, work))  # its config may have to read much
-            else:
-                bound = self._resolve(work)
-            outcome = await self._perform(work, bound, refs)
-            if checking is not None:
-                await checking
+            outcome = await self._with_refs(work) if _may_hold_refs(dispatch) else await self._perform(work, self._resolve(work), ())
             if outcome.error is None and plan.payloads.durability == "object-store":
                 outcome.output = await self.plane.durable(outcome.output, dispatch.run)
         except Exception as error:
             outcome = fail(error)
-        finally:
-            if checking is not None:
-                checking.cancel()
         return self._report(work, outcome, started)
+
+    async def _with_refs(self, work: Work) -> Outcome:
+        """The outcome of an attempt that reads what lies elsewhere. One that read what was damaged counts for nothing: if somebody has the
+        right bytes they are fetched, and it is done over.
+        """
+        payloads = (work.dispatch.input, *work.dispatch.needs)
+        refs = await self.plane.here(payloads)
+        try:
+            return await self._beside_check(work, refs)
+        except PayloadCorrupt:
+            await self.plane.mend(refs)
+        return await self._beside_check(work, await self.plane.here(payloads))
+
+    async def _beside_check(self, work: Work, refs: Sequence[Ref]) -> Outcome:
+        """A view of any size is there at once, and checked while the node works with it. Raises PayloadLost, whatever came of the work."""
+        checking = asyncio.create_task(self.threads.run(partial(self.plane.check, refs)))
+        try:
+            try:
+                if any(map(may_hold_ref, work.dispatch.needs)):
+                    bound = await self.threads.run(partial(self._resolve, work))  # its config may have to read much
+                else:
+                    bound = self._resolve(work)
+                outcome = await self._perform(work, bound, refs)
+            except Exception as error:
+                outcome = fail(error)
+            await checking
+            return outcome
+        finally:
+            checking.cancel()
 
     async def close(self) -> None:
         """Stop the processes, let go of the threads, close connections. Attempts that still run are lost."""

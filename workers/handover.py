@@ -20,20 +20,18 @@ from ..broker.arena.stream import EntryWriter
 from ..broker.codecs.registry import nbytes
 from ..broker.payloads.plane import Key, Plane
 from ..broker.payloads.producer import Producer
+from ..broker.payloads.room import ROOM_LOOK_S, ROOM_WAIT_S
 from ..schemas.flow.definition import Payloads
 from ..schemas.payload import Payload, encode
 from ..schemas.payload import decode as decode_document
 from ..schemas.payload_errors import ArenaFull
 from ..schemas.ref import Ref, may_hold_ref
 from .files import files_for_attempt, make_file
+from .streams import chunks_of
 from .threads import Threads
-from .views import chunks_of
 
 Result = TypeVar("Result")
 
-ROOM_WAIT_S = 30.0
-"""How long an attempt waits for room in the arena; what fails then may be tried again."""
-ROOM_LOOK_S = 0.1
 HEAVY_BYTES = 1 << 20
 """Encoding more than this takes longer than the event loop should stand still."""
 
@@ -106,7 +104,7 @@ class Handover:
             return self._stream(chunks, wait)
         return self._with_room(lambda: self.plane.encode(value, self.producer, self.rules), wait)
 
-    async def streamed(self, chunks: AsyncIterator[Any], threads: Threads) -> Ref:
+    async def streamed(self, chunks: AsyncIterator[memoryview], threads: Threads) -> Ref:
         """The ref of everything that the chunks hold, written as they come. Raises as `give`."""
         writer = self.plane.stream(self.producer)
         try:

@@ -1,8 +1,9 @@
 """Processes for node code that computes or that may crash.
 
 An attempt travels as its function's name, its config and its payload bytes; the outcome comes back as bytes. The child takes, calls and
-gives, with a writer of its own in the arena, so this process never holds the values. A process that exceeds its timeout or is cancelled is killed. One that
-dies (segmentation fault, `os._exit`, the kernel's out-of-memory killer) takes nothing with it but its own attempt: `process_died`.
+gives, with a writer of its own in the arena, so this process never holds the values. A process that exceeds its timeout or is cancelled is
+killed. One that dies (segmentation fault, `os._exit`, the kernel's out-of-memory killer) takes nothing with it but its own attempt:
+`process_died`.
 
 Children end with their parent, also when it is killed.
 

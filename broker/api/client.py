@@ -161,7 +161,8 @@ class Client(Inspection):
     async def fetch(self, value: Any, *, raw: bool = False) -> Any:
         """A value with everything in it that lies elsewhere in its place: a `Ref` of a node's output, or a whole output with refs in it.
 
-        `raw`: large `bytes` come as views instead of copies. Raises PayloadLost, PayloadCorrupt, UnknownCodec, KeyMissing, BrokerError.
+        `raw`: large `bytes` come as views instead of copies. Files come as `FileView`s: their names and bytes. Raises PayloadLost,
+        PayloadCorrupt, UnknownCodec, KeyMissing, BrokerError; ArenaFull and RunTooLarge where they are to go into an arena here.
         """
         return await self._values.fetch(value, raw=raw)
 

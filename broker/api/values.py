@@ -29,7 +29,9 @@ _MARKS = (b"\xc7", b"\xc8", b"\xc9", b"\xd8")
 
 
 class Values:
-    """`arena`: the folder of this host's arena, None to do without. Nothing is opened before the first value needs it."""
+    """`arena`: the folder of this host's arena, None to do without. Nothing is opened before the first value needs it; a folder that is
+    no arena by then is left alone, as nobody would ever free what a client put there.
+    """
 
     def __init__(self, connection: Connection, arena: Path | None) -> None:
         self._connection = connection
@@ -56,11 +58,13 @@ class Values:
     @cached_property
     def plane(self) -> Plane:
         """The payload plane of this client."""
+        from ..arena.folder import ID
         from ..arena.settings import ArenaSettings
         from ..payloads.plane import Plane
         from ..payloads.remote import Holders
 
-        settings = None if self._folder is None else ArenaSettings(self._folder)
+        folder = self._folder
+        settings = ArenaSettings(folder) if folder is not None and (folder / ID).is_file() else None
         return Plane(settings, self._objects, Holders(self._connection))
 
     @cached_property

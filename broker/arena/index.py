@@ -28,19 +28,24 @@ class Share:
 
 @dataclass(slots=True)
 class SegmentSummary:
-    """`position`: how far the entries were read. `damaged`: places where a header should be and none can be read."""
+    """`position`: how far the entries were read. `damaged_at`: places where a header should be and none can be read."""
 
     file: SegmentFile
     generation: int = 0
     position: int = HEADER_BLOCK_BYTES
-    damaged: int = 0
+    damaged_at: set[int] = field(default_factory=set)
     runs: dict[str, Share] = field(default_factory=dict)
+
+    @property
+    def damaged(self) -> int:
+        return len(self.damaged_at)
 
     @property
     def written_ms(self) -> int:
         return max((share.written_ms for share in self.runs.values()), default=0)
 
     def note(self, entry: Entry) -> None:
+        self.damaged_at.discard(entry.start)
         share = self.runs.setdefault(entry.run, Share())
         share.entries += 1
         share.bytes += entry.length
@@ -115,15 +120,19 @@ class Index:
             os.close(fd)
 
 
-def bring_up(known: SegmentSummary | None, file: SegmentFile, fd: int) -> SegmentSummary:
-    """`known` and what was appended since, or a new summary if the segment is another one or was used again."""
+def bring_up(known: SegmentSummary | None, file: SegmentFile, fd: int, *, alone: bool = False) -> SegmentSummary:
+    """`known` and what was appended since, or a new summary if the segment is another one or was used again.
+
+    `alone`: the caller holds the segment alone, so that a header that cannot be read is damaged and not just being written. Only then
+    entries behind it are looked for.
+    """
     walk = SegmentWalk(fd)
     generation = walk.header.generation if walk.header else 0
     if known is None or known.file.inode != file.inode or known.generation != generation:
         known = SegmentSummary(file, generation)
     known.file = file
-    for entry in walk.entries(known.position):
+    for entry in walk.entries(known.position, over_damage=alone):
         known.note(entry)
-    known.damaged += len(walk.damaged) if walk.position > known.position else bool(walk.damaged and not known.damaged)
+    known.damaged_at.update(walk.damaged)
     known.position = walk.position
     return known

@@ -148,7 +148,7 @@ class Keeper:
         """Holding the segment alone: nobody appends now, so what is in it now is all there is."""
         file = summary.file
         with owned(folder, file.file, file.inode) as fd:
-            if fd is None or bring_up(summary, file, fd).runs.keys() - {""} - over:
+            if fd is None or bring_up(summary, file, fd, alone=True).runs.keys() - {""} - over:
                 return False
             with contextlib.suppress(FileNotFoundError):
                 folder.rename(file.file, file.name + FREE)

@@ -1,7 +1,8 @@
 """An entry whose length is not known before it is written: a file that somebody writes, bytes that come from elsewhere.
 
-It begins in a segment with others. If it becomes too large for it, it moves to one of its own, which grows with it. Room for the codec's meta is left before the body; what is not needed of it becomes a gap. Nothing is an entry
-before `finish`. Until then the segment cannot be freed, and nobody else appends to it.
+It begins in a segment with others. When it becomes too large for that it moves to one of its own, which grows with it. Room for the codec's
+meta is left before the body; what is not needed of it becomes a gap. Nothing is an entry before `finish`. Until then the segment cannot be
+freed, and nobody else appends to it.
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ class EntryWriter(io.RawIOBase):
             self._put_gathered(segment)
             self._put(segment, part)
         return len(part)
+
+    def make_room(self, length: int) -> None:
+        """Room for `length` bytes in all, so that no write up to there finds the arena full. Raises ArenaFull, ArenaUnusable."""
+        self._with_room(self._begun(), length)
 
     def finish(self, meta: bytes = b"", count: int | None = None) -> Ref:
         """Makes it an entry of all that was written. Raises UsageError if it is one already or was given up, UnencodableValue."""

@@ -32,29 +32,40 @@ class SegmentWalk:
         """The file is smaller than its writer made it."""
         return self.header is not None and self.size_bytes < self.header.size_bytes
 
-    def entries(self, position: int = HEADER_BLOCK_BYTES) -> Iterator[Entry]:
-        """Those from `position` on, without gaps."""
+    def entries(self, position: int = HEADER_BLOCK_BYTES, *, over_damage: bool = True) -> Iterator[Entry]:
+        """Those from `position` on, without gaps.
+
+        A header that cannot be read may be one that is just being written. Who goes on from where this walk ends must not step over such
+        a one unless it holds the segment alone: it says so by `over_damage`.
+        """
         self.position = position
         while self.header is not None and self.position < self.size_bytes:
-            entry = parse_entry(self._read, self.position, self.header.generation, self.size_bytes)
-            if entry is None:
-                if self._ends_here():
-                    return
+            entry = self._entry_here(self.header.generation)
+            if entry is None and not self._ends_here() and over_damage:
                 entry = self._next_after_damage(self.header.generation)
-                if entry is None:
-                    return
+            if entry is None:
+                return
             self.position = entry.end
             if not entry.is_gap:
                 yield entry
 
+    def _entry_here(self, generation: int) -> Entry | None:
+        entry = parse_entry(self._read, self.position, generation, self.size_bytes)
+        if entry is None and self._ahead:
+            self._ahead = b""  # what was read ahead is older than what may have been written meanwhile
+            entry = parse_entry(self._read, self.position, generation, self.size_bytes)
+        return entry
+
     def _ends_here(self) -> bool:
         """The writer leaves zeros where the next entry will begin."""
-        there = os.pread(self._fd, len(NO_ENTRY), self.position)
-        return there == NO_ENTRY[: len(there)]
+        there = self._read(self.position, len(NO_ENTRY))
+        if there == NO_ENTRY[: len(there)]:
+            return True
+        self.damaged.append(self.position)
+        return False
 
     def _next_after_damage(self, generation: int) -> Entry | None:
         """Looks for a header further on. What a body holds that looks like one counts too: better an entry too many than one too few."""
-        self.damaged.append(self.position)
         at = self.position + ALIGNMENT
         while at < self.size_bytes:
             block = os.pread(self._fd, _SEARCH_BYTES, at)

@@ -140,6 +140,25 @@ def queues(found: Checkup) -> Iterator[Finding]:
         yield Finding("queues", "ok", f"workers take from {', '.join(sorted(taken)) or 'none, and none is needed'}")
 
 
+def arenas(found: Checkup) -> Iterator[Finding]:
+    """Those of all hosts, as their workers tell of them, and the one in the data folder here."""
+    if found.arena_error:
+        yield Finding("arenas", "bad", found.arena_error)
+    shares: dict[str, float] = {}
+    for worker in found.of_role(WORKER):
+        host, full = worker.facts.get("arena"), worker.facts.get("arena_full")
+        if isinstance(full, str):
+            yield Finding("arenas", "bad", f"{worker.id}: {full}")
+        elif host and isinstance(full, int | float):
+            shares[host] = max(full, shares.get(host, 0.0))
+    for host, full in sorted(shares.items()):
+        if full > FULL_NOTE:
+            todo = "who finds no room waits; `jetfleet arena stats` there says which runs hold it, --arena-max gives it more"
+            yield Finding("arenas", "bad" if full > FULL_BAD else "note", f"{full:.0%} of the arena of {host} is taken: {todo}")
+    if shares and max(shares.values()) <= FULL_NOTE:
+        yield Finding("arenas", "ok", f"{len(shares)} {'host' if len(shares) == 1 else 'hosts'}, {max(shares.values()):.0%} taken at most")
+
+
 def node_types(found: Checkup) -> Iterator[Finding]:
     workers = found.of_role(WORKER)
     known = {type for worker in workers for type in worker.facts.get("types", ())}
@@ -221,5 +240,5 @@ def _queues_of_flows(found: Checkup) -> dict[str, list[str]]:
 
 
 CHECKS: tuple[Callable[[Checkup], Iterator[Finding]], ...] = (
-    server, sync, deployment, room, disk, clocks, members, partitions, queues, node_types, flows, backlog, dead_letters, reader,
+    server, sync, deployment, room, disk, clocks, members, partitions, queues, arenas, node_types, flows, backlog, dead_letters, reader,
 )  # fmt: skip

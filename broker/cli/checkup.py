@@ -11,6 +11,7 @@ from typing import Any
 from ...schemas import messages, subjects
 from ...schemas.errors import JetfleetError, UnreadableRecord
 from ...schemas.messages import Lease, Member
+from ...schemas.payload_errors import ArenaUnusable
 from ..api import Client
 from ..api.letters import waiting_events
 from ..client.stored import time_ns
@@ -20,6 +21,7 @@ from ..observe.backlog import Backlog
 from ..read_model import questions
 from ..server.errors import ServerFailed
 from ..server.monitor import ask
+from .arena_folder import IN_DATA, is_arena, open_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,9 @@ class Present:
 
 @dataclass(slots=True)
 class Checkup:
-    """What was found. `jetstream`: how the server says that it stores; None where its monitoring port is not known."""
+    """What was found. `jetstream`: how the server says that it stores; None where its monitoring port is not known. `arena_error`: why
+    the arena in the data folder cannot be used, "" if it can, or if there is none.
+    """
 
     client: Client
     data: Path
@@ -48,6 +52,7 @@ class Checkup:
     letters: int = 0
     reader: dict[str, Any] | None = None
     reader_error: JetfleetError | None = None
+    arena_error: str = ""
 
     def __post_init__(self) -> None:
         self.backlog = Backlog(self.client.connection)
@@ -74,11 +79,22 @@ async def examine(client: Client, data: Path, monitor: str | None = None) -> Che
     dead = await connection.streams.stream_info(subjects.DEAD)
     found.letters = 0 if dead is None else int(dead["state"]["messages"])
     found.jetstream = await _jetstream(data, monitor)
+    found.arena_error = _arena_error(data / IN_DATA)
     try:
         found.reader = await questions.reader(connection)
     except JetfleetError as error:
         found.reader_error = error
     return found
+
+
+def _arena_error(folder: Path) -> str:
+    if not is_arena(folder):
+        return ""
+    try:
+        with open_folder(folder):
+            return ""
+    except ArenaUnusable as error:
+        return str(error)
 
 
 async def _members(client: Client, now_ns: int) -> list[Present]:

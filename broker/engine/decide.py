@@ -43,6 +43,8 @@ from .routing import complete
 from .state import READY, RUNNING, WAITING, Run, Scope, Wait
 from .turn import ENDED, RUN_TIMER, Ended, Turn, Undecided, Undone
 
+_SWITCH = Kind.SWITCH
+
 
 def begin(plan: Plan, record: RunStarted, keep: bool = False) -> tuple[Run, list[Effect]]:
     """Start a run. With `keep`, instances of loop and split bodies stay readable after they have ended (for views of the run)."""
@@ -111,8 +113,7 @@ def _settle(turn: Turn) -> None:
         except ValueElsewhere as error:
             _blame(turn, scope, item, elsewhere.item_error(run, scope, item, error.ref))
     if run.rare_ is not None and run.rare_.losses is not None:
-        turn.effects = recovery.relocated(run, turn.effects)
-        run.output = run.rare_.losses.payload(run.output)
+        recovery.settle(turn, run.rare_.losses)
     if run.ended:
         _tell_failed_undoing(run)
         turn.effects.append(FinishRun(run.id, run.status, run.output, run.error))
@@ -197,8 +198,7 @@ def _completion(turn: Turn, record: Completion) -> bool:
         failure.attempt_failed(turn, scope, node, Error("unknown_port", f"no port {record.port!r}; the node has: {known}", False))
     else:
         # A switch hands its value on as it came, whatever the worker did with it to decide.
-        output = record.output if node.kind != Kind.SWITCH else node_input(turn.run, scope, node)
-        complete(turn, scope, node, port, output)
+        complete(turn, scope, node, port, record.output if node.kind != _SWITCH else node_input(turn.run, scope, node))
     return True
 
 

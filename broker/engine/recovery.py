@@ -94,6 +94,17 @@ def relocated(run: Run, effects: list[Effect]) -> list[Effect]:
     return effects if losses is None or not losses.relocated else [_relocated(losses, effect) for effect in effects]
 
 
+def settle(turn: Turn, losses: Losses) -> None:
+    """The turn is over: let what leaves the run have what was made again, and forget who has ended."""
+    run = turn.run
+    turn.effects = relocated(run, turn.effects)
+    run.output = losses.payload(run.output)
+    for address in [waiter for waiter, lost in losses.lost.items() if not lost.needs and waiter not in losses.again]:
+        found = run.find(address)
+        if found is None or found[0].cells[found[1].slot] >= COMPLETED:
+            del losses.lost[address]
+
+
 def _relocated(losses: Losses, effect: Effect) -> Effect:
     new = losses.payload
     if isinstance(effect, Dispatch):

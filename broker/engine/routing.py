@@ -58,9 +58,6 @@ def drop(turn: Turn, scope: Scope, node: PlanNode, status: int) -> None:
 
 def close(turn: Turn, scope: Scope, node: PlanNode) -> None:
     """Count the end of an activation in its guards and its instance."""
-    rare = turn.run.rare_
-    if rare is not None and rare.losses is not None:
-        turn.call_off(activation(scope, node))
     if node.guard != NONE:
         guards.leave(turn, scope, node.guard)
     scope.open -= 1

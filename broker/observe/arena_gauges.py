@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...schemas.payload_errors import ArenaUnusable
 from ..arena.arena import Arena
 from ..arena.folder import LIVE, Folder, SegmentFile
 from ..payloads.plane import Plane
@@ -37,6 +38,13 @@ class ArenaGauges:
         if arena is None:
             return None
         return sum(file.size_bytes for file in _segments(arena) if file.state == LIVE) / max(arena.limits.max_bytes, 1)
+
+    def told(self) -> float | str:
+        """How full it is for others to know, in hundredths; if nobody can tell, why not."""
+        try:
+            return round(self.full() or 0.0, 2)
+        except ArenaUnusable as error:
+            return str(error)
 
 
 def _segments(arena: Arena) -> list[SegmentFile]:

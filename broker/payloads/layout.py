@@ -18,8 +18,9 @@ import msgspec
 from ...schemas.errors import UnencodableValue
 from ...schemas.payload import Payload
 from ...schemas.ref import Coded, Ref, to_ext
+from ...schemas.values import MISSING
 from ..codecs.codec import Codec, Encoded
-from ..codecs.registry import codec_for, codec_named
+from ..codecs.registry import codec_for, codec_named, native
 
 Write: TypeAlias = Callable[[Codec, Encoded, bool], Ref]
 """Puts a body into the arena: its codec, its bytes, and whether refs or coded values stand in it."""
@@ -65,12 +66,15 @@ class Layout:
         """Whether a codec of its type takes the value; small texts and bytes are msgpack's own."""
         if isinstance(value, NATIVE):
             return memoryview(value).nbytes > self._inline_max if not isinstance(value, str) else len(value) > self._inline_max
-        return codec_for(value) is not None
+        return native(value) is MISSING and codec_for(value) is not None
 
     # --- values whose type has a codec
 
     def _hook(self, value: Any) -> Any:
         """What msgpack has no form for: a ref, something with a codec, or a model."""
+        plain = native(value)
+        if plain is not MISSING:
+            return plain
         if type(value) not in (Ref, Coded) and codec_for(value) is not None:
             value = self._leaf(value)
         serializer = getattr(type(value), "__pydantic_serializer__", None)
@@ -85,9 +89,9 @@ class Layout:
         return known[1]
 
     def _placed(self, codec: Codec, encoded: Encoded) -> Ref | Coded:
-        if sum(memoryview(part).nbytes for part in encoded.parts) > self._inline_max:
+        if encoded.nbytes > self._inline_max:
             return self._find(codec, encoded) or self._write(codec, encoded, False)
-        return Coded(codec.name, encoded.meta, b"".join(encoded.parts))
+        return Coded(codec.name, encoded.meta, encoded.body(), count=encoded.count)
 
     # --- maps and lists
 

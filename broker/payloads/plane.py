@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -37,6 +38,7 @@ from ..objects.store import ObjectStore
 from .counters import PlaneCounters
 from .layout import Layout
 from .producer import Producer
+from .room import when_room
 
 CHECKED_AT_ONCE_BYTES = 1 << 20
 """Checking one MiB takes 0.1 ms or less; larger bodies are checked beside the work on them."""
@@ -225,14 +227,15 @@ class Plane:
     # --- to this host
 
     async def here(self, payloads: Iterable[Payload]) -> list[Ref]:
-        """Bring what these payloads refer to to this host; the refs in them.
+        """Bring what these payloads refer to to this host; the refs in them, and those in what they refer to.
 
         Raises PayloadLost, PayloadCorrupt, KeyMissing, ArenaFull, BrokerError.
         """
-        refs = [ref for payload in payloads for ref in refs_in(payload)]
-        for ref in refs:
-            await self._bring(ref)
-        return refs
+        brought: list[Ref] = []
+        for payload in payloads:
+            for ref in refs_in(payload):
+                await self._bring(ref, brought)
+        return brought
 
     async def value(self, payload: Payload, *, raw: bool = False) -> Any:
         """The value of a payload, wherever its bytes lie. Raises as `here` and `decode`."""
@@ -243,12 +246,13 @@ class Plane:
             self._copies.clear()
         return value
 
-    async def _bring(self, ref: Ref) -> None:
+    async def _bring(self, ref: Ref, brought: list[Ref]) -> None:
         if not self._is_here(ref):
             await self._once(ref.whole)
+        brought.append(ref)
         if ref.nested:
             for inner in self._nested(ref):
-                await self._bring(inner)
+                await self._bring(inner, brought)
 
     def _is_here(self, ref: Ref) -> bool:
         key = _key(ref)
@@ -259,6 +263,16 @@ class Plane:
                 raise  # it should be here, and nobody else ever had it
             return False
         return True
+
+    async def mend(self, refs: Iterable[Ref]) -> None:
+        """Fetch anew what `check` finds damaged and somebody else has too. Raises PayloadLost for what nobody has, and as `here`."""
+        for ref in refs:
+            try:
+                await asyncio.to_thread(self.check, [ref])
+            except PayloadLost:
+                if self._copies.pop(_key(ref), None) is None and not ref.digest:
+                    raise
+                await self._once(ref.whole)
 
     def _nested(self, ref: Ref) -> list[Ref]:
         """The refs that reading this one leads to."""
@@ -285,7 +299,10 @@ class Plane:
             raise PayloadLost(f"{ref} lies in an object store that cannot be reached from here", [ref])
         if len(self._copies) >= COPIES_MAX:
             self._copies.clear()
-        self._copies[_key(ref)] = await self._download(self.objects, ref, digest)
+        try:
+            self._copies[_key(ref)] = await self._download(self.objects, ref, digest)
+        except PayloadLost as error:  # the store knows only the digest: say whose value it was
+            raise type(error)(f"{ref} is lost: {error}", [ref]) from None
         self.counters.downloaded += ref.length
 
     async def _download(self, objects: ObjectStore, ref: Ref, digest: str) -> Ref | memoryview:
@@ -294,7 +311,7 @@ class Plane:
             memory = bytearray()
             await objects.get(digest, memory.extend, key=ref.key)
             return memoryview(memory).toreadonly()
-        writer = arena.stream(ref.codec, run=ref.run, activation=ref.activation, again=ref.again)
+        writer = await when_room(self, lambda: self._opened_for(arena, ref))
         try:
             await objects.get(digest, lambda chunk: _append(writer, chunk), key=ref.key)
         except BaseException:
@@ -304,6 +321,16 @@ class Plane:
         if (copy.length, copy.crc) != (ref.length, ref.crc):
             raise PayloadCorrupt(f"{ref}: the object {digest[:12]} is not what was written", [ref])
         return copy
+
+    def _opened_for(self, arena: Arena, ref: Ref) -> EntryWriter:
+        """A new entry with room for the whole body: none waits in the middle for what another one has that waits too."""
+        writer = arena.stream(ref.codec, run=ref.run, activation=ref.activation, again=ref.again)
+        try:
+            writer.make_room(ref.length)
+        except BaseException:
+            writer.abort()
+            raise
+        return writer
 
     def copies(self, refs: Iterable[Ref]) -> dict[Key, Ref]:
         """Where the bodies of these refs were copied to, for another process with this arena."""
@@ -344,7 +371,7 @@ class Plane:
     async def _stored(self, ref: Ref, run: str) -> Ref:
         if ref.digest:
             assert self.objects is not None
-            await self.objects.pin(run, ref.digest)
+            await self.objects.pin(run, ref.digest, key=ref.key)
             return ref
         if ref.nested:
             ref = await self._with_stored_parts(ref, run)
@@ -359,9 +386,11 @@ class Plane:
         encoded = codec.encode(parts)
         arena = self.arena
         assert arena is not None
-        again = arena.write(
-            ref.codec, encoded.parts, run=ref.run, meta=encoded.meta, count=encoded.count, activation=ref.activation, again=ref.again
-        )
+        write = partial(
+            arena.write, ref.codec, encoded.parts, run=ref.run, meta=encoded.meta, count=encoded.count, activation=ref.activation,
+            again=ref.again,
+        )  # fmt: skip
+        again = await when_room(self, write)
         return again.replace(key=ref.key, nested=True, path=ref.path)
 
 

@@ -1,8 +1,8 @@
 """Asking the holder of an entry to upload it, so that another host can have it.
 
 The question goes to `upload.<host>`, which one of the processes with that arena takes. An upload may take longer than one waits for an
-answer: then the answer is "under way", and one asks again. Nobody answers: the host is gone, or its processes are starting; after GIVE_UP_S the
-value counts as lost.
+answer: then the answer is "under way", and one asks again. Nobody answers: the host is gone, or its processes are starting; after GIVE_UP_S
+the value counts as lost.
 """
 
 from __future__ import annotations

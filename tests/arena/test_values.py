@@ -172,6 +172,18 @@ def test_libraries_can_write_into_a_stream_as_into_a_file(arena: Arena) -> None:
     assert pickle.loads(arena.view(writer.finish())) == value
 
 
+def test_a_large_stream_gets_a_segment_of_its_own(arena: Arena) -> None:
+    small, value = arena.write("bytes", [b"small"], run="r"), os.urandom(3 << 20)
+    writer = arena.stream("bytes", run="r")
+    for start in range(0, len(value), 100_000):
+        writer.write(value[start : start + 100_000])
+    large = writer.finish(meta=b"m")
+
+    assert arena.view(large) == value
+    assert large.segment != small.segment
+    assert arena.write("bytes", [b"small"], run="r").segment == small.segment
+
+
 def test_a_stream_that_was_given_up_leaves_nothing(arena: Arena) -> None:
     with arena.stream("bytes", run="r") as writer:
         writer.write(bytes(300_000))

@@ -14,7 +14,7 @@ from jetfleet.broker.client import Connection, StreamFull
 from jetfleet.broker.coordinator import breaker
 from jetfleet.broker.coordinator.breaker import Breaker
 from jetfleet.schemas import subjects
-from jetfleet.schemas.records import Completion, RunStarted
+from jetfleet.schemas.records import RunStarted
 
 from .fleets import Fleet, chain, fleet
 from .running import run
@@ -118,25 +118,12 @@ def test_a_half_open_breaker_tries_again_when_nobody_hears_of_the_run_that_it_tr
     assert one.state(2_100) == "closed"
 
 
-def test_an_output_that_is_too_large_fails_its_node_and_says_so(fresh_url: str, tmp_path: Path) -> None:
-    async def test() -> None:
-        async with fleet(fresh_url, tmp_path) as one:
-            await one.deploy(chain("orders", "f.large"))
-            small, large = await one.client.send("orders", {"bytes": 500_000}), await one.client.send("orders", {"bytes": 600_000})
-            (completed, failed) = await one.log.ended(small, large)
-            assert completed.status == "completed" and failed.status == "failed" and failed.error is not None
-            assert failed.error.type == "payload_too_large" and "bytes" in failed.error.message
-            assert [record.error is None for record in one.log.of(large, Completion)] == [False]
-
-    run(test())
-
-
 def test_an_input_that_does_not_fit_into_a_message_fails_its_node_and_says_so(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         names = [f"part{n}" for n in range(18)]
         nodes: dict[str, Any] = {name: {"type": "f.large"} for name in names} | {"all": {"type": "f.echo"}}
         edges = [{"from": "go", "to": name} for name in names] + [{"from": name, "to": "all"} for name in names]
-        wide = {"name": "wide", "triggers": [{"id": "go", "type": "manual"}], "nodes": nodes, "edges": edges}
+        wide = {"name": "wide", "triggers": [{"id": "go", "type": "manual"}], "nodes": nodes, "edges": edges, "payloads": {"inline_max": "512KiB"}}
         async with fleet(fresh_url, tmp_path) as one:
             await one.deploy(wide)
             (summary,) = await one.log.ended(await one.client.send("wide", {"bytes": 500_000}))

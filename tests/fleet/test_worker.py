@@ -163,11 +163,11 @@ def test_a_large_output_travels_by_reference(fresh_url: str, tmp_path: Path) -> 
     async def test() -> None:
         async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path):
             inline_max = PLAN.payloads.inline_max_bytes
-            await fleet.give([task("large", "small", {"bytes": inline_max - 5}), task("large", "large", {"bytes": inline_max})])
+            await fleet.give([task("large", "small", {"bytes": inline_max - 5}), task("large", "large", {"bytes": inline_max + 1})])
             small, large = await fleet.ends("small", "large")
-            assert len(small.output) == inline_max
+            assert len(decode(small.output)) == inline_max - 5
             ref = decode(large.output)
-            assert (ref.length, ref.run, ref.activation) == (inline_max, "large", (PLAN.node("large").index,))
+            assert (ref.length, ref.run, ref.activation) == (inline_max + 1, "large", (PLAN.node("large").index,))
 
     run(test())
 

@@ -17,7 +17,7 @@ from ...broker.payloads.run_states import RunStates
 from ...schemas.payload_errors import PayloadError
 
 ROUND_S = 1.0
-"""Short against how long values are kept after their run's end, and long against what a round costs: a look at a folder, a question per partition."""
+"""Short against how long values are kept after their run, long against what a round costs: a look at a folder, a question per partition."""
 
 
 async def keep(settings: ArenaSettings, states: RunStates) -> None:

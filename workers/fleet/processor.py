@@ -73,6 +73,8 @@ class Processor:
         self.lane = InlineLane(traced, completions, on_room)
         self.attempts = attempts
         self.give_back = GiveBack(connection, counters)
+        self.asking = 0
+        """Tasks about which an owner is being asked: it will say of most that they are wanted, and then they need slots."""
         self.lacking: Counter[str] = Counter()
         """Tasks that were given back, by the node type that this worker does not serve."""
         self._counters = counters
@@ -90,7 +92,7 @@ class Processor:
         self.in_aftermath: Callable[[], bool] = lambda: False
         """Whether this process was just stopped for a while: what comes in may have been sent long ago."""
         self.lane.needs_slot = self._start
-        self.lane.ask_again = lambda unit, tasks: self._spawn(unit, self._ask_first(unit, tasks, tasks))
+        self.lane.ask_again = lambda unit, tasks: self._ask_first(unit, tasks, tasks)
 
     @property
     def load(self) -> int:
@@ -107,7 +109,7 @@ class Processor:
             self._counters.redeliveries += 1
             self._spawn(unit, self._execute_one_by_one(unit, tasks))
         elif asked := tasks if self._is_suspect(message) or self.in_aftermath() else [task for task in tasks if task.repeated]:
-            self._spawn(unit, self._ask_first(unit, tasks, asked))
+            self._ask_first(unit, tasks, asked)
         else:
             self._distribute(unit, tasks)
         unit.settled(1)
@@ -176,8 +178,15 @@ class Processor:
         headers = message.headers
         return DEATHS_HEADER in headers or headers.get(EPOCH_HEADER, self.epoch) != self.epoch or self.doubt.covers(message)
 
-    async def _ask_first(self, unit: UnitOfWork, tasks: list[Task], asked: list[Task]) -> None:
-        answers = dict(zip(map(id, asked), await self._verifier.wanted(asked), strict=True))
+    def _ask_first(self, unit: UnitOfWork, tasks: list[Task], asked: list[Task]) -> None:
+        self.asking += len(asked)
+        self._spawn(unit, self._distribute_wanted(unit, tasks, asked))
+
+    async def _distribute_wanted(self, unit: UnitOfWork, tasks: list[Task], asked: list[Task]) -> None:
+        try:
+            answers = dict(zip(map(id, asked), await self._verifier.wanted(asked), strict=True))
+        finally:
+            self.asking -= len(asked)
         unit.known_at = monotonic()
         wanted = [task for task in tasks if answers.get(id(task), True)]
         self._distribute(unit, wanted)

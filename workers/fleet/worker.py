@@ -194,19 +194,27 @@ class Worker:
     def _take(self, message: Message) -> None:
         """Each place that tasks come from is asked for as much as there is room for, so together they may give too much. What others could
         do sooner goes back at once; where attempts are short, waiting for one here costs less."""
-        attempts = self.processor.attempts
-        slow = PREFETCH_ATTEMPT_MAX_US < attempts.mean_us < float("inf")
-        if slow and attempts.load >= self.settings.concurrency:
+        if self._is_slow and self._slots_left() <= 0:
             self.processor.decline(message)
         else:
             self.processor.take(message)
+
+    @property
+    def _is_slow(self) -> bool:
+        """Whether attempts are known to take long."""
+        return PREFETCH_ATTEMPT_MAX_US < self.processor.attempts.mean_us < float("inf")
+
+    def _slots_left(self) -> int:
+        """Slots that nobody has or is about to want."""
+        return self.settings.concurrency - self.processor.attempts.load - self.processor.asking
 
     def _room(self) -> int:
         """How many messages more may come: one per free slot, as long as the log keeps up."""
         if self._quiet or len(self.processor.units) >= UNACKNOWLEDGED_MAX or self.plane.waiting:
             return 0  # more tasks would only want more room in the arena
         ahead = PREFETCH if self.processor.attempts.mean_us <= PREFETCH_ATTEMPT_MAX_US else 0
-        return max(self.settings.concurrency - self.processor.load + ahead, 0)
+        room = self.settings.concurrency - self.processor.load + ahead
+        return max(min(room, self._slots_left()) if self._is_slow else room, 0)
 
     def _wake(self) -> None:
         if not self.processor.units:
@@ -271,7 +279,7 @@ class Worker:
             "queues": list(self.settings.queues),
             "types": self.registry.names(),
             "arena": self.host or ANYWHERE,
-            "arena_full": self._arena_full(),
+            "arena_full": self.arena_gauges.told(),
             "slots": self.settings.concurrency,
             "busy": min(self.processor.load, self.settings.concurrency),
             "in_work": len(self.processor.units),
@@ -280,13 +288,6 @@ class Worker:
             "unrecorded": self.completions.backlog,
             "slot": self.ledger.slot,
         }
-
-    def _arena_full(self) -> float | str:
-        """The share of the arena that is taken; in words why nobody can tell."""
-        try:
-            return round(self.arena_gauges.full() or 0.0, 2)
-        except ArenaUnusable as error:
-            return str(error)
 
     # --- ends
 

@@ -28,7 +28,7 @@ from ..broker.payloads.producer import Producer
 from ..schemas.effects import Dispatch
 from ..schemas.errors import Permanent
 from ..schemas.messages import Task
-from ..schemas.payload_errors import ArenaFull, PayloadCorrupt
+from ..schemas.payload_errors import ArenaFull, PayloadLost
 from ..schemas.plan.binding import lookup
 from ..schemas.plan.plan import Plan, PlanNode
 from ..schemas.records import Completion
@@ -124,7 +124,7 @@ class Executor:
         refs = await self.plane.here(payloads)
         try:
             return await self._beside_check(work, refs)
-        except PayloadCorrupt:
+        except PayloadLost:
             await self.plane.mend(refs)
         return await self._beside_check(work, await self.plane.here(payloads))
 

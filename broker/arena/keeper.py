@@ -102,7 +102,8 @@ class Keeper:
         # Once more: a run that was over may have begun again since, under the same id.
         over = await is_over(asked) if asked else set()
         freed = await asyncio.to_thread(self._free, folder, due, over)
-        return await asyncio.to_thread(self._swept, folder, due, freed, waiting)
+        busy = sum(1 for summary in due if summary not in freed and _runs_of([summary]) <= over)
+        return await asyncio.to_thread(self._swept, folder, freed, busy, waiting)
 
     async def _learn(self, runs: set[str], is_over: IsOver) -> None:
         self._over_since = {run: since for run, since in self._over_since.items() if run in runs}
@@ -155,7 +156,7 @@ class Keeper:
         self._empty_since.pop((file.name, summary.generation), None)
         return True
 
-    def _swept(self, folder: Folder, due: list[SegmentSummary], freed: list[SegmentSummary], waiting: int) -> Swept:
+    def _swept(self, folder: Folder, freed: list[SegmentSummary], busy: int, waiting: int) -> Swept:
         removed, removed_bytes = remove_spares(folder)
         remove_locks(folder)
         remove_unfinished_ids(folder)
@@ -164,9 +165,9 @@ class Keeper:
             freed_bytes=sum(summary.file.size_bytes for summary in freed),
             removed=removed,
             removed_bytes=removed_bytes,
-            busy=len(due) - len(freed),
+            busy=busy,
             waiting=waiting,
-            needed=len(self._index.segments) - len(due) - waiting,
+            needed=len(self._index.segments) - len(freed) - busy - waiting,
             files=remove_files(folder),
         )
 

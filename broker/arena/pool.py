@@ -104,6 +104,10 @@ class Pool:
     def _freed(self) -> list[str]:
         """Names of this writer's freed segments, mapped ones first. Lets go of those that are there no more."""
         files = {file for file in self._folder.names() if file.startswith(f"{self._writer}-")}
+        # There must never be two objects for one segment: those that wait for entries may have been freed too.
+        for segment in [segment for segment in self._open if segment.name + LIVE not in files]:
+            self._open.remove(segment)
+            self._keep(segment)
         for name in [name for name in self._kept if name + LIVE not in files and name + FREE not in files]:
             self._kept.pop(name).close()
         freed = [file.removesuffix(FREE) for file in files if file.endswith(FREE)]

@@ -125,7 +125,7 @@ class Segment:
         """Takes a freed segment back: empty, of the next generation, and begun. False if it is gone or somebody is in it."""
         if not own(self._fd):
             return False
-        if self._folder.inode(self.name + FREE) != self._inode or os.fstat(self._fd).st_size < self.size_bytes:
+        if self._folder.inode(self.name + FREE) != self._inode or not self._is_readable():
             release(self._fd)
             return False
         self._start_generation(self.generation + 1)

@@ -74,6 +74,8 @@ class Plane:
         self._arena: Arena | None = None
         self._opening = threading.Lock()  # nodes in threads come here at once
         self._copies: dict[Key, Ref | memoryview] = {}
+        self._damaged: set[Key] = set()
+        """Bodies whose bytes in this arena are not the right ones, and which are to be had elsewhere."""
         self._bringing: dict[Key, asyncio.Task[None]] = {}
         self.materialise: Materialise = _as_it_is
         """Makes a file for who wants a Path."""
@@ -174,12 +176,19 @@ class Plane:
     def check(self, refs: Iterable[Ref]) -> None:
         """Check the bodies that were too large to be checked at once. Takes its time: call it in a thread.
 
-        Raises PayloadCorrupt, PayloadLost.
+        Raises PayloadCorrupt, PayloadLost; PayloadElsewhere where the object store has the right bytes: the next attempt reads these.
         """
         for ref in refs:
             found = self._found(ref)
-            if isinstance(found, Ref) and self._arena is not None:
+            if not isinstance(found, Ref) or self._arena is None:
+                continue
+            try:
                 self._arena.verify(found)
+            except PayloadLost as error:
+                if self._copies.pop(_key(ref), None) is None and not ref.digest:
+                    raise
+                self._damaged.add(_key(ref))
+                raise PayloadElsewhere(f"{error}; it is fetched anew for the next attempt", ref) from None
 
     def body(self, ref: Ref) -> memoryview:
         """The bytes of a ref that is here, without its path, checked. Raises as `decode`."""
@@ -256,6 +265,8 @@ class Plane:
 
     def _is_here(self, ref: Ref) -> bool:
         key = _key(ref)
+        if key in self._damaged and key not in self._copies:
+            return False
         try:
             self._body(ref)
         except (PayloadElsewhere, PayloadLost) as error:

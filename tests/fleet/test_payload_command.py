@@ -16,6 +16,7 @@ from PIL import Image
 
 from jetfleet.broker.arena.arena import Arena
 from jetfleet.broker.arena.settings import ArenaSettings
+from jetfleet.broker.fleet.membership import WORKER, Membership
 from jetfleet.schemas.cli import main
 from jetfleet.workers.up.fleet import FleetSettings
 
@@ -292,3 +293,28 @@ def test_the_arena_of_a_fleet_that_is_gone_is_freed_by_hand(tmp_path: Path, cli:
     assert "without --nats" in without.err
     assert without.rows[0]["needed"] == 1
     assert cli("payload", "cat", str(ref), *at).out == b"x" * 100_000
+
+
+# --- doctor
+
+
+def test_the_doctor_tells_how_full_the_arenas_are(cli: Cli, whole: BackgroundFleet, made: str) -> None:
+    found = [row for row in cli("doctor", "-o", "json").rows if row["check"] == "arenas"]
+    assert [(row["grade"], row["says"].split(",")[0]) for row in found] == [("ok", "1 host")]
+
+
+def test_the_doctor_calls_for_somebody_where_an_arena_is_full_or_cannot_be_used(cli: Cli, whole: BackgroundFleet) -> None:
+    async def join(**facts: Any) -> Membership:
+        member = Membership(whole.fleet.client.connection, WORKER, facts=facts, id=f"worker-{facts['arena']}")
+        await member.start()
+        return member
+
+    members = [whole.do(join(arena="full-1", arena_full=0.97)), whole.do(join(arena="broken-1", arena_full="the arena cannot be used"))]
+    try:
+        found = {row["says"]: row["grade"] for row in cli("doctor", "-o", "json").rows if row["check"] == "arenas"}
+    finally:
+        for member in members:
+            whole.do(member.stop())
+    assert sorted(found.values()) == ["bad", "bad"]
+    assert any("97% of the arena of full-1" in says and "--arena-max" in says for says in found)
+    assert "worker-broken-1: the arena cannot be used" in found

@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 
 from jetfleet.broker.coordinator.ended_runs import EndedRuns
+from jetfleet.broker.coordinator.object_keeping import keep_objects
+from jetfleet.broker.objects.pins import pin_until
 from jetfleet.broker.payloads.run_states import FORGOTTEN_AFTER_S, OPEN, OVER, UNKNOWN, RunStates
 from jetfleet.broker.topology import streams
 from jetfleet.schemas import messages, subjects
@@ -228,5 +230,30 @@ def test_objects_that_an_output_names_stay_pinned_as_long_as_the_history(fresh_u
             (summary,) = await one.log.ended(id)
             untils = {msgspec.msgpack.decode(pin.data)[1] for pin in pins}
             assert untils == {summary.ended_at + 2 * 24 * 60 * 60 * 1_000}
+
+    run(test())
+
+
+def test_the_owner_of_the_first_partition_withdraws_the_pins_of_runs_that_are_over(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        mine = False
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await one.deploy(chain("orders", "f.echo"))
+            connection = one.client.connection
+            ended, open_one = await one.client.send("orders", 1, id="a"), await one.client.send("orders", 2, id="b")
+            await complete(one, ended)
+            await one.log.ended(ended)
+            for id in (ended, open_one):
+                await connection.publisher.publish(*pin_until(id, "a" * 64, 0))
+            keeping = asyncio.create_task(keep_objects(connection, PARTITIONS, lambda: mine, every_s=0.01))
+            pins = {subjects.object_pin(id, "a" * 64) for id in (ended, open_one)}
+            assert set(await connection.streams.subjects(subjects.OBJECTS, "object.pin.>")) == pins
+            mine = True
+            async with asyncio.timeout(15):
+                while set(await connection.streams.subjects(subjects.OBJECTS, "object.pin.>")) == pins:
+                    await asyncio.sleep(0.01)
+            assert set(await connection.streams.subjects(subjects.OBJECTS, "object.pin.>")) == {subjects.object_pin(open_one, "a" * 64)}
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
 
     run(test())

@@ -11,8 +11,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
+from jetfleet.broker.arena.settings import ArenaSettings
+from jetfleet.broker.observe.arena_gauges import ArenaGauges
 from jetfleet.broker.observe.counters import DURATION_BOUNDS_US, CoordinatorCounters, ReaderCounters, WorkerCounters
 from jetfleet.broker.observe.metrics import CATALOGUE, PROCESS, Exposed, Metric
+from jetfleet.broker.payloads.plane import Plane
+from jetfleet.broker.payloads.producer import Producer
+from jetfleet.schemas.flow.definition import Payloads
 
 DOCS = Path(__file__).parents[2] / "docs"
 Samples = dict[tuple[str, tuple[str, ...]], float]
@@ -63,6 +68,22 @@ def test_a_worker_tells_outcomes_and_durations_by_queue() -> None:
     assert buckets == {"0.0001": 2, "0.001": 3, "0.01": 3, "0.1": 3, "1.0": 3, "10.0": 4, "60.0": 4, "600.0": 4, "+Inf": 5}
     assert found["jetfleet_task_duration_seconds_count", ("money",)] == 5
     assert found["jetfleet_task_duration_seconds_sum", ("money",)] == pytest.approx(702.000251)
+
+
+def test_a_worker_tells_what_became_of_the_bytes_of_large_values(tmp_path: Path) -> None:
+    plane = Plane(ArenaSettings(tmp_path / "arena", max_bytes=64 << 20))
+    before = scraped(ArenaGauges(plane))
+    payload = plane.encode(b"x" * 200_000, Producer("orders-1"), Payloads())
+    passed_on = plane.encode(plane.decode(payload, raw=True), Producer("orders-1"), Payloads())
+    assert before == {}  # no arena was opened yet
+    bytes_of = scraped(plane.counters)
+    assert bytes_of["jetfleet_payload_written_bytes_total", ()] == 200_000 + (0 if passed_on == payload else 200_000)
+    assert bytes_of["jetfleet_payload_handed_out_bytes_total", ()] == 200_000
+    arena = scraped(ArenaGauges(plane))
+    assert arena["jetfleet_arena_limit_bytes", ()] == 64 << 20
+    assert arena["jetfleet_arena_segments", ()] == len(list((tmp_path / "arena").glob("*.seg")))
+    assert arena["jetfleet_arena_used_bytes", ()] == sum(file.stat().st_size for file in (tmp_path / "arena").glob("*.seg"))
+    plane.close()
 
 
 def test_a_gauge_that_nobody_answers_has_no_value() -> None:

@@ -17,6 +17,7 @@ import numpy
 from jetfleet.workers import Context, node
 
 LOOK_S = 0.01
+PARTS = 12
 
 
 def bulk(kind: str, length: int, seed: int) -> Any:
@@ -61,7 +62,7 @@ def make_once(event: dict[str, Any], context: Context) -> dict[str, Any]:
 def make_parts(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """A list of arrays: refs inside of what a ref refers to."""
     note("made", event, context)
-    return {"parts": [bulk("float64", event["bytes"], seed) for seed in range(40)], "event": event}
+    return {"parts": [bulk("float64", event["bytes"], seed) for seed in range(PARTS)], "event": event}
 
 
 @node("bulk.gate")
@@ -83,6 +84,11 @@ def sum_up(value: dict[str, Any], context: Context) -> dict[str, Any]:
 @node("bulk.sum_parts")
 def sum_parts(value: dict[str, Any], context: Context) -> list[int]:
     note("summed", value["event"], context)
+    return [checksum(part) for part in value["parts"]]
+
+
+@node("bulk.sum_parts_apart", mode="process")
+def sum_parts_apart(value: dict[str, Any]) -> list[int]:
     return [checksum(part) for part in value["parts"]]
 
 

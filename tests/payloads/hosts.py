@@ -29,7 +29,9 @@ MIB = 1 << 20
 
 
 @contextmanager
-def host(url: str, folder: Path, *queues: str, arena: Path | None = None, options: Mapping[str, Any] | None = None) -> Iterator[WorkerProcess]:
+def host(
+    url: str, folder: Path, *queues: str, arena: Path | None = None, options: Mapping[str, Any] | None = None
+) -> Iterator[WorkerProcess]:
     """A worker that takes from these queues, and keeps all it has under `folder`. `options`: further ones of the command."""
     words = [word for queue in queues for word in ("--queue", queue)]
     words += [word for name, value in (options or {}).items() for word in (f"--{name}", str(value))]
@@ -50,7 +52,9 @@ async def deploy(one: Fleet, *flows: Mapping[str, Any]) -> None:
         await one.client.deploy(each, nodes=[BULK])
 
 
-async def start(one: Fleet, flow: str = "bulk", *, length: int = 16 * MIB, kind: str = "float64", key: str | None = None, **more: Any) -> str:
+async def start(
+    one: Fleet, flow: str = "bulk", *, length: int = 16 * MIB, kind: str = "float64", key: str | None = None, **more: Any
+) -> str:
     """Send an event whose producer makes so many bytes; the id of the run."""
     event = {"bytes": length, "kind": kind, "log": str(one.folder / "log"), **more}
     return await one.client.send(flow, event, id=key)

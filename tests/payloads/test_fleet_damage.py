@@ -13,15 +13,18 @@ from typing import Any
 
 import pytest
 
+from jetfleet.broker.arena.arena import Arena
 from jetfleet.broker.arena.layout import head_bytes
+from jetfleet.broker.arena.settings import ArenaSettings
+from jetfleet.broker.codecs.registry import codec_named
 from jetfleet.schemas.payload import decode
 from jetfleet.schemas.records import Completion
 from jetfleet.schemas.ref import Ref
 
 from ..fleet.fleets import Fleet, fleet, flow
 from ..fleet.running import run
-from .bulk_nodes import bulk, checksum
-from .hosts import MIB, deploy, executions, host, made, patched, segment_of, start
+from .bulk_nodes import PARTS, bulk, checksum
+from .hosts import MIB, deploy, executions, host, is_right, made, patched, produced_and_summed, segment_of, start
 
 SMALL, LARGE = 200_000, 3 * MIB
 Damage = Callable[[Path, Ref], Any]
@@ -125,3 +128,54 @@ def test_damaged_values_are_made_again_or_fail_the_run(fresh_url: str, tmp_path:
                 assert executions(one, "made") == 12
 
     run(test(), 90)
+
+
+@pytest.mark.parametrize("damage", [delete, flip_a_bit], ids=["deleted", "one bit flipped"])
+@pytest.mark.parametrize("length", [SMALL, LARGE], ids=["small", "large"])
+def test_what_is_in_the_object_store_too_is_fetched_from_there(fresh_url: str, tmp_path: Path, damage: Damage, length: int) -> None:
+    async def test() -> None:
+        arena = tmp_path / "a" / "arena"
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, produced_and_summed(make="bulk.make_once", payloads={"durability": "object-store"}))
+            with host(fresh_url, tmp_path / "a", "a"):
+                id = await start(one, length=length, seed=3)
+                ref = await made(one, id)
+                damage(segment_of(arena, ref), ref)
+                with host(fresh_url, tmp_path / "b", "b", arena=arena):
+                    (summary,) = await one.log.ended(id, deadline_s=30)
+            assert is_right(summary, length, seed=3) and executions(one, "made") == 1
+
+    run(test(), 60)
+
+
+@pytest.mark.parametrize("end", ["bulk.sum_parts", "bulk.sum_parts_apart"], ids=["in a thread", "in a process"])
+def test_a_value_inside_of_a_damaged_or_far_one_is_checked_too(fresh_url: str, tmp_path: Path, end: str) -> None:
+    async def test() -> None:
+        arena, length = tmp_path / "a" / "arena", 2 * MIB
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, produced_and_summed(make="bulk.make_parts", end=end, payloads={"inline_max": "1KiB"}))
+            with host(fresh_url, tmp_path / "a", "a"):
+                damaged, sound = await start(one, length=length), await start(one, length=length)
+                ref, _ = await made(one, damaged), await made(one, sound)
+                inner = list_items(arena, ref)[7]
+                flip_a_bit(segment_of(arena, inner), inner)
+                right = [checksum(bulk("float64", length, seed)) for seed in range(PARTS)]
+                with host(fresh_url, tmp_path / "b", "b", arena=arena):
+                    for summary in await one.log.ended(damaged, sound, deadline_s=30):
+                        assert summary.status == "completed" and decode(summary.output) == right, summary.error
+                assert [executions(one, "made", id) for id in (damaged, sound)] == [2, 1]
+                far = await start(one, length=length)
+                with host(fresh_url, tmp_path / "c", "b"):
+                    (summary,) = await one.log.ended(far, deadline_s=40)
+                    assert summary.status == "completed" and decode(summary.output) == right, summary.error
+
+    run(test(), 90)
+
+
+def list_items(arena: Path, ref: Ref) -> list[Ref]:
+    """The refs in a list that lies in the arena."""
+    opened = Arena.open(ArenaSettings(arena))
+    try:
+        return codec_named("list").decode(opened.view(ref), ref.meta)  # type: ignore[no-any-return]
+    finally:
+        opened.close()

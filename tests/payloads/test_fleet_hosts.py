@@ -13,6 +13,7 @@ from jetfleet.schemas.records import Completion
 
 from ..fleet.fleets import Fleet, fleet
 from ..fleet.running import run
+from .bulk_nodes import PARTS
 from .hosts import MIB, completions, deploy, executions, host, is_right, made, produced_and_summed, segments, start
 
 LENGTH = 3 * MIB
@@ -46,7 +47,9 @@ def test_what_was_lost_with_its_host_is_made_again_or_the_run_says_what_to_do(fr
                 produced_and_summed("again"),
                 produced_and_summed("once", make="bulk.make_once"),
                 produced_and_summed("stored", make="bulk.make_once", **durable),
-                produced_and_summed("parts", make="bulk.make_parts", end="bulk.sum_parts", payloads=durable["payloads"] | {"inline_max": "1KiB"}),
+                produced_and_summed(
+                    "parts", make="bulk.make_parts", end="bulk.sum_parts", payloads=durable["payloads"] | {"inline_max": "1KiB"}
+                ),
             )
             with host(fresh_url, tmp_path / "a", "a") as gone:
                 again, once, stored = [await start(one, name, length=LENGTH) for name in ("again", "once", "stored")]
@@ -57,7 +60,7 @@ def test_what_was_lost_with_its_host_is_made_again_or_the_run_says_what_to_do(fr
             shutil.rmtree(tmp_path / "a" / "arena")
             with host(fresh_url, tmp_path / "b", "b"):
                 safe, safe_parts = await one.log.ended(stored, parts, deadline_s=40)
-                assert is_right(safe, LENGTH) and (safe_parts.status, len(decode(safe_parts.output))) == ("completed", 40)
+                assert is_right(safe, LENGTH) and (safe_parts.status, len(decode(safe_parts.output))) == ("completed", PARTS)
                 (failed,) = await one.log.ended(once, deadline_s=40)
                 assert failed.error is not None and (failed.status, failed.error.type) == ("failed", "payload_lost")
                 assert "no process of host" in failed.error.message and "idempotent=True" in failed.error.message

@@ -18,11 +18,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from ...schemas import subjects
-from ...schemas.errors import EventRejected
 from ...schemas.flow.definition import Payloads
-from ...schemas.limits import PAYLOAD_INLINE_MAX_BYTES
 from ...schemas.messages import BatchedEvent
-from ...schemas.payload import Payload
 from ...schemas.plan.events import check_event, choose_trigger
 from ...schemas.plan.plan import Plan
 from ...schemas.subjects import URL_DEFAULT
@@ -221,7 +218,7 @@ class Client(Inspection):
         check_event(plan, payload if data is not None else checkable(payload))
         if data is None:
             data = await self._values.stored(payload, subjects.run_id(flow, key), plan.payloads)
-        return subjects.event(flow, chosen), BatchedEvent(key, _small_enough(data), trace)
+        return subjects.event(flow, chosen), BatchedEvent(key, data, trace)
 
     async def _rules(self, run: str) -> Payloads:
         """How large values of a run travel, as its flow says; the usual way where nobody can tell which flow that is."""
@@ -234,12 +231,3 @@ class Client(Inspection):
         if plan is None:
             raise UnknownFlow(flow, self.flows.names())
         return plan
-
-
-def _small_enough(payload: Payload) -> Payload:
-    if len(payload) > PAYLOAD_INLINE_MAX_BYTES:
-        raise EventRejected(
-            f"the event has {len(payload):,} bytes, more than the {PAYLOAD_INLINE_MAX_BYTES:,} that travel inside messages; "
-            "put what is large somewhere else and send where it lies"
-        )
-    return payload

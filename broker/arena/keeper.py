@@ -102,7 +102,8 @@ class Keeper:
         # Once more: a run that was over may have begun again since, under the same id.
         over = await is_over(asked) if asked else set()
         freed = await asyncio.to_thread(self._free, folder, due, over)
-        busy = sum(1 for summary in due if summary not in freed and _runs_of([summary]) <= over)
+        names = {summary.file.name for summary in freed}
+        busy = sum(1 for summary in due if summary.file.name not in names and _runs_of([summary]) <= over)
         return await asyncio.to_thread(self._swept, folder, freed, busy, waiting)
 
     async def _learn(self, runs: set[str], is_over: IsOver) -> None:

@@ -220,8 +220,9 @@ class Plane:
         found = self._found(ref)
         if isinstance(found, memoryview):
             return found
-        assert self._arena is not None
-        return self._arena.view(found, verify=verify or ref.length <= CHECKED_AT_ONCE_BYTES)
+        arena = self.arena  # another process of this host may have fetched it: then this one may not have opened it yet
+        assert arena is not None
+        return arena.view(found, verify=verify or ref.length <= CHECKED_AT_ONCE_BYTES)
 
     def _found(self, ref: Ref) -> Ref | memoryview:
         """Where the body lies on this host. Raises PayloadElsewhere."""

@@ -86,6 +86,24 @@ def test_a_segment_used_again_refuses_refs_to_what_was_there(arena: Arena, keepe
     assert arena.view(after) == b"def"
 
 
+def test_no_place_is_ever_given_twice(arena: Arena, keeper: Keeper) -> None:
+    """Several segments wait for entries when they are freed, and values come that fit only into an empty one."""
+    places, runs = set(), Runs()
+    for turn in range(8):
+        streams = [arena.stream("bytes", run=f"ended-{turn}") for _ in range(3)]
+        for stream in streams:
+            stream.write(bytes(300_000))
+        refs = [stream.finish() for stream in streams]
+        runs.over.add(f"ended-{turn}")
+        sweep(keeper, runs)
+        for length in (900_000, 100_000, 600_000, 10):
+            refs.append(arena.write("bytes", [bytes([turn]) * length], run=f"open-{turn}"))
+            assert arena.view(refs[-1]) == bytes([turn]) * length
+        assert not places & {ref.entry for ref in refs}
+        places.update(ref.entry for ref in refs)
+        runs.over.add(f"open-{turn}")
+
+
 def test_a_view_keeps_its_segment_after_the_runs_end(arena: Arena, keeper: Keeper) -> None:
     value = os.urandom(3 * MIB)
     view = arena.view(arena.write("bytes", [value], run="ended"))
@@ -239,6 +257,8 @@ def test_an_unreadable_header_does_not_hide_the_entries_behind_it(arena: Arena, 
     refs = [arena.write("bytes", [b"abc" * 100], run=run) for run in ("ended", "damaged", "open")]
     flip(segment_file(arena, refs[1]), refs[1].offset - 100)
 
+    assert sweep(keeper, Runs("ended", "damaged")).freed == 0
+    assert keeper.runs() == {"ended", "open"}
     assert sweep(keeper, Runs("ended", "damaged")).needed == 1
     assert arena.view(refs[2]) == b"abc" * 100
     assert sweep(keeper, Runs("ended", "damaged", "open")).freed == 1

@@ -17,7 +17,11 @@ from PIL import Image
 from jetfleet.broker.arena.arena import Arena
 from jetfleet.broker.arena.settings import ArenaSettings
 from jetfleet.broker.fleet.membership import WORKER, Membership
+from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.cli import main
+from jetfleet.schemas.messages import DeadLetter
+from jetfleet.schemas.payload import encode
+from jetfleet.schemas.ref import Ref
 from jetfleet.workers.up.fleet import FleetSettings
 
 from .background_fleet import BackgroundFleet
@@ -135,6 +139,15 @@ def test_journals_and_results_show_refs_too(cli: Cli, made: str, command: tuple[
 def test_who_waits_for_a_run_sees_refs(cli: Cli) -> None:
     (result,) = cli("run", "make", "-o", "json").rows
     assert result["output"]["blob"]["codec"] == "bytes"
+
+
+def test_a_dead_letter_with_a_ref_in_it_is_shown(cli: Cli, whole: BackgroundFleet) -> None:
+    ref = Ref("numpy", 240_000, 7, "host-1f", "w-1", 1, 4160)
+    letter = DeadLetter("event", "EVENT_REJECTED", "no such flow", "events.gone.go", encode({"rows": ref}), 7)
+    sent = whole.do(whole.fleet.client.connection.publisher.publish(subjects.dead("event"), messages.encode(letter)))
+    (shown,) = cli("dlq", "show", str(sent.seq), "-o", "json").rows
+    assert shown["data"]["rows"]["$ref"] == str(ref)
+    assert "‹numpy, 234.4 KiB, ref:host-1f/w-1/1/4160›" in cli("dlq", "show", str(sent.seq)).text
 
 
 # --- payload cat

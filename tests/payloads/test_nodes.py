@@ -235,3 +235,45 @@ def test_nothing_is_left_behind_by_a_runner() -> None:
     run(flow("make.process", "sum.thread"), look_at)
 
     assert not folders[0].exists()
+
+
+def test_a_concurrency_key_inside_of_a_large_value_fails_its_node_and_says_what_to_do() -> None:
+    bounded = {"type": "take.any", "concurrency": {"max": 1, "key": "${a.rows[0].id}"}}
+    result = run(flow("report", bounded))
+
+    assert (result.status, result.error.type, result.error.node) == ("failed", "value_elsewhere", "b")
+    assert "payloads.inline_max" in result.error.message
+
+
+def test_a_switch_on_a_small_field_beside_a_large_one_and_on_one_inside_of_it() -> None:
+    def by(field: str) -> dict[str, Any]:
+        return {"type": "std::switch", "config": {"condition": {"type": "equals", "field": field, "value": 3}}}
+
+    for field in ("count", "rows[3].id"):
+        definition = {
+            "name": "f",
+            "nodes": {"a": {"type": "report"}, "b": by(field), "c": {"type": "std::set", "config": {"values": "yes"}}},
+            "edges": [{"from": "a", "to": "b"}, {"from": "b.true", "to": "c"}],
+        }
+        assert run(definition).output == "yes", field
+
+
+@node("sizes", registry=registry)
+def sizes(item: dict[str, Any]) -> int:
+    return len(item["text"]) + int(item["id"])
+
+
+def test_a_split_hands_out_single_items_of_a_large_list() -> None:
+    definition = {
+        "name": "f",
+        "nodes": {
+            "a": {"type": "report"},
+            "b": {"type": "std::split", "config": {"field": "rows", "mode": "parallel"}},
+            "c": {"type": "sizes"},
+        },
+        "edges": [{"from": "a", "to": "b"}, {"from": "b.item", "to": "c"}],
+    }
+    result = run(definition)
+
+    assert result.status == "completed"
+    assert result.output == [100 + i for i in range(5_000)]

@@ -63,7 +63,7 @@ async def _measure(scale: float, folder: Path, arena_max: int, sizes: Sequence[i
         "runs": runs,
         "cases": [{"bytes": size, "kind": kind, **writes[size, kind], **passed[size, kind]} for size in sizes for kind in KINDS],
         "killed_producer": [await killed_producer.measure(folder / "killed", arena_max, size) for size in survived],
-        "two_hosts": await two_hosts.measure(folder / "hosts", arena_max, fetched, max(runs // 4, 2)) if fetched else {},
+        "two_hosts": await two_hosts.measure(folder / "hosts", arena_max, fetched, max(runs // 6, 2)) if fetched else {},
     }
 
 

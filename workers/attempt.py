@@ -16,7 +16,7 @@ from ..schemas.ref import ValueElsewhere
 from .context import Context
 from .deadline import Deadline
 from .faults import fail
-from .handover import Handover
+from .handover import NO_FILES, Handover
 from .outcome import Outcome, chosen, succeed
 from .spec import Bound
 from .streams import async_chunks_of
@@ -29,8 +29,10 @@ def perform(bound: Bound, handover: Handover, context: Context | None, *, wait: 
     Without it raises ArenaFull, and nothing else.
     """
     try:
-        with handover.files(bound.spec.raw):
-            return succeed(_called(bound, handover, context), bound.spec.ports, handover, wait=wait)
+        if handover.may_want_files(bound.spec.raw):
+            with handover.files():
+                return succeed(_called(bound, handover, context), bound.spec.ports, handover, wait=wait)
+        return succeed(_called(bound, handover, context), bound.spec.ports, handover, wait=wait)
     except ArenaFull as error:
         if not wait:
             raise
@@ -42,7 +44,7 @@ def perform(bound: Bound, handover: Handover, context: Context | None, *, wait: 
 async def perform_async(bound: Bound, handover: Handover, context: Context | None, deadline: Deadline, threads: Threads) -> Outcome:
     """Await an async function, cancelling it at its deadline. Raises CancelledError if the attempt is cancelled from outside."""
     try:
-        with deadline, handover.files(bound.spec.raw):
+        with deadline, handover.files() if handover.may_want_files(bound.spec.raw) else NO_FILES:
             value = await threads.run(handover.take) if handover.is_slow else handover.take()
             result = _call(bound, value, context)
             chunks = async_chunks_of(result)

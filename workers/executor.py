@@ -24,7 +24,6 @@ from typing import Any
 import msgspec
 
 from ..broker.payloads.plane import Plane
-from ..broker.payloads.producer import Producer
 from ..schemas.effects import Dispatch
 from ..schemas.errors import Permanent
 from ..schemas.messages import Task
@@ -181,9 +180,7 @@ class Executor:
         return Context(_identity(work), self.services, bound.config, work.plan.settings.env, handover=handover)
 
     def _handover(self, work: Work, bound: Bound, refs: Sequence[Ref] = ()) -> Handover:
-        dispatch = work.dispatch
-        producer = Producer(dispatch.run, dispatch.activation, bound.spec.idempotent)
-        return Handover(self.plane, dispatch.input, producer, work.plan.payloads, refs, bound.spec.raw)
+        return Handover(self.plane, work.dispatch, work.plan.payloads, refs, bound.spec.idempotent, bound.spec.raw)
 
     async def _perform(self, work: Work, bound: Bound, refs: Sequence[Ref]) -> Outcome:
         spec, handover = bound.spec, self._handover(work, bound, refs)

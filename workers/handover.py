@@ -21,7 +21,9 @@ from ..broker.codecs.registry import nbytes
 from ..broker.payloads.plane import Key, Plane
 from ..broker.payloads.producer import Producer
 from ..broker.payloads.room import ROOM_LOOK_S, ROOM_WAIT_S
+from ..schemas.effects import Dispatch
 from ..schemas.flow.definition import Payloads
+from ..schemas.messages import Task
 from ..schemas.payload import Payload, encode
 from ..schemas.payload import decode as decode_document
 from ..schemas.payload_errors import ArenaFull
@@ -36,6 +38,7 @@ HEAVY_BYTES = 1 << 20
 """Encoding more than this takes longer than the event loop should stand still."""
 
 
+_LIGHT = frozenset((int, float, bool, type(None), dict, list))
 READ_IN_PLACE = frozenset(("bytes", "buffer", "numpy", "arrow", "image"))
 """Codecs whose values are views of the arena, whatever their size."""
 
@@ -46,10 +49,10 @@ class Told:
 
     arena: ArenaSettings | None
     copies: Mapping[Key, Ref]
-    given: Payload
-    producer: Producer
+    task: Task
     rules: Payloads
     refs: Sequence[Ref]
+    again: bool
     raw: bool
 
     def handover(self) -> Handover:
@@ -59,30 +62,40 @@ class Told:
             plane = _planes[self.arena] = Plane(self.arena)
             plane.materialise = make_file
         plane.adopt(self.copies)
-        return Handover(plane, self.given, self.producer, self.rules, self.refs, self.raw)
+        return Handover(plane, self.task, self.rules, self.refs, self.again, self.raw)
 
 
-_NO_FILES = nullcontext()
+NO_FILES = nullcontext()
 _planes: dict[ArenaSettings | None, Plane] = {}
 
 
 class Handover:
-    """Of one attempt. `refs`: those in `given`. `raw`: the node wants large `bytes` as views."""
+    """Of one attempt. `refs`: those in `given`. `again`: the node is idempotent. `raw`: it wants large `bytes` as views."""
 
-    __slots__ = ("given", "plane", "producer", "raw", "refs", "rules")
+    __slots__ = ("_again", "_task", "given", "plane", "raw", "refs", "rules")
 
     def __init__(
-        self, plane: Plane, given: Payload, producer: Producer, rules: Payloads, refs: Sequence[Ref] = (), raw: bool = False
+        self, plane: Plane, task: Dispatch | Task, rules: Payloads, refs: Sequence[Ref] = (), again: bool = False, raw: bool = False
     ) -> None:
-        self.plane, self.given, self.producer, self.rules, self.refs, self.raw = plane, given, producer, rules, refs, raw
+        self.plane, self.given, self.rules, self.refs, self.raw = plane, task.input, rules, refs, raw
+        self._task, self._again = task, again
+
+    @property
+    def producer(self) -> Producer:
+        return Producer(self._task.run, self._task.activation, self._again)
 
     def told(self) -> Told:
         """This handover as a process of the pool is told of it."""
-        return Told(self.plane.settings, self.plane.copies(self.refs), self.given, self.producer, self.rules, self.refs, self.raw)
+        task = Task(self._task.run, self._task.activation, self._task.attempt, "", self.given)
+        return Told(self.plane.settings, self.plane.copies(self.refs), task, self.rules, self.refs, self._again, self.raw)
 
-    def files(self, wanted: bool) -> AbstractContextManager[object]:
-        """Where files are made for the node, for as long as it is at work: if it may want one, or is given one."""
-        return files_for_attempt(self.plane.files) if wanted or may_hold_ref(self.given) else _NO_FILES
+    def may_want_files(self, asked: bool) -> bool:
+        """Whether the node may ask for a file, or be given one."""
+        return asked or may_hold_ref(self.given)
+
+    def files(self) -> AbstractContextManager[object]:
+        """Where files are made for the node, for as long as it is at work."""
+        return files_for_attempt(self.plane.files)
 
     @property
     def is_slow(self) -> bool:
@@ -118,7 +131,7 @@ class Handover:
     def is_heavy(self, value: Any) -> bool:
         """Whether giving this would keep the event loop standing still."""
         parts = value.values() if isinstance(value, dict) else (value,)
-        return sum(nbytes(part) or 0 for part in parts) > HEAVY_BYTES
+        return sum(nbytes(part) or 0 for part in parts if type(part) not in _LIGHT) > HEAVY_BYTES
 
     def opened(self, wait: bool = True) -> EntryWriter:
         """A new entry to write into."""

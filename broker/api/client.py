@@ -20,6 +20,7 @@ from typing import Any, Self
 from ...schemas import subjects
 from ...schemas.flow.definition import Payloads
 from ...schemas.messages import BatchedEvent
+from ...schemas.payload import encode
 from ...schemas.plan.events import check_event, choose_trigger
 from ...schemas.plan.plan import Plan
 from ...schemas.subjects import URL_DEFAULT
@@ -38,7 +39,7 @@ from .letters import Letter
 from .outgoing import checkable
 from .result import Result
 from .steering import Steering
-from .values import Values, inline
+from .values import Values, is_small
 
 
 class Client(Inspection):
@@ -165,9 +166,10 @@ class Client(Inspection):
 
     async def signal(self, run: str, name: str, value: Any = None, *, id: str = "") -> None:
         """Send a signal or the answer to an approval (`{"decision": "approve", …}`); kept if nobody waits for it yet. It may be large."""
-        payload = inline(value, Payloads().inline_max_bytes)
-        if payload is None:
-            payload = await self._values.stored(value, run, await self._rules(run))
+        if is_small(value):  # as nearly all signals are: it matters to none of them what the flow says about large values
+            payload = encode(value)
+        else:
+            payload = await self._values.outgoing(value, run, await self._rules(run))
         await self._steering.signal(run, name, payload, id=id)
 
     async def event(self, name: str, value: Any = None, *, id: str = "") -> None:
@@ -214,10 +216,9 @@ class Client(Inspection):
         plan = self.require(flow)
         chosen = choose_trigger(plan, trigger)
         key = uuid.uuid4().hex if id is None else id
-        data = inline(payload, plan.payloads.inline_max_bytes)
-        check_event(plan, payload if data is not None else checkable(payload))
-        if data is None:
-            data = await self._values.stored(payload, subjects.run_id(flow, key), plan.payloads)
+        if plan.inputs is not None:
+            check_event(plan, checkable(payload))
+        data = await self._values.outgoing(payload, subjects.run_id(flow, key), plan.payloads)
         return subjects.event(flow, chosen), BatchedEvent(key, data, trace)
 
     async def _rules(self, run: str) -> Payloads:

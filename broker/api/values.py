@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...schemas.errors import UnencodableValue
 from ...schemas.flow.definition import Payloads
-from ...schemas.payload import Payload, encode
+from ...schemas.payload import Payload, encode, refs_in
 from ..client import Connection
 from ..run_result import Opened
 from .result import Result
@@ -26,6 +26,9 @@ if TYPE_CHECKING:  # loaded when they are first needed: most commands never need
 
 _MARKS = (b"\xc7", b"\xc8", b"\xc9", b"\xd8")
 """What the extension of a ref or of a coded value begins with. Where none of them stands there is none."""
+
+
+SMALL_BYTES = 1 << 10
 
 
 class Values:
@@ -51,9 +54,20 @@ class Values:
             return result
         return dataclasses.replace(result, opened=Opened(await self.plane.value(result.payload)))
 
-    async def stored(self, value: Any, run: str, rules: Payloads) -> Payload:
-        """The payload of a value for a run, with what is large in the object store. Raises as `Outgoing.payload`."""
-        return await self._outgoing.payload(value, run, rules)
+    async def outgoing(self, value: Any, run: str, rules: Payloads) -> Payload:
+        """The payload of a value for a run, with what is large in the object store, and what other runs' values it refers to: those
+        runs may end any time. Raises as `Outgoing.payload`, and PayloadLost or PayloadCorrupt for refs.
+        """
+        payload = _inline(value, rules.inline_max_bytes)
+        if payload is None:
+            payload = await self._outgoing.payload(value, run, rules)
+        foreign = [ref for ref in refs_in(payload) if ref.run != run]
+        if any(ref.nested for ref in foreign):  # those inside would have to be written anew: so it is stored as any other value
+            return await self._outgoing.payload(await self.plane.value(payload), run, rules)
+        if foreign:
+            await self.plane.here(map(encode, foreign))
+            payload = await self.plane.durable(payload, run)
+        return payload
 
     @cached_property
     def plane(self) -> Plane:
@@ -86,7 +100,13 @@ def object_store(connection: Connection) -> ObjectStore:
     return ObjectStore(connection, open_chunks(os.environ.get("JETFLEET_OBJECTS"), connection))
 
 
-def inline(value: Any, most_bytes: int) -> Payload | None:
+def is_small(value: Any) -> bool:
+    """Whether a value travels inside messages as it is, whatever the flow says: no ref, nothing that takes a codec, a KiB at most."""
+    payload = _inline(value, SMALL_BYTES)
+    return payload is not None and not refs_in(payload)
+
+
+def _inline(value: Any, most_bytes: int) -> Payload | None:
     """The payload of a value that needs neither codec nor store; None for any other, and for what nobody can encode."""
     try:
         payload = encode(value)

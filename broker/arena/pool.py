@@ -34,6 +34,7 @@ class Pool:
         self._open: list[Segment] = []
         self._kept: dict[str, Segment] = {}
         self._made_so_far = 0
+        self._closed = False
         self._lock = threading.Lock()
 
     def take(self, needed: int) -> Segment:
@@ -51,6 +52,9 @@ class Pool:
         """The caller has written its entry, or given up."""
         segment.end()
         with self._lock:
+            if self._closed:
+                segment.close()
+                return
             # A large segment was made for one entry: small ones of other runs would only keep it from being freed.
             if segment.size_bytes > self.segment_bytes or segment.room < WORTH_OPENING_BYTES:
                 self._keep(segment)
@@ -67,6 +71,7 @@ class Pool:
 
     def forget(self) -> None:
         """Closes all segments; without the lock, which in a forked child nobody may be there to release."""
+        self._closed = True
         for segment in (*self._open, *self._kept.values()):
             segment.close()
         self._open.clear()

@@ -141,7 +141,10 @@ class Segment:
 
     def put(self, data: bytes, offset: int) -> None:
         """A few bytes into the file."""
-        self.memory[offset : offset + len(data)] = data
+        if self._map is not None and offset + len(data) <= len(self._map):
+            self._map[offset : offset + len(data)] = data
+        else:  # who writes without the mapping, as streams do, needs none for this either
+            os.pwrite(self._fd, data, offset)
 
     def enlarged(self, size_bytes: int) -> None:
         """The file has so many bytes now."""

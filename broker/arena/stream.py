@@ -60,8 +60,9 @@ class EntryWriter(io.RawIOBase):
         self._accounts.reserve(self._blank.run, len(part))
         try:
             segment = self._with_room(segment, self.length + len(part))
-        except BaseException:
+        except BaseException as error:
             self._accounts.give_up(self._blank.run, len(part))
+            self._counters.waits_for_room += isinstance(error, ArenaFull)
             raise
         self.length += len(part)
         if len(self._gathered) + len(part) < GATHERED_BYTES:

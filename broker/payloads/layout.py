@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ...schemas.errors import UnencodableValue
-from ...schemas.payload import Payload
+from ...schemas.payload import Payload, encode
 from ...schemas.ref import Coded, Ref, to_ext
 from ...schemas.values import MISSING
 from ..codecs.codec import Codec, Encoded
@@ -26,7 +26,20 @@ Write: TypeAlias = Callable[[Codec, Encoded, bool], Ref]
 """Puts a body into the arena: its codec, its bytes, and whether refs or coded values stand in it."""
 
 NATIVE = (str, bytes, bytearray, memoryview)
+"""What msgpack has a form of its own for, whatever its size."""
 FAILURES = (TypeError, ValueError, OverflowError, NotImplementedError)
+
+
+def small_payload(value: Any, inline_max_bytes: int) -> Payload | None:
+    """The payload of a value that has nothing to be taken out: nearly all are like that. None: it needs a Layout."""
+    for item in value.values() if type(value) is dict else (value,):
+        if type(item) in NATIVE and len(item) > inline_max_bytes:
+            return None
+    try:
+        encoded = encode(value)
+    except UnencodableValue:
+        return None
+    return encoded if len(encoded) <= inline_max_bytes else None
 
 
 class Layout:

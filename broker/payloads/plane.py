@@ -36,7 +36,7 @@ from ..codecs.path import FileView
 from ..codecs.registry import codec_named, from_coded
 from ..objects.store import ObjectStore
 from .counters import PlaneCounters
-from .layout import Layout
+from .layout import Layout, small_payload
 from .producer import Producer
 from .room import when_room
 
@@ -112,6 +112,10 @@ class Plane:
 
     def encode(self, value: Any, producer: Producer, rules: Payloads) -> Payload:
         """The payload of a value. Raises UnencodableValue, UnknownCodec, ArenaFull, RunTooLarge, ArenaUnusable."""
+        inline_max = rules.inline_max_bytes if self.settings else NO_LIMIT
+        small = small_payload(value, inline_max)
+        if small is not None:
+            return small
 
         def write(codec: Codec, encoded: Encoded, nested: bool) -> Ref:
             return self._write(codec.name, encoded, nested, producer, rules)
@@ -119,7 +123,7 @@ class Plane:
         def find(codec: Codec, encoded: Encoded) -> Ref | None:
             return self._find(codec.name, encoded, producer)
 
-        return Layout(rules.inline_max_bytes if self.settings else NO_LIMIT, write, find).payload(value)
+        return Layout(inline_max, write, find).payload(value)
 
     def stream(self, producer: Producer) -> EntryWriter:
         """A writer for bytes whose number is not known yet. Raises ArenaFull, RunTooLarge, ArenaUnusable."""

@@ -57,7 +57,7 @@ async def main(options: argparse.Namespace, folder: Path) -> int:
         moved = await workers.moved()
     if not result.completed:
         sys.exit(f"error: the run is {result.status}: {result.error}")
-    say(f"{result.status} in {took_s:.1f} s: {result.output}\n")
+    say(f"{result.status} in {took_s:.1f} s, the workers' start included: {result.output}\n")
     say(f"  {moved['written'] / MIB:9.1f} MiB written into the arena, once each")
     say(f"  {moved['handed_out'] / MIB:9.1f} MiB handed to nodes as they lie there: so much was not copied")
     say(f"  {server_bytes / MIB:9.1f} MiB in and out of the server, with everything that the processes say to each other\n")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
@@ -27,6 +28,7 @@ Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(ms|s|m|h|d)$")]
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
 
 
+@cache
 def size_bytes(size: str) -> int:
     """`64KiB` as a number of bytes."""
     digits = size.rstrip("KMiB")

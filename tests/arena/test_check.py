@@ -11,6 +11,7 @@ from jetfleet.broker.arena import Arena
 from jetfleet.broker.arena.check import check
 from jetfleet.broker.arena.folder import Folder
 from jetfleet.broker.arena.index import Index
+from jetfleet.broker.arena.walk import SegmentWalk
 
 from .places import flip, segment_file
 
@@ -77,3 +78,29 @@ def test_the_index_reads_on_where_it_stopped(arena: Arena, folder: Folder) -> No
     assert [(entry.run, entry.codec, entry.length) for _, entry in index.entries()] == [("r", "bytes", len(BODY))] * 3
     assert (index.bytes_of("r"), index.bytes_of("unknown")) == (3 * len(BODY), 0)
     assert "run r (9000 bytes)" in index.largest()
+
+
+def test_a_walk_sees_what_is_written_while_it_reads(arena: Arena, folder: Folder) -> None:
+    ref = arena.write("bytes", [b"first"], run="r")
+    with open(segment_file(arena, ref), "rb") as opened:
+        walk = SegmentWalk(opened.fileno())
+        entries = walk.entries(over_damage=False)
+        assert next(entries).length == 5
+        for _ in range(3):
+            arena.write("bytes", [b"later"], run="r")
+        assert len(list(entries)) == 3
+    assert walk.damaged == []
+
+
+def test_a_walk_without_the_lock_does_not_step_over_a_header_that_may_be_half_written(arena: Arena, folder: Folder) -> None:
+    refs = [arena.write("bytes", [BODY], run=f"r{number}") for number in range(3)]
+    file = segment_file(arena, refs[0])
+    index = Index(folder)
+    flip(file, refs[1].offset - 128)
+    index.refresh()
+    assert index.runs().keys() == {"r0"}
+
+    flip(file, refs[1].offset - 128)
+    index.refresh()
+    assert index.runs().keys() == {"r0", "r1", "r2"}
+    assert index.segments[refs[0].segment].damaged == 0

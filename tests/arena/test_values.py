@@ -7,6 +7,7 @@ import os
 import pickle
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,17 @@ def test_a_stream_that_was_given_up_leaves_nothing(arena: Arena) -> None:
     ref = arena.write("bytes", [b"next"], run="r")
     assert arena.view(ref) == b"next"
     assert ref.offset < 300_000
+
+
+def test_a_stream_outlives_the_arena_object_it_came_from(settings: ArenaSettings, open_arena: Callable[[ArenaSettings], Arena]) -> None:
+    arena, files = Arena.open(settings), len(os.listdir("/dev/fd"))
+    writer = arena.stream("bytes", run="r")
+    writer.write(b"abc" * 100_000)
+    arena.close()
+    ref = writer.finish()
+
+    assert open_arena(settings).view(ref) == b"abc" * 100_000
+    assert len(os.listdir("/dev/fd")) <= files + 1
 
 
 def test_many_threads_write_and_read_at_once(arena: Arena) -> None:

@@ -261,7 +261,7 @@ def test_a_run_that_loses_payloads_can_be_steered_at_any_moment(program: Program
     game = losing(program, value, seed)
     for _ in range(after):
         game.step()
-    if game.driver.ended:
+    if game.driver.run.status != "running":
         return
     if how == "pause":
         game.driver.pause()

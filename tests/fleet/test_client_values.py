@@ -13,6 +13,7 @@ import pytest
 from jetfleet.broker.api import Client
 from jetfleet.broker.objects.meta import Metas
 from jetfleet.broker.payloads import remote
+from jetfleet.schemas import subjects
 from jetfleet.schemas.errors import EventRejected, UnencodableValue
 from jetfleet.schemas.payload import refs_in
 from jetfleet.schemas.payload_errors import PayloadLost
@@ -28,6 +29,7 @@ ARRAY = numpy.arange(50_000.0)
 NUMBERS = {"type": "object", "required": ["note"], "properties": {"note": {"type": "string"}}}
 TAKE = flow("take", {"take": {"type": "v.take"}}, inputs=NUMBERS)
 MAKE = flow("make", {"make": {"type": "v.table"}})
+ARRAYS = flow("array", {"make": {"type": "v.array"}})
 SMALL = flow("small", {"make": {"type": "v.small"}})
 ECHO = flow("echo", {"wait": {"type": "std::wait", "config": {"signal": "go"}}})
 
@@ -66,6 +68,36 @@ def test_what_is_large_is_in_the_object_store_before_the_event_is_sent(fresh_url
         assert found[ref.digest].content == "whole"
 
     with_fleet(fresh_url, tmp_path, body, TAKE)
+
+
+def test_a_ref_to_another_runs_value_may_be_sent_on(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        first = await one.client.start("array")
+        ref = (await first.result(fetch=False)).output
+        assert isinstance(ref, Ref)
+        handle = await one.client.start("take", {"rows": ref, "note": "n"})
+        assert (await handle.result()).output["sum"] == sum(range(30_000))
+        (started,) = one.log.of(handle.id, RunStarted)
+        (sent,) = refs_in(started.payload)
+        assert sent.digest  # it is there, whatever becomes of the first run
+        pins = await one.client.connection.streams.subjects(subjects.OBJECTS, subjects.object_pin(handle.id, "*"))
+        assert [pin.rpartition(".")[2] for pin in pins] == [sent.digest]
+
+    with_fleet(fresh_url, tmp_path, body, TAKE, ARRAYS)
+
+
+def test_a_list_of_arrays_of_another_run_is_sent_on_as_a_whole(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        first = await one.client.start("echo", {"parts": [ARRAY[:2_000] + n for n in range(10)]})
+        await first.signal("go")
+        refs = (await first.result(fetch=False)).output["input"]
+        assert isinstance(refs["parts"], Ref)
+        second = await one.client.start("echo", refs)
+        await second.signal("go", "later")
+        result = await second.result()
+        numpy.testing.assert_array_equal(result.output["input"]["parts"][9], ARRAY[:2_000] + 9)
+
+    with_fleet(fresh_url, tmp_path, body, ECHO)
 
 
 def test_the_same_event_again_is_stored_once(fresh_url: str, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Two hosts on this machine: network namespaces with addresses of their own, and a bridge between them that the server listens on.
 
 What runs on one of them reaches the others through the network only. Making them takes root and `ip`; without, the "hosts" are plain
-processes with arenas of their own, and only the arenas' ids tell them apart (`isolation`).
+processes with arenas of their own, and only the arenas' ids tell them apart (`isolation`). If this process is killed with `kill -9`, the
+namespaces stay behind: `ip netns list` shows them as `jf…`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ NAMES = ("a", "b")
 
 
 class Hosts:
-    """A context manager. `address`: where a server listens that both reach; `on(name)`: how a command line begins that runs there."""
+    """A context manager. `address`: where a server listens that both reach; `on(host)`: how a command line begins that runs there.
+
+    `name`: how the names of all that is made begin.
+    """
 
     def __init__(self) -> None:
-        self._prefix = f"jf{os.getpid() % 100_000}"
-        self._bridge = f"{self._prefix}br"
+        self.name = f"jf{os.getpid() % 100_000}"
+        self._bridge = f"{self.name}br"
         self.separate = os.geteuid() == 0 and shutil.which("ip") is not None
         self.address = f"10.213.{os.getpid() % 254 + 1}.1" if self.separate else "127.0.0.1"
 
@@ -46,14 +50,17 @@ class Hosts:
             self._remove()
 
     def _namespace(self, name: str) -> str:
-        return f"{self._prefix}{name}"
+        return f"{self.name}{name}"
+
+    def _cable(self, name: str) -> str:
+        return f"{self.name}v{name}"
 
     def _make(self) -> None:
         _ip("link", "add", self._bridge, "type", "bridge")
         _ip("addr", "add", f"{self.address}/24", "dev", self._bridge)
         _ip("link", "set", self._bridge, "up")
         for number, name in enumerate(NAMES, start=2):
-            namespace, cable = self._namespace(name), f"{self._prefix}v{name}"
+            namespace, cable = self._namespace(name), self._cable(name)
             _ip("netns", "add", namespace)
             _ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", namespace)
             _ip("link", "set", cable, "master", self._bridge, "up")
@@ -62,10 +69,10 @@ class Hosts:
                 _ip("-n", namespace, "link", "set", device, "up")
 
     def _remove(self) -> None:
-        """Whatever there is of it; a namespace takes its cable along."""
-        for name in NAMES:
-            subprocess.run(("ip", "netns", "del", self._namespace(name)), check=False, capture_output=True)
-        subprocess.run(("ip", "link", "del", self._bridge), check=False, capture_output=True)
+        """Whatever there is of it. The cables first: with their namespace they would go too, but only a while later."""
+        links = [("link", "del", device) for device in (*map(self._cable, NAMES), self._bridge)]
+        for command in (*links, *(("netns", "del", self._namespace(name)) for name in NAMES)):
+            subprocess.run(("ip", *command), check=False, capture_output=True)
 
 
 def _ip(*arguments: str) -> None:

@@ -30,7 +30,7 @@ from .loops import run_in_loop
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SIZES = (KIB, 64 * KIB, MIB, 16 * MIB, 256 * MIB, GIB)
-RUNS, WATCHED_RUNS, WARM_UP_RUNS = 20, 3, 2
+RUNS, LARGE_RUNS_MIN, WATCHED_RUNS, WARM_UP_RUNS = 20, 5, 3, 2
 LARGE_BYTES = 16 * MIB
 """Above that a run takes long, and a quarter of the runs is enough."""
 ARENA_MAX_BYTES = GIB
@@ -101,7 +101,7 @@ async def _in_turns(workers: Pair, kind: str, sizes: Sequence[int], runs: int) -
 
 
 def _runs_of(size: int, runs: int) -> int:
-    return runs if size <= LARGE_BYTES else max(runs // 4, WATCHED_RUNS)
+    return runs if size <= LARGE_BYTES else max(runs // 4, LARGE_RUNS_MIN)
 
 
 def _flow(kind: str) -> str:

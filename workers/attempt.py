@@ -12,7 +12,7 @@ from typing import Any
 
 from ..schemas.errors import NodeError
 from ..schemas.payload_errors import ArenaFull
-from ..schemas.ref import ValueElsewhere
+from ..schemas.ref import ValueElsewhere, may_hold_ref
 from .context import Context
 from .deadline import Deadline
 from .faults import fail
@@ -29,10 +29,10 @@ def perform(bound: Bound, handover: Handover, context: Context | None, *, wait: 
     Without it raises ArenaFull, and nothing else.
     """
     try:
-        if handover.may_want_files(bound.spec.raw):
-            with handover.files():
-                return succeed(_called(bound, handover, context), bound.spec.ports, handover, wait=wait)
-        return succeed(_called(bound, handover, context), bound.spec.ports, handover, wait=wait)
+        if not bound.spec.raw and not may_hold_ref(handover.given):
+            return succeed(_call(bound, handover.take(), context), bound.spec.ports, handover, wait=wait)
+        with handover.files():
+            return succeed(_called(bound, handover, context), bound.spec.ports, handover, wait=wait)
     except ArenaFull as error:
         if not wait:
             raise
@@ -44,7 +44,7 @@ def perform(bound: Bound, handover: Handover, context: Context | None, *, wait: 
 async def perform_async(bound: Bound, handover: Handover, context: Context | None, deadline: Deadline, threads: Threads) -> Outcome:
     """Await an async function, cancelling it at its deadline. Raises CancelledError if the attempt is cancelled from outside."""
     try:
-        with deadline, handover.files() if handover.may_want_files(bound.spec.raw) else NO_FILES:
+        with deadline, handover.files() if bound.spec.raw or may_hold_ref(handover.given) else NO_FILES:
             value = await threads.run(handover.take) if handover.is_slow else handover.take()
             result = _call(bound, value, context)
             chunks = async_chunks_of(result)

@@ -7,7 +7,6 @@ comes of an errand is a record for the run. Everything that is still out is know
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -69,8 +68,11 @@ class Errands:
         node = self._run.plan.nodes[int(effect.activation[0])]
         executor = self._host.executor
         if node.concurrency is None and executor.is_inline(node) and executor.is_at_hand(self._run.plan, effect):
-            with suppress(ArenaFull):  # in a slot it can wait for room
+            try:
                 completion = executor.execute_inline(self._run.plan, node, effect)
+            except ArenaFull:
+                pass  # in a slot it can wait for room
+            else:
                 if completion.error is not None:
                     self._tell(completion, completion.error)
                 self._run.take(completion)

@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter_ns
+from math import inf
+from time import monotonic, perf_counter_ns
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from ..broker.payloads.plane import Plane
 from ..schemas.effects import Dispatch
 from ..schemas.errors import Permanent
 from ..schemas.messages import Task
+from ..schemas.payload import refs_in
 from ..schemas.payload_errors import ArenaFull, PayloadLost
 from ..schemas.plan.binding import lookup
 from ..schemas.plan.plan import Plan, PlanNode
@@ -47,6 +49,8 @@ from .spec import Bound
 from .threads import Threads
 
 NODE_TIMEOUT_MS_DEFAULT = 30_000
+WAITING_MAX = 0.9
+"""After this share of its timeout an attempt waits for room in the arena no more: it should fail by what it lacks, not by the timeout."""
 PREPARED_MAX = 10_000
 """Bound nodes that are kept; flows that are deployed again and again must not fill the memory."""
 
@@ -101,14 +105,14 @@ class Executor:
         """Whether an inline node may be executed in the event loop: nothing has to be fetched, nothing stored, nothing large read."""
         if plan.payloads.durability != "host":
             return False
-        return not _may_hold_refs(dispatch)
+        return not _holds_refs(dispatch)
 
     async def execute(self, plan: Plan, node: PlanNode, dispatch: Dispatch | Task) -> Completion:
         """Execute any node. Raises CancelledError if the attempt is cancelled: then there is nothing to report."""
         started = perf_counter_ns()
         work = Work(plan, node, dispatch)
         try:
-            outcome = await self._with_refs(work) if _may_hold_refs(dispatch) else await self._perform(work, self._resolve(work), ())
+            outcome = await self._with_refs(work) if _holds_refs(dispatch) else await self._perform(work, self._resolve(work), ())
             if outcome.error is None and plan.payloads.durability == "object-store":
                 outcome.output = await self.plane.durable(outcome.output, dispatch.run)
         except Exception as error:
@@ -179,12 +183,13 @@ class Executor:
     def _context(self, work: Work, bound: Bound, handover: Handover | None = None) -> Context:
         return Context(_identity(work), self.services, bound.config, work.plan.settings.env, handover=handover)
 
-    def _handover(self, work: Work, bound: Bound, refs: Sequence[Ref] = ()) -> Handover:
-        return Handover(self.plane, work.dispatch, work.plan.payloads, refs, bound.spec.idempotent, bound.spec.raw)
+    def _handover(self, work: Work, bound: Bound, refs: Sequence[Ref] = (), give_up_at_s: float = inf) -> Handover:
+        return Handover(self.plane, work.dispatch, work.plan.payloads, refs, bound.spec.idempotent, bound.spec.raw, give_up_at_s)
 
     async def _perform(self, work: Work, bound: Bound, refs: Sequence[Ref]) -> Outcome:
-        spec, handover = bound.spec, self._handover(work, bound, refs)
+        spec = bound.spec
         timeout_ms = work.node.timeout_ms or spec.timeout_ms or NODE_TIMEOUT_MS_DEFAULT
+        handover = self._handover(work, bound, refs, monotonic() + WAITING_MAX * timeout_ms / 1_000)
         if spec.mode == "process" and spec.function is not None:
             job = Job(spec.function, bound.config, spec.ports, handover.told(), _identity(work), work.plan.settings.env)
             return await self.processes.run(job, timeout_ms)
@@ -226,8 +231,10 @@ class Executor:
         )
 
 
-def _may_hold_refs(dispatch: Dispatch | Task) -> bool:
-    return may_hold_ref(dispatch.input) or any(map(may_hold_ref, dispatch.needs))
+def _holds_refs(dispatch: Dispatch | Task) -> bool:
+    if may_hold_ref(dispatch.input) and refs_in(dispatch.input):
+        return True
+    return bool(dispatch.needs) and any(may_hold_ref(need) and refs_in(need) for need in dispatch.needs)
 
 
 def _identity(work: Work) -> Identity:

@@ -13,11 +13,13 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Any, TypeVar
 
 from ..broker.arena.settings import ArenaSettings
 from ..broker.arena.stream import EntryWriter
 from ..broker.codecs.registry import nbytes
+from ..broker.payloads.layout import small_payload
 from ..broker.payloads.plane import Key, Plane
 from ..broker.payloads.producer import Producer
 from ..broker.payloads.room import ROOM_LOOK_S, ROOM_WAIT_S
@@ -27,7 +29,7 @@ from ..schemas.messages import Task
 from ..schemas.payload import Payload, encode
 from ..schemas.payload import decode as decode_document
 from ..schemas.payload_errors import ArenaFull
-from ..schemas.ref import Ref, may_hold_ref
+from ..schemas.ref import Ref
 from .files import files_for_attempt, make_file
 from .streams import chunks_of
 from .threads import Threads
@@ -54,6 +56,7 @@ class Told:
     refs: Sequence[Ref]
     again: bool
     raw: bool
+    give_up_at_s: float
 
     def handover(self) -> Handover:
         """In the other process, which keeps its arena open from one attempt to the next."""
@@ -62,7 +65,7 @@ class Told:
             plane = _planes[self.arena] = Plane(self.arena)
             plane.materialise = make_file
         plane.adopt(self.copies)
-        return Handover(plane, self.task, self.rules, self.refs, self.again, self.raw)
+        return Handover(plane, self.task, self.rules, self.refs, self.again, self.raw, self.give_up_at_s)
 
 
 NO_FILES = nullcontext()
@@ -70,15 +73,25 @@ _planes: dict[ArenaSettings | None, Plane] = {}
 
 
 class Handover:
-    """Of one attempt. `refs`: those in `given`. `again`: the node is idempotent. `raw`: it wants large `bytes` as views."""
+    """Of one attempt. `refs`: those in `given`. `again`: the node is idempotent. `raw`: it wants large `bytes` as views.
 
-    __slots__ = ("_again", "_task", "given", "plane", "raw", "refs", "rules")
+    `give_up_at_s`: when to wait for room no more, in monotonic seconds, which are the same in all processes of the host.
+    """
+
+    __slots__ = ("_again", "_give_up_at_s", "_task", "given", "plane", "raw", "refs", "rules")
 
     def __init__(
-        self, plane: Plane, task: Dispatch | Task, rules: Payloads, refs: Sequence[Ref] = (), again: bool = False, raw: bool = False
+        self,
+        plane: Plane,
+        task: Dispatch | Task,
+        rules: Payloads,
+        refs: Sequence[Ref] = (),
+        again: bool = False,
+        raw: bool = False,
+        give_up_at_s: float = inf,
     ) -> None:
         self.plane, self.given, self.rules, self.refs, self.raw = plane, task.input, rules, refs, raw
-        self._task, self._again = task, again
+        self._task, self._again, self._give_up_at_s = task, again, give_up_at_s
 
     @property
     def producer(self) -> Producer:
@@ -87,11 +100,9 @@ class Handover:
     def told(self) -> Told:
         """This handover as a process of the pool is told of it."""
         task = Task(self._task.run, self._task.activation, self._task.attempt, "", self.given)
-        return Told(self.plane.settings, self.plane.copies(self.refs), task, self.rules, self.refs, self._again, self.raw)
-
-    def may_want_files(self, asked: bool) -> bool:
-        """Whether the node may ask for a file, or be given one."""
-        return asked or may_hold_ref(self.given)
+        return Told(
+            self.plane.settings, self.plane.copies(self.refs), task, self.rules, self.refs, self._again, self.raw, self._give_up_at_s
+        )
 
     def files(self) -> AbstractContextManager[object]:
         """Where files are made for the node, for as long as it is at work."""
@@ -112,10 +123,17 @@ class Handover:
 
     def give(self, value: Any, *, wait: bool) -> Payload:
         """The payload of a result. Raises UnencodableValue, UnknownCodec, ArenaFull, RunTooLarge, ArenaUnusable."""
+        small = small_payload(value, self.rules.inline_max_bytes)
+        if small is not None:
+            return small
         chunks = chunks_of(value)
         if chunks is not None:
             return self._stream(chunks, wait)
-        return self._with_room(lambda: self.plane.encode(value, self.producer, self.rules), wait)
+        layout = self.plane.layout(self.producer, self.rules)  # one for all tries: it knows what it has written already
+        try:
+            return self._with_room(partial(layout.payload, value), wait)
+        finally:
+            layout.forget()
 
     async def streamed(self, chunks: AsyncIterator[memoryview], threads: Threads) -> Ref:
         """The ref of everything that the chunks hold, written as they come. Raises as `give`."""
@@ -151,13 +169,17 @@ class Handover:
             raise
 
     def _with_room(self, write: Callable[[], Result], wait: bool) -> Result:
-        deadline_s = time.monotonic() + (ROOM_WAIT_S if wait else 0)
-        while True:
-            try:
-                return write()
-            except ArenaFull:
-                if time.monotonic() >= deadline_s:
-                    raise
-            self.plane.waiting += 1
-            time.sleep(ROOM_LOOK_S)
-            self.plane.waiting -= 1
+        try:
+            return write()
+        except ArenaFull:
+            if not wait:
+                raise
+        until_s = min(self._give_up_at_s, time.monotonic() + ROOM_WAIT_S)
+        with self.plane.waiters:
+            while True:
+                time.sleep(ROOM_LOOK_S)
+                try:
+                    return write()
+                except ArenaFull:
+                    if time.monotonic() >= until_s:
+                        raise

@@ -95,6 +95,11 @@ class Slots:
         else:
             self._start(job)
 
+    def resize(self, total: int) -> None:
+        """From now on so many run at once. What is running goes on, also if it is more."""
+        self.total = total
+        self._fill()
+
     async def close(self) -> None:
         """Wait for what is still running, which has been cancelled, for the grace; then end it by force."""
         tasks = [job.task for job in self.running if job.task is not None]

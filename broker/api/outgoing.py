@@ -36,9 +36,13 @@ class Outgoing:
     async def payload(self, value: Any, run: str, rules: Payloads) -> Payload:
         """The payload of a value for a run. Raises UnencodableValue, UnknownCodec, ObjectsFull, KeyMissing, BrokerError."""
         staged = _Staged(run, rules.encryption or "")
-        payload = await asyncio.to_thread(Layout(rules.inline_max_bytes, staged.write, staged.find).payload, value)
-        for body in staged.bodies:
-            await self._objects.put(body, run=run, key=rules.encryption or "")
+        layout = Layout(rules.inline_max_bytes, staged.write, staged.find)
+        try:
+            payload = await asyncio.to_thread(layout.payload, value)
+            for body in staged.bodies:
+                await self._objects.put(body, run=run, key=rules.encryption or "")
+        finally:
+            layout.forget()
         return payload
 
 

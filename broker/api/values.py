@@ -12,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...schemas.errors import UnencodableValue
 from ...schemas.flow.definition import Payloads
 from ...schemas.payload import Payload, encode, refs_in
 from ..client import Connection
+from ..payloads.layout import small_payload
 from ..run_result import Opened
 from .result import Result
 
@@ -58,7 +58,7 @@ class Values:
         """The payload of a value for a run, with what is large in the object store, and what other runs' values it refers to: those
         runs may end any time. Raises as `Outgoing.payload`, and PayloadLost or PayloadCorrupt for refs.
         """
-        payload = _inline(value, rules.inline_max_bytes)
+        payload = small_payload(value, rules.inline_max_bytes)
         if payload is None:
             payload = await self._outgoing.payload(value, run, rules)
         foreign = [ref for ref in refs_in(payload) if ref.run != run]
@@ -102,14 +102,5 @@ def object_store(connection: Connection) -> ObjectStore:
 
 def is_small(value: Any) -> bool:
     """Whether a value travels inside messages as it is, whatever the flow says: no ref, nothing that takes a codec, a KiB at most."""
-    payload = _inline(value, SMALL_BYTES)
+    payload = small_payload(value, SMALL_BYTES)
     return payload is not None and not refs_in(payload)
-
-
-def _inline(value: Any, most_bytes: int) -> Payload | None:
-    """The payload of a value that needs neither codec nor store; None for any other, and for what nobody can encode."""
-    try:
-        payload = encode(value)
-    except UnencodableValue:
-        return None
-    return payload if len(payload) <= most_bytes else None

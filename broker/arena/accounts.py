@@ -64,7 +64,7 @@ class Accounts:
         """In words: who has most of the arena."""
         with self._lock:
             self._refresh(_AGAIN_S)
-            return self._index.largest()
+            return self._index.largest(self._written)
 
     def _of(self, run: str) -> int:
         return self._index.bytes_of(run) + self._written[run] + self._writing[run]

@@ -165,28 +165,38 @@ class Folder:
 
     def segments(self) -> list[SegmentFile]:
         """All files that are called like segments, in the order of their names."""
-        found = [file for name in self.names() if (file := self._segment_file(name))]
-        return sorted(found, key=lambda file: file.file)
+        found = {file.name: file for name in self.names() if (file := self._segment_file(name))}
+        return sorted(found.values(), key=lambda file: file.file)
 
     def names(self) -> list[str]:
         """Of everything in the folder; empty if it was removed."""
         try:
-            return os.listdir(self.fd)
+            # Opened anew: threads that list through one descriptor share its position, and each would see only a part.
+            fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
         except OSError:
             return []
+        try:
+            return os.listdir(fd)
+        except OSError:
+            return []
+        finally:
+            os.close(fd)
 
     def _segment_file(self, file: str) -> SegmentFile | None:
-        name, dot, ending = file.rpartition(".")
-        writer, state = writer_of(name), dot + ending
+        name, dot, last = file.rpartition(".")
+        writer, state = writer_of(name), dot + last
         if writer is None or state not in (LIVE, FREE, NEW):
             return None
-        try:
-            status = os.stat(file, dir_fd=self.fd, follow_symlinks=False)
-        except OSError:
-            return None
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        return SegmentFile(name, writer, state, status.st_size, status.st_ino, status.st_ctime)
+        # Somebody may just rename it: who counts how much room is taken must not miss it.
+        for ending in (state, NEW, LIVE, FREE, LIVE):
+            try:
+                status = os.stat(name + ending, dir_fd=self.fd, follow_symlinks=False)
+            except OSError:
+                continue
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            return SegmentFile(name, writer, ending, status.st_size, status.st_ino, status.st_ctime)
+        return None
 
 
 def is_own_file(fd: int) -> bool:

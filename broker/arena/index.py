@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from .folder import LIVE, Folder, SegmentFile
@@ -91,9 +91,9 @@ class Index:
         """Of all segments, whatever their state."""
         return self.used_bytes + sum(file.size_bytes for file in self.free)
 
-    def largest(self, count: int = 3) -> str:
-        """In words: the runs that have most."""
-        top = self._of_runs.most_common(count)
+    def largest(self, besides: Mapping[str, int] | None = None, count: int = 3) -> str:
+        """In words: the runs that have most, counting what they have `besides`."""
+        top = (self._of_runs + Counter(besides or {})).most_common(count)
         if not top:
             return "No run has a value in it."
         return "Most is held by " + ", ".join(f"run {run or '(none)'} ({held} bytes)" for run, held in top) + "."

@@ -103,9 +103,14 @@ def _table(module: str, function: str) -> Write:
     def write(value: Any, out: BinaryIO) -> None:
         from importlib import import_module
 
+        import pyarrow as pa
+
         from .payload_tables import as_table
 
-        getattr(import_module(module), function)(as_table(value), out)
+        try:
+            getattr(import_module(module), function)(as_table(value), out)
+        except pa.ArrowException as error:
+            raise UsageError(f"the table cannot be saved by {function}: {error}; choose another ending") from None
 
     return write
 

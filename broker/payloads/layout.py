@@ -27,14 +27,18 @@ Write: TypeAlias = Callable[[Codec, Encoded, bool], Ref]
 
 NATIVE = (str, bytes, bytearray, memoryview)
 """What msgpack has a form of its own for, whatever its size."""
+_SIZED = frozenset(NATIVE)
 FAILURES = (TypeError, ValueError, OverflowError, NotImplementedError)
 
 
 def small_payload(value: Any, inline_max_bytes: int) -> Payload | None:
     """The payload of a value that has nothing to be taken out: nearly all are like that. None: it needs a Layout."""
-    for item in value.values() if type(value) is dict else (value,):
-        if type(item) in NATIVE and len(item) > inline_max_bytes:
-            return None
+    if type(value) is dict:
+        for item in value.values():
+            if type(item) in _SIZED and len(item) > inline_max_bytes:
+                return None
+    elif type(value) in _SIZED and len(value) > inline_max_bytes:
+        return None
     try:
         encoded = encode(value)
     except UnencodableValue:
@@ -53,15 +57,17 @@ class Layout:
         self._encoder = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=self._hook)
 
     def payload(self, value: Any) -> Payload:
-        """The payload of the value. Raises UnencodableValue, UnknownCodec, and what `write` raises."""
+        """The payload of the value. Raises UnencodableValue, UnknownCodec, and what `write` raises; then it may be asked for again."""
         try:
             return self._smallest(value)
         except RecursionError:
             raise UnencodableValue("the value is nested without end (does it contain itself?)") from None
         except FAILURES as error:
             raise UnencodableValue(f"the value cannot be encoded: {error}") from None
-        finally:
-            self._done.clear()  # the encoder refers back to us: else the values would stay until garbage is collected, which is seldom
+
+    def forget(self) -> None:
+        """Let go of the value: the encoder refers back to us, so else it would stay until garbage is collected, which is seldom."""
+        self._done.clear()
 
     def _smallest(self, value: Any) -> Payload:
         if self._is_leaf(value):

@@ -38,7 +38,7 @@ from ..objects.store import ObjectStore
 from .counters import PlaneCounters
 from .layout import Layout, small_payload
 from .producer import Producer
-from .room import when_room
+from .room import Waiters, when_room
 
 CHECKED_AT_ONCE_BYTES = 1 << 20
 """Checking one MiB takes 0.1 ms or less; larger bodies are checked beside the work on them."""
@@ -69,8 +69,8 @@ class Plane:
         self.objects = objects
         self.remote = remote
         self.counters = PlaneCounters()
-        self.waiting = 0
-        """How many writers wait for room in the arena."""
+        self.waiters = Waiters()
+        """Who waits for room in the arena."""
         self._arena: Arena | None = None
         self._opening = threading.Lock()  # nodes in threads come here at once
         self._copies: dict[Key, Ref | memoryview] = {}
@@ -112,10 +112,17 @@ class Plane:
 
     def encode(self, value: Any, producer: Producer, rules: Payloads) -> Payload:
         """The payload of a value. Raises UnencodableValue, UnknownCodec, ArenaFull, RunTooLarge, ArenaUnusable."""
-        inline_max = rules.inline_max_bytes if self.settings else NO_LIMIT
-        small = small_payload(value, inline_max)
+        small = self.small(value, rules)
         if small is not None:
             return small
+        layout = self.layout(producer, rules)
+        try:
+            return layout.payload(value)
+        finally:
+            layout.forget()
+
+    def layout(self, producer: Producer, rules: Payloads) -> Layout:
+        """A layout for one value. Who asks it again when the arena was full has nothing written twice."""
 
         def write(codec: Codec, encoded: Encoded, nested: bool) -> Ref:
             return self._write(codec.name, encoded, nested, producer, rules)
@@ -123,7 +130,14 @@ class Plane:
         def find(codec: Codec, encoded: Encoded) -> Ref | None:
             return self._find(codec.name, encoded, producer)
 
-        return Layout(inline_max, write, find).payload(value)
+        return Layout(self._inline_max(rules), write, find)
+
+    def small(self, value: Any, rules: Payloads) -> Payload | None:
+        """The payload of a value that stays in it as a whole; None: `encode` has more to do."""
+        return small_payload(value, self._inline_max(rules))
+
+    def _inline_max(self, rules: Payloads) -> int:
+        return rules.inline_max_bytes if self.settings else NO_LIMIT
 
     def stream(self, producer: Producer) -> EntryWriter:
         """A writer for bytes whose number is not known yet. Raises ArenaFull, RunTooLarge, ArenaUnusable."""
@@ -327,7 +341,7 @@ class Plane:
             memory = bytearray()
             await objects.get(digest, memory.extend, key=ref.key)
             return memoryview(memory).toreadonly()
-        writer = await when_room(self, lambda: self._opened_for(arena, ref))
+        writer = await when_room(self.waiters, lambda: self._opened_for(arena, ref))
         try:
             await objects.get(digest, lambda chunk: _append(writer, chunk), key=ref.key)
         except BaseException:
@@ -406,7 +420,7 @@ class Plane:
             arena.write, ref.codec, encoded.parts, run=ref.run, meta=encoded.meta, count=encoded.count, activation=ref.activation,
             again=ref.again,
         )  # fmt: skip
-        again = await when_room(self, write)
+        again = await when_room(self.waiters, write)
         return again.replace(key=ref.key, nested=True, path=ref.path)
 
 

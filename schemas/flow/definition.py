@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cache
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
@@ -28,7 +28,6 @@ Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(ms|s|m|h|d)$")]
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
 
 
-@cache
 def size_bytes(size: str) -> int:
     """`64KiB` as a number of bytes."""
     digits = size.rstrip("KMiB")
@@ -183,7 +182,7 @@ class Payloads(Block):
             raise ValueError(f"at most {PAYLOAD_INLINE_MAX_BYTES >> 10}KiB of a value can travel inside messages")
         return value
 
-    @property
+    @cached_property
     def inline_max_bytes(self) -> int:
         return size_bytes(self.inline_max)
 

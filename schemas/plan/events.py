@@ -2,7 +2,7 @@
 
 The schema itself is checked when the flow is compiled. A schema reads nothing from outside: a `$ref` leads into the schema or nowhere.
 
-A value that lies elsewhere cannot be held against a schema by who has only the ref to it. It counts as valid, whatever the schema asks of it.
+A value that lies elsewhere cannot be held against a schema by who has only the ref to it. It counts as valid, whatever the schema says.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from .driving import Driver
 
 _entries = count()
 
+CHAIN = "nodes: {p: {type: x.p}, c: {type: x.c}, d: {type: x.d}}\nedges: [{from: p, to: c}, {from: c, to: d}]"
+
 
 def a_ref(run: Driver | None = None, name: str = "", *, items: int | None = None, again: bool = True, **fields: Any) -> Ref:
     """The ref to an entry of its own, written by the named activation of the run."""
@@ -37,3 +39,12 @@ def lose(run: Driver, name: str, *refs: Ref) -> None:
     producers = [{"run": ref.run, "activation": list(ref.activation), "again": ref.again} for ref in refs]
     error = Error("payload_lost", "the bytes are nowhere", False, details={"producers": producers})
     run.give(Completion("r1", run.now, task.activation, task.attempt, error=error))
+
+
+def lost_once(flow: str = CHAIN, **written: Any) -> tuple[Driver, Ref]:
+    """A run in which p's output was lost when c wanted it."""
+    run = Driver(flow)
+    old = a_ref(run, "p", **written)
+    run.complete("p", {"table": old, "n": 1})
+    lose(run, "c", old)
+    return run, old

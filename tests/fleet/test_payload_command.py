@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import pyarrow
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
@@ -16,9 +17,11 @@ from PIL import Image
 
 from jetfleet.broker.arena.arena import Arena
 from jetfleet.broker.arena.settings import ArenaSettings
+from jetfleet.broker.cli.payload_files import save_value
 from jetfleet.broker.fleet.membership import WORKER, Membership
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.cli import main
+from jetfleet.schemas.errors import UsageError
 from jetfleet.schemas.messages import DeadLetter
 from jetfleet.schemas.payload import encode
 from jetfleet.schemas.ref import Ref
@@ -221,6 +224,14 @@ def test_values_are_saved_in_the_format_of_the_files_name(cli: Cli, made: str, t
     assert saved("blob", "raw.png").read_bytes()[:4] == bytes(range(4))  # bytes may be in any format already
 
 
+def test_a_table_that_a_format_has_no_room_for_says_so(tmp_path: Path) -> None:
+    nested = pyarrow.table({"a": [{"b": 1}]})
+    with pytest.raises(UsageError, match="choose another ending"):
+        save_value(nested, tmp_path / "t.csv")
+    assert list(tmp_path.iterdir()) == []
+    assert save_value(nested, tmp_path / "t.parquet") == (tmp_path / "t.parquet").stat().st_size
+
+
 def test_a_file_that_was_there_stays_where_the_value_has_no_such_form(cli: Cli, made: str, tmp_path: Path) -> None:
     file = tmp_path / "x.parquet"
     file.write_text("before")
@@ -297,15 +308,19 @@ def test_an_object_is_found_by_the_beginning_of_its_digest(cli: Cli, whole: Back
     assert said.out == b"x" * 300_000
 
 
-def test_the_arena_of_a_fleet_that_is_gone_is_freed_by_hand(tmp_path: Path, cli: Cli) -> None:
-    arena = Arena.open(ArenaSettings(tmp_path / "arena"))
-    ref = arena.write("bytes", [b"x" * 100_000], run="orders-1")
+def test_by_hand_is_freed_what_the_fleet_says_is_over(cli: Cli, made: str, tmp_path: Path) -> None:
+    arena = Arena.open(ArenaSettings(tmp_path / "arena"), writer="one")
+    of_a_run_that_is_over = arena.write("bytes", [b"x" * 100_000], run=made)
     arena.close()
+    other = Arena.open(ArenaSettings(tmp_path / "arena"), writer="two")
+    of_nobody_knows_what = other.write("bytes", [b"y" * 100_000], run="orders-1")
+    other.close()
     at = ("--arena", str(tmp_path / "arena"))
-    without = cli("arena", "gc", *at, "-o", "json", "--nats", "")
-    assert "without --nats" in without.err
-    assert without.rows[0]["needed"] == 1
-    assert cli("payload", "cat", str(ref), *at).out == b"x" * 100_000
+    (swept,) = cli("arena", "gc", *at, "-o", "json").rows
+    assert (swept["freed"], swept["needed"]) == (1, 1)
+    assert cli("payload", "cat", str(of_nobody_knows_what), *at).out == b"y" * 100_000
+    said = cli("payload", "cat", str(of_a_run_that_is_over), *at)
+    assert (said.code, "PAYLOAD_LOST" in said.err) == (1, True)
 
 
 # --- doctor

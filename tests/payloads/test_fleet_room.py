@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from ..fleet.fleets import fleet
 from ..fleet.running import run

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import contextvars
 import os
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -166,8 +167,9 @@ class Worker:
         await self.processor.doubt.start()
         self._stack.push_async_callback(self.processor.doubt.stop)
         self._stack.push_async_callback(self.quiet)
-        for consumer in [queue_consumer(queue, host) for queue in self.settings.queues for host in self._hosts]:
-            pull = Pull(self._connection, subjects.TASKS, consumer, self._take, room=self._room, repair=self._repair, fresh=True)
+        for queue, host in [(queue, host) for queue in self.settings.queues for host in self._hosts]:
+            room, consumer = self._room_near if host else self._room, queue_consumer(queue, host)
+            pull = Pull(self._connection, subjects.TASKS, consumer, self._take, room=room, repair=self._repair, fresh=True)
             await pull.start()
             self._pulls.append(pull)
         self._elsewhere = Elsewhere(self._connection, self.membership, self.settings.queues, self.host or ANYWHERE, self._take, self._room)
@@ -183,6 +185,8 @@ class Worker:
         arena = self.plane.arena
         assert arena is not None
         self.host = arena.host
+        loop = asyncio.get_running_loop()
+        self.plane.waiters.on_change = lambda: _tell(loop, self._room_changed)
         self.plane.objects = ObjectStore(self._connection, open_chunks(os.environ.get("JETFLEET_OBJECTS"), self._connection))
         self.plane.remote = Holders(self._connection)
         holder = Holder(self._connection, self.plane)
@@ -206,15 +210,27 @@ class Worker:
 
     def _slots_left(self) -> int:
         """Slots that nobody has or is about to want."""
-        return self.settings.concurrency - self.processor.attempts.load - self.processor.asking
+        return self.slots.total - self.processor.attempts.load - self.processor.asking
 
     def _room(self) -> int:
-        """How many messages more may come: one per free slot, as long as the log keeps up."""
-        if self._quiet or len(self.processor.units) >= UNACKNOWLEDGED_MAX or self.plane.waiting:
-            return 0  # more tasks would only want more room in the arena
+        """How many messages more may come from anywhere."""
+        return 0 if self.plane.waiters.count else self._room_near()  # more tasks would only want more room in the arena
+
+    def _room_near(self) -> int:
+        """How many messages more may come with tasks near the arena: one per free slot, as long as the log keeps up.
+
+        These come also while somebody waits for room there: they work with what takes it, and when their runs have ended there is some.
+        """
+        if self._quiet or len(self.processor.units) >= UNACKNOWLEDGED_MAX:
+            return 0
         ahead = PREFETCH if self.processor.attempts.mean_us <= PREFETCH_ATTEMPT_MAX_US else 0
-        room = self.settings.concurrency - self.processor.load + ahead
+        room = self.slots.total - self.processor.load + ahead
         return max(min(room, self._slots_left()) if self._is_slow else room, 0)
+
+    def _room_changed(self) -> None:
+        """Somebody has begun or ceased to wait for room in the arena. Who waits does nothing, so others may have the slot meanwhile."""
+        self.slots.resize(self.settings.concurrency + self.plane.waiters.count)
+        self._wake()
 
     def _wake(self) -> None:
         if not self.processor.units:
@@ -307,6 +323,12 @@ class Worker:
             async with asyncio.timeout(GOODBYE_S):
                 await self.completions.drained()
         await self.completions.close()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, listener: Callable[[], None]) -> None:
+    """Have the listener called in the loop, from any thread. One that was abandoned may outlive the loop: then nobody needs to know."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(listener)
 
 
 def _log() -> structlog.stdlib.BoundLogger:

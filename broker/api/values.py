@@ -7,7 +7,6 @@ object store, into its own memory; what lies in an arena only is uploaded by tha
 from __future__ import annotations
 
 import dataclasses
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,10 +93,9 @@ class Values:
 
 def object_store(connection: Connection) -> ObjectStore:
     """The object store of a deployment, with the chunks where JETFLEET_OBJECTS says. Raises UsageError for a url that is none."""
-    from ..objects.chunks import open_chunks
-    from ..objects.store import ObjectStore
+    from ..objects.opening import open_store
 
-    return ObjectStore(connection, open_chunks(os.environ.get("JETFLEET_OBJECTS"), connection))
+    return open_store(connection)
 
 
 def is_small(value: Any) -> bool:

@@ -60,7 +60,10 @@ class Streams:
         return await self._names({})
 
     async def subjects(self, stream: str, subject_filter: str) -> dict[str, int]:
-        """The subjects that match and have messages now, as the leader knows them, and how many. Raises NotFound if there is no such stream."""
+        """The subjects that match and have messages now, as the leader knows them, and how many.
+
+        Raises NotFound if there is no such stream.
+        """
         found: dict[str, int] = {}
         while True:
             question = {"subjects_filter": subject_filter, "offset": len(found)}

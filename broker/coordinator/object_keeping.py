@@ -7,15 +7,14 @@ wrong is logged and tried again: runs do not depend on it, only the room in the 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 
 import structlog
 
 from ...schemas.errors import JetfleetError
 from ..client import Connection
-from ..objects.chunks import open_chunks
 from ..objects.janitor import Janitor
+from ..objects.opening import deployed_chunks
 from ..payloads.run_states import RunStates
 
 SWEEP_S = 30.0
@@ -35,7 +34,7 @@ async def keep_objects(connection: Connection, partitions: int, is_mine: Callabl
 
 async def _sweep(connection: Connection, states: RunStates) -> None:
     try:
-        swept = await Janitor(connection, open_chunks(os.environ.get("JETFLEET_OBJECTS"), connection)).sweep(states.over)
+        swept = await Janitor(connection, deployed_chunks(connection)).sweep(states.over)
     except JetfleetError as error:
         log.warning("the object store cannot be swept; it is tried again", code=error.code, reason=str(error))
     except Exception:

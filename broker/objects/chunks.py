@@ -4,23 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from ..client import Connection
-
 MIB = 1 << 20
-
-
-def open_chunks(url: str | None, connection: Connection) -> Chunks:
-    """The place that JETFLEET_OBJECTS names: `s3://bucket/prefix`, `file:///path`, …; None or "": the stream OBJECTS.
-
-    Raises UsageError for a url that is none, or where the library for it is missing.
-    """
-    if not url:
-        from .stream_chunks import StreamChunks
-
-        return StreamChunks(connection)
-    from .external_chunks import ExternalChunks
-
-    return ExternalChunks(url)
 
 
 class Place(NamedTuple):

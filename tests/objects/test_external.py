@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jetfleet.broker.objects.chunks import Place, open_chunks
+from jetfleet.broker.objects.chunks import Place
 from jetfleet.broker.objects.external_chunks import CHUNK_BYTES, ExternalChunks
 from jetfleet.broker.objects.janitor import Janitor
+from jetfleet.broker.objects.opening import open_chunks
 from jetfleet.broker.objects.store import ObjectStore
 from jetfleet.broker.objects.stream_chunks import StreamChunks
 from jetfleet.schemas.errors import UsageError

@@ -14,7 +14,7 @@ import pytest
 from jetfleet.broker.arena.settings import ArenaSettings
 from jetfleet.broker.client import Connection
 from jetfleet.broker.deployment import ensure
-from jetfleet.broker.objects.chunks import open_chunks
+from jetfleet.broker.objects.opening import open_chunks
 from jetfleet.broker.objects.store import ObjectStore
 from jetfleet.broker.payloads import remote
 from jetfleet.broker.payloads.holder import Holder

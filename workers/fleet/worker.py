@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +20,7 @@ from ...broker.client import BrokerError, Connection, Message, Pull
 from ...broker.deployment import Deployed, ensure, ensure_memory, ensure_queue
 from ...broker.fleet.membership import WORKER, Membership
 from ...broker.flows import Flows
-from ...broker.objects.chunks import open_chunks
-from ...broker.objects.store import ObjectStore
+from ...broker.objects.opening import open_store
 from ...broker.observe.arena_gauges import ArenaGauges
 from ...broker.observe.counters import WorkerCounters
 from ...broker.observe.tracing import OFF, Tracing
@@ -187,7 +185,7 @@ class Worker:
         self.host = arena.host
         loop = asyncio.get_running_loop()
         self.plane.waiters.on_change = lambda: _tell(loop, self._room_changed)
-        self.plane.objects = ObjectStore(self._connection, open_chunks(os.environ.get("JETFLEET_OBJECTS"), self._connection))
+        self.plane.objects = open_store(self._connection)
         self.plane.remote = Holders(self._connection)
         holder = Holder(self._connection, self.plane)
         await holder.start()

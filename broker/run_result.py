@@ -22,7 +22,8 @@ class Opened:
 class RunResult:
     """`status`: completed, failed, cancelled or killed; of one that is looked at while it is open, running or paused.
 
-    `opened`: the output's value, where parts of it lay in the arena. `journal` is empty unless it was kept. `state` is None for a run that was cancelled before it began.
+    `opened`: the output's value, where parts of it lay in the arena. `journal` is empty unless it was kept. `state` is None for a run that
+    was cancelled before it began.
     """
 
     run_id: str

@@ -29,7 +29,7 @@ from ..schemas.messages import Task
 from ..schemas.payload import Payload, encode
 from ..schemas.payload import decode as decode_document
 from ..schemas.payload_errors import ArenaFull
-from ..schemas.ref import Ref
+from ..schemas.ref import Ref, may_hold_ref
 from .files import files_for_attempt, make_file
 from .streams import chunks_of
 from .threads import Threads
@@ -124,7 +124,7 @@ class Handover:
     def give(self, value: Any, *, wait: bool) -> Payload:
         """The payload of a result. Raises UnencodableValue, UnknownCodec, ArenaFull, RunTooLarge, ArenaUnusable."""
         small = small_payload(value, self.rules.inline_max_bytes)
-        if small is not None:
+        if small is not None and not (self.refs and may_hold_ref(small)):
             return small
         chunks = chunks_of(value)
         if chunks is not None:

@@ -36,7 +36,7 @@ class Outgoing:
     async def payload(self, value: Any, run: str, rules: Payloads) -> Payload:
         """The payload of a value for a run. Raises UnencodableValue, UnknownCodec, ObjectsFull, KeyMissing, BrokerError."""
         staged = _Staged(run, rules.encryption or "")
-        layout = Layout(rules.inline_max_bytes, staged.write, staged.find)
+        layout = Layout(rules.inline_max_bytes, staged.write, staged.find, lambda ref: ref)
         try:
             payload = await asyncio.to_thread(layout.payload, value)
             for body in staged.bodies:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 
+from ...schemas.payload_errors import ArenaFull
 from .counters import ArenaCounters
 from .folder import FREE, LIVE, Folder
 from .layout import HEADER_BLOCK_BYTES, aligned
@@ -123,7 +124,14 @@ class Pool:
         with self._lock:
             self._made_so_far += 1
             name = f"{self._writer}-{self._made_so_far}"
-        segment = Segment.make(self._folder, name, self._room.reserve(name, size), size)
+        try:
+            fd = self._room.reserve(name, size)
+        except ArenaFull:
+            size, usual = aligned(needed + HEADER_BLOCK_BYTES, HEADER_BLOCK_BYTES), size
+            if size >= usual:
+                raise
+            fd = self._room.reserve(name, size)  # there is no room for a usual one, perhaps for this entry
+        segment = Segment.make(self._folder, name, fd, size)
         self._counters.segments_made += 1
         return segment
 

@@ -47,12 +47,17 @@ def small_payload(value: Any, inline_max_bytes: int) -> Payload | None:
 
 
 class Layout:
-    """`find`: the ref of a body that lies in the arena already, if it does."""
+    """`find`: the ref of a body that lies in the arena already, if it does. `part`: what a ref with a path leads to, where that is small, else
+    the ref.
+    """
 
-    def __init__(self, inline_max_bytes: int, write: Write, find: Callable[[Codec, Encoded], Ref | None]) -> None:
+    def __init__(
+        self, inline_max_bytes: int, write: Write, find: Callable[[Codec, Encoded], Ref | None], part: Callable[[Ref], Any]
+    ) -> None:
         self._inline_max = inline_max_bytes
         self._write = write
         self._find = find
+        self._part = part
         self._done: dict[int, tuple[Any, Ref | Coded]] = {}  # by identity; the value is kept, so that no other gets its id
         self._encoder = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=self._hook)
 
@@ -85,7 +90,7 @@ class Layout:
         """Whether a codec of its type takes the value; small texts and bytes are msgpack's own."""
         if isinstance(value, NATIVE):
             return memoryview(value).nbytes > self._inline_max if not isinstance(value, str) else len(value) > self._inline_max
-        return native(value) is MISSING and codec_for(value) is not None
+        return type(value) not in (Ref, Coded) and native(value) is MISSING and codec_for(value) is not None
 
     # --- values whose type has a codec
 
@@ -94,6 +99,10 @@ class Layout:
         plain = native(value)
         if plain is not MISSING:
             return plain
+        if type(value) is Ref and value.path:
+            value = self._part(value)
+            if type(value) is not Ref:
+                return to_ext(self._leaf(value)) if self._is_leaf(value) else value
         if type(value) not in (Ref, Coded) and codec_for(value) is not None:
             value = self._leaf(value)
         serializer = getattr(type(value), "__pydantic_serializer__", None)

@@ -21,11 +21,11 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from ...schemas.errors import UnreadablePayload
+from ...schemas.errors import UnencodableValue, UnreadablePayload
 from ...schemas.flow.definition import Payloads
 from ...schemas.payload import Payload, encode, refs_in
 from ...schemas.payload import decode as decode_document
-from ...schemas.payload_errors import PayloadCorrupt, PayloadElsewhere, PayloadLost
+from ...schemas.payload_errors import PayloadCorrupt, PayloadElsewhere, PayloadError, PayloadLost
 from ...schemas.ref import Coded, Ref, from_ext
 from ...schemas.values import MISSING
 from ..arena.arena import Arena
@@ -33,7 +33,7 @@ from ..arena.settings import ArenaSettings
 from ..arena.stream import EntryWriter
 from ..codecs.codec import Codec, Encoded
 from ..codecs.path import FileView
-from ..codecs.registry import codec_named, from_coded
+from ..codecs.registry import codec_for, codec_named, from_coded, nbytes
 from ..objects.store import ObjectStore
 from .counters import PlaneCounters
 from .layout import Layout, small_payload
@@ -42,6 +42,8 @@ from .room import Waiters, when_room
 
 CHECKED_AT_ONCE_BYTES = 1 << 20
 """Checking one MiB takes 0.1 ms or less; larger bodies are checked beside the work on them."""
+PART_INLINE_MAX_BYTES = 4 << 10
+"""Parts of large values that are handed on travel inline up to this size."""
 NO_LIMIT = 1 << 62
 COPIES_MAX = 10_000
 """Bodies of other hosts that this process remembers to have copied."""
@@ -130,7 +132,7 @@ class Plane:
         def find(codec: Codec, encoded: Encoded) -> Ref | None:
             return self._find(codec.name, encoded, producer)
 
-        return Layout(self._inline_max(rules), write, find)
+        return Layout(self._inline_max(rules), write, find, self._part)
 
     def small(self, value: Any, rules: Payloads) -> Payload | None:
         """The payload of a value that stays in it as a whole; None: `encode` has more to do."""
@@ -160,6 +162,15 @@ class Plane:
         )  # fmt: skip
         self.counters.written += ref.length
         return ref.replace(key=rules.encryption or "", nested=nested)
+
+    def _part(self, ref: Ref) -> Any:
+        """What the ref's path leads to, where that is small; else the ref: a number need not be looked for in a gigabyte again."""
+        try:
+            found = self._read(ref, raw=True)
+            size = nbytes(found) if codec_for(found) is not None else len(encode(found))
+        except (PayloadError, UnencodableValue):
+            return ref  # whoever reads it is told
+        return found if size is not None and size <= PART_INLINE_MAX_BYTES else ref
 
     def _find(self, codec: str, encoded: Encoded, producer: Producer) -> Ref | None:
         """The ref of an entry that is this very memory, of the same run and read in the same way: then there is nothing to write."""

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from jetfleet.schemas import subjects
 from jetfleet.schemas.payload import decode
 from jetfleet.schemas.records import Completion
 
+from ..fleet.conftest import ServerFactory
 from ..fleet.fleets import Fleet, fleet
 from ..fleet.running import run
+from ..fleet.trouble import restarted, until
 from .bulk_nodes import PARTS
 from .hosts import MIB, completions, deploy, executions, host, is_right, made, produced_and_summed, segments, start
 
@@ -91,3 +94,29 @@ def test_while_a_host_is_asked_for_a_value_one_can_see_what_a_run_waits_for(fres
                 print(log)
 
     run(test(), 60)
+
+
+@pytest.mark.parametrize("phase", ["upload", "download"])
+def test_a_server_that_dies_on_the_way_delays_a_value_and_no_more(server_factory: ServerFactory, tmp_path: Path, phase: str) -> None:
+    async def test() -> None:
+        server, there = server_factory(), tmp_path / "b" / "arena"
+        async with fleet(server.url, tmp_path, workers=0) as one:
+            await deploy(one, produced_and_summed(make="bulk.make_once"))
+            with host(server.url, tmp_path / "a", "a") as holder, host(server.url, tmp_path / "b", "b") as asker:
+                id = await start(one, length=64 * MIB, seed=4)
+                if phase == "upload":
+                    await chunks_stored(one, 10)
+                else:
+                    await until(lambda: any(path.stat().st_size > 64 * MIB for path in segments(there)), "the download has begun", 60)
+                await restarted(server)
+                (summary,) = await one.log.ended(id, deadline_s=80)
+                assert is_right(summary, 64 * MIB, seed=4)
+                assert (holder.process.poll(), asker.process.poll()) == (None, None)
+            assert executions(one, "made") == executions(one, "summed") == 1
+
+    run(test(), 110)
+
+
+async def chunks_stored(one: Fleet, count: int) -> None:
+    while len(await one.client.connection.streams.subjects(subjects.OBJECTS, "object.chunk.>")) < count:
+        await asyncio.sleep(0.01)

@@ -197,6 +197,7 @@ def test_a_selector_reads_one_field_of_one_item() -> None:
     result = run(flow("report", picked))
 
     assert result.output == {"id": 3, "none": None, "count": 3}
+    assert decode(result.payload) == result.output, "what is small travels inline"
 
 
 def test_standard_nodes_move_a_large_value_without_reading_or_writing_it() -> None:

@@ -1,0 +1,156 @@
+"""How long large values live: as long as somebody needs them, and not much longer."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+
+from jetfleet.broker.objects.janitor import Janitor
+from jetfleet.broker.objects.opening import deployed_chunks
+from jetfleet.broker.payloads.run_states import RunStates
+from jetfleet.schemas import subjects
+from jetfleet.schemas.payload_errors import PayloadLost
+from jetfleet.schemas.records import ChildEnded
+
+from ..fleet.fleets import Fleet, fleet, flow
+from ..fleet.running import run
+from ..fleet.trouble import until
+from .bulk_nodes import bulk, checksum
+from .hosts import MIB, deploy, executions, host, is_right, made, produced_and_summed, segment_of, segments, start
+
+OWN_SEGMENT = 9 * MIB
+SMALL = {"arena-max": "64MiB", "arena-keep": 0}
+"""Segments of 8 MiB: a value of OWN_SEGMENT has one for itself."""
+
+
+def producing(name: str, **blocks: Any) -> dict[str, Any]:
+    """Its output is what it makes."""
+    return flow(name, {"make": {"type": "bulk.make", "queue": "a"}}, **blocks)
+
+
+async def freed(one: Fleet, arena: Path) -> None:
+    """Wait until the keeper has freed a run that ends now: what it frees it has freed by then."""
+    id = await start(one, "passing", length=OWN_SEGMENT)
+    ref = await made(one, id)
+    await one.log.ended(id)
+    await until(lambda: not segment_of(arena, ref).exists(), "the keeper frees what is over", 30)
+
+
+def test_a_reader_sees_right_bytes_to_the_end_though_its_run_was_cancelled_and_the_keeper_frees(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        arena, gate = tmp_path / "a" / "arena", tmp_path / "gate"
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, produced_and_summed("held", end="bulk.hold"), produced_and_summed(), producing("passing"))
+            with (
+                host(fresh_url, tmp_path / "a", "a", options=SMALL),
+                host(fresh_url, tmp_path / "b", "b", arena=arena, options=SMALL) as reader,
+            ):
+                id = await start(one, "held", length=OWN_SEGMENT, seed=5, gate=str(gate))
+                ref = await made(one, id)
+                await until(lambda: executions(one, "held") == 1, "the node holds its view")
+                await one.client.cancel(id)
+                assert [summary.status for summary in await one.log.ended(id)] == ["cancelled"]
+                await freed(one, arena)
+                later = [await start(one, length=OWN_SEGMENT, seed=n, key=f"later {n}") for n in range(6)]
+                assert all(is_right(summary, OWN_SEGMENT, seed=n) for n, summary in enumerate(await one.log.ended(*later, deadline_s=40)))
+                assert segment_of(arena, ref).exists(), "nobody uses again what somebody looks at"
+                gate.touch()
+                await until((tmp_path / "gate.seen").exists, "the node has looked")
+                await until(lambda: (tmp_path / "gate.seen").read_text() != "", "the node has looked")
+                assert int((tmp_path / "gate.seen").read_text()) == checksum(bulk("float64", OWN_SEGMENT, 5))
+                await until(lambda: not segment_of(arena, ref).exists(), "it is freed when the view is gone", 30)
+                assert reader.process.poll() is None
+
+    run(test(), 100)
+
+
+def test_a_parent_reads_what_its_child_made_long_after_the_child_has_ended(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        arena = tmp_path / "a" / "arena"
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, producing("child"), producing("passing"))
+            child = {"type": "std::subflow", "config": {"flow": "child"}}
+            await deploy(one, flow("parent", {"call": child, "sum": {"type": "bulk.sum", "queue": "b"}}))
+            with host(fresh_url, tmp_path / "a", "a", options=SMALL):
+                id = await start(one, "parent", length=OWN_SEGMENT, seed=2)
+                await one.log.until(lambda: bool(one.log.of(id, ChildEnded)), "the child's end")
+                await freed(one, arena)
+                with host(fresh_url, tmp_path / "b", "b", arena=arena, options=SMALL):
+                    (summary,) = await one.log.ended(id)
+                    assert is_right(summary, OWN_SEGMENT, seed=2)
+                await until(lambda: not segments_in_use(arena), "all is freed when the family is over", 30)
+
+    run(test(), 80)
+
+
+def test_a_client_reads_outputs_until_they_are_freed_and_stored_ones_after_that(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        arena, value = tmp_path / "a" / "arena", bulk("float64", OWN_SEGMENT, 1)
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, producing("passing"), producing("stored", payloads={"durability": "object-store"}), producing("kept"))
+            event = {"bytes": OWN_SEGMENT, "seed": 1, "log": str(tmp_path / "log")}
+            with host(fresh_url, tmp_path / "k", "a"):
+                result = await one.client.run("kept", event, timeout_s=30)
+                numpy.testing.assert_array_equal(result.output["data"], value)
+            with host(fresh_url, tmp_path / "a", "a", options=SMALL):
+                handles = [await one.client.start(name, event) for name in ("stored", "passing")]
+                await one.log.ended(*(handle.id for handle in handles), deadline_s=30)
+                await until(lambda: not segments_in_use(arena), "the keeper has freed all of it", 30)
+                with pytest.raises(PayloadLost, match="freed"):
+                    await handles[1].result(20)
+            shutil.rmtree(arena)
+            numpy.testing.assert_array_equal((await handles[0].result(20)).output["data"], value)
+
+    run(test(), 100)
+
+
+def segments_in_use(arena: Path) -> list[Path]:
+    return [path for path in segments(arena) if path.suffix == ".seg"]
+
+
+@pytest.mark.parametrize("runs", [300, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_runs_that_are_over_leave_nothing_behind(fresh_url: str, tmp_path: Path, runs: int) -> None:
+    """Not even when a worker is killed among them. A third of the values goes through the object store."""
+
+    async def test() -> None:
+        arena, far = tmp_path / "a" / "arena", tmp_path / "far" / "arena"
+        short = {"payloads": {"inline_max": "64B"}}
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            names = ["near", "stored", "far"]
+            await deploy(
+                one,
+                produced_and_summed("near") | short,
+                produced_and_summed("stored", payloads={"inline_max": "64B", "durability": "object-store"}),
+                flow("far", {"make": {"type": "bulk.make", "queue": "a"}, "sum": {"type": "bulk.sum", "queue": "far"}}, **short),
+            )
+            with (
+                host(fresh_url, tmp_path / "a", "a", "b", options=SMALL),
+                host(fresh_url, tmp_path / "k", "a", "b", arena=arena, options=SMALL) as killed,
+                host(fresh_url, tmp_path / "far", "far", options=SMALL),
+            ):
+                ids = [await start(one, names[n % 3], length=800, seed=n, key=str(n)) for n in range(runs)]
+                await one.log.until(lambda: len(one.log.parts) > runs // 3, "a third of the runs are over", 300)
+                killed.kill()
+                summaries = await one.log.ended(*ids, deadline_s=60 + runs / 20)
+                assert all(is_right(summary, 800, seed=n) for n, summary in enumerate(summaries))
+                await until(lambda: not segments(arena) and not segments(far), "no segment is left", 60)
+                await until(lambda: len(list(arena.glob("p*.lock"))) <= 1, "nothing of the dead is left", 30)
+                assert await objects_left(one) == {}
+
+    run(test(), 110 + runs / 10)
+
+
+async def objects_left(one: Fleet) -> dict[str, int]:
+    """What janitors leave of objects and pins when they sweep without delay."""
+    connection = one.client.connection
+    janitor = Janitor(connection, deployed_chunks(connection), grace_s=0)
+    states = RunStates(connection, one.client.partitions)
+    for _ in range(3):
+        await janitor.sweep(states.over)
+        await asyncio.sleep(0)
+    return await connection.streams.subjects(subjects.OBJECTS, "object.>")

@@ -30,7 +30,7 @@ _raw = msgspec.msgpack.Decoder(msgspec.Raw)
 
 NULL: Payload = _encoder.encode(None)
 
-_EXTENSIONS = (b"\xc7", b"\xc8", b"\xd8")
+_EXTENSIONS = (b"\xc7", b"\xc8", b"\xc9", b"\xd8")
 """With what an extension begins that is long enough to be a ref or a coded value."""
 
 
@@ -160,12 +160,12 @@ def _map_header(length: int) -> bytes:
 _packer = msgpack.Packer()
 
 
-def ref_of(payload: Payload) -> Ref | None:
-    """The ref, if the payload is nothing but one. Raises UnreadablePayload."""
+def ref_of(payload: Payload) -> Ref | Coded | None:
+    """The ref or coded value, if the payload is nothing but one. Raises UnreadablePayload."""
     if payload[:1] not in _EXTENSIONS:
         return None
     value = decode(payload)
-    return value if type(value) is Ref else None
+    return value if type(value) in (Ref, Coded) else None
 
 
 class ListCursor:
@@ -211,17 +211,18 @@ class ListCursor:
 
 
 class RefCursor:
-    """Walks the items of a list that lies elsewhere, as refs that are made when they are asked for; nothing is read.
+    """Walks the items of a list that lies elsewhere, or of a coded value, as refs that are made when they are asked for; nothing is read.
 
     As for ListCursor, `total` is the number of items, and `position` the index of the next one; there are no bytes for `offset` to count.
-    Raises UnreadablePayload if the ref does not know how many items its value has.
+    An item of a coded value is that value, bytes and all, with a path: they are small, and nobody here can cut them.
+    Raises UnreadablePayload if it is not known how many items the value has.
     """
 
     __slots__ = ("_ref", "offset", "position", "total")
 
-    def __init__(self, ref: Ref, position: int = 0) -> None:
+    def __init__(self, ref: Ref | Coded, position: int = 0) -> None:
         if ref.count is None or ref.path:
-            raise UnreadablePayload(f"what lies elsewhere is not known to be a list: {ref}")
+            raise UnreadablePayload(f"it is not known to be a list: {ref!r}")
         self._ref, self.total, self.position, self.offset = ref, ref.count, position, 0
 
     def next(self, count: int) -> Payload:

@@ -13,6 +13,7 @@ from typing import Literal
 from ...schemas.errors import JetfleetError
 from ...schemas.flow.node_types import Kind, node_type
 from ...schemas.subjects import QUEUE_DEFAULT
+from ..fleet.arenas import silent_hosts
 from ..fleet.membership import COORDINATOR, READER, WORKER
 from ..high_water import HighWater, file_name
 from ..server.folder import RESERVE_BYTES
@@ -151,6 +152,9 @@ def arenas(found: Checkup) -> Iterator[Finding]:
             yield Finding("arenas", "bad", f"{worker.id}: {full}")
         elif host and isinstance(full, int | float):
             shares[host] = max(full, shares.get(host, 0.0))
+    for host in sorted({host for _, host in silent_hosts(found.of_role(WORKER))}):
+        todo = "start a worker with its arena; else idempotent nodes are executed again, and other runs fail with payload_lost"
+        yield Finding("arenas", "bad", f"values of host {host} are asked for, and none of its processes answers: {todo}")
     for host, full in sorted(shares.items()):
         if full > FULL_NOTE:
             todo = "who finds no room waits; `jetfleet arena stats` there says which runs hold it, --arena-max gives it more"

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from ...schemas.errors import UnreadablePayload
 from ...schemas.payload import Payload, refs_in
 from ...schemas.ref import may_hold_ref
-from ..fleet.arenas import Served, arenas
-from ..fleet.membership import Membership
+from ..fleet.arenas import Served, arenas, silent_hosts
+from ..fleet.membership import WORKER, Membership
 
 NEAR_MIN_BYTES = 1 << 20
 """Fewer bytes are fetched sooner than a task waits for one host to have room: an object of 1 MiB takes a few milliseconds."""
@@ -46,6 +46,10 @@ class Locality:
             if any(queue in queues and type in types for queues, types in served.get(host, ())):
                 return host
         return ANYWHERE
+
+    def silent_hosts(self, run: str) -> list[str]:
+        """Hosts that have values of the run and do not answer those who ask for them."""
+        return sorted({host for other, host in silent_hosts(self._membership.others(WORKER)) if other == run})
 
     def _workers(self) -> Served:
         now = time.monotonic()

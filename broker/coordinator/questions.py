@@ -7,7 +7,7 @@ executed again because its owner had not read it yet, and no run be taken for ov
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -90,15 +90,18 @@ class Questions:
         except (msgspec.MsgspecError, BrokerError):
             return
         run = self._partition.runs.get(id)
-        found: RunView | Ended | None = view(run) if run is not None else self._partition.recent.get(id)
+        found: RunView | Ended | None = (
+            view(run, self._around.locality.silent_hosts(id)) if run is not None else self._partition.recent.get(id)
+        )
         await message.respond(msgspec.msgpack.encode(None) if found is None else messages.encode(found))
 
 
-def view(run: OpenRun) -> RunView:
-    """The run as it is now."""
+def view(run: OpenRun, silent_hosts: Sequence[str] = ()) -> RunView:
+    """The run as it is now. `silent_hosts`: those that have values of it and do not answer."""
     state = run.look()
     found = [(key, node.status, node.port, node.attempts) for key, node in nodes(state).items()]
     blocked = [(each.node, each.reason, each.detail, each.due) for each in blocked_on(state)]
+    blocked += [("run", "payload", f"of host {host}, from which nobody answers", None) for host in silent_hosts]
     return RunView(
         run=state.id, flow=state.plan.name, version=state.plan.version, digest=state.plan.digest,
         status="paused" if state.paused else state.status,

@@ -7,14 +7,27 @@ it can stand in a subject.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
+from ...schemas.messages import Member
 from .membership import WORKER, Membership
 
 Served: TypeAlias = Mapping[str, list[tuple[Collection[Any], Collection[Any]]]]
 """By host: the queues and the node types of each worker there."""
 _HOST = re.compile(r"[A-Za-z0-9-]{1,128}")
+
+
+def silent_hosts(members: Iterable[Member]) -> set[tuple[str, str]]:
+    """Runs whose values workers ask for in vain, and the hosts that have them and do not answer."""
+    told = [member.facts.get("silent_hosts") for member in members]
+    return {
+        (entry[0], entry[1])
+        for entries in told
+        if isinstance(entries, list)
+        for entry in entries
+        if isinstance(entry, list | tuple) and len(entry) == 2 and isinstance(entry[0], str) and isinstance(entry[1], str)
+    }
 
 
 def arenas(membership: Membership) -> Served:

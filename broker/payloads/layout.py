@@ -47,8 +47,8 @@ def small_payload(value: Any, inline_max_bytes: int) -> Payload | None:
 
 
 class Layout:
-    """`find`: the ref of a body that lies in the arena already, if it does. `part`: what a ref with a path leads to, where that is small, else
-    the ref.
+    """`find`: the ref of a body that lies in the arena already, if it does. `part`: what a ref with a path leads to, where that is small,
+    else the ref.
     """
 
     def __init__(

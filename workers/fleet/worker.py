@@ -83,6 +83,7 @@ class Worker:
         self.processor: Processor
         self.completions: Completions
         self._deployed: Deployed
+        self._holders: Holders
 
     @property
     def id(self) -> str:
@@ -186,7 +187,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.plane.waiters.on_change = lambda: _tell(loop, self._room_changed)
         self.plane.objects = open_store(self._connection)
-        self.plane.remote = Holders(self._connection)
+        self.plane.remote = self._holders = Holders(self._connection)
         holder = Holder(self._connection, self.plane)
         await holder.start()
         self._stack.push_async_callback(holder.stop)
@@ -294,6 +295,7 @@ class Worker:
             "types": self.registry.names(),
             "arena": self.host or ANYWHERE,
             "arena_full": self.arena_gauges.told(),
+            "silent_hosts": self._holders.silent(),
             "slots": self.settings.concurrency,
             "busy": min(self.processor.load, self.settings.concurrency),
             "in_work": len(self.processor.units),

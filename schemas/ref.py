@@ -11,6 +11,7 @@ Small values of types that msgpack lacks (an array, an image) stay in the payloa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
@@ -41,6 +42,9 @@ class _Fields(msgspec.Struct, array_like=True, frozen=True):
     path: tuple[str | int, ...] = ()
     nested: bool = False
 
+
+_WORD = re.compile(r"[A-Za-z0-9-]{0,64}", re.ASCII)
+"""What may be a host or a digest. Both become words of subjects, and a ref may come from anybody: a wildcard would lead elsewhere."""
 
 _values_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*_Fields.__struct_fields__)
 
@@ -175,7 +179,10 @@ def to_ext(value: Any) -> msgspec.msgpack.Ext:
 def from_ext(type: int, data: memoryview) -> Any:
     """The Ref or Coded that an extension holds; an extension of another type as it is. Raises MsgspecError."""
     if type == REF_TYPE:
-        return Ref(*msgspec.structs.astuple(_ref.decode(data)))
+        fields = _ref.decode(data)
+        if not (_WORD.fullmatch(fields.host) and _WORD.fullmatch(fields.digest)):
+            raise msgspec.ValidationError("a ref names a host or a digest that cannot be one")
+        return Ref(*msgspec.structs.astuple(fields))
     if type == CODED_TYPE:
         return Coded(*_coded.decode(data))
     return msgspec.msgpack.Ext(type, bytes(data))
@@ -183,4 +190,10 @@ def from_ext(type: int, data: memoryview) -> Any:
 
 def may_hold_ref(payload: bytes) -> bool:
     """False: there is no ref in it. True: look closer. Refs are longer than 16 bytes, so their extension begins with one of these bytes."""
-    return 0xC7 in payload or 0xC8 in payload  # as numbers: looking for bytes in bytes takes ten times as long
+    # As numbers: looking for bytes in bytes takes ten times as long.
+    return 0xC7 in payload or 0xC8 in payload or 0xC9 in payload
+
+
+def may_hold_extension(payload: bytes) -> bool:
+    """False: neither a ref nor a coded value is in it. True: look closer."""
+    return may_hold_ref(payload) or 0xD8 in payload

@@ -26,3 +26,20 @@ def test_every_file_that_a_document_names_exists(document: Path) -> None:
             else:
                 here.append(found.parent)
     assert missing == []
+
+
+def anchors(document: Path) -> set[str]:
+    """Of a page's headings, as they are made from them: small letters, no punctuation, a dash for each space."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text()):
+        name, _, anchor = target.partition("#")
+        page = document.parent / name if name else document
+        if not page.exists() or (anchor and anchor not in anchors(page)):
+            broken.append(target)
+    assert broken == []

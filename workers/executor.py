@@ -29,7 +29,7 @@ from ..schemas.effects import Dispatch
 from ..schemas.errors import Permanent
 from ..schemas.messages import Task
 from ..schemas.payload import refs_in
-from ..schemas.payload_errors import ArenaFull, PayloadLost
+from ..schemas.payload_errors import ArenaFull, PayloadElsewhere
 from ..schemas.plan.binding import lookup
 from ..schemas.plan.plan import Plan, PlanNode
 from ..schemas.records import Completion
@@ -127,12 +127,14 @@ class Executor:
         refs = await self.plane.here(payloads)
         try:
             return await self._beside_check(work, refs)
-        except PayloadLost:
-            await self.plane.mend(refs)
-        return await self._beside_check(work, await self.plane.here(payloads))
+        except PayloadElsewhere:
+            return await self._beside_check(work, await self.plane.here(payloads))
 
     async def _beside_check(self, work: Work, refs: Sequence[Ref]) -> Outcome:
-        """A view of any size is there at once, and checked while the node works with it. Raises PayloadLost, whatever came of the work."""
+        """A view of any size is there at once, and checked while the node works with it.
+
+        Raises PayloadLost, PayloadElsewhere, whatever came of the work.
+        """
         checking = asyncio.create_task(self.threads.run(partial(self.plane.check, refs)))
         try:
             try:
@@ -187,16 +189,22 @@ class Executor:
         return Handover(self.plane, work.dispatch, work.plan.payloads, refs, bound.spec.idempotent, bound.spec.raw, give_up_at_s)
 
     async def _perform(self, work: Work, bound: Bound, refs: Sequence[Ref]) -> Outcome:
-        spec = bound.spec
-        timeout_ms = work.node.timeout_ms or spec.timeout_ms or NODE_TIMEOUT_MS_DEFAULT
+        timeout_ms = work.node.timeout_ms or bound.spec.timeout_ms or NODE_TIMEOUT_MS_DEFAULT
         handover = self._handover(work, bound, refs, monotonic() + WAITING_MAX * timeout_ms / 1_000)
+        try:
+            return await self._perform_by_mode(work, bound, handover, timeout_ms)
+        finally:
+            handover.give_up()
+
+    async def _perform_by_mode(self, work: Work, bound: Bound, handover: Handover, timeout_ms: int) -> Outcome:
+        spec = bound.spec
         if spec.mode == "process" and spec.function is not None:
             job = Job(spec.function, bound.config, spec.ports, handover.told(), _identity(work), work.plan.settings.env)
             return await self.processes.run(job, timeout_ms)
         context = self._context(work, bound, handover) if spec.wants_context else None
         if spec.mode == "async":
             return await perform_async(bound, handover, context, Deadline(self.services.clock, timeout_ms), self.threads)
-        if spec.mode == "inline" and not refs:
+        if spec.mode == "inline" and not handover.refs:
             with suppress(ArenaFull):
                 return perform(bound, handover, context, wait=False)
         return await self._perform_in_thread(partial(perform, bound, handover, context, wait=True), context, timeout_ms)

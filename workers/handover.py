@@ -97,6 +97,10 @@ class Handover:
     def producer(self) -> Producer:
         return Producer(self._task.run, self._task.activation, self._again)
 
+    def give_up(self) -> None:
+        """The attempt is over for whoever began it: a thread that is left behind waits for room no more."""
+        self._give_up_at_s = -inf
+
     def told(self) -> Told:
         """This handover as a process of the pool is told of it."""
         task = Task(self._task.run, self._task.activation, self._task.attempt, "", self.given)
@@ -174,12 +178,12 @@ class Handover:
         except ArenaFull:
             if not wait:
                 raise
-        until_s = min(self._give_up_at_s, time.monotonic() + ROOM_WAIT_S)
+        until_s = time.monotonic() + ROOM_WAIT_S
         with self.plane.waiters:
             while True:
                 time.sleep(ROOM_LOOK_S)
                 try:
                     return write()
                 except ArenaFull:
-                    if time.monotonic() >= until_s:
+                    if time.monotonic() >= min(until_s, self._give_up_at_s):
                         raise

@@ -21,6 +21,7 @@ from .result import Result
 if TYPE_CHECKING:  # loaded when they are first needed: most commands never need them
     from ..objects.store import ObjectStore
     from ..payloads.plane import Plane
+    from ..payloads.remote import Holders
     from .outgoing import Outgoing
 
 _MARKS = (b"\xc7", b"\xc8", b"\xc9", b"\xd8")
@@ -38,20 +39,21 @@ class Values:
     def __init__(self, connection: Connection, arena: Path | None) -> None:
         self._connection = connection
         self._folder = arena
+        self._mapped: Plane | None = None
 
     def close(self) -> None:
-        if "plane" in self.__dict__:
-            self.plane.close()
+        if self._mapped is not None:
+            self._mapped.close()
 
     async def fetch(self, value: Any, *, raw: bool = False) -> Any:
         """A value with everything in it that lies elsewhere in its place. Raises PayloadError, BrokerError."""
-        return await self.plane.value(encode(value), raw=raw)
+        return await self._plane().value(encode(value), raw=raw)
 
     async def with_output(self, result: Result) -> Result:
         """The result with its output fetched; itself where there is nothing to fetch. Raises as `fetch`."""
         if not any(mark in result.payload for mark in _MARKS):
             return result
-        return dataclasses.replace(result, opened=Opened(await self.plane.value(result.payload)))
+        return dataclasses.replace(result, opened=Opened(await self._plane().value(result.payload)))
 
     async def outgoing(self, value: Any, run: str, rules: Payloads) -> Payload:
         """The payload of a value for a run, with what is large in the object store, and what other runs' values it refers to: those
@@ -62,23 +64,31 @@ class Values:
             payload = await self._outgoing.payload(value, run, rules)
         foreign = [ref for ref in refs_in(payload) if ref.run != run]
         if any(ref.nested for ref in foreign):  # those inside would have to be written anew: so it is stored as any other value
-            return await self._outgoing.payload(await self.plane.value(payload), run, rules)
+            return await self._outgoing.payload(await self._plane().value(payload), run, rules)
         if foreign:
-            await self.plane.here(map(encode, foreign))
-            payload = await self.plane.durable(payload, run)
+            plane = self._plane()
+            await plane.here(map(encode, foreign))
+            payload = await plane.durable(payload, run)
         return payload
 
+    def _plane(self) -> Plane:
+        """The payload plane for one value: of the arena, if there is one. Else what it brings is in memory, which goes with it."""
+        if self._mapped is None:
+            from ..arena.folder import ID
+            from ..arena.settings import ArenaSettings
+            from ..payloads.plane import Plane
+
+            folder = self._folder
+            if folder is None or not (folder / ID).is_file():
+                return Plane(None, self._objects, self._holders)
+            self._mapped = Plane(ArenaSettings(folder), self._objects, self._holders)
+        return self._mapped
+
     @cached_property
-    def plane(self) -> Plane:
-        """The payload plane of this client."""
-        from ..arena.folder import ID
-        from ..arena.settings import ArenaSettings
-        from ..payloads.plane import Plane
+    def _holders(self) -> Holders:
         from ..payloads.remote import Holders
 
-        folder = self._folder
-        settings = ArenaSettings(folder) if folder is not None and (folder / ID).is_file() else None
-        return Plane(settings, self._objects, Holders(self._connection))
+        return Holders(self._connection)
 
     @cached_property
     def _outgoing(self) -> Outgoing:

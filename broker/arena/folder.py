@@ -8,6 +8,7 @@ Does not: protect from other processes of the same user.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -24,6 +25,8 @@ ID, KEEPER_LOCK, ROOM_LOCK, ROOM_WANTED, FILES = "id", "keeper.lock", "room.lock
 LIVE, FREE, NEW, LOCK = ".seg", ".free", ".new", ".lock"
 """How file names end: a segment; one that was freed and waits to be used again; one whose room is being reserved; a writer's lock."""
 _HOST_PART = 20
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
+"""These say nothing about the file that was to be opened: who took them for "not there" would count values as lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +124,14 @@ class Folder:
         return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
 
     def open_file(self, name: str, flags: int = os.O_RDONLY) -> int | None:
-        """A descriptor of a file that can be trusted; None if there is none, or only something else of that name."""
+        """A descriptor of a file that can be trusted; None if there is none, or only something else of that name.
+
+        Raises ArenaUnusable if this process cannot open any file now.
+        """
         try:  # not blocking: somebody may have put a pipe there
             fd = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self.fd)
-        except OSError:
+        except OSError as error:
+            self._must_say_something(error)
             return None
         if is_own_file(fd):
             return fd
@@ -169,11 +176,12 @@ class Folder:
         return sorted(found.values(), key=lambda file: file.file)
 
     def names(self) -> list[str]:
-        """Of everything in the folder; empty if it was removed."""
+        """Of everything in the folder; empty if it was removed. Raises ArenaUnusable if this process cannot open any file now."""
         try:
             # Opened anew: threads that list through one descriptor share its position, and each would see only a part.
             fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
-        except OSError:
+        except OSError as error:
+            self._must_say_something(error)
             return []
         try:
             return os.listdir(fd)
@@ -181,6 +189,12 @@ class Folder:
             return []
         finally:
             os.close(fd)
+
+    def _must_say_something(self, error: OSError) -> None:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise _unusable(self.path, f"{error.strerror.lower()}; raise the limit (ulimit -n)") from None
+        if error.errno in _PASSING:
+            raise _unusable(self.path, error.strerror.lower()) from None
 
     def _segment_file(self, file: str) -> SegmentFile | None:
         name, dot, last = file.rpartition(".")

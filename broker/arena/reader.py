@@ -82,6 +82,8 @@ class Reader:
             mapping = self._mappings.get(ref.segment)
             if mapping is None or not _fits(mapping, ref):
                 with self._opened(ref) as fd:
+                    # What an ordinary read says is too short is never mapped: touching memory behind the end of a file kills the process.
+                    _check(ref, lambda offset, length: os.pread(fd, length, offset), os.fstat(fd).st_size)
                     if may_have_holes(fd) and has_hole(fd, ref.offset, ref.length):
                         return _read_body(ref, fd)
                     mapping = self._mapped(ref, fd)
@@ -90,8 +92,6 @@ class Reader:
         return memoryview(mapping)[ref.offset : ref.offset + ref.length]
 
     def _mapped(self, ref: Ref, fd: int) -> Mapping:
-        # What an ordinary read says is too short is never mapped: touching memory behind the end of a file kills the process.
-        _check(ref, lambda offset, length: os.pread(fd, length, offset), os.fstat(fd).st_size)
         try:
             mapping = Mapping.of(fd)
         except (OSError, ValueError) as error:
@@ -185,7 +185,6 @@ def _check(ref: Ref, read: _Read, size: int) -> None:
 
 def _read_body(ref: Ref, fd: int) -> memoryview:
     """A copy of a body that cannot safely be mapped, checked at once: holes read as zeros."""
-    _check(ref, lambda offset, length: os.pread(fd, length, offset), os.fstat(fd).st_size)
     body = memoryview(bytearray(ref.length))
     done = 0
     while done < ref.length and (got := os.preadv(fd, [body[done:]], ref.offset + done)):

@@ -49,10 +49,14 @@ class Room:
             self._allocate(fd, old, new - old)
 
     def _created(self, file: str, size: int) -> int:
+        fd = -1
         try:
             fd = self._folder.create(file)
             os.ftruncate(fd, size)  # counts from now on; not mapped before it is allocated
         except OSError as error:
+            if fd >= 0:
+                self._folder.unlink(file)
+                os.close(fd)
             raise self._refused(error, size) from None
         return fd
 

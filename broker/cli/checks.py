@@ -234,11 +234,16 @@ async def high_water(found: Checkup, accept_loss: bool) -> Finding:
     return Finding("marks", "ok", "every stream reaches at least as far as it was seen")
 
 
+_DECIDED = (Kind.SWITCH, Kind.MERGE)
+
+
 def _queues_of_flows(found: Checkup) -> dict[str, list[str]]:
     needed: dict[str, list[str]] = {}
     for flow in found.client.flows.names():
         plan = found.client.flows.current(flow)
-        for queue in sorted({node.queue or QUEUE_DEFAULT for node in plan.nodes if node.kind == Kind.TASK}) if plan is not None else ():
+        # A switch or merge that a worker may have to decide has the queue of a task, or one that its author chose.
+        nodes = () if plan is None else (node for node in plan.nodes if node.kind == Kind.TASK or (node.queue and node.kind in _DECIDED))
+        for queue in sorted({node.queue or QUEUE_DEFAULT for node in nodes}):
             needed.setdefault(queue, []).append(flow)
     return needed
 

@@ -21,7 +21,7 @@ from ...schemas.plan.events import check_event, choose_trigger
 from ..engine import awaited_events
 from .acknowledged import Ticket
 from .open_run import OpenRun
-from .pins import pin_output
+from .pins import pin_for_others
 
 if TYPE_CHECKING:
     from .partition import Partition
@@ -132,6 +132,7 @@ def _emit(home: Partition, run: OpenRun, effect: fx.Emit, ticket: Ticket) -> Non
         letter = DeadLetter("event", "PAYLOAD_TOO_LARGE", error.message, f"events.{effect.subject}", effect.payload, home.now_ms)
         home.outbox.dead(letter)
         return
+    pin_for_others(home.outbox, run, effect.payload, ticket)
     record = _encode(rec.EventReceived("", home.now_ms, effect.subject, effect.payload, effect.id))
     for partition in range(home.partitions):
         home.outbox.wal(partition, record, ticket)
@@ -152,7 +153,7 @@ def _finish_run(home: Partition, run: OpenRun, effect: fx.FinishRun, ticket: Tic
         records=run.archived + run.count, parent=None if state.parent is None else state.parent[0], trace=run.trace,
     )  # fmt: skip
     home.outbox.part(state.plan.name, run.cut(summary), ticket)
-    pin_output(home.outbox, run, effect.output, ticket)
+    pin_for_others(home.outbox, run, effect.output, ticket)
     home.archiving.add(state.id, ticket)
     if state.parent is not None:
         parent, activation = state.parent

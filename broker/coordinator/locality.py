@@ -18,6 +18,7 @@ from ...schemas.payload import Payload, refs_in
 from ...schemas.ref import may_hold_ref
 from ..fleet.arenas import Served, arenas, silent_hosts
 from ..fleet.membership import WORKER, Membership
+from ..payloads.run_states import family
 
 NEAR_MIN_BYTES = 1 << 20
 """Fewer bytes are fetched sooner than a task waits for one host to have room: an object of 1 MiB takes a few milliseconds."""
@@ -48,8 +49,9 @@ class Locality:
         return ANYWHERE
 
     def silent_hosts(self, run: str) -> list[str]:
-        """Hosts that have values of the run and do not answer those who ask for them."""
-        return sorted({host for other, host in silent_hosts(self._membership.others(WORKER)) if other == run})
+        """Hosts that have values of the run, or of others in its family, and do not answer those who ask for them."""
+        asked = silent_hosts(self._membership.others(WORKER))
+        return sorted({host for other, host in asked if family(other) == family(run)})
 
     def _workers(self) -> Served:
         now = time.monotonic()

@@ -1,6 +1,7 @@
-"""Pins of outputs: objects that the output of an ended run names stay as long as its history.
+"""Pins of what leaves a run: objects that its output names, or an event that it emits, stay as long as its history.
 
-A run's own pins go when it is over, so these are published with the effects of its end: it is not over before they are stored.
+A run's own pins go when it is over, so these are published with the effects of its end: it is not over before they are stored. What
+an event names is pinned before the event is published. Values that lie in an arena alone are not kept by this.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ FOREVER_MS = 1 << 53
 """A flow may keep its history for any number of days; no computer runs as long as this."""
 
 
-def pin_output(outbox: Outbox, run: OpenRun, output: Payload, ticket: Ticket) -> None:
-    """Keep the objects of an ended run's output. Costs next to nothing where it names none."""
+def pin_for_others(outbox: Outbox, run: OpenRun, payload: Payload, ticket: Ticket) -> None:
+    """Keep the objects of what a run gives to others, after its end as well. Costs next to nothing where it names none."""
     try:
-        digests = {ref.digest for ref in refs_in(output) if ref.digest}
+        refs = [ref for ref in refs_in(payload) if ref.digest]
     except UnreadablePayload:  # nobody can read what it names either
         return
-    if not digests:
+    if not refs:
         return
     state = run.run
     until_ms = min(state.updated_at + state.plan.history.keep_ms, FOREVER_MS)
-    for digest in sorted(digests):
-        subject, body = pin_until(state.id, digest, until_ms)
+    nested = {ref.digest for ref in refs if ref.nested}
+    for digest in sorted({ref.digest for ref in refs}):
+        subject, body = pin_until(state.id, digest, until_ms, digest in nested)
         outbox.pin(subject, body, ticket)

@@ -90,9 +90,9 @@ class Questions:
         except (msgspec.MsgspecError, BrokerError):
             return
         run = self._partition.runs.get(id)
-        found: RunView | Ended | None = (
-            view(run, self._around.locality.silent_hosts(id)) if run is not None else self._partition.recent.get(id)
-        )
+        found: RunView | Ended | None = self._partition.recent.get(id)
+        if run is not None:
+            found = view(run, self._around.locality.silent_hosts(id))
         await message.respond(msgspec.msgpack.encode(None) if found is None else messages.encode(found))
 
 

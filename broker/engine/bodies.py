@@ -15,6 +15,7 @@ from ...schemas.payload import NULL, ListCursor, Payload, RefCursor
 from ...schemas.plan.plan import PlanNode
 from ...schemas.plan.programs import LoopProgram, SplitProgram
 from ...schemas.records import Error
+from ...schemas.ref import Ref
 from . import failure
 from .cancel import cancel_body, cancel_scope, has_undo
 from .edges import arrive, holds, leave_body
@@ -148,7 +149,7 @@ def start_split(turn: Turn, scope: Scope, node: PlanNode, value: Payload) -> Non
 def _no_list(node: PlanNode, found: Payload | None) -> Error:
     """Why there are no items; `found` is what stands where the list should."""
     ref = None if found is None else payloads.ref_of(found)
-    if ref is not None:
+    if ref is not None and (type(ref) is Ref or ref.path):  # a whole coded value knows that it is no list
         return split_error(node, ref)
     kind, what = ("missing_field", "is missing") if found is None else ("not_a_list", "is not a list")
     return Error(kind, f"the split's field `{node.config.field or '$'}` {what}", False)

@@ -202,9 +202,9 @@ def _completion(turn: Turn, record: Completion) -> bool:
     return True
 
 
-def _attempt_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error, after_ms: int | None = None) -> None:
+def _attempt_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error, after_ms: int | None = None, child: str = "") -> None:
     """A worker or a child has failed; by a lost payload, that one may be made again."""
-    final = recovery.attempt_lost(turn, scope, node, error) if error.type == recovery.TYPE else error
+    final = recovery.attempt_lost(turn, scope, node, error, child) if error.type == recovery.TYPE else error
     if final is not None:
         failure.attempt_failed(turn, scope, node, final, after_ms)
 
@@ -219,7 +219,7 @@ def _child_ended(turn: Turn, record: ChildEnded) -> bool:
         return False
     error = waits.child_ended(turn, scope, node, record)
     if error is not None:
-        _attempt_failed(turn, scope, node, error)
+        _attempt_failed(turn, scope, node, error, child=record.child)
     return True
 
 

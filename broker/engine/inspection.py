@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ...schemas.flow.node_types import Kind
 from ...schemas.payload import Payload
 from ...schemas.plan.plan import NONE, PlanNode
 from ...schemas.records import Activation
@@ -109,7 +110,8 @@ def _reasons(run: Run, scope: Scope, node: PlanNode) -> Iterator[Blocked]:
     more = scope.more
     timers = (more.timers if more is not None else None) or {}
     if status == RUNNING:
-        yield Blocked(name, "task", f"attempt {scope.attempt(node.slot)} on queue {node.queue or 'default'}")
+        why = "" if node.kind == Kind.TASK else ", for its value lies elsewhere and only a worker can look into it"
+        yield Blocked(name, "task", f"attempt {scope.attempt(node.slot)} on queue {node.queue or 'default'}{why}")
     elif status == RETRYING and (needs := _lost(run, activation(scope, node))):
         makers = ", ".join(run.plan.nodes[int(need[0])].id for need in needs)
         yield Blocked(name, "payload", f"of {makers}, which is lost and made again")

@@ -2,7 +2,7 @@
 
     again       completed activations that are executed once more, or are to be
     lost        activations that found payloads lost: which producers they still wait for, and how often that has happened
-    moved       producers that have been executed again before
+    moved       producers that have been executed again before, and as which attempt
     relocated   the places of lost values → the values that were made in their stead
 
 It is state, and how that state changes by itself; `recovery` decides.
@@ -46,7 +46,7 @@ class Losses:
     def __init__(self) -> None:
         self.again: dict[Activation, Again] = {}
         self.lost: dict[Activation, Lost] = {}
-        self.moved: dict[Activation, None] = {}
+        self.moved: dict[Activation, int] = {}
         self.relocated: dict[Place, Payload] = {}
 
     def waiting_for(self, producer: Activation) -> list[Activation]:
@@ -86,14 +86,12 @@ class Losses:
                     ahead.append(producer)
         return called_back
 
-    def relocate(self, ref: Ref, value: Any) -> None:
-        """From now on the value stands for the whole of what the ref refers to, also where an earlier one had come to stand for it."""
-        new = encode(value)
-        if value == ref:
-            return  # the object store knows bytes by their digest: the same bytes lie where they lay
-        place = place_of(ref)
-        before, self.relocated = self.relocated, {place: new}
-        self.relocated = {**{old: self.payload(payload) for old, payload in before.items()}, place: new}
+    def relocate(self, values: list[tuple[Ref, Any]]) -> None:
+        """From now on each value stands for the whole of what its ref refers to, also where an earlier one had come to stand for it."""
+        # The object store knows bytes by their digest: the same bytes lie where they lay.
+        new = {place_of(ref): encode(value) for ref, value in values if value != ref}
+        before, self.relocated = self.relocated, new
+        self.relocated = {**{place: self.payload(payload) for place, payload in before.items()}, **new}
 
     def payload(self, payload: Payload) -> Payload:
         """The payload with what has been made again in the place of what was lost."""

@@ -45,10 +45,13 @@ class Producer(NamedTuple):
     again: bool
 
 
-def attempt_lost(turn: Turn, scope: Scope, node: PlanNode, error: Error) -> Error | None:
-    """The current attempt failed with `payload_lost`. None: the activation waits now; else the error with which it fails for good."""
+def attempt_lost(turn: Turn, scope: Scope, node: PlanNode, error: Error, child: str = "") -> Error | None:
+    """The current attempt, or the run `child` of a sub-flow, failed with `payload_lost`.
+
+    None: the activation waits now; else the error with which it fails for good.
+    """
     address = activation(scope, node)
-    reason = _wait(turn, address, error)
+    reason = _wait(turn, address, error, child)
     if reason:
         return _for_good(error, reason)
     slot, more = node.slot, scope.rare()
@@ -117,9 +120,11 @@ def _relocated(losses: Losses, effect: Effect) -> Effect:
 # --- waiting
 
 
-def _wait(turn: Turn, address: Activation, error: Error) -> str:
+def _wait(turn: Turn, address: Activation, error: Error, child: str = "") -> str:
     """Have the producers of the lost payloads executed, for this activation to wait for. Why that cannot be, "" if it can."""
     producers = _producers(error)
+    if child:  # what the child had made itself is made anew with it, as long as it is not all that was lost
+        producers = [producer for producer in producers if not _is_within(producer.run, child)] or producers
     rare = turn.run.rare()
     losses = rare.losses or Losses()
     lost = losses.lost.get(address) or Lost()
@@ -133,13 +138,25 @@ def _wait(turn: Turn, address: Activation, error: Error) -> str:
     losses.lost[address] = lost
     lost.rounds += 1
     for producer in dict.fromkeys(producer.activation for producer in producers):
-        # Whoever was dispatched before its producer was executed again had the refs of old: what was made then will do.
-        if lost.rounds > 1 or producer not in losses.moved or producer in losses.again:
+        # Whoever was dispatched before its producer was executed again had the refs of old: what was made then will do. But where
+        # the producer's scope was tried again since, nothing is left of what was made then.
+        if lost.rounds > 1 or producer in losses.again or losses.moved.get(producer) != _attempt(turn.run, producer):
             lost.needs.append(producer)
             if producer not in losses.again:
                 losses.again[producer] = Again()
                 _execute(turn, producer)
     return ""
+
+
+def _is_within(run: str, child: str) -> bool:
+    """Whether it is the child's run, or one below it."""
+    return run == child or run.startswith(f"{child}.")
+
+
+def _attempt(run: Run, address: Activation) -> int | None:
+    """The activation's current attempt, or its last one."""
+    found = run.find(address)
+    return None if found is None else found[0].attempt(found[1].slot)
 
 
 def _producers(error: Error) -> list[Producer]:
@@ -251,10 +268,8 @@ def _replace_output(losses: Losses, scope: Scope, node: PlanNode, output: Payloa
     except UnreadablePayload:
         return False
     address = activation(scope, node)
-    for path, ref in _refs(old, ()):
-        value = get(new, path)
-        if (ref.run, ref.activation, ref.path) == (run, address, ()) and value is not MISSING:
-            losses.relocate(ref, value)
+    own = [(path, ref) for path, ref in _refs(old, ()) if (ref.run, ref.activation, ref.path) == (run, address, ())]
+    losses.relocate([(ref, value) for path, ref in own if (value := get(new, path)) is not MISSING])
     scope.put(node.slot, output)
     return is_whole(output)
 
@@ -270,9 +285,8 @@ def _refs(value: Any, path: Path) -> Iterator[tuple[Path, Ref]]:
 
 def _made_again(turn: Turn, losses: Losses, address: Activation) -> None:
     waiters = losses.waiting_for(address)
-    del losses.again[address]
+    losses.moved[address] = losses.again.pop(address).attempt
     losses.lost.pop(address, None)
-    losses.moved[address] = None
     for waiter in waiters:
         losses.lost[waiter].needs.remove(address)
         _go_on_if_ready(turn, waiter)

@@ -191,7 +191,7 @@ def _losses(losses: Losses) -> list[Any]:
     return [
         [[address, again.attempt, again.out] for address, again in losses.again.items()],
         [[address, lost.needs, lost.rounds] for address, lost in losses.lost.items()],
-        list(losses.moved),
+        list(losses.moved.items()),
         list(losses.relocated.items()),
     ]
 
@@ -201,7 +201,7 @@ def _restore_losses(fields: list[Any]) -> Losses:
     losses = Losses()
     losses.again = {tuple(address): Again(attempt, out) for address, attempt, out in again}
     losses.lost = {tuple(address): Lost([tuple(need) for need in needs], rounds) for address, needs, rounds in lost}
-    losses.moved = dict.fromkeys(tuple(address) for address in moved)
+    losses.moved = {tuple(address): attempt for address, attempt in moved}
     losses.relocated = {tuple(place): payload for place, payload in relocated}
     return losses
 

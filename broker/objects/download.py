@@ -7,9 +7,10 @@ nobody vouches for. Each is handed over once, also when chunks have to be asked 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from ...schemas.payload_errors import PayloadCorrupt, PayloadLost
 from .chunks import Chunks, Place
@@ -27,16 +28,17 @@ class Download:
     async def receive(self, into: Callable[[memoryview], None]) -> None:
         """Hand each chunk to `into`. Raises PayloadLost, PayloadCorrupt, Unknown, ObjectsUnavailable."""
         digest = hashlib.sha256()
-        async for data in self._in_order():
-            digesting = asyncio.create_task(asyncio.to_thread(digest.update, data))
-            try:
-                into(memoryview(data))
-            finally:
-                await digesting
+        async with contextlib.aclosing(self._in_order()) as chunks:  # else those on their way go on when `into` raises
+            async for data in chunks:
+                digesting = asyncio.create_task(asyncio.to_thread(digest.update, data))
+                try:
+                    into(memoryview(data))
+                finally:
+                    await digesting
         if digest.hexdigest() != self._meta.digest:
             raise PayloadCorrupt(f"the bytes of object {self._place.name[:12]} are not those that were put")
 
-    async def _in_order(self) -> AsyncIterator[bytes]:
+    async def _in_order(self) -> AsyncGenerator[bytes, None]:
         lanes = max(1, self._chunks.window_bytes // self._meta.chunk_bytes)
         asked: deque[asyncio.Task[bytes]] = deque()
         try:

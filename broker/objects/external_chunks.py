@@ -7,6 +7,7 @@ documents them for each kind of store.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 CHUNK_BYTES, WINDOW_BYTES = 8 * MIB, 64 * MIB
+_CHUNK = re.compile(r"(?P<name>[0-9a-f]{64})/(?P<upload>[0-9a-f]{16})/[0-9]+", re.ASCII)
+"""What a chunk's path looks like. Others may keep things in the same bucket or folder, which the janitor must never take for remains."""
 
 Value = TypeVar("Value")
 
@@ -54,14 +57,16 @@ class ExternalChunks:
 
     async def delete(self, place: Place, until_seq: int) -> None:
         for path, _ in await self._listed(_path(place)):
+            if not _CHUNK.fullmatch(path):
+                continue
             try:
                 await self._do(self._store.delete_async(path))
             except FileNotFoundError:  # somebody else is at it, too
                 continue
 
     async def places(self) -> set[Place]:
-        parts = (path.split("/") for path, _ in await self._listed(None))
-        return {Place(each[0], each[1]) for each in parts if len(each) == 3}
+        found = (_CHUNK.fullmatch(path) for path, _ in await self._listed(None))
+        return {Place(chunk["name"], chunk["upload"]) for chunk in found if chunk}
 
     async def newest_ms(self, place: Place) -> int:
         return max((changed_ms for _, changed_ms in await self._listed(_path(place))), default=0)

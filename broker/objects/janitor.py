@@ -1,6 +1,6 @@
 """The janitor: frees what no run needs. Any number of them may sweep at a time, and any may die or be stopped between two steps.
 
-    1  pins of runs that are over are withdrawn, but for those that stay until some time
+    1  pins of runs that are over are withdrawn, but for those that stay until some time, and what these may lead to
     2  an object without pins is condemned: its meta says so
     3  one that was condemned a while ago is looked at once more: pinned by now, it is taken back; else its meta says "deleting"
     4  its chunks go, then its meta
@@ -32,6 +32,7 @@ import structlog
 
 from ...schemas.errors import JetfleetError, UsageError
 from ..client import BrokerError, Connection, StreamFull
+from ..payloads.run_states import family
 from .chunks import Chunks, Place
 from .deletion import delete, finish, place_of
 from .meta import Found, Meta, Metas, names
@@ -101,11 +102,14 @@ class Janitor:
 
     async def _withdraw(self, is_over: Callable[[set[str]], Awaitable[set[str]]], swept: Swept) -> set[str]:
         """Withdraw pins that are of no use any more; the digests that are pinned still."""
-        pins = await self._pins.all()
-        over = await is_over({each.pin.run for each in pins}) if pins else set()
+        pins, now_ms = await self._pins.all(), self._now_ms()
+        # What stands inside a kept object was pinned by some run of the family, and only who reads the object knows which pins those are.
+        kept = {family(each.pin.run) for each in pins if each.pin.nested and each.pin.until_ms > now_ms}
+        due = {each.pin.run for each in pins if each.pin.until_ms <= now_ms and family(each.pin.run) not in kept}
+        over = await is_over(due) if due else set()
         pinned = set()
         for each in pins:
-            if each.pin.run in over and each.pin.until_ms <= self._now_ms():
+            if each.pin.run in over and each.pin.until_ms <= now_ms:
                 await self._withdraw_one(each, swept)
             else:
                 pinned.add(each.digest)

@@ -126,6 +126,8 @@ def _found(stored: StoredMessage) -> Found:
         meta = _decode(stored.data)
     except msgspec.MsgspecError as error:
         raise PayloadCorrupt(f"the meta of object {name[:12]} cannot be read: {error}") from None
+    if meta.length < 0 or meta.chunk_bytes < 1:
+        raise PayloadCorrupt(f"the meta of object {name[:12]} says {meta.length} bytes in chunks of {meta.chunk_bytes}")
     return Found(name, stored.seq, stored.time_ns, meta)
 
 

@@ -18,10 +18,13 @@ _log = structlog.get_logger(__name__)
 
 
 class Pin(msgspec.Struct, array_like=True, frozen=True):
-    """The body of a pin. `until_ms`: since the epoch; 0: as long as the run."""
+    """The body of a pin. `until_ms`: since the epoch; 0: as long as the run. `nested`: the object has refs in it, which only its readers
+    see; so whatever its run's family pins stays as long as this.
+    """
 
     run: str
     until_ms: int = 0
+    nested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,9 @@ class StoredPin:
     pin: Pin
 
 
-def pin_until(run: str, digest: str, until_ms: int) -> tuple[str, bytes]:
+def pin_until(run: str, digest: str, until_ms: int, nested: bool = False) -> tuple[str, bytes]:
     """Subject and body of a pin that stays until then (ms since the epoch), also when the run is over. 0: as long as the run."""
-    return subjects.object_pin(run, digest), msgspec.msgpack.encode(Pin(run, until_ms))
+    return subjects.object_pin(run, digest), msgspec.msgpack.encode(Pin(run, until_ms, nested))
 
 
 class Pins:
@@ -53,7 +56,7 @@ class Pins:
             subject = subjects.object_pin(run, digest)
             stored = await self._connection.streams.last(subjects.OBJECTS, subject)
             there = None if stored is None else _pin(stored)
-            _, body = pin_until(run, digest, 0 if there is None else there.until_ms)
+            _, body = pin_until(run, digest, 0) if there is None else pin_until(run, digest, there.until_ms, there.nested)
             written = await self._write(subject, body, 0 if stored is None else stored.seq)
 
     async def remove(self, run: str, keep: Collection[str] = ()) -> None:

@@ -24,7 +24,7 @@ import secrets
 from collections.abc import Callable, Collection
 
 from ...schemas.errors import UsageError
-from ...schemas.payload_errors import KeyMissing, ObjectsFull, PayloadLost
+from ...schemas.payload_errors import KeyMissing, ObjectsFull, PayloadCorrupt, PayloadLost
 from ..client import BrokerError, Connection
 from .chunks import Chunks
 from .deletion import delete, finish, place_of
@@ -75,6 +75,8 @@ class ObjectStore:
         if found is None or found.meta.fate == "deleting":
             raise PayloadLost(f"there is no object {digest[:12]} (any more)")
         meta = found.meta
+        if meta.digest != digest:  # else what is received would be compared with the wrong one
+            raise PayloadCorrupt(f"the meta of object {name[:12]} is that of another object")
         cipher = self._cipher(meta, key)
         download = Download(self._chunks_of(meta), place_of(name, meta), meta, cipher, patience)
         try:

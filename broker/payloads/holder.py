@@ -82,6 +82,9 @@ class Holder:
         except JetfleetError as error:
             _log.warning("a payload cannot be uploaded for another host", ref=str(ref), code=error.code, error=str(error))
             return Answer(FAILED, f"{error.code} {error}")
+        except Exception as error:  # without an answer the value would count as lost after a while
+            _log.exception("a payload cannot be uploaded for another host", ref=str(ref))
+            return Answer(FAILED, f"{type(error).__name__}: {error}")
 
 
 _log = structlog.get_logger("jetfleet.payloads")

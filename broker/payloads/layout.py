@@ -17,7 +17,7 @@ import msgspec
 
 from ...schemas.errors import UnencodableValue
 from ...schemas.payload import Payload, encode
-from ...schemas.ref import Coded, Ref, to_ext
+from ...schemas.ref import Coded, Ref, may_hold_extension, to_ext
 from ...schemas.values import MISSING
 from ..codecs.codec import Codec, Encoded
 from ..codecs.registry import codec_for, codec_named, native
@@ -145,9 +145,8 @@ class Layout:
     def _structured(self, value: Any, encoded: Payload) -> Ref | Coded:
         known = self._done.get(id(value))
         if known is None:
-            nested = b"\xc7" in encoded or b"\xc8" in encoded or b"\xd8" in encoded
             codec, body = self._structure(value, encoded)
-            known = self._done[id(value)] = (value, self._write(codec, body, nested))
+            known = self._done[id(value)] = (value, self._write(codec, body, may_hold_extension(encoded)))
         return known[1]
 
     def _structure(self, value: Any, encoded: Payload) -> tuple[Codec, Encoded]:

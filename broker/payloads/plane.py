@@ -6,7 +6,8 @@
     durable   brings them into the object store
 
 Guarantees: what `decode` gives is what was encoded, or it raises; bodies up to CHECKED_AT_ONCE_BYTES are checked before they are given,
-larger ones when `check` is called for them, which who records anything made of them must do before.
+larger ones when `check` is called for them, which who records anything made of them must do before. `here` checks first what is dangerous
+to read.
 Does not: free anything. That is the keeper's and the janitor's work.
 """
 
@@ -44,6 +45,8 @@ CHECKED_AT_ONCE_BYTES = 1 << 20
 """Checking one MiB takes 0.1 ms or less; larger bodies are checked beside the work on them."""
 PART_INLINE_MAX_BYTES = 4 << 10
 """Parts of large values that are handed on travel inline up to this size."""
+CHECKED_FIRST = frozenset(("arrow", "pandas", "pickle"))
+"""Codecs whose libraries follow places and lengths that they find in the bytes: with wrong ones they end the process."""
 NO_LIMIT = 1 << 62
 COPIES_MAX = 10_000
 """Bodies of other hosts that this process remembers to have copied."""
@@ -76,6 +79,7 @@ class Plane:
         self._arena: Arena | None = None
         self._opening = threading.Lock()  # nodes in threads come here at once
         self._copies: dict[Key, Ref | memoryview] = {}
+        self._readers = 0
         self._damaged: set[Key] = set()
         """Bodies whose bytes in this arena are not the right ones, and which are to be had elsewhere."""
         self._bringing: dict[Key, asyncio.Task[None]] = {}
@@ -205,8 +209,10 @@ class Plane:
     def check(self, refs: Iterable[Ref]) -> None:
         """Check the bodies that were too large to be checked at once. Takes its time: call it in a thread.
 
-        Raises PayloadCorrupt, PayloadLost; PayloadElsewhere where the object store has the right bytes: the next attempt reads these.
+        Raises PayloadCorrupt, PayloadLost; PayloadElsewhere if somebody else has the right bytes of all that is damaged here: `here` brings
+        them.
         """
+        elsewhere: PayloadElsewhere | None = None
         for ref in refs:
             found = self._found(ref)
             if not isinstance(found, Ref) or self._arena is None:
@@ -217,7 +223,9 @@ class Plane:
                 if self._copies.pop(_key(ref), None) is None and not ref.digest:
                     raise
                 self._damaged.add(_key(ref))
-                raise PayloadElsewhere(f"{error}; it is fetched anew for the next attempt", ref) from None
+                elsewhere = PayloadElsewhere(f"{error}; it is to be had elsewhere", ref)
+        if elsewhere is not None:
+            raise elsewhere
 
     def body(self, ref: Ref) -> memoryview:
         """The bytes of a ref that is here, without its path, checked. Raises as `decode`."""
@@ -278,16 +286,27 @@ class Plane:
 
     async def value(self, payload: Payload, *, raw: bool = False) -> Any:
         """The value of a payload, wherever its bytes lie. Raises as `here` and `decode`."""
-        refs = await self.here([payload])
-        await asyncio.to_thread(self.check, refs)
-        value = self.decode(payload, raw=raw)
-        if self.settings is None:
-            self._copies.clear()
-        return value
+        self._readers += 1
+        try:
+            refs = await self.here([payload])
+            try:
+                await asyncio.to_thread(self.check, refs)
+            except PayloadElsewhere:
+                await asyncio.to_thread(self.check, await self.here([payload]))
+            return self.decode(payload, raw=raw)
+        finally:
+            self._readers -= 1
+            if self.settings is None and not self._readers:
+                self._copies.clear()  # what is in memory goes with the last who reads it
 
     async def _bring(self, ref: Ref, brought: list[Ref]) -> None:
         if not self._is_here(ref):
             await self._once(ref.whole)
+        if ref.length > CHECKED_AT_ONCE_BYTES and (ref.nested or ref.codec in CHECKED_FIRST):
+            try:
+                await asyncio.to_thread(self.check, [ref])
+            except PayloadElsewhere:
+                await self._once(ref.whole)
         brought.append(ref)
         if ref.nested:
             for inner in self._nested(ref):
@@ -304,16 +323,6 @@ class Plane:
                 raise  # it should be here, and nobody else ever had it
             return False
         return True
-
-    async def mend(self, refs: Iterable[Ref]) -> None:
-        """Fetch anew what `check` finds damaged and somebody else has too. Raises PayloadLost for what nobody has, and as `here`."""
-        for ref in refs:
-            try:
-                await asyncio.to_thread(self.check, [ref])
-            except PayloadLost:
-                if self._copies.pop(_key(ref), None) is None and not ref.digest:
-                    raise
-                await self._once(ref.whole)
 
     def _nested(self, ref: Ref) -> list[Ref]:
         """The refs that reading this one leads to."""

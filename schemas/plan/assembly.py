@@ -26,6 +26,7 @@ def assemble(draft: Draft, regions: Regions, guards: Guards, order: list[int]) -
     needs.check_edges()
     edges = _edges(draft, regions, guards, scopes)
     _connect(nodes, scopes, edges)
+    _follow_queues(nodes, order)
     dead = _dead(draft, nodes, order)
     for scope in scopes:
         _finish(draft, regions, nodes, scope, dead)
@@ -229,6 +230,19 @@ def _connect(nodes: list[PlanNode], scopes: list[PlanScope], edges: list[PlanEdg
     for scope in scopes:
         scope.entries, scope.exits = tuple(entries[scope.index]), tuple(exits[scope.index])
         scope.backs = tuple(edge for edge in edges if edge.kind == EdgeKind.BACK and edge.home == scope.index)
+
+
+def _follow_queues(nodes: list[PlanNode], order: list[int]) -> None:
+    """The queue of a switch or merge that names none: that of the task whose value it gets, else of the flow's first task.
+
+    A worker decides it when the value lies elsewhere, and only where there are tasks of the flow are there sure to be workers for it.
+    """
+    makers: dict[int, PlanNode | None] = {NONE: next((node for node in nodes if node.kind == Kind.TASK), None)}
+    for node in (nodes[index] for index in order):
+        before = next((edge.source for edge in node.ins if edge.source != NONE), NONE)
+        maker = makers[node.index] = node if node.kind == Kind.TASK else makers.get(before, makers[NONE])
+        if node.kind in (Kind.SWITCH, Kind.MERGE) and node.queue is None and maker is not None:
+            node.queue = maker.queue
 
 
 def _dead(draft: Draft, nodes: list[PlanNode], order: list[int]) -> set[int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,3 +194,39 @@ def test_pages_that_were_written_before_are_used_again(arena: Arena, settings: A
 
     assert arena.counters.segments_made == 1
     assert arena.counters.segments_reused == 19
+
+
+def test_threads_that_find_no_room_again_and_again_never_exceed_the_limit(arena: Arena, settings: ArenaSettings) -> None:
+    def insist(number: int) -> None:
+        for _ in range(150):
+            with contextlib.suppress(ArenaFull):
+                arena.write("bytes", [bytes(3 * MIB)], run=f"run-{number}")
+
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(insist, range(12)))
+
+    assert used(settings.folder) <= 16 * MIB
+
+
+def test_where_no_usual_segment_fits_a_smaller_one_is_made(arena: Arena, settings: ArenaSettings) -> None:
+    arena.write("bytes", [bytes(7 * MIB)], run="one")
+    arena.write("bytes", [bytes(7 * MIB)], run="other")
+
+    ref = arena.write("bytes", [b"x" * MIB], run="small")
+
+    assert arena.view(ref) == b"x" * MIB and used(settings.folder) <= 16 * MIB
+
+
+@pytest.mark.parametrize("damage", ["header", "mode"])
+def test_nothing_is_written_into_a_segment_that_readers_would_refuse(arena: Arena, settings: ArenaSettings, damage: str) -> None:
+    arena.write("bytes", [b"x" * 1_000], run="before")
+    (segment,) = settings.folder.glob("*.seg")
+    if damage == "mode":
+        segment.chmod(0o644)
+    else:
+        with segment.open("r+b") as file:
+            file.write(b"????")
+
+    ref = arena.write("bytes", [b"y" * 1_000], run="after")
+
+    assert arena.view(ref) == b"y" * 1_000

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from jetfleet.broker.arena.settings import ArenaSettings
 from jetfleet.broker.coordinator import effects, ended_runs, intake, owner, partition, timers
 from jetfleet.broker.engine import waits
 from jetfleet.broker.fleet import membership
-from jetfleet.broker.objects import external_chunks, janitor, patience, stream_chunks
+from jetfleet.broker.objects import janitor, patience
+from jetfleet.broker.payloads import remote, room
 from jetfleet.broker.server import ServerSettings
 from jetfleet.broker.topology import TASKS_BYTES, flow_consumer_config, queue_consumer_config, streams
 from jetfleet.schemas import limits, subjects
+from jetfleet.workers import arena_options
 from jetfleet.workers.fleet import settings
 
 from .tables import DOCS
@@ -53,14 +56,17 @@ RELIABILITY = [
     f"{effects.DEPTH_MAX} deep",
     f"fails as `{settings.POISON}`",
     f"fails as `{settings.PAYLOAD_TOO_LARGE}`",
+    f"whoever needs one asks for {remote.GIVE_UP_S:g} s",
 ]
-PAYLOADS = [
-    f"Chunks of {stream_chunks.CHUNK_BYTES >> 10} KiB, {stream_chunks.WINDOW_BYTES // stream_chunks.CHUNK_BYTES} in flight",
-    f"{external_chunks.CHUNK_BYTES >> 20} MiB each",
+OPERATIONS = [
+    f"`--arena-keep` ({arena_options.KEEP_S_DEFAULT:g} s)",
+    f"Add a segment ({ArenaSettings(DOCS).segment_bytes >> 20} MiB)",
+    f"OBJECTS has {SHARE['OBJECTS']} of the server's store",
+    f"after {remote.GIVE_UP_S:g} s what can be made again is",
 ]
 
 
-@pytest.mark.parametrize(("page", "figures"), [("fleet.md", FLEET), ("reliability.md", RELIABILITY), ("payloads.md", PAYLOADS)])
+@pytest.mark.parametrize(("page", "figures"), [("fleet.md", FLEET), ("reliability.md", RELIABILITY), ("operations.md", OPERATIONS)])
 def test_the_figures_of_a_page_are_those_of_the_code(page: str, figures: list[str]) -> None:
     text = " ".join((DOCS / page).read_text().split())
     assert [each for each in figures if each not in text] == []
@@ -71,7 +77,7 @@ def test_what_pages_say_in_words_is_so() -> None:
     assert settings.PREFETCH == 2 and membership.TTL_BEATS == 4 and owner.SNAPSHOT_IDLE_S == 60
     assert settings.WorkerSettings().max_deliveries == 5, "five deaths"
     assert janitor.GRACE_S == 60 and janitor.STRAY_S == 3_600, "a minute later; after an hour (payloads.md)"
-    assert patience.PATIENCE_S == 30, "half a minute (payloads.md, reliability.md)"
+    assert patience.PATIENCE_S == room.ROOM_WAIT_S == 30, "half a minute (payloads.md, reliability.md, operations.md, nodes.md)"
     assert settings.SUSPECT_DEATHS == 2, "from the second on"
     assert ServerSettings().sync == "always"
     oldest_s = (ended_runs.WINDOW_MS - ended_runs.GENERATION_MS) / 1_000 - owner.SNAPSHOT_IDLE_S

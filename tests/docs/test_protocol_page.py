@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import inspect
 import typing
+from typing import Any
 from zlib import crc32
 
 import msgspec
 import pytest
 
 from jetfleet.broker.api.events import BATCH_HEADERS
+from jetfleet.broker.codecs import registry
 from jetfleet.broker.coordinator import ended_runs, intake, owner
 from jetfleet.broker.coordinator.events import BATCH
 from jetfleet.broker.coordinator.recent_ends import NOTICE_OUTPUT_MAX_BYTES
 from jetfleet.broker.fleet import membership
+from jetfleet.broker.objects.encryption import Keys, object_name
+from jetfleet.broker.objects.stream_chunks import CHUNK_BYTES
+from jetfleet.broker.payloads import remote
 from jetfleet.broker.server import ServerSettings
 from jetfleet.broker.topology import (
     Stream,
@@ -22,11 +29,12 @@ from jetfleet.broker.topology import (
     queue_consumer_config,
     streams,
 )
-from jetfleet.schemas import limits, records, subjects
+from jetfleet.schemas import limits, records, ref, subjects
+from jetfleet.schemas.payload_errors import KeyMissing, PayloadElsewhere, PayloadLost, UnknownCodec
 from jetfleet.workers.executor import NODE_TIMEOUT_MS_DEFAULT
 from jetfleet.workers.fleet import heartbeat, processor, settings
 
-from .wire_tables import EXAMPLES, PAGE, STRUCTS, fields, names, rows
+from .wire_tables import EXAMPLES, KEY, PAGE, STRUCTS, fields, names, rows
 
 TEXT = " ".join(PAGE.read_text().split())
 SAMPLES = {
@@ -109,6 +117,34 @@ def test_the_examples_are_what_the_code_writes() -> None:
     assert all(msgspec.msgpack.decode(data) is not None for data in shown.values())
 
 
+def test_the_extensions_are_those_that_are_read() -> None:
+    assert [row[:2] for row in rows("table", "extensions")] == [[str(ref.REF_TYPE), "ref"], [str(ref.CODED_TYPE), "coded"]]
+    fields_of_coded = [row[1] for row in rows("table", "coded")]
+    assert sorted(fields_of_coded) == sorted(ref.Coded.__slots__)
+    given: dict[str, Any] = {"codec": "numpy", "meta": b"meta", "body": b"body", "path": ["rows", 3], "count": 7}
+    assert msgspec.msgpack.decode(ref.to_ext(ref.Coded(**given)).data) == [given[name] for name in fields_of_coded]
+
+
+def test_every_codec_has_its_format() -> None:
+    assert sorted(row[0] for row in rows("table", "codecs")) == sorted(registry._PLACES)
+
+
+def test_an_object_is_encrypted_as_the_page_says() -> None:
+    keys = Keys({"JETFLEET_PAYLOAD_KEY_MAIN": base64.b64encode(KEY).decode()})
+    digest = hashlib.sha256(b"hello").hexdigest()
+    assert {row[0]: row[1] for row in rows("table", "encryption")} == {
+        "digest": digest,
+        "name": object_name(digest, "main"),
+        "key_check": keys.check("main").hex(),
+        "chunk 0": keys.cipher("main", digest, 5, CHUNK_BYTES).seal(0, b"hello").hex(),
+    }
+
+
+def test_what_a_holder_answers_is_numbered_as_the_page_says() -> None:
+    assert (remote.UNDER_WAY, remote.UPLOADED, remote.LOST, remote.FAILED) == (0, 1, 2, 3)
+    assert "0: under way; 1: uploaded; 2: lost; 3: it cannot be uploaded" in TEXT
+
+
 def test_the_headers_are_those_that_are_read() -> None:
     listed = {row[0] for row in rows("table", "event_headers")}
     assert listed == {"Nats-Msg-Id", "Content-Type", BATCH, "traceparent"}
@@ -131,6 +167,12 @@ def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
         f"more than {owner.ENDED_KEPT:,} runs ended",
         f"error of type `{settings.POISON}`",
         f"error of type `{settings.PAYLOAD_TOO_LARGE}`",
+        f"an Error of type `{PayloadElsewhere.type}`",
+        f"an Error of type `{PayloadLost.type}`",
+        f"an Error of type `{KeyMissing.type}`",
+        f"or `{UnknownCodec.type}`",
+        f"No answer at all for {remote.GIVE_UP_S:g} s",
+        f"in chunks of {CHUNK_BYTES:,} bytes",
     ]
     assert [each for each in said if each not in TEXT] == []
     assert (heartbeat.BEATS_PER_WAIT, membership.TTL_BEATS) == (3, 4), "every third of the ack_wait; four beats"

@@ -16,16 +16,18 @@ from jetfleet.broker.coordinator.snapshots import Manifest, Segment
 from jetfleet.broker.deployment import Deployed
 from jetfleet.broker.objects.meta import Meta
 from jetfleet.broker.objects.pins import Pin
-from jetfleet.schemas import messages, records
+from jetfleet.broker.payloads import remote
+from jetfleet.schemas import messages, records, ref
 from jetfleet.schemas.messages import AttemptId, BatchedEvent, Ended, Task, encode_all
 from jetfleet.schemas.payload import NULL, encode
 from jetfleet.schemas.records import Completion, Error, SignalReceived
+from jetfleet.schemas.ref import Coded, Ref
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 REQUIRED = "–"
 KINDS = {
     "str": "text", "Content": "text", "Fate": "text", "int": "integer", "bool": "true or false", "bytes": "bytes", "Payload": "payload", "Any": "anything",
-    "tuple[int | str, ...]": "activation", "tuple[str, tuple[int | str, ...]]": "[text, activation]",
+    "tuple[int | str, ...]": "activation", "tuple[str | int, ...]": "path", "tuple[str, tuple[int | str, ...]]": "[text, activation]",
     "tuple[Payload, ...]": "list of payload", "list[msgspec.Raw]": "list of record", "list[Segment]": "list of Segment",
     "dict[str, str]": "map of text", "dict[str, tuple[str, ...]]": "map of lists of text", "dict[str, Any]": "map",
     "list[tuple[str, str, str | None, int]]": "list of [text, text, text or nil, integer]",
@@ -45,10 +47,17 @@ def _structs(module: Any) -> dict[str, type[msgspec.Struct]]:
 
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     **_structs(records), **_structs(messages), "Progress": Progress, "Manifest": Manifest, "Segment": Segment, "Deployed": Deployed,
-    "Meta": Meta, "Pin": Pin,
+    "Meta": Meta, "Pin": Pin, "Ref": ref._Fields, "Answer": remote.Answer,
 }  # fmt: skip
 
+KEY = bytes(range(32))
+"""The key of the page's example of an encrypted object, whose name is `main`."""
+
 _RUN, _DIGEST, _AT = "orders-bbf41e60e12f5f3a", "ab" * 32, 1_750_000_000_000
+_REF = Ref(
+    "numpy", 240_000, 0x1A2B3C4D, "host-1f", "w-1", 1, 4_160, b"('<f8', (10000, 3), False)", 10_000, run=_RUN, activation=(0,), again=True
+)
+_CODED = Coded("numpy", b"('<i8', (2,), False)", bytes([1, *bytes(7), 2, *bytes(7)]), count=2)
 EXAMPLES = {
     'the value `{"n": 1}`': encode({"n": 1}),
     'events `[BatchedEvent("o-1", {"n": 1})]`': encode_all([BatchedEvent("o-1", encode({"n": 1}))]),
@@ -62,6 +71,8 @@ EXAMPLES = {
     'records `[SignalReceived(run, at, "approve", {"decision": "approve"}, "s-1")]`': encode_all(
         [SignalReceived(_RUN, _AT, "approve", encode({"decision": "approve"}), "s-1")]
     ),
+    'the value `{"rows": ref}`': encode({"rows": _REF}),
+    "the value `[coded]`": encode([_CODED]),
     'notice `[Ended(run, "completed", at, {"n": 2})]`': encode_all([Ended(_RUN, "completed", _AT, encode({"n": 2}))]),
 }
 """What the page shows as bytes."""

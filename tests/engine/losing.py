@@ -58,7 +58,8 @@ class LosingPlayer(Player):
         if self._fails(name, value):
             self.driver.fail(name)
         else:
-            self.driver.complete(name, self._written(name, rescued(node.id) if node.id[0] == "r" else work(node.id, value)))
+            output = rescued(node.id) if node.id[0] == "r" else work(node.id, value)
+            self.driver.complete(name, self._written(name, output, payloads.refs_in(task.input)))
 
     def _end_child(self, name: str) -> None:
         lost = self._lost(self.driver.children[name].input)
@@ -73,10 +74,14 @@ class LosingPlayer(Player):
         else:
             self.driver.child_ended(name, work(name.split("[")[0], value))
 
-    def _written(self, name: str, output: dict[str, Any]) -> dict[str, Any]:
-        """The output with its list elsewhere, or as it is."""
-        if self.chance.random() < 0.2:
+    def _written(self, name: str, output: dict[str, Any], given: list[Ref]) -> dict[str, Any]:
+        """The output with its list elsewhere, or as it is. A list that equals one that it was given may be handed on."""
+        how = self.chance.random()
+        if how < 0.2:
             return output
+        same = [ref for ref in given if self.whole(ref) == output["items"]]
+        if same and how < 0.6:
+            return {**output, "items": self.chance.choice(same)}
         entry = len(self.kept)
         self.kept[entry] = output["items"]
         ref = Ref("list", 1_000, 7, "host-a", "w1", 1, entry, count=len(output["items"]))

@@ -24,6 +24,7 @@ SWITCHED = """
       n: {type: x.n}
     edges: [{from: a, to: s}, {from: s.true, to: y}, {from: s.false, to: n}]
     """
+LOOPED = "{from: l.continue, to: s}, {from: s.true, to: a}, {from: a, to: l}"
 MERGED = """
     nodes:
       a: {type: x.a}
@@ -87,6 +88,31 @@ def test_a_switch_that_is_out_is_like_any_task_that_is_out() -> None:
     assert digest(restored) == digest(run.run) and outstanding(restored) == [task]
     run.cancel()
     assert run.ended == "cancelled" and len(run.all(CancelTask)) == 1 and not wants(run.run, task.activation, 1)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "edges", "queue"),
+    [
+        ("a: {type: x.a, queue: gpu}, s: SWITCH", "{from: a, to: s}", "gpu"),
+        ("a: {type: x.a, queue: gpu}, w: {type: std::delay, config: {duration_ms: 1}}, s: SWITCH", "{from: a, to: w}, {from: w, to: s}", "gpu"),
+        ("a: {type: x.a, queue: gpu}, s: {type: std::switch, queue: small, config: {condition: n > 1}}", "{from: a, to: s}", "small"),
+        ("z: {type: x.z, queue: far}, a: {type: x.a}, s: SWITCH", "{from: z, to: a}, {from: a, to: s}", None),
+        ("s: SWITCH, a: {type: x.a, queue: gpu}", "{from: s.true, to: a}", "gpu"),
+        ("l: {type: std::loop, config: {max_iterations: 2}}, s: SWITCH, a: {type: x.a, queue: gpu}", LOOPED, "gpu"),
+        ("s: SWITCH", "", None),
+    ],
+)
+def test_a_switch_is_decided_by_workers_of_the_task_before_it_or_of_its_flow(nodes: str, edges: str, queue: str | None) -> None:
+    nodes = nodes.replace("SWITCH", '{type: std::switch, config: {condition: "n > 1"}}')
+    plan = compiled(f"nodes: {{{nodes}}}\nedges: [{edges}]")
+    assert plan.nodes[plan.by_id["s"]].queue == queue
+
+
+def test_why_a_switch_waits_names_its_queue_and_what_for() -> None:
+    run = Driver(SWITCHED.replace("{type: x.a}", "{type: x.a, queue: gpu}"))
+    run.complete("a", {"order": a_ref(run, "a")})
+    (blocked,) = blocked_on(run.run)
+    assert "queue gpu" in blocked.detail and "lies elsewhere" in blocked.detail
 
 
 def test_a_switch_that_failed_on_its_worker_is_tried_again_by_its_retry_policy() -> None:
@@ -315,9 +341,50 @@ def test_batches_of_a_list_elsewhere_are_lists_of_refs() -> None:
     assert run.input("w[1]") == [rows.at((2,))]
 
 
-def test_a_split_over_no_items_elsewhere_is_done_at_once() -> None:
+def small_array(items: int | None) -> Coded:
+    """An array that is small enough to travel inside the payload."""
+    return Coded("numpy", b"meta", b"body of an array", count=items)
+
+
+def test_a_split_over_a_small_array_hands_out_its_items_and_goes_on_from_a_snapshot() -> None:
+    run = Driver(SPLIT.replace("field: rows", "field: deep.rows"))
+    rows = small_array(4)
+    run.complete("a", {"deep": {"rows": rows}})
+    assert [run.input(name) for name in run.open] == [rows.at((0,)), rows.at((1,))]
+    run.complete("w[1]", 1)
+    other = restore(run.plan, snapshot(run.run))
+    assert digest(other) == digest(run.run) and outstanding(other) == outstanding(run.run)
+    run.run = other
+    run.work(w=lambda item: list(item.path))
+    assert run.value == [[0], 1, [2], [3]]
+
+
+def test_batches_of_a_small_array_are_lists_of_its_items() -> None:
+    run = Driver(SPLIT.replace("mode: parallel, max_parallel: 2", "mode: batched, batch_size: 2"))
+    rows = small_array(3)
+    run.complete("a", {"rows": rows})
+    assert run.input("w[0]") == [rows.at((0,)), rows.at((1,))]
+    run.complete("w[0]")
+    assert run.input("w[1]") == [rows.at((2,))]
+
+
+@pytest.mark.parametrize("value", [small_array(None), 5, {}])
+def test_a_split_over_what_is_known_to_be_no_list_says_so(value: Any) -> None:
     run = Driver(SPLIT)
-    run.complete("a", {"rows": a_ref(run, "a", items=0)})
+    run.complete("a", {"rows": value})
+    assert (run.ended, run.error.type) == ("failed", "not_a_list")
+
+
+def test_a_split_over_what_is_inside_a_small_array_is_not_known_to_be_one() -> None:
+    run = Driver(SPLIT)
+    run.complete("a", small_array(4))
+    assert (run.ended, run.error.type) == ("failed", "value_elsewhere")
+
+
+@pytest.mark.parametrize("rows", [small_array(0), a_ref(items=0)])
+def test_a_split_over_no_items_elsewhere_is_done_at_once(rows: Any) -> None:
+    run = Driver(SPLIT)
+    run.complete("a", {"rows": rows})
     assert run.value == []
 
 

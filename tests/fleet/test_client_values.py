@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ import pyarrow
 import pytest
 
 from jetfleet.broker.api import Client
+from jetfleet.broker.objects.janitor import Janitor
 from jetfleet.broker.objects.meta import Metas
 from jetfleet.broker.payloads import remote
+from jetfleet.broker.payloads.run_states import RunStates
 from jetfleet.schemas import subjects
 from jetfleet.schemas.errors import EventRejected, UnencodableValue
 from jetfleet.schemas.payload import refs_in
@@ -30,6 +34,7 @@ NUMBERS = {"type": "object", "required": ["note"], "properties": {"note": {"type
 TAKE = flow("take", {"take": {"type": "v.take"}}, inputs=NUMBERS)
 MAKE = flow("make", {"make": {"type": "v.table"}})
 ARRAYS = flow("array", {"make": {"type": "v.array"}})
+PARTS = flow("parts", {"make": {"type": "v.arrays"}}, payloads={"durability": "object-store", "inline_max": "1KiB"})
 SMALL = flow("small", {"make": {"type": "v.small"}})
 ECHO = flow("echo", {"wait": {"type": "std::wait", "config": {"signal": "go"}}})
 
@@ -177,6 +182,39 @@ def test_who_asks_for_refs_gets_refs_and_may_fetch_them_later(fresh_url: str, tm
         assert (await one.client.fetch({"a": [ref]}))["a"][0].num_rows == 20_000
 
     with_fleet(fresh_url, tmp_path, body, MAKE)
+
+
+def test_several_tasks_of_a_client_may_fetch_at_once(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        handles = [await one.client.start("array"), await one.client.start("make")]
+        first, second = [(await handle.result(fetch=False)).output for handle in handles]
+
+        async def often() -> None:
+            for _ in range(10):
+                assert (await one.client.fetch(second))["rows"].num_rows == 20_000
+
+        for found in (await asyncio.gather(*(one.client.fetch([first, second["rows"]]) for _ in range(5)), often()))[:5]:
+            assert found[0].sum() == sum(range(30_000))
+
+    with_fleet(fresh_url, tmp_path, body, MAKE, ARRAYS)
+
+
+def test_a_stored_output_is_whole_for_as_long_as_its_history_also_what_stands_in_lists(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        handle = await one.client.start("parts")
+        ref = (await handle.result(fetch=False)).output
+        assert isinstance(ref, Ref)
+        assert ref.nested
+        shutil.rmtree(tmp_path / "worker" / "arena")
+        states = RunStates(one.client.connection, one.client.partitions)
+        async with asyncio.timeout(20):  # until the run is archived
+            while not await states.over([handle.id]):
+                pass
+        for _ in range(3):
+            await Janitor(one.client.connection, grace_s=0).sweep(states.over)
+        assert [int(part[0]) for part in (await handle.result()).output] == list(range(20))
+
+    with_fleet(fresh_url, tmp_path, body, PARTS)
 
 
 def test_an_output_that_is_lost_says_so_and_the_result_is_there_without_it(

@@ -16,6 +16,12 @@ def array(value: Any) -> numpy.ndarray:
     return numpy.arange(30_000.0).reshape(10_000, 3)
 
 
+@node("v.arrays")
+def arrays(value: Any) -> list[numpy.ndarray]:
+    """Larger as a list of refs than what stays in a payload of 1 KiB."""
+    return [numpy.arange(1_000.0) + n for n in range(20)]
+
+
 @node("v.table")
 def table(value: Any) -> dict[str, Any]:
     return {"count": 20_000, "rows": pa.table({"id": range(20_000), "name": [f"n{n}" for n in range(20_000)]})}

@@ -117,8 +117,8 @@ def test_remains_of_an_upload_go_after_an_hour_beside_an_object_of_the_same_name
             chunks = ExternalChunks(f"file://{tmp_path}/objects")
             store, now_s = ObjectStore(connection, chunks), [0.0]
             digest = await store.put(some_bytes(100), run="r")
-            await chunks.put(Place(digest, "earlier"), 0, b"remains")
-            await chunks.put(Place("ab" * 32, "earlier"), 0, b"remains")
+            await chunks.put(Place(digest, "e" * 16), 0, b"remains")
+            await chunks.put(Place("ab" * 32, "e" * 16), 0, b"remains")
             janitor = Janitor(connection, chunks, clock=lambda: now_s[0])
             changed_s = max(path.stat().st_mtime for path in files(tmp_path / "objects"))
 
@@ -131,6 +131,22 @@ def test_remains_of_an_upload_go_after_an_hour_beside_an_object_of_the_same_name
             assert (await janitor.sweep(nobody)).strays == 2
             assert len(files(tmp_path / "objects")) == 1
             assert await got(store, digest) == some_bytes(100)
+
+    run(test())
+
+
+def test_files_of_others_in_the_folder_are_never_taken_for_remains(server: BackgroundServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with deployed(server) as connection:
+            others = [tmp_path / "objects" / name for name in ("photos/2024/a.jpg", f"{'ab' * 32}/{'e' * 16}/notes", "a/b/0", "c")]
+            for path in others:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"dear to somebody")
+            chunks = ExternalChunks(f"file://{tmp_path}/objects")
+            await chunks.put(Place("ab" * 32, "e" * 16), 0, b"remains")
+            later_s = max(path.stat().st_mtime for path in files(tmp_path / "objects")) + 3_700
+            assert (await Janitor(connection, chunks, clock=lambda: later_s).sweep(everything)).strays == 1
+            assert files(tmp_path / "objects") == sorted(others)
 
     run(test())
 

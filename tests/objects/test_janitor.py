@@ -104,6 +104,22 @@ def test_a_pin_until_some_time_stays_until_then_though_the_run_is_over(server: B
     run(test())
 
 
+def test_what_a_kept_object_may_lead_to_stays_as_long_whichever_run_of_the_family_pinned_it(server: BackgroundServer) -> None:
+    async def test() -> None:
+        async with deployed(server) as connection:
+            store = ObjectStore(connection)
+            outer = await store.put(BODY, run="a")
+            await store.put(memoryview(b"a part"), run="a.child")
+            await store.put(memoryview(b"of another run"), run="b")
+            await connection.publisher.publish(*pin_until("a", outer, 10_000, nested=True))
+            await store.put(BODY, run="a")  # an attempt that comes late does not make it forgotten
+            ended = over("a", "a.child", "b")
+            assert (await Janitor(connection, grace_s=0, clock=lambda: 9.999).sweep(ended)).pins == 1
+            assert (await Janitor(connection, grace_s=0, clock=lambda: 10).sweep(ended)).pins == 2
+
+    run(test())
+
+
 def test_a_put_that_read_the_meta_before_it_was_condemned_keeps_the_object(server: BackgroundServer) -> None:
     async def test() -> None:
         async with deployed(server) as connection:

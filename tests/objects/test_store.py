@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 from array import array
 
+import msgspec
 import pytest
 
+from jetfleet.broker.objects.meta import Meta
 from jetfleet.broker.objects.store import ObjectStore
 from jetfleet.broker.objects.stream_chunks import CHUNK_BYTES, WINDOW_BYTES
 from jetfleet.schemas import subjects
@@ -157,5 +159,33 @@ def test_unpinning_keeps_what_is_to_be_kept(server: BackgroundServer) -> None:
             other = await store.put(some_bytes(10), run="r.child")
             await store.unpin("r", keep=[digests[1]])
             assert await stored(connection, "pin") == sorted([f"object.pin.r.{digests[1]}", f"object.pin.r=2echild.{other}"])
+
+    run(test())
+
+
+@pytest.mark.parametrize("asked", ["another", "*"])
+def test_a_meta_that_is_another_objects_leads_to_no_bytes(server: BackgroundServer, asked: str) -> None:
+    async def test() -> None:
+        async with deployed(server) as connection:
+            store = ObjectStore(connection)
+            digest = await store.put(some_chunks(1), run="r")
+            meta = await connection.streams.last(subjects.OBJECTS, subjects.object_meta(digest))
+            assert meta is not None
+            await connection.publisher.publish(subjects.object_meta("another"), meta.data)
+            with pytest.raises(PayloadCorrupt, match="another object"):
+                await got(store, asked)
+            assert await got(store, digest) == some_chunks(1)
+
+    run(test())
+
+
+def test_a_meta_that_cannot_be_is_damage_and_not_a_defect(server: BackgroundServer) -> None:
+    async def test() -> None:
+        async with deployed(server) as connection:
+            store = ObjectStore(connection)
+            for wrong in (Meta("ab" * 32, -1, 512, "u"), Meta("ab" * 32, 1, 0, "u"), Meta("ab" * 32, 1, -5, "u")):
+                await connection.publisher.publish(subjects.object_meta("ab" * 32), msgspec.msgpack.encode(wrong))
+                with pytest.raises(PayloadCorrupt, match="meta of object abab"):
+                    await got(store, "ab" * 32)
 
     run(test())

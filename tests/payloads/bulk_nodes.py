@@ -13,6 +13,7 @@ from typing import Any
 from zlib import crc32
 
 import numpy
+import pyarrow
 
 from jetfleet.workers import Context, node
 
@@ -65,6 +66,17 @@ def make_parts(event: dict[str, Any], context: Context) -> dict[str, Any]:
     return {"parts": [bulk("float64", event["bytes"], seed) for seed in range(PARTS)], "event": event}
 
 
+@node("bulk.make_table", idempotent=True)
+def make_table(event: dict[str, Any], context: Context) -> pyarrow.Table:
+    note("made", event, context)
+    return pyarrow.table({"name": [f"row {number}" for number in range(event["rows"])]})
+
+
+@node("bulk.read_table")
+def read_table(table: pyarrow.Table) -> int:
+    return checksum("".join(table.column("name").to_pylist()).encode())
+
+
 @node("bulk.gate")
 def gate(event: dict[str, Any]) -> str:
     wait_for(event["gate"])
@@ -101,8 +113,3 @@ def hold(value: dict[str, Any], context: Context) -> int:
     total = checksum(data)
     Path(event["gate"] + ".seen").write_text(str(total))
     return total
-
-
-@node("bulk.pass")
-def hand_on(value: dict[str, Any]) -> Any:
-    return value["data"]

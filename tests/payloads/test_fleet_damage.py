@@ -172,6 +172,29 @@ def test_a_value_inside_of_a_damaged_or_far_one_is_checked_too(fresh_url: str, t
     run(test(), 90)
 
 
+def test_a_table_whose_places_are_damaged_ends_no_worker(fresh_url: str, tmp_path: Path) -> None:
+    """Its library follows the places that it finds, wherever they lead."""
+
+    async def test() -> None:
+        arena, rows = tmp_path / "a" / "arena", 200_000
+        right = checksum("".join(f"row {number}" for number in range(rows)).encode())
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, produced_and_summed(make="bulk.make_table", end="bulk.read_table"))
+            with host(fresh_url, tmp_path / "a", "a") as producer:
+                runs = [await start(one, rows=rows, key=str(n)) for n in range(4)]
+                for n, id in enumerate(runs):
+                    ref = await made(one, id)
+                    for place in range(1_000 + n, 200_000, 400):  # the places of the texts come first
+                        patched(segment_of(arena, ref), ref.offset + place, lambda byte: byte ^ 0x40)
+                with host(fresh_url, tmp_path / "b", "b", arena=arena) as reader:
+                    for summary in await one.log.ended(*runs, deadline_s=40):
+                        assert (summary.status, decode(summary.output)) == ("completed", right), summary.error
+                    assert (producer.process.poll(), reader.process.poll()) == (None, None)
+            assert executions(one, "made") == 8
+
+    run(test(), 80)
+
+
 def list_items(arena: Path, ref: Ref) -> list[Ref]:
     """The refs in a list that lies in the arena."""
     opened = Arena.open(ArenaSettings(arena))

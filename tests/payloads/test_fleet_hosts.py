@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from jetfleet.broker.cli.checks import arenas
+from jetfleet.broker.cli.checkup import examine
+from jetfleet.broker.cli.waiting import in_words
+from jetfleet.broker.engine import Blocked
 from jetfleet.schemas import subjects
 from jetfleet.schemas.payload import decode
 from jetfleet.schemas.records import Completion
@@ -77,7 +81,7 @@ def test_what_was_lost_with_its_host_is_made_again_or_the_run_says_what_to_do(fr
     run(test(), 110)
 
 
-def test_while_a_host_is_asked_for_a_value_one_can_see_what_a_run_waits_for(fresh_url: str, tmp_path: Path) -> None:
+def test_while_a_host_does_not_answer_one_can_see_what_a_run_waits_for(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:
             await deploy(one, produced_and_summed(make="bulk.make_once"))
@@ -85,15 +89,27 @@ def test_while_a_host_is_asked_for_a_value_one_can_see_what_a_run_waits_for(fres
                 id = await start(one, length=LENGTH)
                 ref = await made(one, id)
                 gone.kill()
-            view = await asyncio.wait_for(one.client.run_view(id), 5)
-            print(view)
-            with host(fresh_url, tmp_path / "b", "b") as asker:
-                (failed,) = await one.log.ended(id, deadline_s=40)
-                assert failed.error is not None and ref.host in failed.error.message
-                log = asker.log.read_text()
-                print(log)
+            with host(fresh_url, tmp_path / "b", "b"):
+                said = await waits_for_payload(one, id)
+                assert said == f"run waits for a payload of host {ref.host}, from which nobody answers"
+                findings = [finding.says for finding in arenas(await examine(one.client, tmp_path)) if finding.grade == "bad"]
+                assert len(findings) == 1 and ref.host in findings[0] and "start a worker with its arena" in findings[0]
+                with host(fresh_url, tmp_path / "again", "a", arena=tmp_path / "a" / "arena"):
+                    assert is_right((await one.log.ended(id, deadline_s=30))[0], LENGTH)
+            assert executions(one, "made") == 1
 
     run(test(), 60)
+
+
+async def waits_for_payload(one: Fleet, id: str) -> str:
+    """Wait until the run's owner says that it waits for a payload; in the words of the commands."""
+    async with asyncio.timeout(14):
+        while True:
+            view = await one.client.look(id)
+            for node, reason, detail, due in view.blocked if view is not None else ():
+                if reason == "payload":
+                    return in_words(Blocked(node, reason, detail, due), 0)
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("phase", ["upload", "download"])
@@ -115,6 +131,22 @@ def test_a_server_that_dies_on_the_way_delays_a_value_and_no_more(server_factory
             assert executions(one, "made") == executions(one, "summed") == 1
 
     run(test(), 110)
+
+
+def test_an_upload_whose_process_dies_is_finished_by_another_one_of_the_host(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, produced_and_summed(make="bulk.make_once"))
+            with host(fresh_url, tmp_path / "a", "a") as holder, host(fresh_url, tmp_path / "b", "b"):
+                id = await start(one, length=64 * MIB, seed=6)
+                await chunks_stored(one, 10)
+                holder.kill()
+                with host(fresh_url, tmp_path / "other", "other", arena=tmp_path / "a" / "arena"):
+                    (summary,) = await one.log.ended(id, deadline_s=40)
+            assert is_right(summary, 64 * MIB, seed=6)
+            assert executions(one, "made") == executions(one, "summed") == 1
+
+    run(test(), 80)
 
 
 async def chunks_stored(one: Fleet, count: int) -> None:

@@ -109,6 +109,27 @@ def test_a_client_reads_outputs_until_they_are_freed_and_stored_ones_after_that(
     run(test(), 100)
 
 
+def test_what_an_event_names_is_there_for_who_gets_it_after_the_run_that_emitted_it(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        emit = {"type": "std::emit", "config": {"subject": "listener.go"}}
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, flow("listener", {"sum": {"type": "bulk.sum", "queue": "b"}}))
+            stored = {"payloads": {"durability": "object-store"}}
+            await deploy(one, flow("teller", {"make": {"type": "bulk.make", "queue": "a"}, "tell": emit}, outputs={}, **stored))
+            with host(fresh_url, tmp_path / "a", "a", options=SMALL):
+                id = await start(one, "teller", length=OWN_SEGMENT, seed=3)
+                await one.log.ended(id)
+                await until(lambda: not segments_in_use(tmp_path / "a" / "arena"), "the keeper has freed all of it", 30)
+            left = await objects_left(one)
+            assert [subject for subject in left if subject.startswith(f"object.pin.{id}.")], "it outlives its run by the event that names it"
+            (listener,) = one.log.begun - {id}
+            with host(fresh_url, tmp_path / "b", "b", options=SMALL):
+                (summary,) = await one.log.ended(listener, deadline_s=30)
+            assert is_right(summary, OWN_SEGMENT, seed=3)
+
+    run(test(), 80)
+
+
 def segments_in_use(arena: Path) -> list[Path]:
     return [path for path in segments(arena) if path.suffix == ".seg"]
 

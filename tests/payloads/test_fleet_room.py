@@ -111,6 +111,27 @@ def test_a_value_for_which_there_is_no_room_fails_its_run_and_others_go_on(
     run(test(), 90)
 
 
+def test_who_waits_for_room_in_vain_for_a_cancelled_run_keeps_nobody_waiting(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        gate = tmp_path / "gate"
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, produced_and_summed(), produced_and_summed("held", end="bulk.hold"))
+            options = {"arena-max": "16MiB", "arena-run-max": "12MiB", "arena-keep": 0}
+            with host(fresh_url, tmp_path / "a", "a", "b", options=options):
+                holder = await start(one, "held", length=8 * MIB, gate=str(gate))
+                await until(lambda: executions(one, "held") == 1, "the first has its room")
+                waiting = await start(one, length=9 * MIB)
+                await until(lambda: executions(one, "made", waiting) == 1, "the second wants more than is left")
+                await one.client.cancel(waiting)
+                small = await start(one, length=MIB, key="small")
+                cancelled, completed = await one.log.ended(waiting, small, deadline_s=12)
+                assert cancelled.status == "cancelled" and is_right(completed, MIB)
+                gate.touch()
+                assert [summary.status for summary in await one.log.ended(holder)] == ["completed"]
+
+    run(test(), 60)
+
+
 def test_who_fetches_a_value_waits_for_room_too(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:

@@ -113,6 +113,16 @@ def test_a_client_without_an_arena_reads_into_its_memory(nats_url: str, tmp_path
     run(body())
 
 
+def test_a_client_reads_many_values_at_once(nats_url: str, tmp_path: Path) -> None:
+    async def body() -> None:
+        async with host(nats_url, tmp_path / "a") as here, host(nats_url, None) as client:
+            payloads = [here.encode(ARRAY[: 10_000 * (n + 1)], PRODUCER, RULES) for n in range(12)]
+            for n, value in enumerate(await asyncio.gather(*map(client.value, payloads))):
+                numpy.testing.assert_array_equal(value, ARRAY[: 10_000 * (n + 1)])
+
+    run(body())
+
+
 def test_what_nobody_has_any_more_is_lost_and_says_who_made_it(nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "GIVE_UP_S", 0.2)
 

@@ -16,6 +16,7 @@ from jetfleet.broker.payloads.producer import Producer
 from jetfleet.schemas.errors import UnencodableValue
 from jetfleet.schemas.flow.definition import Payloads
 from jetfleet.schemas.payload import decode, refs_in
+from jetfleet.schemas.payload_errors import ArenaFull
 from jetfleet.schemas.ref import Coded, Ref
 
 RULES = Payloads(inline_max="1KiB")
@@ -154,3 +155,30 @@ def test_a_value_that_contains_itself_is_refused(plane: Plane) -> None:
 
     with pytest.raises(UnencodableValue, match="nested without end"):
         plane.encode(value, PRODUCER, RULES)
+
+
+def test_a_layout_that_found_no_room_writes_nothing_twice(tmp_path: Path) -> None:
+    plane = Plane(ArenaSettings(tmp_path / "arena", max_bytes=16 << 20, run_max_bytes=16 << 20))
+    value = {name: numpy.full(640_000, float(n)) for n, name in enumerate("ab")}
+    layout = plane.layout(PRODUCER, RULES)
+    arena = plane.arena
+    assert arena is not None
+    fillers = arena.write("bytes", [bytes(7 << 20)], run="other")
+
+    for _ in range(5):
+        with pytest.raises(ArenaFull):
+            layout.payload(value)
+    assert plane.counters.written == value["a"].nbytes, "the one that found room"
+
+    next((tmp_path / "arena").glob(f"{fillers.segment}.*")).unlink()
+    numpy.testing.assert_equal(plane.decode(layout.payload(value)), value)
+    assert plane.counters.written == 2 * value["a"].nbytes
+    layout.forget()
+    plane.close()
+
+
+def test_coded_values_of_any_length_inside_a_large_list_come_back(plane: Plane) -> None:
+    for length in (1, 7_000, 9_000, 12_500):  # each has another head in msgpack
+        arrays = [numpy.zeros(length) for _ in range(800_000 // length)]
+        value = plane.decode(plane.encode(arrays, PRODUCER, Payloads(inline_max="512KiB")))
+        assert isinstance(value, list) and all(isinstance(item, numpy.ndarray) and len(item) == length for item in value)

@@ -264,6 +264,35 @@ def sizes(item: dict[str, Any]) -> int:
     return len(item["text"]) + int(item["id"])
 
 
+@pytest.mark.parametrize("batch", [0, 3])
+def test_a_split_hands_out_single_items_of_a_small_array(batch: int) -> None:
+    ways = {"mode": "batched", "batch_size": batch} if batch else {"mode": "parallel"}
+    definition = {
+        "name": "f",
+        "nodes": {
+            "a": {"type": "few"},
+            "b": {"type": "std::split", "config": {"field": "deep.rows", **ways}},
+            "c": {"type": "plus"},
+        },
+        "edges": [{"from": "a", "to": "b"}, {"from": "b.item", "to": "c"}],
+    }
+    result = run(definition)
+
+    assert result.status == "completed", result.error
+    assert result.output == ([3.0, 12.0, 21.0, 30.0, 39.0] if not batch else [36.0, 69.0])
+
+
+@node("few", registry=registry)
+def few(value: Any) -> Any:
+    return {"deep": {"rows": numpy.arange(15.0).reshape(5, 3)}}
+
+
+@node("plus", registry=registry)
+def plus(item: Any) -> float:
+    """The sum of an item, or of a batch of them."""
+    return float(numpy.sum(item))
+
+
 def test_a_split_hands_out_single_items_of_a_large_list() -> None:
     definition = {
         "name": "f",

@@ -11,7 +11,7 @@ from jetfleet.schemas import payload as payloads
 from jetfleet.schemas.conditions import parse_condition
 from jetfleet.schemas.errors import UnreadablePayload
 from jetfleet.schemas.payload import decode, encode, find, ref_of
-from jetfleet.schemas.ref import Coded, Ref, ValueElsewhere
+from jetfleet.schemas.ref import Coded, Ref, ValueElsewhere, may_hold_ref
 from jetfleet.schemas.selectors import compile_template
 from jetfleet.schemas.values import MISSING, deep_merge, delete_path, equal, get, set_path, to_bool, to_number, to_text
 
@@ -25,9 +25,12 @@ def test_a_ref_and_a_coded_value_come_back_from_a_payload_wherever_they_stand() 
     assert payloads.refs_in(encode(value)) == [REF, REF.at((3, "id"))]
 
 
-def test_a_payload_that_is_nothing_but_a_ref_is_known_as_one() -> None:
-    assert ref_of(encode(REF)) == REF
-    assert ref_of(encode([REF])) is None and ref_of(encode(CODED)) is None and ref_of(b"") is None
+@pytest.mark.parametrize("value", [REF, CODED, CODED.at((3,)), Coded("numpy", b"", b"x" * 70_000, count=3)])
+def test_a_payload_that_is_nothing_but_a_ref_or_a_coded_value_is_known_as_one(value: Ref | Coded) -> None:
+    assert ref_of(encode(value)) == value
+    assert ref_of(encode([value])) is None and ref_of(b"") is None
+    inside = find(encode({"x": value}), ("x", 7))
+    assert inside is not None and decode(inside) == value.at((7,))
 
 
 def test_a_path_goes_on_into_a_ref_and_into_a_coded_value() -> None:
@@ -90,15 +93,30 @@ def test_values_that_nobody_has_to_look_into_pass() -> None:
     assert compile_template({"rows": "${it}"}).render(lambda selector: REF) == {"rows": REF}
 
 
-def test_a_list_elsewhere_is_walked_as_one_at_hand_is() -> None:
-    cursor = payloads.cursor(encode(REF), position=7)
+@pytest.mark.parametrize("ref", [REF, Coded("numpy", b"meta", b"the array", count=10)])
+def test_a_list_elsewhere_or_in_a_coded_value_is_walked_as_one_at_hand_is(ref: Ref | Coded) -> None:
+    cursor = payloads.cursor(encode(ref), position=7)
     assert (cursor.total, cursor.position) == (10, 7)
-    assert ref_of(cursor.next(1)) == REF.at((7,))
-    assert decode(payloads.list_header(2) + cursor.next(2)) == [REF.at((8,)), REF.at((9,))]
+    assert ref_of(cursor.next(1)) == ref.at((7,))
+    assert decode(payloads.list_header(2) + cursor.next(2)) == [ref.at((8,)), ref.at((9,))]
     assert cursor.position == cursor.total
 
 
-@pytest.mark.parametrize("ref", [REF.replace(count=None), REF.at((3,)), REF.replace(path=(3,))])
-def test_what_is_not_known_to_be_a_list_is_not_walked(ref: Ref) -> None:
+@pytest.mark.parametrize("ref", [REF.replace(count=None), REF.at((3,)), REF.replace(path=(3,)), CODED, CODED.at((3,))])
+def test_what_is_not_known_to_be_a_list_is_not_walked(ref: Ref | Coded) -> None:
     with pytest.raises(UnreadablePayload, match="not known to be a list"):
         payloads.cursor(encode(ref))
+
+
+@pytest.mark.parametrize("changes", [{"host": "*"}, {"host": "a.b"}, {"host": "a b"}, {"digest": ">"}, {"digest": "ab\n"}, {"host": "x" * 65}])
+def test_a_ref_that_would_lead_to_other_subjects_is_no_readable_value(changes: dict[str, str]) -> None:
+    forged = encode({"rows": REF.replace(**changes)})
+    with pytest.raises(UnreadablePayload, match="cannot be one"):
+        decode(forged)
+    with pytest.raises(UnreadablePayload, match="cannot be one"):
+        payloads.refs_in(forged)
+
+
+def test_a_ref_with_a_very_long_meta_is_seen_without_decoding() -> None:
+    ref = REF.replace(meta=bytes(0xFFFF))
+    assert may_hold_ref(encode([ref])) and payloads.refs_in(encode([ref])) == [ref]

@@ -31,6 +31,8 @@ async def keep(settings: ArenaSettings, states: RunStates) -> None:
                     await keeper.sweep(states.over)
             except (PayloadError, BrokerError, OSError) as error:
                 _log.warning("a round of the arena's keeper failed", arena=str(settings.folder), error=str(error))
+            except Exception:  # whatever it is, an arena that nobody keeps fills up
+                _log.exception("a defect of jetfleet: a round of the arena's keeper failed", arena=str(settings.folder))
     finally:
         keeper.release()
 

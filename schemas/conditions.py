@@ -28,9 +28,10 @@ import re2
 from .errors import ConditionError, SelectorError
 from .expressions import ORDERINGS, TRUTH, Expression, Reference, parse_expression, parse_reference
 from .selectors import Lookup, Selector, Template, compile_template, path_text
-from .values import MISSING, equal, get, to_bool, to_number, to_text
+from .values import MISSING, Path, equal, get, to_bool, to_number, to_text
 
 Comparison: TypeAlias = Callable[[Any, Any], bool]
+Reach: TypeAlias = Callable[[Any, Path], Any]
 
 _options = re2.Options()
 _options.log_errors = False
@@ -57,8 +58,8 @@ class Condition:
         """What it compares with, where that does not stand in the value at hand; null where it does."""
         return _NOTHING if isinstance(self._right, Reference) else self._right
 
-    def compare(self, value: Any, right: Any, iteration: int | None = None) -> bool:
-        """`test`, with the rendered `right`. Raises ValueElsewhere."""
+    def compare(self, value: Any, right: Any, iteration: int | None = None, reach: Reach = get) -> bool:
+        """`test`, with the rendered `right`. `reach`: how a path is followed where values of other types stand. Raises ValueElsewhere."""
         if self._always:
             return True
         if self._left.counter and iteration is not None:
@@ -66,9 +67,9 @@ class Condition:
         elif value is None:
             return False
         else:
-            left = get(value, self._left.path)
+            left = reach(value, self._left.path)
         if isinstance(self._right, Reference):
-            right = get(value, self._right.path)
+            right = reach(value, self._right.path)
         return self._compare(left, right)
 
     @property

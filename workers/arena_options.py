@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Any, TypeVar, cast
 import click
 
 from ..broker.arena.settings import ArenaSettings
-from ..broker.cli.sizes import size
+from ..broker.cli.sizes import size, size_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 KEEP_S_DEFAULT = 60.0
+ARENA_BYTES_MIN = 1 << 20
+"""In less there is no room for any large value: all of them would wait for it in vain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +53,25 @@ def with_arena(command: Command) -> Command:
     return cast(Command, run)
 
 
+def _arena_size(context: click.Context, option: click.Parameter, text: str | None) -> int | None:
+    bytes = size(context, option, text)
+    if bytes is not None and bytes < ARENA_BYTES_MIN:
+        raise click.BadParameter(f"{text!r} is too small for large values; say at least {size_text(ARENA_BYTES_MIN)}")
+    return bytes
+
+
+def _seconds(context: click.Context, option: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # which is in every range
+        raise click.BadParameter("nan is no time")
+    return value
+
+
 _OPTIONS = (
     click.option("--arena", type=click.Path(path_type=Path), envvar="JETFLEET_ARENA", metavar="DIR",
                  help="Folder of this host's arena, for large values. Default: `arena` in the data folder."),
-    click.option("--arena-max", callback=size, metavar="SIZE", help="How large the arena may become. Default: a quarter of its disk."),
-    click.option("--arena-run-max", callback=size, metavar="SIZE", help="How much of it one run may take. Default: half."),
-    click.option("--arena-keep", type=click.FloatRange(0), default=KEEP_S_DEFAULT, show_default=True, metavar="SECONDS",
+    click.option("--arena-max", callback=_arena_size, metavar="SIZE",
+                 help="How large the arena may become. Default: a quarter of its disk."),
+    click.option("--arena-run-max", callback=_arena_size, metavar="SIZE", help="How much of it one run may take. Default: half."),
+    click.option("--arena-keep", type=click.FloatRange(0), default=KEEP_S_DEFAULT, show_default=True, metavar="SECONDS", callback=_seconds,
                  help="How long values stay in the arena after the end of their run."),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 
 from ...schemas.payload_errors import RunTooLarge
@@ -30,6 +30,7 @@ class Accounts:
         self.run_max_bytes = run_max_bytes
         self._writing: Counter[str] = Counter()
         self._written: Counter[str] = Counter()  # since the index was read
+        self._forgotten: deque[tuple[str, int]] = deque()
         self._read_at = float("-inf")
         self._lock = threading.Lock()
 
@@ -52,6 +53,10 @@ class Accounts:
         with self._lock:
             self._less(run, length)
 
+    def forget(self, run: str, length: int) -> None:
+        """As `give_up`, but takes no lock: it is done before somebody reserves the next time."""
+        self._forgotten.append((run, length))
+
     @contextlib.contextmanager
     def committing(self, run: str, length: int) -> Iterator[None]:
         """What was reserved is written now: nobody counts in between."""
@@ -67,6 +72,8 @@ class Accounts:
             return self._index.largest(self._written)
 
     def _of(self, run: str) -> int:
+        while self._forgotten:
+            self._less(*self._forgotten.popleft())
         return self._index.bytes_of(run) + self._written[run] + self._writing[run]
 
     def _less(self, run: str, length: int) -> None:

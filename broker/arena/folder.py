@@ -191,10 +191,10 @@ class Folder:
             os.close(fd)
 
     def _must_say_something(self, error: OSError) -> None:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            raise _unusable(self.path, f"{error.strerror.lower()}; raise the limit (ulimit -n)") from None
+        """Raises ArenaUnusable for an error that says nothing about the file."""
         if error.errno in _PASSING:
-            raise _unusable(self.path, error.strerror.lower()) from None
+            limit = "; raise the limit (ulimit -n)" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
+            raise _unusable(self.path, os.strerror(error.errno).lower() + limit) from None
 
     def _segment_file(self, file: str) -> SegmentFile | None:
         name, dot, last = file.rpartition(".")

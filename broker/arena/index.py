@@ -41,6 +41,10 @@ class SegmentSummary:
         return len(self.damaged_at)
 
     @property
+    def entries(self) -> int:
+        return sum(share.entries for share in self.runs.values())
+
+    @property
     def written_ms(self) -> int:
         return max((share.written_ms for share in self.runs.values()), default=0)
 

@@ -148,9 +148,13 @@ class Keeper:
 
     def _free_one(self, folder: Folder, summary: SegmentSummary, over: set[str]) -> bool:
         """Holding the segment alone: nobody appends now, so what is in it now is all there is."""
-        file = summary.file
+        file, known = summary.file, summary.entries
         with owned(folder, file.file, file.inode) as fd:
-            if fd is None or bring_up(summary, file, fd, alone=True).runs.keys() - {""} - over:
+            if fd is None:
+                return False
+            there = bring_up(summary, file, fd, alone=True)
+            # What came after the question may be of a run that was over then and has begun again: it is asked about next time.
+            if there is not summary or there.entries != known or there.runs.keys() - {""} - over:
                 return False
             with contextlib.suppress(FileNotFoundError):
                 folder.rename(file.file, file.name + FREE)

@@ -6,9 +6,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 
+from ...schemas.payload_errors import ArenaUnusable
 from .folder import Folder
+
+HELD_AT_MOST_S = 10.0
+"""Long against what is done under a lock that others wait for: who holds it longer was stopped, and might hold it for ever."""
+_PAUSE_S = 0.001
 
 
 def share(fd: int) -> bool:
@@ -35,10 +41,20 @@ def _take(fd: int, how: int) -> bool:
 
 @contextlib.contextmanager
 def waiting_for(folder: Folder, name: str) -> Iterator[None]:
-    """Holds the lock file `name` for as long as the block runs; waits for others that hold it. For moments only. Raises ArenaUnusable."""
+    """Holds the lock file `name` for as long as the block runs; waits for others that hold it. For moments only.
+
+    Raises ArenaUnusable, also if somebody does not give it back.
+    """
     fd = folder.open_lock(name)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        deadline_s = time.monotonic() + HELD_AT_MOST_S
+        while not own(fd):
+            if time.monotonic() > deadline_s:
+                raise ArenaUnusable(
+                    f"the arena {folder.path} cannot be written: a process has held its file `{name}` for {HELD_AT_MOST_S:g} s. "
+                    f"Which one: `fuser -v {folder.path / name}`; is it stopped?"
+                )
+            time.sleep(_PAUSE_S)
         yield
     finally:
         os.close(fd)

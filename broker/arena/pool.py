@@ -7,6 +7,7 @@ while, and when the keeper has freed one it takes the next entry that fits. Thre
 from __future__ import annotations
 
 import threading
+from collections import deque
 
 from ...schemas.payload_errors import ArenaFull
 from .counters import ArenaCounters
@@ -34,12 +35,15 @@ class Pool:
         self.segment_bytes = segment_bytes
         self._open: list[Segment] = []
         self._kept: dict[str, Segment] = {}
+        self._left: deque[Segment] = deque()
         self._made_so_far = 0
         self._closed = False
         self._lock = threading.Lock()
 
     def take(self, needed: int) -> Segment:
         """A segment, begun, with room for `needed` bytes. Raises ArenaFull, ArenaUnusable."""
+        while self._left:
+            self.give_back(self._left.popleft())
         while True:
             segment = self._with_room(needed)
             if segment is None:
@@ -66,6 +70,14 @@ class Pool:
                 self._open.remove(fullest)
                 self._keep(fullest)
 
+    def leave(self, segment: Segment) -> None:
+        """As `give_back`, but takes no lock: nothing in it is needed, and it is taken in before the next one is asked for."""
+        if self._closed:
+            segment.close()
+        else:
+            segment.end()  # so the keeper may free it meanwhile; whoever takes it later sees that
+            self._left.append(segment)
+
     def close(self) -> None:
         with self._lock:
             self.forget()
@@ -73,8 +85,9 @@ class Pool:
     def forget(self) -> None:
         """Closes all segments; without the lock, which in a forked child nobody may be there to release."""
         self._closed = True
-        for segment in (*self._open, *self._kept.values()):
+        for segment in (*self._open, *self._kept.values(), *self._left):
             segment.close()
+        self._left.clear()
         self._open.clear()
         self._kept.clear()
 
@@ -127,10 +140,12 @@ class Pool:
         try:
             fd = self._room.reserve(name, size)
         except ArenaFull:
-            size, usual = aligned(needed + HEADER_BLOCK_BYTES, HEADER_BLOCK_BYTES), size
-            if size >= usual:
+            # There is no room for a usual one. Perhaps for one that is large enough for this entry, but not one for each small entry.
+            least = max(aligned(needed + HEADER_BLOCK_BYTES, HEADER_BLOCK_BYTES), aligned(size // _SIZE_STEPS, HEADER_BLOCK_BYTES))
+            if least >= size:
                 raise
-            fd = self._room.reserve(name, size)  # there is no room for a usual one, perhaps for this entry
+            size = least
+            fd = self._room.reserve(name, size)
         segment = Segment.make(self._folder, name, fd, size)
         self._counters.segments_made += 1
         return segment

@@ -110,7 +110,11 @@ class EntryWriter(io.RawIOBase):
         self.close()
 
     def __del__(self) -> None:
-        self.abort()
+        # Garbage is collected in the middle of anything, also while this very thread holds the locks of accounts and pool: none is taken.
+        segment, self._segment = self._segment, None
+        if segment is not None and self._pid == os.getpid():
+            self._accounts.forget(self._blank.run, self.length)
+            self._pool.leave(segment)
 
     def _begun(self) -> Segment:
         if self._segment is None or self._pid != os.getpid():
@@ -145,10 +149,12 @@ class EntryWriter(io.RawIOBase):
         larger = self._pool.take(max(end - self._start, self._pool.segment_bytes))
         before = self._offset
         self._begin_in(larger)
-        for done in range(0, self._put_so_far, _MOVED_AT_ONCE_BYTES):
-            piece = os.pread(segment.fd, min(_MOVED_AT_ONCE_BYTES, self._put_so_far - done), before + done)
-            os.pwrite(larger.fd, piece, self._offset + done)
-        self._pool.give_back(segment)
+        try:
+            for done in range(0, self._put_so_far, _MOVED_AT_ONCE_BYTES):
+                piece = os.pread(segment.fd, min(_MOVED_AT_ONCE_BYTES, self._put_so_far - done), before + done)
+                os.pwrite(larger.fd, piece, self._offset + done)
+        finally:
+            self._pool.give_back(segment)
         return larger
 
     def _put_gathered(self, segment: Segment) -> None:

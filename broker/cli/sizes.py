@@ -13,7 +13,7 @@ def size(context: click.Context, option: click.Parameter, text: str | None) -> i
     """The number of bytes, as an option's `callback`. Raises BadParameter."""
     if text is None:
         return None
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*(?:([KMGT]I?B)|B?)", text.strip().upper())
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*(?:([KMGT]I?B)|B?)", text.strip().upper(), re.ASCII)
     if found is None:
         raise click.BadParameter(f"{text!r} is no size; say 10GB, 512MiB, or a number of bytes")
     return int(float(found[1]) * _UNITS[found[2] or "B"])

@@ -100,5 +100,5 @@ def _meta(value: Any) -> _Meta:
 def _read_meta(meta: bytes) -> _Meta:
     try:
         return msgspec.msgpack.decode(meta, type=_Meta)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise PayloadCorrupt(f"what a frame's stream holds cannot be read: {error}") from None

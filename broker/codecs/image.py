@@ -89,7 +89,7 @@ def _with_palette(image: Any, meta: _Meta) -> Any:
 def _read_meta(meta: bytes) -> _Meta:
     try:
         described = msgspec.msgpack.decode(meta, type=_Meta)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise PayloadCorrupt(f"mode and size of an image cannot be read: {error}") from None
     if described.width < 0 or described.height < 0:
         raise PayloadCorrupt(f"an image of {described.width} by {described.height} pixels cannot be")

@@ -124,7 +124,7 @@ def _found(stored: StoredMessage) -> Found:
     name = stored.subject.rpartition(".")[2]
     try:
         meta = _decode(stored.data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise PayloadCorrupt(f"the meta of object {name[:12]} cannot be read: {error}") from None
     if meta.length < 0 or meta.chunk_bytes < 1:
         raise PayloadCorrupt(f"the meta of object {name[:12]} says {meta.length} bytes in chunks of {meta.chunk_bytes}")

@@ -97,7 +97,7 @@ class Pins:
 def _pin(stored: StoredMessage) -> Pin | None:
     try:
         return _decode(stored.data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         _log.error("object_pin_unreadable", subject=stored.subject, error=str(error))
         return None
 

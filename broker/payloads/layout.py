@@ -28,6 +28,8 @@ Write: TypeAlias = Callable[[Codec, Encoded, bool], Ref]
 NATIVE = (str, bytes, bytearray, memoryview)
 """What msgpack has a form of its own for, whatever its size."""
 _SIZED = frozenset(NATIVE)
+_MARKS = (b"\xc7", b"\xc8", b"\xc9", b"\xd8")
+"""What the extension of a ref or of a coded value begins with."""
 FAILURES = (TypeError, ValueError, OverflowError, NotImplementedError)
 
 
@@ -59,6 +61,8 @@ class Layout:
         self._find = find
         self._part = part
         self._done: dict[int, tuple[Any, Ref | Coded]] = {}  # by identity; the value is kept, so that no other gets its id
+        self._extensions = 0
+        """How many refs and coded values were written so far."""
         self._encoder = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=self._hook)
 
     def payload(self, value: Any) -> Payload:
@@ -102,11 +106,15 @@ class Layout:
         if type(value) is Ref and value.path:
             value = self._part(value)
             if type(value) is not Ref:
-                return to_ext(self._leaf(value)) if self._is_leaf(value) else value
+                return self._extension(self._leaf(value)) if self._is_leaf(value) else value
         if type(value) not in (Ref, Coded) and codec_for(value) is not None:
             value = self._leaf(value)
         serializer = getattr(type(value), "__pydantic_serializer__", None)
-        return to_ext(value) if serializer is None else serializer.to_python(value)
+        return self._extension(value) if serializer is None else serializer.to_python(value)
+
+    def _extension(self, value: Any) -> Any:
+        self._extensions += 1
+        return to_ext(value)
 
     def _leaf(self, value: Any) -> Ref | Coded:
         known = self._done.get(id(value))
@@ -150,10 +158,16 @@ class Layout:
         return known[1]
 
     def _structure(self, value: Any, encoded: Payload) -> tuple[Codec, Encoded]:
-        """How a value without a codec of its own lies in the arena: a list with the table of its items, anything else as msgpack."""
+        """How a value without a codec of its own lies in the arena: a list with the table of its items, anything else as msgpack.
+
+        It is encoded here once more where refs may stand in it: the bytes alone do not tell, as numbers may look like the beginning of one,
+        and what counts as nested has to be decoded as a whole by whoever fetches it.
+        """
         if isinstance(value, (list, tuple)):
             codec = codec_named("list")
             return codec, codec.encode([msgspec.Raw(self._encoder.encode(item)) for item in value])
+        if any(mark in encoded for mark in _MARKS):
+            encoded = self._encoder.encode(value)
         return codec_named("msgpack"), Encoded(b"", [encoded])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -262,3 +263,16 @@ def test_a_segment_that_somebody_holds_alone_is_not_waited_for_for_ever(arena: A
         with pytest.raises(ArenaUnusable, match="alone"):
             arena.view(ref)
     assert arena.view(ref) == VALUE
+
+
+def test_a_value_is_not_lost_because_this_process_has_no_descriptors_left(arena: Arena, ref: Ref) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        for ask in (lambda: arena.view(ref), lambda: arena.verify(ref), lambda: arena.write("bytes", [bytes(2 << 20)], run="run-1")):
+            with pytest.raises(ArenaUnusable, match="ulimit") as caught:
+                ask()
+            assert caught.value.retryable
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert arena.view(ref)

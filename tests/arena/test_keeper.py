@@ -320,3 +320,16 @@ def test_foreign_things_in_the_folder_are_left_alone(settings: ArenaSettings, ke
     sweep(keeper, Runs())
 
     assert {"notes.txt", "w-1.seg", "w-2.seg"} <= set(os.listdir(settings.folder))
+
+
+def test_what_a_run_writes_that_begins_again_while_it_is_asked_about_stays(arena: Arena, keeper: Keeper) -> None:
+    arena.write("bytes", [b"old"], run="again")
+    refs = []
+
+    async def begins_again_after_the_answer(runs: set[str]) -> set[str]:
+        refs.append(arena.write("bytes", [b"new"], run="again"))
+        return runs
+
+    assert asyncio.run(keeper.sweep(begins_again_after_the_answer)).freed == 0
+    assert [arena.view(ref) for ref in refs] == [b"new", b"new"]
+    assert sweep(keeper, Runs("again")).freed == 1

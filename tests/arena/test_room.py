@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
+import resource
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from jetfleet.broker.arena import Arena, ArenaSettings
-from jetfleet.broker.arena.folder import Folder
+from jetfleet.broker.arena import Arena, ArenaSettings, accounts, locks
+from jetfleet.broker.arena.folder import ROOM_LOCK, Folder
+from jetfleet.broker.arena.index import Index
 from jetfleet.broker.arena.keeper import Keeper
 from jetfleet.broker.arena.settings import limits
-from jetfleet.schemas.payload_errors import ArenaFull, RunTooLarge
+from jetfleet.schemas.payload_errors import ArenaFull, ArenaUnusable, RunTooLarge
 from jetfleet.schemas.ref import Ref
 
 from .places import fill, segments
@@ -230,3 +234,58 @@ def test_nothing_is_written_into_a_segment_that_readers_would_refuse(arena: Aren
     ref = arena.write("bytes", [b"y" * 1_000], run="after")
 
     assert arena.view(ref) == b"y" * 1_000
+
+
+def test_a_file_that_may_not_become_so_large_leaves_nothing_behind(settings: ArenaSettings, open_arena: Opener) -> None:
+    arena = open_arena(settings)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+        with pytest.raises(ArenaFull, match="File too large"):
+            arena.write("bytes", [b"abc"], run="run-1")
+        after = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert after == before + 1  # the writer's lock
+    assert segments(settings.folder, ".new") == []
+    assert arena.view(arena.write("bytes", [b"abc"], run="run-1")) == b"abc"
+
+
+def test_who_finds_the_room_locked_for_ever_is_told_by_what(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "HELD_AT_MOST_S", 0.05)
+    folder = Folder.open(arena.settings.folder)
+    with locks.waiting_for(folder, ROOM_LOCK), pytest.raises(ArenaUnusable, match=r"room\.lock.*stopped") as caught:
+        arena.write("bytes", [b"abc"], run="run-1")
+    folder.close()
+    assert caught.value.retryable
+    assert arena.view(arena.write("bytes", [b"abc"], run="run-1")) == b"abc"
+
+
+def test_a_stream_that_is_collected_while_its_run_is_counted_gives_its_room_back(
+    settings: ArenaSettings, open_arena: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arena, refresh = open_arena(replace(settings, run_max_bytes=MIB)), Index.refresh
+
+    def collecting(index: Index) -> None:
+        gc.collect()
+        refresh(index)
+
+    def leave_a_stream_behind() -> None:
+        writer = arena.stream("bytes", run="run-1")
+        writer.write(bytes(900 << 10))
+        around: list[object] = [writer]
+        around.append(around)
+
+    gc.disable()
+    try:
+        leave_a_stream_behind()
+        monkeypatch.setattr(accounts, "_AGAIN_S", -1.0)  # counted at once
+        monkeypatch.setattr(Index, "refresh", collecting)
+        refs: list[Ref] = []  # in a thread, because what is collected in the wrong place would wait for a lock of its own thread
+        writing = threading.Thread(target=lambda: refs.append(arena.write("bytes", [b"x" * (900 << 10)], run="run-1")), daemon=True)
+        writing.start()
+        writing.join(timeout=20)
+    finally:
+        gc.enable()
+    assert len(refs) == 1 and arena.view(refs[0]) == b"x" * (900 << 10)

@@ -107,3 +107,9 @@ def test_a_palette_that_cannot_be_one_is_found_when_the_image_is_read(palette: b
     meta = msgspec.msgpack.encode(("P", 2, 2, "RGB" if len(palette) > 1 else "X", palette))
     with pytest.raises(PayloadCorrupt):
         ImageCodec().decode(memoryview(bytes(4)), meta)
+
+
+def test_a_mode_that_is_no_text_is_corrupt() -> None:
+    meta = msgspec.msgpack.encode(("RGB", 1, 1)).replace(b"RGB", b"\xff\xfe\xd9")
+    with pytest.raises(PayloadCorrupt, match="cannot be read"):
+        ImageCodec().decode(memoryview(b"abc"), meta)

@@ -19,6 +19,7 @@ from jetfleet.broker.codecs.codec import Codec
 from jetfleet.broker.codecs.registry import codec_for, codec_named, from_coded, nbytes, to_coded
 from jetfleet.schemas.errors import UnencodableValue
 from jetfleet.schemas.payload_errors import PayloadCorrupt
+from jetfleet.schemas.ref import Coded
 from jetfleet.schemas.values import MISSING
 
 from .memory import address, codec_of, picked, there_and_back
@@ -270,3 +271,18 @@ def aligned(body: bytes) -> memoryview:
 
 def reading(codec: Codec, body: bytes, meta: bytes, *path: str | int) -> Any:
     return (lambda: codec.pick(memoryview(body), meta, path)) if path else (lambda: codec.decode(memoryview(body), meta))
+
+
+@pytest.mark.parametrize("as_frame", [False, True])
+def test_a_small_table_whose_texts_are_said_to_lie_outside_is_corrupt_before_anybody_has_it(as_frame: bool) -> None:
+    # It has no checksum: whoever may send an event can make one, and reading it would end the process.
+    original = table().select(["name"]).to_pandas() if as_frame else table().select(["name"])
+    coded = to_coded(original)
+    places = struct.pack("<4i", 0, 3, 3, 6)
+    assert coded.body.count(places) == 1 or as_frame
+    spoilt = coded.body.replace(places, struct.pack("<4i", 0, 2**30, 2**30, 6)).replace(
+        struct.pack("<4q", 0, 3, 3, 6), struct.pack("<4q", 0, 2**40, 2**40, 6)
+    )
+    assert spoilt != coded.body
+    with pytest.raises(PayloadCorrupt, match="Arrow stream"):
+        from_coded(Coded(coded.codec, coded.meta, spoilt))

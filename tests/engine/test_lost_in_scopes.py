@@ -210,7 +210,9 @@ def test_a_run_that_is_killed_while_it_undoes_calls_everybody_back() -> None:
     ],
 )
 def test_the_output_of_a_run_names_what_was_made_again(outputs: str, expected: Any) -> None:
-    run = Driver(f"nodes: {{p: {{type: x.p}}, c: {{type: x.c}}, q: {{type: x.q}}}}\nedges: [{{from: p, to: c}}, {{from: c, to: q}}]\n{outputs}")
+    run = Driver(
+        f"nodes: {{p: {{type: x.p}}, c: {{type: x.c}}, q: {{type: x.q}}}}\nedges: [{{from: p, to: c}}, {{from: c, to: q}}]\n{outputs}"
+    )
     old, new = a_ref(run, "p", items=9), a_ref(run, "p", items=9)
     run.complete("p", old)
     lose(run, "c", old)

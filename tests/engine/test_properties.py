@@ -133,19 +133,22 @@ def test_a_run_can_be_killed_at_any_moment(program: Program, value: Any, seed: i
 @examples(30)
 @given(programs(), VALUES, SEEDS)
 def test_pausing_and_resuming_changes_nothing_but_when(program: Program, value: Any, seed: int) -> None:
-    def hold(game: Player) -> None:
-        if game.chance.random() < 0.3:
-            game.driver.pause()
-            for _ in range(game.chance.randrange(4)):
-                if game.choices():
-                    game.step()
-            game.driver.resume()
-
     game = player(program, value, seed)
-    run = game.play(hold)
+    run = game.play(paused_at_times)
     expected = interpret(program, value, game.output)
     assert run.ended == expected.status
     assert run.ended == "failed" or run.value == expected.output
+
+
+def paused_at_times(game: Player) -> None:
+    """Pauses the run before a step, lets some of what is out come in, and resumes it."""
+    if game.chance.random() < 0.3 and game.driver.run.status == "running":
+        game.driver.pause()
+        for _ in range(game.chance.randrange(4)):
+            if game.choices():
+                game.step()
+        if not game.driver.ended:
+            game.driver.resume()
 
 
 # --- repetitions and rubbish
@@ -289,10 +292,24 @@ def test_what_is_outstanding_in_a_run_that_loses_payloads_is_what_was_asked_for(
 
 
 @examples(30)
-@given(programs(), VALUES, SEEDS)
-def test_keeping_the_instances_changes_nothing_in_a_run_that_loses_payloads(program: Program, value: Any, seed: int) -> None:
-    kept, dropped = losing(program, value, seed).play(), losing(program, value, seed, keep=False).play()
-    assert kept.effects == dropped.effects
+@given(programs(), VALUES, SEEDS, st.integers(0, 60), st.booleans())
+def test_keeping_the_instances_changes_nothing_in_a_run_that_loses_payloads(
+    program: Program, value: Any, seed: int, after: int, cancel: bool
+) -> None:
+    """Nor where it is paused now and then, and cancelled at some moment."""
+
+    def played(keep: bool) -> Driver:
+        game = losing(program, value, seed, keep=keep)
+        for _ in range(after):
+            if not game.driver.ended:
+                paused_at_times(game)
+                game.step()
+        if cancel and game.driver.run.status == "running":
+            game.driver.cancel()
+        return game.play(paused_at_times)
+
+    kept, dropped = played(keep=True), played(keep=False)
+    assert kept.effects == dropped.effects and kept.ignored == dropped.ignored == 0
 
 
 @examples(20)

@@ -94,7 +94,11 @@ def test_a_switch_that_is_out_is_like_any_task_that_is_out() -> None:
     ("nodes", "edges", "queue"),
     [
         ("a: {type: x.a, queue: gpu}, s: SWITCH", "{from: a, to: s}", "gpu"),
-        ("a: {type: x.a, queue: gpu}, w: {type: std::delay, config: {duration_ms: 1}}, s: SWITCH", "{from: a, to: w}, {from: w, to: s}", "gpu"),
+        (
+            "a: {type: x.a, queue: gpu}, w: {type: std::delay, config: {duration_ms: 1}}, s: SWITCH",
+            "{from: a, to: w}, {from: w, to: s}",
+            "gpu",
+        ),
         ("a: {type: x.a, queue: gpu}, s: {type: std::switch, queue: small, config: {condition: n > 1}}", "{from: a, to: s}", "small"),
         ("z: {type: x.z, queue: far}, a: {type: x.a}, s: SWITCH", "{from: z, to: a}, {from: a, to: s}", None),
         ("s: SWITCH, a: {type: x.a, queue: gpu}", "{from: s.true, to: a}", "gpu"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,6 +231,19 @@ def test_a_table_that_a_format_has_no_room_for_says_so(tmp_path: Path) -> None:
         save_value(nested, tmp_path / "t.csv")
     assert list(tmp_path.iterdir()) == []
     assert save_value(nested, tmp_path / "t.parquet") == (tmp_path / "t.parquet").stat().st_size
+
+
+def test_what_is_no_file_is_not_replaced_by_one_and_a_link_stays_a_link(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(tmp_path / "file")
+    with pytest.raises(UsageError, match="no file"):
+        save_value("text", pipe)
+    assert pipe.is_fifo()
+    save_value("text", link)
+    assert link.is_symlink()
+    assert (tmp_path / "file").read_text() == "text"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
 
 
 def test_a_file_that_was_there_stays_where_the_value_has_no_such_form(cli: Cli, made: str, tmp_path: Path) -> None:

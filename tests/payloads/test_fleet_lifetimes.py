@@ -121,7 +121,9 @@ def test_what_an_event_names_is_there_for_who_gets_it_after_the_run_that_emitted
                 await one.log.ended(id)
                 await until(lambda: not segments_in_use(tmp_path / "a" / "arena"), "the keeper has freed all of it", 30)
             left = await objects_left(one)
-            assert [subject for subject in left if subject.startswith(f"object.pin.{id}.")], "it outlives its run by the event that names it"
+            assert [subject for subject in left if subject.startswith(f"object.pin.{id}.")], (
+                "it outlives its run by the event that names it"
+            )
             (listener,) = one.log.begun - {id}
             with host(fresh_url, tmp_path / "b", "b", options=SMALL):
                 (summary,) = await one.log.ended(listener, deadline_s=30)
@@ -157,13 +159,13 @@ def test_runs_that_are_over_leave_nothing_behind(fresh_url: str, tmp_path: Path,
                 ids = [await start(one, names[n % 3], length=800, seed=n, key=str(n)) for n in range(runs)]
                 await one.log.until(lambda: len(one.log.parts) > runs // 3, "a third of the runs are over", 300)
                 killed.kill()
-                summaries = await one.log.ended(*ids, deadline_s=60 + runs / 20)
+                summaries = await one.log.ended(*ids, deadline_s=60 + runs / 4)
                 assert all(is_right(summary, 800, seed=n) for n, summary in enumerate(summaries))
                 await until(lambda: not segments(arena) and not segments(far), "no segment is left", 60)
                 await until(lambda: len(list(arena.glob("p*.lock"))) <= 1, "nothing of the dead is left", 30)
                 assert await objects_left(one) == {}
 
-    run(test(), 110 + runs / 10)
+    run(test(), 110 + runs / 3)
 
 
 async def objects_left(one: Fleet) -> dict[str, int]:

@@ -52,6 +52,25 @@ def test_a_large_value_is_taken_out_as_a_whole(plane: Plane, value: Any) -> None
     assert (document.run, document.activation, document.again) == ("orders-1", (3,), True)
 
 
+@pytest.mark.parametrize("value", [list(range(50_000)), {i: i for i in range(50_000)}])
+def test_numbers_that_look_like_refs_are_none_so_nobody_has_to_look_for_refs(plane: Plane, value: Any) -> None:
+    document, back = there_and_back(plane, value)
+
+    assert not document.nested
+    assert back == value
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_has_a_ref_or_a_coded_value_deep_inside_says_so(plane: Plane, large: bool) -> None:
+    array = numpy.arange(1_000.0 if large else 3.0)
+    for value in ([{"n": n} for n in range(5_000)] + [[{"a": array}]], {n: n for n in range(5_000)} | {"a": [array]}):
+        document, back = there_and_back(plane, {"value": value})
+
+        assert document["value"].nested
+        found = back["value"][-1][0]["a"] if isinstance(value, list) else back["value"]["a"][0]
+        numpy.testing.assert_array_equal(found, array)
+
+
 def test_of_a_large_map_the_small_fields_stay(plane: Plane) -> None:
     document, back = there_and_back(plane, {"count": 3, "rows": list(range(5_000)), "inner": {"ok": True, "text": "x" * 5_000}})
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy
+import pandas
+import pyarrow
 import pytest
 
 from jetfleet.schemas.payload import decode
@@ -28,12 +30,12 @@ def flow(*types: str, edges: list[dict[str, Any]] | None = None, **rest: Any) ->
     return {"name": "f", "nodes": nodes, "edges": chain if edges is None else edges, **rest}
 
 
-def run(definition: dict[str, Any], then: Callable[[LocalRunner], Any] = lambda runner: None) -> Any:
+def run(definition: dict[str, Any], then: Callable[[LocalRunner], Any] = lambda runner: None, value: Any = None) -> Any:
     """The result of the run; `then` looks at the runner before it is closed."""
 
     async def body() -> Any:
         async with LocalRunner(registry=registry) as runner:
-            result = await runner.run(definition)
+            result = await runner.run(definition, value)
             then(runner)
             return result
 
@@ -257,6 +259,34 @@ def test_a_switch_on_a_small_field_beside_a_large_one_and_on_one_inside_of_it() 
             "edges": [{"from": "a", "to": "b"}, {"from": "b.true", "to": "c"}],
         }
         assert run(definition).output == "yes", field
+
+
+@node("tables", registry=registry)
+def tables(value: dict[str, int]) -> Any:
+    numbers = numpy.arange(value["rows"], dtype=float) + 0.5
+    return {"array": numbers, "table": pyarrow.table({"x": numbers}), "frame": pandas.DataFrame({"x": numbers})}
+
+
+@pytest.mark.parametrize("rows", [4, 50_000])
+@pytest.mark.parametrize("field", ["array[3]", "table.x[3]", "table[3].x", "frame.x[3]"])
+def test_a_switch_on_an_item_of_an_array_or_table(field: str, rows: int) -> None:
+    for condition, expected in (
+        (f"{field} == 3.5", "yes"),
+        (f"{field} > 3", "yes"),
+        (f"{field} > 4", "no"),
+        (f"{field}.none == 3.5", "no"),
+    ):
+        definition = {
+            "name": "f",
+            "nodes": {
+                "a": {"type": "tables"},
+                "b": {"type": "std::switch", "config": {"condition": condition}},
+                "yes": {"type": "std::set", "config": {"values": "yes"}},
+                "no": {"type": "std::set", "config": {"values": "no"}},
+            },
+            "edges": [{"from": "a", "to": "b"}, {"from": "b.true", "to": "yes"}, {"from": "b.false", "to": "no"}],
+        }
+        assert run(definition, value={"rows": rows}).output == {expected: expected}, condition
 
 
 @node("sizes", registry=registry)

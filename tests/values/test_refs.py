@@ -108,7 +108,9 @@ def test_what_is_not_known_to_be_a_list_is_not_walked(ref: Ref | Coded) -> None:
         payloads.cursor(encode(ref))
 
 
-@pytest.mark.parametrize("changes", [{"host": "*"}, {"host": "a.b"}, {"host": "a b"}, {"digest": ">"}, {"digest": "ab\n"}, {"host": "x" * 65}])
+@pytest.mark.parametrize(
+    "changes", [{"host": "*"}, {"host": "a.b"}, {"host": "a b"}, {"digest": ">"}, {"digest": "ab\n"}, {"host": "x" * 65}]
+)
 def test_a_ref_that_would_lead_to_other_subjects_is_no_readable_value(changes: dict[str, str]) -> None:
     forged = encode({"rows": REF.replace(**changes)})
     with pytest.raises(UnreadablePayload, match="cannot be one"):

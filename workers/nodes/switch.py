@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...broker.codecs.reach import reach
 from ...schemas.conditions import parse_condition
 from ..outcome import UNCHANGED, Out
 from .base import StandardNode
@@ -19,4 +20,4 @@ class SwitchNode(StandardNode):
 
     def prepare(self, config: Mapping[str, Any]) -> Callable[[Any], Any]:
         condition, right = parse_condition(config["condition"]), config["right"]
-        return lambda value: Out("true" if condition.compare(value, right) else "false", UNCHANGED)
+        return lambda value: Out("true" if condition.compare(value, right, reach=reach) else "false", UNCHANGED)

@@ -43,7 +43,7 @@ def encode(value: Any) -> Payload:
         return _encoder.encode(value)
     except RecursionError:
         raise UnencodableValue("the value is nested without end (does it contain itself?)") from None
-    except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
+    except (TypeError, ValueError, OverflowError, NotImplementedError, BufferError) as error:
         raise UnencodableValue(f"the value cannot be encoded: {error}") from None
 
 

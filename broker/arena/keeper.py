@@ -97,7 +97,7 @@ class Keeper:
         await asyncio.to_thread(self._index.refresh)
         runs = self._runs()
         await self._learn(runs, is_over)
-        due, waiting = self._due(folder)
+        due, waiting = await asyncio.to_thread(self._due, folder)
         asked = _runs_of(due)
         # Once more: a run that was over may have begun again since, under the same id.
         over = await is_over(asked) if asked else set()
@@ -134,10 +134,11 @@ class Keeper:
 
     def _since(self, folder: Folder, summary: SegmentSummary) -> float | None:
         """Since when nobody needs the segment; None if somebody does."""
-        if summary.runs.keys() - {""} - self._over_since.keys():
+        runs = [run for run in summary.runs if run]
+        if not all(run in self._over_since for run in runs):  # not as a difference of sets: that would go through all runs for each segment
             return None
-        if summary.runs.keys() - {""}:
-            return max(self._over_since[run] for run in summary.runs if run)
+        if runs:
+            return max(self._over_since[run] for run in runs)
         if not summary.runs and not is_alive(folder, summary.file.writer):
             return float("-inf")
         # Empty, or values of no run: they are kept as long as those of a run that is over.

@@ -77,8 +77,9 @@ def _map(path: Path) -> memoryview:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
             raise UnencodableValue(f"the node returned the path {path}, which is no regular file; return str(path) for a path as text")
-        if not status.st_size:
-            return memoryview(b"")
+        if not status.st_size:  # or of a kind that does not know its size, as those in /proc
+            with open(file, "rb", closefd=False) as opened:
+                return memoryview(opened.read())
         return memoryview(mmap.mmap(file, status.st_size, prot=mmap.PROT_READ))
     except OSError as error:
         raise UnencodableValue(f"the file {path} cannot be read: {error}") from None

@@ -148,10 +148,11 @@ def nbytes(value: Any) -> int | None:
 def native(value: Any) -> Any:
     """What msgpack writes by itself for a text, for bytes or a NumPy number, so that conditions can read it; MISSING for all else."""
     name = name_of(value)
+    # Of a class of one's own, which may show itself as something else: what it is.
     if name == "text":
-        return str(value)
+        return str.__str__(value)
     if name == "bytes":
-        return bytes(value)
+        return bytes(memoryview(value))
     if name == "numpy":
         from .array import number
 

@@ -28,9 +28,7 @@ Write: TypeAlias = Callable[[Codec, Encoded, bool], Ref]
 NATIVE = (str, bytes, bytearray, memoryview)
 """What msgpack has a form of its own for, whatever its size."""
 _SIZED = frozenset(NATIVE)
-_MARKS = (b"\xc7", b"\xc8", b"\xc9", b"\xd8")
-"""What the extension of a ref or of a coded value begins with."""
-FAILURES = (TypeError, ValueError, OverflowError, NotImplementedError)
+FAILURES = (TypeError, ValueError, OverflowError, NotImplementedError, BufferError)
 
 
 def small_payload(value: Any, inline_max_bytes: int) -> Payload | None:
@@ -153,8 +151,9 @@ class Layout:
     def _structured(self, value: Any, encoded: Payload) -> Ref | Coded:
         known = self._done.get(id(value))
         if known is None:
+            before = self._extensions
             codec, body = self._structure(value, encoded)
-            known = self._done[id(value)] = (value, self._write(codec, body, may_hold_extension(encoded)))
+            known = self._done[id(value)] = (value, self._write(codec, body, self._extensions > before))
         return known[1]
 
     def _structure(self, value: Any, encoded: Payload) -> tuple[Codec, Encoded]:
@@ -166,7 +165,7 @@ class Layout:
         if isinstance(value, (list, tuple)):
             codec = codec_named("list")
             return codec, codec.encode([msgspec.Raw(self._encoder.encode(item)) for item in value])
-        if any(mark in encoded for mark in _MARKS):
+        if may_hold_extension(encoded):
             encoded = self._encoder.encode(value)
         return codec_named("msgpack"), Encoded(b"", [encoded])
 

@@ -70,3 +70,9 @@ def test_a_name_that_leads_elsewhere_is_corrupt(name: bytes) -> None:
 def test_a_file_is_read_where_it_lies(file: Path) -> None:
     body = body_of(codec_of(file).encode(file))
     assert codec_named("file").decode(body, b"name").body.obj is body.obj
+
+
+def test_a_file_that_does_not_know_its_size_comes_back_whole() -> None:
+    if not Path("/proc/version").is_file():
+        pytest.skip("needs /proc")
+    assert bytes(there_and_back(Path("/proc/version")).body) == Path("/proc/version").read_bytes() != b""

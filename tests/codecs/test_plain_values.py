@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from jetfleet.broker.codecs.registry import codec_for, codec_named, from_coded, nbytes, to_coded
 from jetfleet.broker.codecs.structured import ListCodec
 from jetfleet.schemas.errors import UnencodableValue
-from jetfleet.schemas.payload import decode
+from jetfleet.schemas.payload import decode, encode
 from jetfleet.schemas.payload_errors import PayloadCorrupt, UnknownCodec
 from jetfleet.schemas.ref import Coded, Ref
 from jetfleet.schemas.values import MISSING, get
@@ -203,3 +203,21 @@ def test_a_codec_that_nobody_knows_is_named() -> None:
 def _listed(items: list[Any]) -> tuple[bytes, bytes]:
     encoded = codec_named("list").encode(items)
     return encoded.meta, encoded.body()
+
+
+def test_a_text_or_bytes_that_show_themselves_as_something_else_come_back_as_what_they_are() -> None:
+    class Secret(str):
+        def __str__(self) -> str:
+            return "***"
+
+    class Masked(bytes):
+        def __bytes__(self) -> bytes:
+            return b"***"
+
+    assert (to_coded(Secret("word")), to_coded(Masked(b"word"))) == ("word", b"word")
+
+
+def test_memory_with_gaps_deep_inside_a_value_is_refused_by_type() -> None:
+    for encoding in (encode, codec_named("msgpack").encode):
+        with pytest.raises(UnencodableValue, match="contiguous"):
+            encoding([{"a": memoryview(b"abcdef")[::2]}])

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import yaml
 
-from jetfleet.broker.arena import keeper, layout, leftovers, room, settings
+from jetfleet.broker.arena import keeper, layout, leftovers, locks, room, settings
 from jetfleet.broker.codecs import registry
 from jetfleet.broker.coordinator import locality, object_keeping
 from jetfleet.broker.engine import recovery
@@ -101,6 +101,8 @@ def test_a_figure_of_the_page_is_that_of_the_code(figure: str) -> None:
 
 def test_what_the_page_says_in_words_is_so() -> None:
     assert settings.SEGMENTS_AT_LEAST == 8 and 8 * SEGMENT_BYTES == 512 << 20
+    assert arena_options.ARENA_BYTES_MIN == 1 << 20, "neither below 1 MiB"
+    assert locks.HELD_AT_MOST_S == 10, "held one of its locks for 10 s"
     assert room._WANTED_FOR_S == 5, "in the last five seconds"
     assert arena_options.KEEP_S_DEFAULT == 60, "a minute after that"
     assert arena_keeping.ROUND_S == 1, "once a second"

@@ -92,6 +92,10 @@ def test_without_a_server_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--nodes", "no/such/file.py"], "no/such/file.py"),
         (["--slot", "../etc"], "the slot '../etc' becomes part of a file's name"),
         (["--concurrency", "0"], "--concurrency"),
+        (["--arena-max", "0"], "'0' is too small for large values; say at least 1.0 MiB"),
+        (["--arena-run-max", "64KiB"], "'64KiB' is too small for large values; say at least 1.0 MiB"),
+        (["--arena-max", "much"], "'much' is no size"),
+        (["--arena-keep", "nan"], "nan is no time"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

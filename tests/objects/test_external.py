@@ -151,6 +151,11 @@ def test_files_of_others_in_the_folder_are_never_taken_for_remains(server: Backg
     run(test())
 
 
+def test_a_folder_that_is_made_for_chunks_is_closed_to_others(tmp_path: Path) -> None:
+    ExternalChunks(f"file://{tmp_path}/one/with%20space")
+    assert (tmp_path / "one" / "with space").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_folder_that_takes_nothing_is_a_typed_error(server: BackgroundServer, tmp_path: Path) -> None:
     async def test() -> None:
         async with deployed(server) as connection:

@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 from ..broker.arena.settings import ArenaSettings
 from ..broker.arena.stream import EntryWriter
 from ..broker.codecs.registry import nbytes
+from ..broker.payloads.bodies import Key
 from ..broker.payloads.layout import small_payload
-from ..broker.payloads.plane import Key, Plane
+from ..broker.payloads.plane import Plane
 from ..broker.payloads.producer import Producer
 from ..broker.payloads.room import ROOM_LOOK_S, ROOM_WAIT_S
 from ..schemas.effects import Dispatch
@@ -64,7 +65,7 @@ class Told:
         if plane is None:
             plane = _planes[self.arena] = Plane(self.arena)
             plane.materialise = make_file
-        plane.adopt(self.copies)
+        plane.bodies.adopt(self.copies)
         return Handover(plane, self.task, self.rules, self.refs, self.again, self.raw, self.give_up_at_s)
 
 
@@ -105,7 +106,14 @@ class Handover:
         """This handover as a process of the pool is told of it."""
         task = Task(self._task.run, self._task.activation, self._task.attempt, "", self.given)
         return Told(
-            self.plane.settings, self.plane.copies(self.refs), task, self.rules, self.refs, self._again, self.raw, self._give_up_at_s
+            self.plane.settings,
+            self.plane.bodies.copies_of(self.refs),
+            task,
+            self.rules,
+            self.refs,
+            self._again,
+            self.raw,
+            self._give_up_at_s,
         )
 
     def files(self) -> AbstractContextManager[object]:

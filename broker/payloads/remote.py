@@ -27,7 +27,7 @@ TOLD_AFTER_S = 1.0
 """A host that does not answer for so long is worth a line in the log, and people see what waits for it."""
 SILENT_MAX = 20
 
-UNDER_WAY, UPLOADED, LOST, FAILED = range(4)
+UNDER_WAY, UPLOADED, LOST, FAILED = _KINDS = range(4)
 
 
 class Answer(msgspec.Struct, array_like=True, frozen=True):
@@ -80,7 +80,8 @@ class Holders:
     async def _ask(self, ref: Ref) -> Answer | None:
         try:
             message = await self._connection.request(subjects.upload(ref.host), encode(ref.whole), timeout_s=ANSWER_S + 1)
-            return msgspec.msgpack.decode(message.data, type=Answer)
+            answer = msgspec.msgpack.decode(message.data, type=Answer)
+            return answer if answer.kind in _KINDS else None  # of another version: as good as none
         except (Unknown, msgspec.MsgspecError):
             return None
 

@@ -12,7 +12,7 @@ import numpy
 import pytest
 
 from jetfleet.broker.arena.settings import ArenaSettings
-from jetfleet.broker.client import Connection
+from jetfleet.broker.client import Connection, Message
 from jetfleet.broker.deployment import ensure
 from jetfleet.broker.objects.opening import open_chunks
 from jetfleet.broker.objects.store import ObjectStore
@@ -22,9 +22,10 @@ from jetfleet.broker.payloads.plane import Plane
 from jetfleet.broker.payloads.producer import Producer
 from jetfleet.broker.payloads.remote import Holders
 from jetfleet.broker.topology import Topology
+from jetfleet.schemas import subjects
 from jetfleet.schemas.flow.definition import Payloads
 from jetfleet.schemas.payload import decode, encode
-from jetfleet.schemas.payload_errors import PayloadLost
+from jetfleet.schemas.payload_errors import PayloadElsewhere, PayloadLost
 from jetfleet.schemas.ref import Ref
 
 from ..fleet.running import run
@@ -186,3 +187,44 @@ def test_the_bytes_of_a_durable_value_are_fetched_when_the_arena_has_freed_them(
             numpy.testing.assert_array_equal(await here.value(payload), ARRAY)
 
     run(body())
+
+
+@pytest.mark.parametrize("answer", [b"\x92\x09\xa0", b"\xc1", b""])
+def test_a_holder_that_nobody_understands_counts_as_none(
+    nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(remote, "GIVE_UP_S", 0.2)
+
+    async def body() -> None:
+        async with host(nats_url, tmp_path / "a", answers=False) as here, host(nats_url, tmp_path / "b") as there:
+            payload = here.encode(ARRAY, PRODUCER, RULES)
+            async with await Connection.open(nats_url, name="another version") as connection:
+                assert here.arena is not None
+                held = await connection.subscribe(subjects.upload(here.arena.host), lambda message: asked(message, answer))
+                with pytest.raises(PayloadLost, match="no process of host"):
+                    await there.value(payload)
+                await held.stop()
+
+    run(body())
+
+
+def test_a_defect_of_a_holder_is_an_answer_too_so_that_the_value_does_not_count_as_lost(
+    nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        async with host(nats_url, tmp_path / "a") as here, host(nats_url, tmp_path / "b") as there:
+            payload = here.encode(ARRAY, PRODUCER, RULES)
+            monkeypatch.setattr(here, "objects", None)
+            with pytest.raises(PayloadElsewhere, match="AssertionError"):
+                await there.value(payload)
+
+    run(body())
+
+
+answers: set[asyncio.Future[None]] = set()
+
+
+def asked(message: Message, answer: bytes) -> None:
+    task = asyncio.ensure_future(message.respond(answer))
+    answers.add(task)
+    task.add_done_callback(answers.discard)

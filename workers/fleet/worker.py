@@ -186,8 +186,8 @@ class Worker:
         self.host = arena.host
         loop = asyncio.get_running_loop()
         self.plane.waiters.on_change = lambda: _tell(loop, self._room_changed)
-        self.plane.objects = open_store(self._connection)
-        self.plane.remote = self._holders = Holders(self._connection)
+        self.plane.ways.objects = open_store(self._connection)
+        self.plane.ways.remote = self._holders = Holders(self._connection)
         holder = Holder(self._connection, self.plane)
         await holder.start()
         self._stack.push_async_callback(holder.stop)

@@ -1,0 +1,144 @@
+"""Bringing: what payloads refer to comes to this host, from the object store or through the host that holds it.
+
+Guarantees: the same body is fetched once at a time, whoever wants it; what was fetched is what was written, or it is an error. Bodies that
+are dangerous to read before they were checked are checked first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ...schemas.payload import Payload, refs_in
+from ...schemas.payload_errors import PayloadCorrupt, PayloadElsewhere, PayloadLost
+from ...schemas.ref import Ref
+from ..arena.arena import Arena
+from ..arena.stream import EntryWriter
+from ..codecs.registry import codec_named
+from ..objects.store import ObjectStore
+from .bodies import CHECKED_AT_ONCE_BYTES, Bodies, Key, key
+from .counters import PlaneCounters
+from .room import Waiters, when_room
+
+CHECKED_FIRST = frozenset(("arrow", "pandas", "pickle"))
+"""Codecs whose libraries follow places and lengths that they find in the bytes: with wrong ones they end the process."""
+
+
+class Remote(Protocol):
+    """Whoever can have the holder of an entry upload it."""
+
+    async def uploaded(self, ref: Ref) -> str:
+        """The digest of the object that the entry is now. Raises PayloadLost if nobody has it."""
+
+
+@dataclass(slots=True)
+class Ways:
+    """The ways to other hosts that this process has."""
+
+    objects: ObjectStore | None = None
+    remote: Remote | None = None
+
+
+class Bringing:
+    """To the host of these bodies."""
+
+    def __init__(self, bodies: Bodies, ways: Ways, waiters: Waiters, counters: PlaneCounters) -> None:
+        self._bodies, self._ways, self._waiters, self._counters = bodies, ways, waiters, counters
+        self._under_way: dict[Key, asyncio.Task[None]] = {}
+
+    async def bring(self, payloads: Iterable[Payload]) -> list[Ref]:
+        """Bring what these payloads refer to; the refs in them, and those in what they refer to.
+
+        Raises PayloadLost, PayloadCorrupt, KeyMissing, ArenaFull, BrokerError.
+        """
+        brought: list[Ref] = []
+        for payload in payloads:
+            for ref in refs_in(payload):
+                await self._bring(ref, brought)
+        return brought
+
+    async def _bring(self, ref: Ref, brought: list[Ref]) -> None:
+        if not self._bodies.are_here(ref):
+            await self._once(ref.whole)
+        if ref.length > CHECKED_AT_ONCE_BYTES and (ref.nested or ref.codec in CHECKED_FIRST):
+            try:
+                await asyncio.to_thread(self._bodies.check, [ref])
+            except PayloadElsewhere:
+                await self._once(ref.whole)
+        brought.append(ref)
+        if ref.nested:
+            for inner in self._inside(ref):
+                await self._bring(inner, brought)
+
+    def _inside(self, ref: Ref) -> list[Ref]:
+        """The refs that reading this one leads to."""
+        codec, body = codec_named(ref.codec), self._bodies.view(ref)
+        value = codec.pick(body, ref.meta, ref.path) if ref.path else codec.decode(body, ref.meta)
+        return list(_refs(value))
+
+    async def _once(self, ref: Ref) -> None:
+        """Fetch the body; who asks for it meanwhile waits for the same."""
+        task = self._under_way.get(key(ref))
+        if task is None:
+            task = self._under_way[key(ref)] = asyncio.create_task(self._fetch(ref))
+            task.add_done_callback(lambda _: self._under_way.pop(key(ref), None))
+        await asyncio.shield(task)
+
+    async def _fetch(self, ref: Ref) -> None:
+        digest = ref.digest
+        if not digest:
+            if self._ways.remote is None:
+                raise PayloadLost(f"{ref} lies on a host that cannot be asked from here", [ref])
+            digest = await self._ways.remote.uploaded(ref)
+        if self._ways.objects is None:
+            raise PayloadLost(f"{ref} lies in an object store that cannot be reached from here", [ref])
+        try:
+            self._bodies.add_copy(ref, await self._download(self._ways.objects, ref, digest))
+        except PayloadLost as error:  # the store knows only the digest: say whose value it was
+            raise type(error)(f"{ref} is lost: {error}", [ref]) from None
+        self._counters.downloaded += ref.length
+
+    async def _download(self, objects: ObjectStore, ref: Ref, digest: str) -> Ref | memoryview:
+        arena = self._bodies.arena
+        if arena is None:
+            memory = bytearray()
+            await objects.get(digest, memory.extend, key=ref.key)
+            return memoryview(memory).toreadonly()
+        writer = await when_room(self._waiters, lambda: _opened_for(arena, ref))
+        try:
+            await objects.get(digest, lambda chunk: _append(writer, chunk), key=ref.key)
+        except BaseException:
+            writer.abort()
+            raise
+        copy = writer.finish(meta=ref.meta, count=ref.count)
+        if (copy.length, copy.crc) != (ref.length, ref.crc):
+            raise PayloadCorrupt(f"{ref}: the object {digest[:12]} is not what was written", [ref])
+        return copy
+
+
+def _opened_for(arena: Arena, ref: Ref) -> EntryWriter:
+    """A new entry with room for the whole body: none waits in the middle for what another one has that waits too."""
+    writer = arena.stream(ref.codec, run=ref.run, activation=ref.activation, again=ref.again)
+    try:
+        writer.make_room(ref.length)
+    except BaseException:
+        writer.abort()
+        raise
+    return writer
+
+
+def _append(writer: EntryWriter, chunk: memoryview) -> None:
+    writer.write(chunk)
+
+
+def _refs(value: Any) -> Iterator[Ref]:
+    if isinstance(value, Ref):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _refs(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _refs(item)

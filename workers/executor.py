@@ -148,6 +148,8 @@ class Executor:
             await checking
             return outcome
         finally:
+            if checking.done() and not checking.cancelled():
+                checking.exception()  # of an attempt that was called off: nobody else looks
             checking.cancel()
 
     async def close(self) -> None:

@@ -20,7 +20,7 @@ from ..broker.arena.settings import ArenaSettings
 from ..broker.arena.stream import EntryWriter
 from ..broker.codecs.registry import nbytes
 from ..broker.payloads.bodies import Key
-from ..broker.payloads.layout import small_payload
+from ..broker.payloads.layout import is_long, small_payload
 from ..broker.payloads.plane import Plane
 from ..broker.payloads.producer import Producer
 from ..broker.payloads.room import ROOM_LOOK_S, ROOM_WAIT_S
@@ -66,6 +66,8 @@ class Told:
             plane = _planes[self.arena] = Plane(self.arena)
             plane.materialise = make_file
         plane.bodies.adopt(self.copies)
+        if self.refs or self.raw:
+            _ = plane.arena  # opened now: files for the node belong into its folder, where they are found if this process is killed
         return Handover(plane, self.task, self.rules, self.refs, self.again, self.raw, self.give_up_at_s)
 
 
@@ -123,7 +125,7 @@ class Handover:
     @property
     def is_slow(self) -> bool:
         """Whether taking would keep the event loop standing still."""
-        return any(ref.length > HEAVY_BYTES and (ref.codec not in READ_IN_PLACE or ref.path) for ref in self.refs)
+        return sum(ref.length for ref in self.refs if ref.codec not in READ_IN_PLACE or ref.path) > HEAVY_BYTES
 
     def take(self) -> Any:
         """The input. Raises UnreadablePayload, PayloadError."""
@@ -161,7 +163,7 @@ class Handover:
     def is_heavy(self, value: Any) -> bool:
         """Whether giving this would keep the event loop standing still."""
         parts = value.values() if isinstance(value, dict) else (value,)
-        return sum(nbytes(part) or 0 for part in parts if type(part) not in _LIGHT) > HEAVY_BYTES
+        return any(map(is_long, parts)) or sum(nbytes(part) or 0 for part in parts if type(part) not in _LIGHT) > HEAVY_BYTES
 
     def opened(self, wait: bool = True) -> EntryWriter:
         """A new entry to write into."""

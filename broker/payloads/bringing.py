@@ -69,14 +69,21 @@ class Bringing:
                 await self._once(ref.whole)
         brought.append(ref)
         if ref.nested:
-            for inner in self._inside(ref):
+            there, others = await asyncio.to_thread(self._inside, ref)
+            brought += there
+            for inner in others:
                 await self._bring(inner, brought)
 
-    def _inside(self, ref: Ref) -> list[Ref]:
-        """The refs that reading this one leads to."""
+    def _inside(self, ref: Ref) -> tuple[list[Ref], list[Ref]]:
+        """The refs that reading this one leads to: those that need nothing more, and the others. There may be very many."""
         codec, body = codec_named(ref.codec), self._bodies.view(ref)
         value = codec.pick(body, ref.meta, ref.path) if ref.path else codec.decode(body, ref.meta)
-        return list(_refs(value))
+        there: list[Ref] = []
+        others: list[Ref] = []
+        for inner in refs_of(value):
+            simple = not inner.nested and (inner.codec not in CHECKED_FIRST or inner.length <= CHECKED_AT_ONCE_BYTES)
+            (there if simple and self._bodies.are_here(inner) else others).append(inner)
+        return there, others
 
     async def _once(self, ref: Ref) -> None:
         """Fetch the body; who asks for it meanwhile waits for the same."""
@@ -112,7 +119,8 @@ class Bringing:
         except BaseException:
             writer.abort()
             raise
-        copy = writer.finish(meta=ref.meta, count=ref.count)
+        # The key goes along: who hands the copy on, and uploads it again, must not do that in the clear.
+        copy = writer.finish(meta=ref.meta, count=ref.count).replace(key=ref.key)
         if (copy.length, copy.crc) != (ref.length, ref.crc):
             raise PayloadCorrupt(f"{ref}: the object {digest[:12]} is not what was written", [ref])
         return copy
@@ -133,12 +141,13 @@ def _append(writer: EntryWriter, chunk: memoryview) -> None:
     writer.write(chunk)
 
 
-def _refs(value: Any) -> Iterator[Ref]:
+def refs_of(value: Any) -> Iterator[Ref]:
+    """The refs that stand in a decoded value."""
     if isinstance(value, Ref):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _refs(item)
+            yield from refs_of(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _refs(item)
+            yield from refs_of(item)

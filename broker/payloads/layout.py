@@ -10,13 +10,13 @@ One Layout is made for one value. It remembers what it has written, so nothing i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
 
 from ...schemas.errors import UnencodableValue
-from ...schemas.payload import Payload, encode
+from ...schemas.payload import Payload, encode, list_header
 from ...schemas.ref import Coded, Ref, may_hold_extension, to_ext
 from ...schemas.values import MISSING
 from ..codecs.codec import Codec, Encoded
@@ -28,6 +28,7 @@ Write: TypeAlias = Callable[[Codec, Encoded, bool], Ref]
 NATIVE = (str, bytes, bytearray, memoryview)
 """What msgpack has a form of its own for, whatever its size."""
 _SIZED = frozenset(NATIVE)
+LONG_LIST = 1_000
 FAILURES = (TypeError, ValueError, OverflowError, NotImplementedError, BufferError)
 
 
@@ -35,15 +36,20 @@ def small_payload(value: Any, inline_max_bytes: int) -> Payload | None:
     """The payload of a value that has nothing to be taken out: nearly all are like that. None: it needs a Layout."""
     if type(value) is dict:
         for item in value.values():
-            if type(item) in _SIZED and len(item) > inline_max_bytes:
+            if (type(item) in _SIZED and len(item) > inline_max_bytes) or is_long(item):
                 return None
-    elif type(value) in _SIZED and len(value) > inline_max_bytes:
+    elif (type(value) in _SIZED and len(value) > inline_max_bytes) or is_long(value):
         return None
     try:
         encoded = encode(value)
     except UnencodableValue:
         return None
     return encoded if len(encoded) <= inline_max_bytes else None
+
+
+def is_long(value: Any) -> bool:
+    """Whether it is a list so long that encoding it in one call would hold up all other threads."""
+    return type(value) in (list, tuple) and len(value) > LONG_LIST
 
 
 class Layout:
@@ -58,6 +64,7 @@ class Layout:
         self._write = write
         self._find = find
         self._part = part
+        self._items: dict[int, tuple[Any, list[Payload], bool]] = {}  # of long lists, and whether refs or coded values stand in them
         self._done: dict[int, tuple[Any, Ref | Coded]] = {}  # by identity; the value is kept, so that no other gets its id
         self._extensions = 0
         """How many refs and coded values were written so far."""
@@ -75,13 +82,16 @@ class Layout:
     def forget(self) -> None:
         """Let go of the value: the encoder refers back to us, so else it would stay until garbage is collected, which is seldom."""
         self._done.clear()
+        self._items.clear()
 
     def _smallest(self, value: Any) -> Payload:
+        if is_long(value):
+            return self._list(value)
         if self._is_leaf(value):
             return self._encoder.encode(self._leaf(value))
         map = _as_map(value)
         encoded = None
-        if map is None or not any(self._is_leaf(item) for item in map.values()):
+        if map is None or not any(is_long(item) or self._is_leaf(item) for item in map.values()):
             encoded = self._encoder.encode(value)
             if len(encoded) <= self._inline_max:
                 return encoded
@@ -131,7 +141,8 @@ class Layout:
 
     def _slimmed(self, map: Mapping[Any, Any]) -> Payload | None:
         """The map with its largest values taken out until it is small enough; None if its many small values alone are too much."""
-        parts = {key: self._encoder.encode(self._leaf(item) if self._is_leaf(item) else item) for key, item in map.items()}
+        parts = {key: self._list(item) if is_long(item) else self._encoder.encode(self._leaf(item) if self._is_leaf(item) else item)
+                 for key, item in map.items()}  # fmt: skip
         total = sum(len(part) + len(self._encoder.encode(key)) for key, part in parts.items())
         largest = sorted(parts, key=lambda key: len(parts[key]))
         while total > self._inline_max:
@@ -142,6 +153,21 @@ class Layout:
             total += len(smaller) - len(parts[key])
             parts[key] = smaller
         return self._encoder.encode({key: msgspec.Raw(part) for key, part in parts.items()})
+
+    def _list(self, value: Sequence[Any]) -> Payload:
+        """A long list: encoded item by item, and taken out if it is too large."""
+        known = self._items.get(id(value))
+        if known is None:
+            before = self._extensions
+            items = [self._encoder.encode(item) for item in value]
+            known = self._items[id(value)] = (value, items, self._extensions > before)
+        _, items, nested = known
+        if sum(map(len, items)) <= self._inline_max:
+            return list_header(len(items)) + b"".join(items)
+        if id(value) not in self._done:
+            codec = codec_named("list")
+            self._done[id(value)] = (value, self._write(codec, codec.encode(list(map(msgspec.Raw, items))), nested))
+        return self._encoder.encode(self._done[id(value)][1])
 
     def _taken_out(self, value: Any, encoded: Payload) -> Payload:
         map = _as_map(value)

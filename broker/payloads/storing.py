@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -11,10 +12,11 @@ import msgspec
 from ...schemas.payload import Payload, encode, refs_in
 from ...schemas.payload import decode as decode_document
 from ...schemas.ref import Ref
+from ..codecs.codec import Codec, Encoded
 from ..codecs.registry import codec_named
 from ..objects.store import ObjectStore
 from .bodies import Bodies
-from .bringing import Ways
+from .bringing import Ways, refs_of
 from .counters import PlaneCounters
 from .room import Waiters, when_room
 
@@ -62,14 +64,33 @@ class Storing:
         return ref.replace(digest=await self.upload(ref, run))
 
     async def _with_stored_parts(self, ref: Ref, run: str) -> Ref:
-        """The value once more, with refs in it that say where in the object store their bodies lie."""
+        """The value once more, with refs in it that say where in the object store their bodies lie; itself where they do so already."""
         codec, whole, arena = codec_named(ref.codec), ref.whole, self._bodies.arena
         assert arena is not None
-        inside = await self._mapped(codec.decode(self._bodies.view(whole), whole.meta), run)
-        encoded = codec.encode([msgspec.Raw(encode(item)) for item in inside] if ref.codec == "list" else inside)
+        # In threads: such a value may be as large as any.
+        inside = await asyncio.to_thread(lambda: codec.decode(self._bodies.view(whole), whole.meta))
+        inner = await asyncio.to_thread(lambda: list(dict.fromkeys(refs_of(inside))))
+        stored = {each: await self._stored(each, run) for each in inner}
+        if all(each == there for each, there in stored.items()):
+            return ref
+        encoded = await asyncio.to_thread(_encoded_again, codec, inside, stored)
         write = partial(
             arena.write, ref.codec, encoded.parts, run=ref.run, meta=encoded.meta, count=encoded.count, activation=ref.activation,
             again=ref.again,
         )  # fmt: skip
         again = await when_room(self._waiters, write)
         return again.replace(key=ref.key, nested=True, path=ref.path)
+
+
+def _encoded_again(codec: Codec, value: Any, stored: Mapping[Ref, Ref]) -> Encoded:
+    """A structured value with other refs in the places of those in it."""
+    changed = _exchanged(value, stored)
+    return codec.encode([msgspec.Raw(encode(item)) for item in changed] if codec.name == "list" else changed)
+
+
+def _exchanged(value: Any, stored: Mapping[Ref, Ref]) -> Any:
+    if isinstance(value, Ref):
+        return stored[value]
+    if isinstance(value, dict):
+        return {key: _exchanged(item, stored) for key, item in value.items()}
+    return [_exchanged(item, stored) for item in value] if isinstance(value, list) else value

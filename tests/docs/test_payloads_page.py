@@ -14,7 +14,7 @@ from jetfleet.broker.codecs import registry
 from jetfleet.broker.coordinator import locality, object_keeping
 from jetfleet.broker.engine import recovery
 from jetfleet.broker.objects import encryption, external_chunks, janitor, patience, stream_chunks
-from jetfleet.broker.payloads import plane, remote
+from jetfleet.broker.payloads import bodies, plane, remote
 from jetfleet.broker.payloads import room as waiting
 from jetfleet.schemas import limits, payload_errors
 from jetfleet.schemas.flow.definition import Payloads
@@ -76,8 +76,8 @@ def test_the_block_of_a_flow_shows_what_holds_without_it() -> None:
     "figure",
     [
         f"At most {limits.PAYLOAD_INLINE_MAX_BYTES >> 10} KiB",
-        f"Values over {plane.CHECKED_AT_ONCE_BYTES >> 20} MiB are checked beside",
-        f"bodies up to {plane.CHECKED_AT_ONCE_BYTES >> 20} MiB are handed out",
+        f"Values over {bodies.CHECKED_AT_ONCE_BYTES >> 20} MiB are checked beside",
+        f"bodies up to {bodies.CHECKED_AT_ONCE_BYTES >> 20} MiB are handed out",
         f"travel inline up to {plane.PART_INLINE_MAX_BYTES >> 10} KiB",
         f"a file of {SEGMENT_BYTES >> 20} MiB",
         f"at least {settings.SMALLEST_DEFAULT_BYTES >> 20} MiB",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from jetfleet.broker.payloads.remote import Holders
 from jetfleet.broker.topology import Topology
 from jetfleet.schemas import subjects
 from jetfleet.schemas.flow.definition import Payloads
-from jetfleet.schemas.payload import decode, encode
+from jetfleet.schemas.payload import decode, encode, refs_in
 from jetfleet.schemas.payload_errors import PayloadElsewhere, PayloadLost
 from jetfleet.schemas.ref import Ref
 
@@ -214,9 +215,45 @@ def test_a_defect_of_a_holder_is_an_answer_too_so_that_the_value_does_not_count_
     async def body() -> None:
         async with host(nats_url, tmp_path / "a") as here, host(nats_url, tmp_path / "b") as there:
             payload = here.encode(ARRAY, PRODUCER, RULES)
-            monkeypatch.setattr(here, "objects", None)
+            monkeypatch.setattr(here.ways, "objects", None)
             with pytest.raises(PayloadElsewhere, match="AssertionError"):
                 await there.value(payload)
+
+    run(body())
+
+
+def test_what_came_encrypted_from_another_host_is_handed_on_encrypted(
+    nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JETFLEET_PAYLOAD_KEY_HOSTS", base64.b64encode(bytes(32)).decode())
+    rules = Payloads(inline_max="1KiB", encryption="hosts")
+    array = ARRAY + 0.5
+
+    async def body() -> None:
+        async with host(nats_url, tmp_path / "a") as here, host(nats_url, tmp_path / "b") as there:
+            value = await there.value(here.encode(array, PRODUCER, rules))
+            handed_on = there.encode(value, PRODUCER, rules)
+
+            assert there.counters.passed_on == array.nbytes  # not written again
+            (stored,) = refs_in(await there.durable(handed_on, PRODUCER.run))
+            store = there.ways.objects
+            assert stored.key == "hosts" and store is not None
+            assert await store.size(stored.digest, key="hosts") == array.nbytes
+            assert await store.size(stored.digest) is None
+
+    run(body())
+
+
+def test_a_large_list_without_refs_in_it_is_stored_as_it_lies(nats_url: str, tmp_path: Path) -> None:
+    async def body() -> None:
+        async with host(nats_url, tmp_path / "a") as here, host(nats_url, tmp_path / "b") as there:
+            payload = here.encode([{"n": n, "place": numpy.arange(3)} for n in range(1_000)], PRODUCER, RULES)
+            (written,), durable = refs_in(payload), await here.durable(payload, PRODUCER.run)
+
+            (stored,) = refs_in(durable)
+            assert stored == written.replace(digest=stored.digest) and stored.nested
+            value = await there.value(durable)
+            assert len(value) == 1_000 and value[999]["n"] == 999 and list(value[999]["place"]) == [0, 1, 2]
 
     run(body())
 

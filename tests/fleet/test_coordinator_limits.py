@@ -123,7 +123,13 @@ def test_an_input_that_does_not_fit_into_a_message_fails_its_node_and_says_so(fr
         names = [f"part{n}" for n in range(18)]
         nodes: dict[str, Any] = {name: {"type": "f.large"} for name in names} | {"all": {"type": "f.echo"}}
         edges = [{"from": "go", "to": name} for name in names] + [{"from": name, "to": "all"} for name in names]
-        wide = {"name": "wide", "triggers": [{"id": "go", "type": "manual"}], "nodes": nodes, "edges": edges, "payloads": {"inline_max": "512KiB"}}
+        wide = {
+            "name": "wide",
+            "triggers": [{"id": "go", "type": "manual"}],
+            "nodes": nodes,
+            "edges": edges,
+            "payloads": {"inline_max": "512KiB"},
+        }
         async with fleet(fresh_url, tmp_path) as one:
             await one.deploy(wide)
             (summary,) = await one.log.ended(await one.client.send("wide", {"bytes": 500_000}))

@@ -49,9 +49,17 @@ class Arena:
         _opened.add(self)
 
     @classmethod
-    def open(cls, settings: ArenaSettings, *, writer: str | None = None) -> Arena:
-        """Makes the folder if there is none. `writer`: what this process is called, for people. Raises ArenaUnusable."""
-        return cls(Folder.open(settings.folder), settings, writer)
+    def open(cls, settings: ArenaSettings, *, writer: str | None = None, host: str = "") -> Arena:
+        """Makes the folder if there is none. `writer`: what this process is called, for people. `host`: the id of a new arena.
+
+        Raises ArenaUnusable.
+        """
+        return cls(Folder.open(settings.folder, host=host), settings, writer)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder still is where it was: somebody may have cleaned up."""
+        return self._folder.is_there()
 
     def write(
         self,

@@ -55,8 +55,8 @@ class Folder:
         self.host = ""
 
     @classmethod
-    def open(cls, path: Path, *, create: bool = True) -> Folder:
-        """Raises ArenaUnusable if the folder cannot be made, or cannot be trusted."""
+    def open(cls, path: Path, *, create: bool = True, host: str = "") -> Folder:
+        """`host`: the id that a new arena gets; "": a new one. Raises ArenaUnusable if the folder cannot be made, or cannot be trusted."""
         try:
             if create:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ class Folder:
         folder = cls(path, fd)
         try:
             folder._check()
-            folder.host = folder._id()
+            folder.host = folder._id(host)
         except OSError as error:
             folder.close()
             raise _unusable(path, f"its file `{ID}` cannot be read or made: {error.strerror}") from None
@@ -88,13 +88,16 @@ class Folder:
             raise _unusable(self.path, f"it belongs to user {status.st_uid}, this process runs as user {os.geteuid()}")
         if status.st_mode & 0o077:
             mode = stat.S_IMODE(status.st_mode)
+            if status.st_mode & stat.S_ISVTX:  # such as /tmp: it is others' too, and closing it to them would be worse than no advice
+                own = self.path / "jetfleet-arena"
+                raise _unusable(self.path, f"it is a folder for everybody (mode {mode:04o}): name a folder in it, such as {own}")
             raise _unusable(self.path, f"others may look into it (mode {mode:04o}): `chmod 700 {self.path}` after checking what is in it")
 
-    def _id(self) -> str:
+    def _id(self, wanted: str) -> str:
         """The arena's id. Made by whoever comes first: a link either puts the whole file there or finds another's."""
         if not self.exists(ID):
             with self._temporary() as (fd, name):
-                os.write(fd, f"{_host_part()}-{secrets.token_hex(6)}\n".encode())
+                os.write(fd, f"{wanted or f'{_host_part()}-{secrets.token_hex(6)}'}\n".encode())
                 os.fsync(fd)
                 with contextlib.suppress(FileExistsError):
                     os.link(name, ID, src_dir_fd=self.fd, dst_dir_fd=self.fd)

@@ -49,10 +49,12 @@ class Swept:
 
 
 class Keeper:
-    """`settings` as for the arena: its folder, limit and how long it keeps. Used by one task at a time."""
+    """`settings` as for the arena: its folder, limit and how long it keeps; `host`: its id, should it have to be made anew. Used by one
+    task at a time.
+    """
 
-    def __init__(self, settings: ArenaSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: ArenaSettings, host: str = "") -> None:
+        self._settings, self._host = settings, host
         self._folder: Folder | None = None
         self._lock_fd = -1
         self._over_since: dict[str, float] = {}
@@ -64,7 +66,7 @@ class Keeper:
             self.release()  # somebody removed the folder: keep the new one
         if self._folder is not None:
             return True
-        folder = Folder.open(self._settings.folder)
+        folder = Folder.open(self._settings.folder, host=self._host)
         try:
             fd = folder.open_lock(KEEPER_LOCK)
             if own(fd):

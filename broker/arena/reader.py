@@ -37,6 +37,12 @@ _REMEMBERED = 100_000
 _Read = Callable[[int, int], bytes]
 
 
+FREED = (
+    "its segment was freed or removed: values stay for the workers' `--arena-keep` after the end of their run. "
+    "With `payloads: {durability: object-store}` an output stays as long as its run's history"
+)
+
+
 class Reader:
     """`folder` is the arena's; refs to other hosts are not asked for here."""
 
@@ -122,7 +128,7 @@ class Reader:
             return fd
         if self._folder.exists(file):
             raise _lost(ref, f"its segment {self._folder.path / file} is no plain file of this user that is closed to others")
-        raise _lost(ref, "its segment was freed or removed")
+        raise _lost(ref, FREED)
 
     def _is_right(self, ref: Ref) -> bool:
         return (ref.segment, ref.generation, ref.offset) in self._right

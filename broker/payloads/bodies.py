@@ -30,6 +30,7 @@ class Bodies:
         self.settings = settings
         self.opened: Arena | None = None
         """The arena, if anybody has needed it so far."""
+        self._closed = False
         self._opening = threading.Lock()  # nodes in threads come here at once
         self._copies: dict[Key, Ref | memoryview] = {}
         self._damaged: set[Key] = set()
@@ -37,13 +38,17 @@ class Bodies:
 
     @property
     def arena(self) -> Arena | None:
-        """Raises ArenaUnusable when it cannot be opened."""
-        if self.opened is None and self.settings is not None:
+        """Raises ArenaUnusable when it cannot be opened. One whose folder somebody has removed is made anew, under the same id: what was in
+        it is lost, and can be made again.
+        """
+        if self.settings is not None and not self._closed and (self.opened is None or not self.opened.is_there):
             with self._opening:
-                self.opened = self.opened or Arena.open(self.settings)
+                if self.opened is None or not self.opened.is_there:
+                    self.opened = Arena.open(self.settings, host="" if self.opened is None else self.opened.host)
         return self.opened
 
     def close(self) -> None:
+        self._closed = True
         self._copies.clear()
         if self.opened is not None:
             self.opened.close()

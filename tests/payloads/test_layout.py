@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from jetfleet.broker.payloads.producer import Producer
 from jetfleet.schemas.errors import UnencodableValue
 from jetfleet.schemas.flow.definition import Payloads
 from jetfleet.schemas.payload import decode, refs_in
-from jetfleet.schemas.payload_errors import ArenaFull
+from jetfleet.schemas.payload_errors import ArenaFull, PayloadLost
 from jetfleet.schemas.ref import Coded, Ref
 
 RULES = Payloads(inline_max="1KiB")
@@ -201,3 +202,15 @@ def test_coded_values_of_any_length_inside_a_large_list_come_back(plane: Plane) 
         arrays = [numpy.zeros(length) for _ in range(800_000 // length)]
         value = plane.decode(plane.encode(arrays, PRODUCER, Payloads(inline_max="512KiB")))
         assert isinstance(value, list) and all(isinstance(item, numpy.ndarray) and len(item) == length for item in value)
+
+
+def test_an_arena_whose_folder_was_removed_is_made_anew_under_its_id(plane: Plane, tmp_path: Path) -> None:
+    array = numpy.arange(1_000.0)
+    lost = plane.encode(array, PRODUCER, RULES)
+    shutil.rmtree(tmp_path / "arena")
+    again = plane.encode(array + 1, PRODUCER, RULES)
+
+    assert decode(again).host == decode(lost).host
+    numpy.testing.assert_array_equal(plane.decode(again), array + 1)
+    with pytest.raises(PayloadLost):
+        plane.decode(lost)

@@ -20,9 +20,9 @@ ROUND_S = 1.0
 """Short against how long values are kept after their run, long against what a round costs: a look at a folder, a question per partition."""
 
 
-async def keep(settings: ArenaSettings, states: RunStates) -> None:
-    """Keep the arena for as long as this is not cancelled."""
-    keeper = Keeper(settings)
+async def keep(settings: ArenaSettings, host: str, states: RunStates) -> None:
+    """Keep the arena with this id for as long as this is not cancelled."""
+    keeper = Keeper(settings, host)
     try:
         while True:
             await asyncio.sleep(ROUND_S)

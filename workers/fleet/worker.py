@@ -162,7 +162,7 @@ class Worker:
         self.processor.lane.overslept, self.processor.in_aftermath = heartbeat.overslept, heartbeat.in_aftermath
         self._spawn(heartbeat.run())
         self._spawn(self._keep_facts())
-        self._spawn(keep(self.settings.arena_settings, RunStates(self._connection, self._deployed.partitions)))
+        self._spawn(keep(self.settings.arena_settings, self.host or "", RunStates(self._connection, self._deployed.partitions)))
         await self.processor.doubt.start()
         self._stack.push_async_callback(self.processor.doubt.stop)
         self._stack.push_async_callback(self.quiet)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,24 @@ def test_more_runs_than_the_arena_has_room_for_wait_for_one_another(fresh_url: s
                 assert worker.process.poll() is None
             assert executions(one, "made") == executions(one, "summed") == 24
             assert taken(tmp_path / "a" / "arena") <= 16 * MIB
+
+    run(test(), 110)
+
+
+def test_steps_behind_the_large_values_are_not_kept_waiting_by_new_ones(fresh_url: str, tmp_path: Path) -> None:
+    """They carry no refs themselves, and their runs give their room back only when they are done."""
+    definition = produced_and_summed()
+    tail = {f"tail{n}": {"type": "bulk.pass", "queue": "b"} for n in range(3)}
+    edges = [{"from": one, "to": other} for one, other in pairwise(("sum", *tail))]
+    with_tail = definition | {"nodes": definition["nodes"] | tail, "edges": definition["edges"] + edges}
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, with_tail)
+            with host(fresh_url, tmp_path / "a", "a", "b", options={"arena-max": "16MiB", "arena-keep": 0}):
+                runs = await asyncio.gather(*(start(one, length=LENGTH, seed=n, key=str(n)) for n in range(40)))
+                summaries = await one.log.ended(*runs, deadline_s=80)
+                assert [summary.status for summary in summaries] == ["completed"] * 40
 
     run(test(), 110)
 

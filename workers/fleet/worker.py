@@ -212,8 +212,13 @@ class Worker:
         return self.slots.total - self.processor.attempts.load - self.processor.asking
 
     def _room(self) -> int:
-        """How many messages more may come from anywhere."""
-        return 0 if self.plane.waiters.count else self._room_near()  # more tasks would only want more room in the arena
+        """How many messages more may come from anywhere. While somebody waits for room in the arena one at a time: it may be a step of a run
+        that gives its room back when it is done, or one more that wants some.
+        """
+        waiting = self.plane.waiters.count
+        if not waiting:
+            return self._room_near()
+        return min(self._room_near(), 1) if self.processor.load <= waiting < self.settings.concurrency else 0
 
     def _room_near(self) -> int:
         """How many messages more may come with tasks near the arena: one per free slot, as long as the log keeps up.

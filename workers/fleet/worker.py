@@ -212,8 +212,8 @@ class Worker:
         return self.slots.total - self.processor.attempts.load - self.processor.asking
 
     def _room(self) -> int:
-        """How many messages more may come from anywhere. While somebody waits for room in the arena one at a time: it may be a step of a run
-        that gives its room back when it is done, or one more that wants some.
+        """How many messages more may come from anywhere. While somebody waits for room in the arena one at a time: it may be a step of a
+        run that gives its room back when it is done, or one more that wants some.
         """
         waiting = self.plane.waiters.count
         if not waiting:

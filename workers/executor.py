@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from ..broker.payloads.bodies import CHECKED_AT_ONCE_BYTES
 from ..broker.payloads.plane import Plane
 from ..schemas.effects import Dispatch
 from ..schemas.errors import Permanent
@@ -51,6 +52,8 @@ from .threads import Threads
 NODE_TIMEOUT_MS_DEFAULT = 30_000
 WAITING_MAX = 0.9
 """After this share of its timeout an attempt waits for room in the arena no more: it should fail by what it lacks, not by the timeout."""
+HEAD_START_S = 0.001
+"""Of the node before the check of what it was given, which wants a core for itself: so long the node needs to begin."""
 PREPARED_MAX = 10_000
 """Bound nodes that are kept; flows that are deployed again and again must not fill the memory."""
 
@@ -135,7 +138,7 @@ class Executor:
 
         Raises PayloadLost, PayloadElsewhere, whatever came of the work.
         """
-        checking = asyncio.create_task(self.threads.run(partial(self.plane.check, refs)))
+        checking = asyncio.create_task(self._check(refs))
         try:
             try:
                 if any(map(may_hold_ref, work.dispatch.needs)):
@@ -151,6 +154,12 @@ class Executor:
             if checking.done() and not checking.cancelled():
                 checking.exception()  # of an attempt that was called off: nobody else looks
             checking.cancel()
+
+    async def _check(self, refs: Sequence[Ref]) -> None:
+        large = [ref for ref in refs if ref.length > CHECKED_AT_ONCE_BYTES]
+        if large:
+            await asyncio.sleep(HEAD_START_S)
+            await self.threads.run(partial(self.plane.check, large))
 
     async def close(self) -> None:
         """Stop the processes, let go of the threads, close connections. Attempts that still run are lost."""

@@ -199,7 +199,7 @@ def test_a_layout_that_found_no_room_writes_nothing_twice(tmp_path: Path) -> Non
 
 def test_coded_values_of_any_length_inside_a_large_list_come_back(plane: Plane) -> None:
     for length in (1, 7_000, 9_000, 12_500):  # each has another head in msgpack
-        arrays = [numpy.zeros(length) for _ in range(800_000 // length)]
+        arrays = [numpy.zeros(length) for _ in range(min(800_000 // length, 20_000))]
         value = plane.decode(plane.encode(arrays, PRODUCER, Payloads(inline_max="512KiB")))
         assert isinstance(value, list) and all(isinstance(item, numpy.ndarray) and len(item) == length for item in value)
 

@@ -5,7 +5,6 @@
     ├── PayloadElsewhere   they are not on this host, and whoever asks cannot fetch them
     ├── ArenaFull          there is no room now; it may be tried again
     ├── ObjectsFull        the object store has no room now; it may be tried again
-    ├── ObjectTooLarge     the object store will never have room for it
     ├── ObjectsUnavailable the store outside of NATS that the chunks lie in does not take or give them
     ├── RunTooLarge        the run has all that one run may have
     ├── ArenaUnusable      the arena's folder cannot be trusted or used
@@ -70,11 +69,6 @@ class ObjectsFull(PayloadError):
     code = "OBJECTS_FULL"
     type = "objects_full"
     retryable = True
-
-
-class ObjectTooLarge(PayloadError):
-    code = "OBJECT_TOO_LARGE"
-    type = "object_too_large"
 
 
 class ObjectsUnavailable(PayloadError):

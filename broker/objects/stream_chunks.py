@@ -7,7 +7,6 @@ sequence: chunks that were stored since then, by somebody who stores the object 
 from __future__ import annotations
 
 from ...schemas import subjects
-from ...schemas.payload_errors import ObjectTooLarge
 from ..client import Connection, Message, NotFound, Refused, StreamFull
 from .chunks import MIB, Place
 
@@ -36,9 +35,6 @@ class StreamChunks:
         if info is None:
             raise NotFound(f"there is no stream {subjects.OBJECTS}; deploy the topology", status=404)
         limit, used = int(info["config"]["max_bytes"]), int(info["state"]["bytes"])
-        if 0 < limit < size_bytes:
-            remedy = "give the server a larger store, or put chunks elsewhere (JETFLEET_OBJECTS)"
-            raise ObjectTooLarge(f"{size_bytes} bytes do not fit into stream {subjects.OBJECTS}, which has {limit} in all; {remedy}")
         if limit > 0 and used + size_bytes > limit - min(RESERVE_BYTES, limit // 16):
             raise StreamFull(f"{size_bytes} bytes more have no room in stream {subjects.OBJECTS}, which has {used} of {limit}")
 

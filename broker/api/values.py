@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...schemas.flow.definition import Payloads
 from ...schemas.payload import Payload, encode, refs_in
+from ...schemas.ref import may_hold_extension
 from ..client import Connection
 from ..payloads.layout import small_payload
 from ..run_result import Opened
@@ -23,10 +24,6 @@ if TYPE_CHECKING:  # loaded when they are first needed: most commands never need
     from ..payloads.plane import Plane
     from ..payloads.remote import Holders
     from .outgoing import Outgoing
-
-_MARKS = (b"\xc7", b"\xc8", b"\xc9", b"\xd8")
-"""What the extension of a ref or of a coded value begins with. Where none of them stands there is none."""
-
 
 SMALL_BYTES = 1 << 10
 
@@ -51,7 +48,7 @@ class Values:
 
     async def with_output(self, result: Result) -> Result:
         """The result with its output fetched; itself where there is nothing to fetch. Raises as `fetch`."""
-        if not any(mark in result.payload for mark in _MARKS):
+        if not may_hold_extension(result.payload):
             return result
         return dataclasses.replace(result, opened=Opened(await self._plane().value(result.payload)))
 

@@ -89,13 +89,17 @@ class ListCodec:
         return (_item(body, index, count, table) for index in range(count))
 
 
+FAILURES = (TypeError, ValueError, OverflowError, NotImplementedError, BufferError)
+"""What encoders raise for a value that has no form as bytes."""
+
+
 def encode_structured(value: Any) -> bytes:
     """A value as a msgpack document, small arrays and the like in it as Coded. Raises UnencodableValue."""
     try:
         return _encoder.encode(value)
     except RecursionError:
         raise UnencodableValue("the value is nested without end (does it contain itself?)") from None
-    except (TypeError, ValueError, OverflowError, NotImplementedError, BufferError) as error:
+    except FAILURES as error:
         raise UnencodableValue(f"the value cannot be encoded: {error}") from None
 
 

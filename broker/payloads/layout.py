@@ -21,6 +21,7 @@ from ...schemas.ref import Coded, Ref, may_hold_extension, to_ext
 from ...schemas.values import MISSING
 from ..codecs.codec import Codec, Encoded
 from ..codecs.registry import codec_for, codec_named, native
+from ..codecs.structured import FAILURES
 
 Write: TypeAlias = Callable[[Codec, Encoded, bool], Ref]
 """Puts a body into the arena: its codec, its bytes, and whether refs or coded values stand in it."""
@@ -29,7 +30,6 @@ NATIVE = (str, bytes, bytearray, memoryview)
 """What msgpack has a form of its own for, whatever its size."""
 _SIZED = frozenset(NATIVE)
 LONG_LIST = 1_000
-FAILURES = (TypeError, ValueError, OverflowError, NotImplementedError, BufferError)
 
 
 def small_payload(value: Any, inline_max_bytes: int) -> Payload | None:

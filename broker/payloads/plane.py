@@ -94,7 +94,7 @@ class Plane:
 
     def encode(self, value: Any, producer: Producer, rules: Payloads) -> Payload:
         """The payload of a value. Raises UnencodableValue, UnknownCodec, ArenaFull, RunTooLarge, ArenaUnusable."""
-        small = self.small(value, rules)
+        small = small_payload(value, self._inline_max(rules))
         if small is not None:
             return small
         layout = self.layout(producer, rules)
@@ -113,10 +113,6 @@ class Plane:
             return self._find(codec.name, encoded, producer)
 
         return Layout(self._inline_max(rules), write, find, self._part)
-
-    def small(self, value: Any, rules: Payloads) -> Payload | None:
-        """The payload of a value that stays in it as a whole; None: `encode` has more to do."""
-        return small_payload(value, self._inline_max(rules))
 
     def _inline_max(self, rules: Payloads) -> int:
         return rules.inline_max_bytes if self.settings else NO_LIMIT

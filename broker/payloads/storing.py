@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -32,9 +32,8 @@ class Storing:
 
         Raises ObjectsFull, PayloadLost, KeyMissing, BrokerError.
         """
-        if not refs_in(payload):
-            return payload
-        return encode(await self._mapped(decode_document(payload), run))
+        stored = await self._all_stored(refs_in(payload), run)
+        return encode(_exchanged(decode_document(payload), stored)) if stored else payload
 
     async def upload(self, ref: Ref, run: str) -> str:
         """Put the body of a ref into the object store; its digest."""
@@ -48,12 +47,9 @@ class Storing:
         assert self._ways.objects is not None
         return self._ways.objects
 
-    async def _mapped(self, value: Any, run: str) -> Any:
-        if isinstance(value, Ref):
-            return await self._stored(value, run)
-        if isinstance(value, dict):
-            return {key: await self._mapped(item, run) for key, item in value.items()}
-        return [await self._mapped(item, run) for item in value] if isinstance(value, list) else value
+    async def _all_stored(self, refs: Iterable[Ref], run: str) -> dict[Ref, Ref]:
+        """Each of the refs, and what stands in its place once its body is stored."""
+        return {ref: await self._stored(ref, run) for ref in dict.fromkeys(refs)}
 
     async def _stored(self, ref: Ref, run: str) -> Ref:
         if ref.digest:
@@ -69,8 +65,7 @@ class Storing:
         assert arena is not None
         # In threads: such a value may be as large as any.
         inside = await asyncio.to_thread(lambda: codec.decode(self._bodies.view(whole), whole.meta))
-        inner = await asyncio.to_thread(lambda: list(dict.fromkeys(refs_of(inside))))
-        stored = {each: await self._stored(each, run) for each in inner}
+        stored = await self._all_stored(await asyncio.to_thread(lambda: list(refs_of(inside))), run)
         if all(each == there for each, there in stored.items()):
             return ref
         encoded = await asyncio.to_thread(_encoded_again, codec, inside, stored)

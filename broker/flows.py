@@ -1,7 +1,7 @@
 """The flow registry: what is deployed, as every process of the fleet sees it.
 
-The stream FLOWS holds two kinds of messages, the last of each subject: `plan.<digest>`, a version's Definition, which stays for the runs
-that need it; and `flow.<name>`, which version is current. Deploying writes them in this order, so whoever sees a current version can
+The stream FLOWS holds three kinds of messages, the last of each subject: `plan.<digest>`, a version's Definition, which stays for the runs
+that need it; `flow.<name>`, which version is current; and `trigger.<flow>.<trigger>`, whether somebody has paused or disabled a trigger. Deploying writes them in this order, so whoever sees a current version can
 read it. A plan never travels: each process compiles the definition, and the digest must come out as it was deployed.
 
 `Flows` is a cache that follows the stream. It answers from memory, a little behind the broker. What somebody broken or newer wrote
@@ -17,7 +17,7 @@ import structlog
 
 from ..schemas import messages, subjects
 from ..schemas.errors import JetfleetError, UnreadableRecord
-from ..schemas.messages import Current, Definition
+from ..schemas.messages import RUNNING, Current, Definition, TriggerState
 from ..schemas.plan.plan import Plan
 from .client import Connection, Message, Tail
 from .definitions import BrokenDefinition, DigestMismatch, compile_definition
@@ -81,6 +81,7 @@ class Flows:
         self._definitions: dict[str, Definition] = {}
         self._plans: dict[str, Plan] = {}
         self._broken: dict[str, JetfleetError] = {}
+        self._triggers: dict[str, TriggerState] = {}
         self._tail = Tail(connection, subjects.FLOWS, 1, self._take, filter_subject=">")
         self.on_change: list[Callable[[str], None]] = []
         """Told the name of each flow that has another current version now, or none."""
@@ -113,6 +114,10 @@ class Flows:
         version = self._current.get(name)
         return None if version is None else self.plan(version.digest)
 
+    def trigger_state(self, flow: str, trigger: str) -> TriggerState:
+        """What was decided about a trigger; `running` if nothing was."""
+        return self._triggers.get(f"{flow}.{trigger}") or TriggerState(flow, trigger, RUNNING)
+
     def plan(self, digest: str) -> Plan | None:
         """The plan with this digest; None if it is not known (yet), or broken: `fetch` says which."""
         plan = self._plans.get(digest)
@@ -138,6 +143,8 @@ class Flows:
             self._define(message.data, name)
         elif kind == "flow":
             self._point(message.data, name)
+        elif kind == "trigger":
+            self._decide(message.data, name)
 
     def _define(self, data: bytes, digest: str) -> None:
         try:
@@ -163,6 +170,16 @@ class Flows:
             self._current[name] = current
         for listener in self.on_change:
             listener(name)
+
+    def _decide(self, data: bytes, name: str) -> None:
+        """Somebody has paused, disabled or resumed a trigger."""
+        try:
+            self._triggers[name] = messages.decode(TriggerState, data)
+        except UnreadableRecord as error:
+            _log.warning("state of a trigger unreadable", trigger=name, error=str(error))
+            return
+        for listener in self.on_change:
+            listener(name.partition(".")[0])
 
     def _compile(self, definition: Definition) -> Plan | None:
         try:

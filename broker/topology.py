@@ -8,7 +8,7 @@
     SNAPSHOTS   snapshot.>                file     new        10 %  open runs
     OBJECTS     object.>                  file     new        15 %  large payloads, in chunks                last per subject
     DEAD        dead.>                    file     old         2 %  what could not be read or placed
-    FLOWS       flow.>, plan.>            file     new         1 %  what is deployed                         last per subject
+    FLOWS       flow.>, plan.>, trigger.> file     new         1 %  what is deployed                         last per subject
     FLEET       member.>, lease.>, topology
                                           file     new      64 MiB  who is there, who owns what              last per subject
     TASKS       tasks.>, tasks-epoch      memory   new    256 MiB   work queue; a consumer `queue-<name>` per queue,
@@ -31,7 +31,7 @@ from typing import Any, Literal
 from ..schemas import subjects
 from ..schemas.errors import UsageError
 
-VERSION = 2
+VERSION = 3
 """Grows with every change of this file that an older process must not undo."""
 PARTITIONS_DEFAULT = 4
 """As many coordinators can share the work. More partitions mean smaller batches, each of which waits for the disk: on two cores 16
@@ -115,7 +115,7 @@ def streams(partitions: int) -> list[Stream]:
             purpose="who is there, who owns what", features={"allow_msg_ttl": True},
         ),
         Stream(
-            name=subjects.FLOWS, subjects=("flow.>", "plan.>"), share=0.01, last_per_subject=True, truth=True, purpose="what is deployed",
+            name=subjects.FLOWS, subjects=("flow.>", "plan.>", "trigger.>"), share=0.01, last_per_subject=True, truth=True, purpose="what is deployed",
         ),
         Stream(
             name=subjects.EVENTS, subjects=("events.>",), share=0.2, retention="workqueue", consumers_max=10_000, truth=True,

@@ -56,11 +56,12 @@ class AttemptId(msgspec.Struct, array_like=True, frozen=True):
 
 
 class BatchedEvent(msgspec.Struct, array_like=True, frozen=True):
-    """`key`: the idempotency key, "" for none. `payload` is msgpack."""
+    """`key`: the idempotency key, "" for none. `payload` is msgpack. `meta`: what the trigger says about it; nil: the message's headers."""
 
     key: str
     payload: Payload = NULL
     trace: str = ""
+    meta: Payload = NULL
 
 
 class Summary(msgspec.Struct, array_like=True, frozen=True):
@@ -130,8 +131,22 @@ class Current(msgspec.Struct, array_like=True, frozen=True):
     deployed_at: int = 0
 
 
+RUNNING, PAUSED, DISABLED = "running", "paused", "disabled"
+"""Of a trigger: it fires; what happens waits until it is resumed; it is as if it were not in its flow."""
+
+
+class TriggerState(msgspec.Struct, array_like=True, frozen=True):
+    """What somebody has decided about a trigger since it was deployed: `running`, `paused` or `disabled`. `at`: ms since the epoch."""
+
+    flow: str
+    trigger: str
+    state: str
+    reason: str = ""
+    at: int = 0
+
+
 class Member(msgspec.Struct, array_like=True, frozen=True):
-    """`role`: coordinator, worker or reader. `boot` names the machine's boot and pid namespace, so that a pid means something.
+    """`role`: coordinator, worker, trigger or reader. `boot` names the machine's boot and pid namespace, so that a pid means something.
 
     `beat_ms`: how often it says that it is there. `facts` differ by role: partitions, queues, node types, slots, busy.
     `pid_start`: when its process started, in the kernel's ticks since boot, so that a pid that is used again is known; 0: unknown.

@@ -8,6 +8,7 @@ timer.<partition>.<digest>  a schedule that fires on `fired.<partition>`
 history.<flow>              journals, in parts
 dead.<kind>                 what could not be read or placed
 flow.<name>, plan.<digest>  which version of a flow is current; a version's definition
+trigger.<flow>.<trigger>    whether a trigger is paused or disabled
 member.<id>, lease.<p>      who is there; who owns a partition
 topology                    how many partitions and replicas were deployed
 progress.<p>                how far the owner's effects have been acknowledged   (memory)
@@ -93,6 +94,10 @@ def dead(kind: str) -> str:
 
 def current_flow(name: str) -> str:
     return f"flow.{name}"
+
+
+def trigger_state(flow: str, trigger: str) -> str:
+    return f"trigger.{flow}.{trigger}"
 
 
 def plan(digest: str) -> str:

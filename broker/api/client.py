@@ -22,12 +22,13 @@ from ...schemas.flow.definition import Payloads
 from ...schemas.messages import BatchedEvent
 from ...schemas.payload import encode
 from ...schemas.plan.events import check_event, choose_trigger
+from ...schemas.plan.parameters import with_defaults
 from ...schemas.plan.plan import Plan
 from ...schemas.subjects import URL_DEFAULT
 from .. import flows as registry
 from ..client import Connection
 from ..deployment import deployed, ensure
-from ..flows import DeployedFlow
+from ..flows import DeployedFlow, Flows
 from . import letters
 from .definitions import FlowSource, definition_of
 from .endings import Ending, Endings
@@ -45,9 +46,9 @@ from .values import Values, is_small
 class Client(Inspection):
     """Made by `connect`; safe for any number of tasks of one event loop. Looking at runs is inherited."""
 
-    def __init__(self, connection: Connection, partitions: int, arena: Path | None = None) -> None:
-        super().__init__(connection, partitions)
-        self._values = Values(connection, arena)
+    def __init__(self, connection: Connection, partitions: int, arena: Path | None = None, flows: Flows | None = None) -> None:
+        super().__init__(connection, partitions, flows)
+        self.values = Values(connection, arena)
         self._events = Events(connection.publisher)
         self._endings = Endings(connection, partitions, self.outcome)
         self._steering = Steering(connection, partitions)
@@ -82,7 +83,7 @@ class Client(Inspection):
         await self._events.close()
         await self._endings.close()
         await self.flows.stop()
-        self._values.close()
+        self.values.close()
         await self.connection.close()
 
     async def __aenter__(self) -> Self:
@@ -154,7 +155,7 @@ class Client(Inspection):
     async def wait(self, ending: Ending, timeout_s: float | None, fetch: bool = True) -> Result:
         """What `RunHandle.result` passes on."""
         result = await self._endings.wait(ending, timeout_s)
-        return await self._values.with_output(result) if fetch else result
+        return await self.values.with_output(result) if fetch else result
 
     async def fetch(self, value: Any, *, raw: bool = False) -> Any:
         """A value with everything in it that lies elsewhere in its place: a `Ref` of a node's output, or a whole output with refs in it.
@@ -162,14 +163,14 @@ class Client(Inspection):
         `raw`: large `bytes` come as views instead of copies. Files come as `FileView`s: their names and bytes. Raises PayloadLost,
         PayloadCorrupt, UnknownCodec, KeyMissing, BrokerError; ArenaFull and RunTooLarge where they are to go into an arena here.
         """
-        return await self._values.fetch(value, raw=raw)
+        return await self.values.fetch(value, raw=raw)
 
     async def signal(self, run: str, name: str, value: Any = None, *, id: str = "") -> None:
         """Send a signal or the answer to an approval (`{"decision": "approve", …}`); kept if nobody waits for it yet. It may be large."""
         if is_small(value):  # as nearly all signals are: it matters to none of them what the flow says about large values
             payload = encode(value)
         else:
-            payload = await self._values.outgoing(value, run, await self._rules(run))
+            payload = await self.values.outgoing(value, run, await self._rules(run))
         await self._steering.signal(run, name, payload, id=id)
 
     async def event(self, name: str, value: Any = None, *, id: str = "") -> None:
@@ -216,9 +217,10 @@ class Client(Inspection):
         plan = self.require(flow)
         chosen = choose_trigger(plan, trigger)
         key = uuid.uuid4().hex if id is None else id
+        payload = with_defaults(plan, chosen, payload)
         if plan.inputs is not None:
             check_event(plan, checkable(payload))
-        data = await self._values.outgoing(payload, subjects.run_id(flow, key), plan.payloads)
+        data = await self.values.outgoing(payload, subjects.run_id(flow, key), plan.payloads)
         return subjects.event(flow, chosen), BatchedEvent(key, data, trace)
 
     async def _rules(self, run: str) -> Payloads:

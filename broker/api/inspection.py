@@ -22,12 +22,12 @@ from .result import Result
 
 
 class Inspection:
-    """What `Client` inherits. `partitions` is the number that was deployed."""
+    """What `Client` inherits. `partitions` is the number that was deployed; `flows`: those that somebody else follows already."""
 
-    def __init__(self, connection: Connection, partitions: int) -> None:
+    def __init__(self, connection: Connection, partitions: int, flows: Flows | None = None) -> None:
         self.connection = connection
         self.partitions = partitions
-        self.flows = Flows(connection)
+        self.flows = flows or Flows(connection)
 
     async def runs(
         self,

@@ -84,6 +84,9 @@ class Batcher:
         self._retry_timer: asyncio.TimerHandle | None = None
         self._blocked_by: BrokerError | None = None
         self._drained: list[asyncio.Future[None]] = []
+        self._count = 0
+        """Entries that were settled so far."""
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._closed = False
 
     @property
@@ -115,8 +118,20 @@ class Batcher:
             self._drained.append(waiting)
             await waiting
 
+    async def so_far(self) -> None:
+        """Wait until everything that was put before this call is settled, whatever is put meanwhile."""
+        backlog = self.backlog
+        if backlog:
+            waiting = self._loop.create_future()
+            self._waiting.append((self._count + backlog, waiting))
+            await waiting
+
     async def close(self) -> None:
-        """Stop. What is not acknowledged settles with ConnectionClosed; wait for `drained` first where that matters."""
+        """As `stop`; wait for `drained` first where it matters what becomes of the entries."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Nothing leaves any more, from this moment on. What is not acknowledged settles with ConnectionClosed."""
         self._closed = True
         if self._retry_timer is not None:
             self._retry_timer.cancel()
@@ -149,6 +164,7 @@ class Batcher:
         """Entries that were put too late."""
         receipts = self._receipts
         self._entries, self._receipts, self._weights = [], [], []
+        self._count += len(receipts)
         _tell(receipts, ConnectionClosed(f"closed: nothing more is published to {self.subject!r}"))
         self._settle()
 
@@ -195,7 +211,12 @@ class Batcher:
         """Tell the receipts, in order: a batch that is done waits for those before it."""
         while self._batches and self._batches[0].settled:
             batch = self._batches.popleft()
+            self._count += len(batch.receipts)
             _tell(batch.receipts, batch.error)
+        while self._waiting and self._waiting[0][0] <= self._count:
+            _, waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
         if self._drained and not self._entries and not self._batches:
             drained, self._drained = self._drained, []
             for waiting in drained:
@@ -212,6 +233,9 @@ class Batcher:
     def _retry(self) -> None:
         """All that was refused, in order; nothing new leaves before."""
         self._retry_timer = None
+        if self.gate is not None and not self.gate():
+            self._retry_timer = self._loop.call_later(self._backoff_s, self._retry)
+            return
         refused, self._refused = self._refused, []
         for batch in refused:
             self._send(batch)

@@ -153,7 +153,8 @@ class Publisher:
         """Everything again, before anything new: what was submitted since the cut has waited, so the order stays."""
         self._cut = False
         for pending in self._pending.values():
-            self._send(pending)
+            if not pending.future.done():  # a cancelled one must not leave any more
+                self._send(pending)
 
     def _sweep(self) -> None:
         """Send again what waited long enough; give up what waited too long."""

@@ -28,9 +28,14 @@ class Ticket:
         self.through = False
 
     def settled(self, count: int, error: BrokerError | None) -> None:
-        """`count` of its effects have been acknowledged. What cannot be published at all (too large) counts too: it never will be."""
+        """`count` of its effects have been acknowledged. What cannot be published at all (too large) counts too: it never will be.
+
+        What was taken back, or was on its way when the connection was closed, does not count: the next owner must carry it out.
+        """
+        if isinstance(error, ConnectionClosed):
+            return
         self.pending -= count
-        if error is not None and not isinstance(error, ConnectionClosed):
+        if error is not None:
             log.error("an effect cannot be carried out", seq=self.seq, code=error.code, reason=str(error))
         if not self.pending:
             self._owner.advance()

@@ -23,7 +23,7 @@ from ...schemas.errors import JetfleetError
 from ...schemas.plan.plan import Plan
 from ..client import BrokerError, Connection
 from ..deployment import ensure, ensure_memory
-from ..fleet.leases import RELEASED, TAKEN, UNTRUSTED, Leases
+from ..fleet.leases import FAILED, RELEASED, Leases
 from ..fleet.membership import COORDINATOR, Membership
 from ..flows import Flows
 from ..high_water import HighWater, WalWentBack
@@ -97,8 +97,9 @@ class Coordinator:
         self.membership = Membership(self._control, COORDINATOR)
         await self.membership.start()
         self.locality = Locality(self.membership)
-        self.outbox.may_send_tasks = lambda: self.membership.trusted
         self.leases = Leases(self._control, self.membership, self.partitions, self._gained, self._lost_lease)
+        self.leases.on_outdone = self._take_back_tasks
+        self.outbox.may_send_tasks = lambda: self.leases.sound
         self.intake = Intake(self)
         self._show_gauges()
         await self.leases.start()
@@ -233,19 +234,19 @@ class Coordinator:
                 owner = self.owners[number] = Owner(self.connection, number, self, self.partition_lost)
 
     def _take_back_tasks(self, lost: int) -> None:
-        """Somebody may act for the partition already. Tasks travel together, so those of other partitions are given out once more."""
+        """Somebody acts for the partition, or is about to. Tasks travel together, so those of other partitions are given out once more."""
         self.outbox.drop_tasks()
         for number in list(self.owners):
             if number != lost and self.leases.holds(number):
                 self.partition_lost(number, f"its tasks were taken back when partition {lost} was lost")
 
     async def _lost_lease(self, number: int, reason: str) -> None:
-        if reason in (UNTRUSTED, TAKEN):
-            self._take_back_tasks(number)
         owner = self.owners.pop(number, None)
         if owner is not None:
             log.info("lets go of a partition", partition=number, reason=reason)
             await owner.let_go(orderly=reason == RELEASED)
+        if reason in (RELEASED, FAILED) and (owner is None or owner.has_tasks_under_way):
+            self._take_back_tasks(number)  # the lease is about to be free: nothing may follow
         self.admission.forget_coming()
 
     def partition_lost(self, number: int, reason: str) -> None:

@@ -19,6 +19,7 @@ from ...schemas.limits import PAYLOAD_INLINE_MAX_BYTES
 from ...schemas.messages import BatchedEvent
 from ...schemas.payload import NULL, Payload, decode, encode, is_whole
 from ...schemas.plan.events import check_event, choose_trigger
+from ...schemas.plan.parameters import parameters, with_defaults
 from ...schemas.plan.plan import Plan
 from ...schemas.records import RunStarted
 from ..client import Message
@@ -59,7 +60,7 @@ def read_events(message: Message, flow: str) -> Iterator[Event]:
     if headers.get(BATCH.lower()):
         for place, entry in enumerate(_batch(message)):
             key = entry.key or f"#{message.timestamp_ns}.{message.stream_seq}.{place}"
-            yield Event(trigger, key, entry.payload, meta, entry.trace)
+            yield Event(trigger, key, entry.payload, meta if entry.meta == NULL else entry.meta, entry.trace)
         return
     key = headers.get("nats-msg-id") or f"#{message.timestamp_ns}.{message.stream_seq}"
     yield Event(trigger, key, _payload(message.data, headers.get("content-type", "")), meta, headers.get("traceparent", ""))
@@ -75,10 +76,13 @@ def start_of(event: Event, plan: Plan, now_ms: int) -> RunStarted:
     if len(event.payload) > PAYLOAD_INLINE_MAX_BYTES:
         size = f"{len(event.payload):,} bytes, and at most {PAYLOAD_INLINE_MAX_BYTES:,} travel inside a message"
         raise EventRejected(f"the payload has {size}; put large data elsewhere and send where it is")
+    payload = event.payload
+    if parameters(plan, trigger):
+        payload = encode(with_defaults(plan, trigger, decode(payload)))
     if plan.inputs is not None:
-        check_event(plan, decode(event.payload))
+        check_event(plan, decode(payload))
     return RunStarted(
-        subjects.run_id(plan.name, event.key), now_ms, plan.name, plan.digest, trigger, event.payload, event.meta, None, event.trace
+        subjects.run_id(plan.name, event.key), now_ms, plan.name, plan.digest, trigger, payload, event.meta, None, event.trace
     )
 
 
@@ -87,9 +91,9 @@ def _batch(message: Message) -> list[BatchedEvent]:
         entries = [messages.decode(BatchedEvent, entry) for entry in messages.split(message.data)]
     except UnreadableRecord as error:
         raise UnreadableEvent(f"a message with the header {BATCH} holds no batch of events: {error}") from None
-    broken = next((place for place, entry in enumerate(entries) if not is_whole(entry.payload)), None)
+    broken = next((place for place, entry in enumerate(entries) if not (is_whole(entry.payload) and is_whole(entry.meta))), None)
     if broken is not None:
-        raise UnreadableEvent(f"the payload of event {broken} in a batch is no msgpack document")
+        raise UnreadableEvent(f"the payload or meta of event {broken} in a batch is no msgpack document")
     return entries
 
 

@@ -46,14 +46,13 @@ class Outbox:
         self._connection = connection
         self._partitions = partitions
         self.may_send_tasks: Callable[[], bool] = lambda: True
-        """Whether this process may still act for its partitions."""
+        """Whether this process may still act for all of its partitions."""
         self._epoch: dict[str, str] = {}
         self._wal: dict[int, Batcher] = {}
         self._tasks: dict[tuple[str, str, str], Batcher] = {}
         self._history: dict[str, Batcher] = {}
         self._notices: dict[str, list[bytes]] = {}
         self._notifying: set[asyncio.Task[None]] = set()
-        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def entry_max_bytes(self) -> int:
@@ -70,9 +69,7 @@ class Outbox:
         """Take back the tasks that have not been stored: others own the runs now, and give them out themselves."""
         batchers, self._tasks = list(self._tasks.values()), {}
         for batcher in batchers:
-            task = asyncio.get_running_loop().create_task(batcher.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            batcher.stop()
 
     # --- stored
 

@@ -75,6 +75,11 @@ class Owner:
     def ready(self) -> bool:
         return self.partition is not None and not self.partition.repeating
 
+    @property
+    def has_tasks_under_way(self) -> bool:
+        """Whether tasks that it gave out as new ones may still be on their way to the server. Those of a take-over are marked."""
+        return self.ready and self.partition is not None and self.partition.acknowledged.under_way > 0
+
     # --- taking over
 
     async def take_over(self, epoch: str) -> None:
@@ -230,6 +235,7 @@ class Owner:
             return False
 
     async def _leave_snapshot(self, partition: Partition) -> None:
+        await partition.acknowledged.everything_so_far()
         if partition.position > self._snapshots.manifest.position:
             await self._write_snapshot(partition)
         progress = Progress(partition.acknowledged.position, self.epoch)

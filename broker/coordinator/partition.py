@@ -115,10 +115,7 @@ class Partition:
         """The next message of the WAL."""
         if self.abandoned:
             return
-        if not self.around.holds(self.number):
-            # Somebody else may own it now. Not even if trust comes back may a later message be taken in: this one is missing.
-            self.abandoned = True
-            self.around.partition_lost(self.number, "a record came when nobody knew whether the partition was still ours")
+        if self._is_outdone():
             return
         ticket = self.acknowledged.open(message.stream_seq)
         try:
@@ -129,6 +126,15 @@ class Partition:
         self._held.append((message, entries, ticket))
         if len(self._held) == 1:
             self._work()
+
+    def _is_outdone(self) -> bool:
+        """Whether somebody else may own it now. Then nothing may be taken in any more: what is left out here would be missing.
+
+        Whoever holds leases will have this owner let go, in order if it can be.
+        """
+        if not self.around.holds(self.number):
+            self.abandoned = True
+        return self.abandoned
 
     def _work(self) -> None:
         """Take in what is held, until there is nothing left or a plan is missing."""
@@ -148,6 +154,8 @@ class Partition:
             ticket.settled(1, None)
 
     def _plan_found(self, plan: Plan | None) -> None:
+        if self._is_outdone():
+            return
         if plan is None and self._held:
             message, entries, ticket = self._held[0]
             what = "the plan of this run is not among the deployed versions"

@@ -6,8 +6,9 @@ proves that its owner lives is the owner's heartbeat, one for all its partitions
 
 How long local trust lasts. Until `membership.trusted_until`: the time the last acknowledged heartbeat was sent, plus TTL, by the
 monotonic clock. `holds(p)` compares the two and must be asked before every publish as an owner. It needs no timer: a process
-that was stopped for an hour and goes on finds it False before anything else happens. A partition dropped for lack of trust is
-claimed anew, with a new generation, once the broker answers again and if nobody else took it.
+that was stopped for an hour and goes on finds it False before anything else happens. Trust that comes back brings back nothing: a lease
+counts in the period of trust in which it was claimed, and once `holds(p)` was False, it stays so until p was lost and claimed anew, with a
+new generation, if nobody else took it.
 
 Who may take over. A free lease: anybody who is due one, at once. A lease of somebody else: who is certain that the owner is gone.
 Silence counts only for those who hear (see membership.py), so a coordinator that was cut off takes nothing when it comes back.
@@ -65,8 +66,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Held:
+    """`period`: that of trust, when it was claimed."""
+
     generation: int
     seq: int
+    period: int
     task: asyncio.Task[None] | None = None
 
 
@@ -75,12 +79,15 @@ class Leases:
 
     `on_gained(p)` runs in a task of its own, for as long as it likes; it is cancelled if the partition is lost meanwhile. `on_lost(p,
     reason)` comes after it has ended, and before the lease is freed. Per partition the two never overlap.
+
+    `on_outdone(p)` is called before anything else happens, when somebody else may act for the partition already.
     """
 
     def __init__(self, connection: Connection, membership: Membership, partitions: int, on_gained: Gained, on_lost: Lost) -> None:
         self.partitions = partitions
         self._connection, self._membership = connection, membership
         self._on_gained, self._on_lost = on_gained, on_lost
+        self.on_outdone: Callable[[int], None] = lambda partition: None
         self._known: dict[int, tuple[Lease, int]] = {}
         self._held: dict[int, _Held] = {}
         self._losing: dict[int, asyncio.Task[None]] = {}
@@ -91,11 +98,18 @@ class Leases:
 
     def holds(self, partition: int) -> bool:
         """Whether this process may act as the partition's owner now. Cheap: ask before every publish."""
-        return partition in self._held and time.monotonic() < self._membership.trusted_until
+        held = self._held.get(partition)
+        return held is not None and held.period == self._membership.period and self._membership.trusted
 
     def held(self) -> list[int]:
         """The partitions that this process may act for now."""
-        return sorted(self._held) if self._membership.trusted else []
+        return sorted(filter(self.holds, self._held))
+
+    @property
+    def sound(self) -> bool:
+        """Whether all that this process claimed and has not lost is its own now. Only then may leave what it gave out as an owner."""
+        membership = self._membership
+        return membership.trusted and all(held.period == membership.period for held in self._held.values())
 
     def generation(self, partition: int) -> int | None:
         """The generation of the held lease."""
@@ -140,9 +154,9 @@ class Leases:
             self._changed.clear()
 
     async def _step(self) -> None:
+        for partition in [partition for partition in self._held if not self.holds(partition)]:
+            self._lose(partition, UNTRUSTED)
         if not self._membership.trusted:
-            for partition in list(self._held):
-                self._lose(partition, UNTRUSTED)
             return
         others = [member.id for member in self._membership.others(COORDINATOR) if not member.facts.get(DRAINING)]
         mine = due(self._membership.id, others, self.partitions)
@@ -164,6 +178,7 @@ class Leases:
 
     async def _claim(self, partition: int) -> None:
         before, seq = self._lease(partition)
+        period = self._membership.period  # not a later one: who is stopped in between may have lost it again
         lease = Lease(self._membership.id, int(time.time() * 1000), before.generation + 1)
         try:
             stored = await self._write(partition, lease, seq)
@@ -171,12 +186,12 @@ class Leases:
             _log.debug("lease not claimed", partition=partition, code=error.code, error=str(error))
             return
         self._known[partition] = lease, stored
-        self._gain(partition, lease, stored)
+        self._gain(partition, _Held(lease.generation, stored, period))
 
-    def _gain(self, partition: int, lease: Lease, seq: int) -> None:
-        self._held[partition] = held = _Held(lease.generation, seq)
+    def _gain(self, partition: int, held: _Held) -> None:
+        self._held[partition] = held
         self._show()
-        _log.info("partition gained", partition=partition, generation=lease.generation)
+        _log.info("partition gained", partition=partition, generation=held.generation)
         held.task = asyncio.create_task(self._gained(partition, held), name=f"gained {partition}")
 
     async def _gained(self, partition: int, held: _Held) -> None:
@@ -192,6 +207,8 @@ class Leases:
     def _lose(self, partition: int, reason: str) -> None:
         """Let go at once; what takes time goes on in a task."""
         held = self._held.pop(partition)
+        if reason in (UNTRUSTED, TAKEN):
+            self.on_outdone(partition)
         self._show()
         _log.info("partition lost", partition=partition, reason=reason)
         self._losing[partition] = asyncio.create_task(self._lost(partition, held, reason), name=f"lost {partition}")

@@ -6,7 +6,8 @@ Each process says so by a Member on `member.<id>`, once per beat, and follows wh
     gone       when it was not, when it said `leaving`, or when it was a process of this machine that runs no more
 
 and a process trusts itself until `trusted_until`: the time at which its last acknowledged beat was *sent*, plus TTL. The others cannot
-have seen that beat earlier, so nobody takes it for gone before it has stopped trusting itself.
+have seen that beat earlier, so nobody takes it for gone before it has stopped trusting itself. When trust has run out and comes back, that is
+another `period`: in between anybody may have taken what was its own.
 
 Silence means something only to those who hear: whoever has not seen an own beat come back lately (stopped, disconnected) takes nobody for
 gone because of silence. Clocks of different machines are never compared.
@@ -67,6 +68,8 @@ class Membership:
         self.ttl_s = ttl_s(self.beat_ms)
         self.trusted_until = 0.0
         """Until then, by `time.monotonic`, nobody may take this process for gone."""
+        self.period = 0
+        """Counts the stretches of unbroken trust."""
         self.on_joined: list[Callable[[Member], None]] = []
         self.on_gone: list[Callable[[Member], None]] = []
         self._connection = connection
@@ -192,6 +195,8 @@ class Membership:
         await self._connection.publisher.publish(
             subjects.member(self.id), _encoded(member), headers={"Nats-TTL": f"{FORGET_AFTER_S}s"}, deadline_s=deadline_s
         )
+        if not self.trusted:
+            self.period += 1
         self.trusted_until = max(self.trusted_until, sent + self.ttl_s)
 
     async def _sweep_often(self) -> None:

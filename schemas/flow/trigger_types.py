@@ -1,4 +1,4 @@
-"""The catalogue of trigger types and the models of their params, each in one normal form for all spellings.
+"""The catalogue of trigger types. The models of their params are in `triggers/`, one type per file.
 
 Every type is also known as `trigger::<name>`. Which paths a filesystem trigger may watch, and whether a port is free, is
 decided where the trigger runs.
@@ -10,164 +10,18 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal
-from zoneinfo import ZoneInfo
+from typing import Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
-
-from . import cron
-from .block import Refused, Spelled, as_list, synonyms
-from .definition import Block, Text
+from .definition import Block
+from .triggers.cron import CronParams
+from .triggers.filesystem import FilesystemParams
+from .triggers.kafka import KafkaParams
+from .triggers.manual import ManualParams
+from .triggers.memory import MemoryParams
+from .triggers.queue import QueueParams
+from .triggers.webhook import WebhookParams
 
 PREFIX = "trigger::"
-
-Capacity = Annotated[int, Field(ge=1, le=10_000_000)]
-Texts = Annotated[list[Text], Field(min_length=1), BeforeValidator(as_list, json_schema_input_type=str | list[str])]
-
-
-def _route(path: str) -> str:
-    if not path.startswith("/"):
-        raise Refused("INVALID_VALUE", f"the path `{path}` does not begin with `/`", f"write `/{path}`")
-    return path
-
-
-Method = Literal["GET", "POST", "PUT", "DELETE", "PATCH"]
-
-
-def _methods(value: Any) -> Any:
-    value = as_list(value)
-    return [word.upper() if isinstance(word, str) else word for word in value] if isinstance(value, list) else value
-
-
-class WebhookAuth(Block):
-    """Who may call: the value at `key` of the secret named `secret`."""
-
-    type: Text
-    secret: Text
-    key: Text = "token"
-
-
-class WebhookParams(Spelled):
-    """An HTTP endpoint; the request's body is the payload."""
-
-    spellings: ClassVar[Mapping[str, str]] = {"method": "methods"}
-
-    host: Text = "0.0.0.0"
-    port: Annotated[int, Field(ge=1, le=65_535)] = 8080
-    path: Annotated[Text, AfterValidator(_route)] = "/"
-    methods: Annotated[list[Method], Field(min_length=1), BeforeValidator(_methods, json_schema_input_type=str | list[str])] = ["POST"]
-    auth: WebhookAuth | None = None
-
-
-def _schedule(text: str) -> str:
-    try:
-        cron.check(text)
-    except ValueError as error:
-        raise Refused("INVALID_CRON", str(error), "five fields, minute first (`*/5 * * * *`), or six, second first") from None
-    return text
-
-
-def _timezone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise Refused("INVALID_VALUE", f"`{name}` is not a time zone", "write an IANA name, such as `Europe/Berlin` or `UTC`") from None
-    return name
-
-
-Overlap = Literal["forbid", "allow", "replace"]
-
-
-class CronParams(Spelled):
-    """Fires on a schedule, in its time zone. `catch_up` makes up for times that were missed."""
-
-    spellings: ClassVar[Mapping[str, str]] = {"catchUp": "catch_up", "concurrencyPolicy": "concurrency_policy"}
-
-    schedule: Annotated[Text, AfterValidator(_schedule)]
-    timezone: Annotated[Text, AfterValidator(_timezone)] = "UTC"
-    catch_up: bool = False
-    concurrency_policy: Annotated[
-        Overlap,
-        BeforeValidator(synonyms({word.title(): word for word in ("forbid", "allow", "replace")}), json_schema_input_type=str),
-    ] = "forbid"
-
-
-Change = Literal["create", "modify", "remove", "rename"]
-_CHANGES = {"created": "create", "modified": "modify", "removed": "remove", "delete": "remove", "deleted": "remove", "renamed": "rename"}
-
-
-def _changes(value: Any) -> Any:
-    value = as_list(value)
-    return [_CHANGES.get(word, word) if isinstance(word, str) else word for word in value] if isinstance(value, list) else value
-
-
-class FilesystemParams(Spelled):
-    """Watches files and folders. Without `patterns` every name counts."""
-
-    spellings: ClassVar[Mapping[str, str]] = {"path": "paths"}
-
-    paths: Texts
-    recursive: bool = False
-    patterns: Annotated[list[Text], BeforeValidator(as_list, json_schema_input_type=str | list[str])] = []
-    events: Annotated[list[Change], Field(min_length=1), BeforeValidator(_changes, json_schema_input_type=str | list[str])] = [
-        "create",
-        "modify",
-        "remove",
-        "rename",
-    ]
-
-
-class QueueParams(Spelled):
-    """A named queue that programs send messages to."""
-
-    spellings: ClassVar[Mapping[str, str]] = {"buffer_size": "capacity"}
-
-    name: Text | None = None
-    capacity: Capacity = 100
-
-
-def _brokers(value: Any) -> Any:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-class KafkaParams(Spelled):
-    """Consumes topics as a member of a consumer group."""
-
-    spellings: ClassVar[Mapping[str, str]] = {"topic": "topics"}
-
-    brokers: Annotated[list[Text], Field(min_length=1), BeforeValidator(_brokers, json_schema_input_type=str | list[str])]
-    group_id: Text
-    topics: Texts
-    auto_offset_reset: Literal["earliest", "latest", "none"] = "earliest"
-    session_timeout_ms: Annotated[int, Field(ge=1)] = 6_000
-    enable_auto_commit: bool = True
-
-
-class Parameter(Block):
-    """One input of a manual trigger, for the form that asks for it."""
-
-    name: Text
-    type: Text = "string"
-    required: bool = False
-    default: Any = None
-    description: str | None = None
-
-
-class ManualParams(Spelled):
-    """Fired by hand, from the command line or a program."""
-
-    spellings: ClassVar[Mapping[str, str]] = {"capacity": "buffer_size"}
-
-    buffer_size: Capacity = 10
-    parameters: list[Parameter] = []
-
-
-class MemoryParams(Spelled):
-    """Fired from the same process; for tests and embedding."""
-
-    spellings: ClassVar[Mapping[str, str]] = {"capacity": "buffer_size"}
-
-    buffer_size: Capacity = 1_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,4 @@
+"""Triggers: what turns happenings outside into events. The contract of all adapters, what looks after them, and those that every coordinator serves.
+
+docs/triggers.md describes them from outside.
+"""

@@ -1,0 +1,63 @@
+"""Bindings: which sources the deployed flows want, and which triggers listen to each.
+
+Triggers of one type with the same params are one source, whichever flows they are in: a topic is consumed once, a folder watched once, and
+each firing is an event for every one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import structlog
+from pydantic import ValidationError
+
+from ...schemas.flow.trigger_types import TRIGGER_TYPES, parse_params
+from ...schemas.messages import DISABLED, PAUSED
+from ...schemas.plan.plan import PlanTrigger
+from ..flows import Flows
+from .source import Spec
+
+PRIVATE = frozenset(("manual", "memory"))
+"""Types whose triggers are addressed by flow and id: each is a source of its own."""
+log = structlog.get_logger("jetfleet.triggers")
+
+
+@dataclass(slots=True)
+class Binding:
+    """A source that is wanted. `bound`: the triggers that listen. `paused`: all of them are."""
+
+    spec: Spec
+    bound: list[tuple[str, str]] = field(default_factory=list)
+    paused: bool = True
+
+
+def bindings(flows: Flows, types: Collection[str], only: Collection[str] = ()) -> dict[str, Binding]:
+    """The sources of these types that are wanted now, by what tells them apart. `only`: of these flows; none: of all."""
+    found: dict[str, Binding] = {}
+    for flow, trigger in _enabled(flows, types, only):
+        state = flows.trigger_state(flow, trigger.id).state
+        if state == DISABLED:
+            continue
+        try:
+            params = parse_params(TRIGGER_TYPES[trigger.type], trigger.params)
+        except ValidationError as error:  # deployed by another version, which took them
+            log.error("the params of a trigger are not valid here", flow=flow, trigger=trigger.id, reason=str(error))
+            continue
+        owner = [flow, trigger.id] if trigger.type in PRIVATE else []
+        key = msgspec.json.encode([trigger.type, params.model_dump(mode="json"), owner]).decode()
+        binding = found.setdefault(key, Binding(Spec(trigger.type, params, ((flow, trigger.id),))))
+        binding.bound.append((flow, trigger.id))
+        binding.paused = binding.paused and state == PAUSED
+    for binding in found.values():
+        binding.spec = replace(binding.spec, triggers=tuple(binding.bound))
+    return found
+
+
+def _enabled(flows: Flows, types: Collection[str], only: Collection[str]) -> Iterator[tuple[str, PlanTrigger]]:
+    for flow in flows.names():
+        plan = flows.current(flow) if not only or flow in only else None
+        for trigger in () if plan is None else plan.triggers:
+            if trigger.enabled and trigger.type in types:
+                yield flow, trigger

@@ -1,0 +1,31 @@
+"""The catalogue of sources: how to make one of each trigger type.
+
+The adapters to the world outside are in a package that this one knows nothing of, so they offer themselves by the entry point group
+`jetfleet.triggers`: each names, for a trigger type, a function from a Spec and a Site to a Source. What it imports is loaded when the first
+trigger of the type is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import TypeAlias
+
+from .source import Site, Source, SourceBroken, Spec
+
+GROUP = "jetfleet.triggers"
+Factory: TypeAlias = Callable[[Spec, Site], Source]
+
+COORDINATORS = ("cron", "queue")
+"""Types that every coordinator serves: their sources are on the server already, so no other process has to be alive."""
+OUTSIDE = ("webhook", "filesystem", "kafka", "manual", "memory")
+"""Types that need a process with a port, a folder or a broker of its own: `jetfleet trigger serve`."""
+
+
+def make(spec: Spec, site: Site) -> Source:
+    """A new source. Raises SourceBroken if its type has no adapter here, or the adapter's library is missing."""
+    found = next(iter(entry_points(group=GROUP, name=spec.type)), None)
+    if found is None:
+        raise SourceBroken(f"no adapter for triggers of type {spec.type!r} is installed here")
+    factory: Factory = found.load()
+    return factory(spec, site)

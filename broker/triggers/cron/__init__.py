@@ -1,0 +1,1 @@
+"""The cron trigger: times of a schedule become events."""

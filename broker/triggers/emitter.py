@@ -1,0 +1,218 @@
+"""The emitter: firings become events on disk.
+
+    firing ─▶ for each trigger that listens: check ─▶ large values stored ─▶ batch on events.<flow>.<trigger> ─▶ fate
+
+Guarantees: the event's key is made of the trigger's id and the firing's key, so a firing that comes again is the same run. `done` is called once
+per firing, when all its events are on disk or refused for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import structlog
+
+from ...schemas import messages, subjects
+from ...schemas.errors import EventRejected, JetfleetError, UsageError
+from ...schemas.limits import PAYLOAD_INLINE_MAX_BYTES
+from ...schemas.messages import BatchedEvent, DeadLetter
+from ...schemas.payload import NULL, Payload, encode
+from ...schemas.plan.events import check_event, choose_trigger
+from ...schemas.plan.parameters import with_defaults
+from ...schemas.plan.plan import Plan
+from ..api.client import Client
+from ..api.events import BATCH_HEADERS
+from ..api.outgoing import checkable
+from ..client import Batcher, BrokerError, ConnectionClosed, Unknown
+from ..payloads.layout import small_payload
+from .firing import Fate, Firing
+from .source import Source
+
+Bound: TypeAlias = tuple[str, str]
+"""A trigger that listens: its flow and its id."""
+Done: TypeAlias = Callable[[Firing, Fate], None]
+
+META_BYTES = 64 * 1024
+log = structlog.get_logger("jetfleet.triggers")
+
+
+class Emitter:
+    """One per process."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._flows = client.flows
+        self._batchers: dict[tuple[str, bool], Batcher] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def emit(self, source: Source, bound: Sequence[Bound], firing: Firing, done: Done) -> None:
+        """Publish the events of a firing, one per trigger. Never blocks, never raises."""
+        delivery = _Delivery(firing, len(bound), done)
+        for flow, trigger in bound:
+            self._emit(source, flow, trigger, firing, _Part(delivery, flow))
+        if not bound:
+            done(firing, delivery.fate)
+
+    @property
+    def blocked_by(self) -> BrokerError | None:
+        """Why nothing is stored at the moment."""
+        return next((batcher.blocked_by for batcher in self._batchers.values() if batcher.blocked_by is not None), None)
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for batcher in self._batchers.values():
+            await batcher.close()
+
+    def _emit(self, source: Source, flow: str, trigger: str, firing: Firing, part: _Part) -> None:
+        key = f"{trigger}/{firing.key}"
+        part.run = subjects.run_id(flow, key)
+        try:
+            plan = self._plan(flow, trigger)
+            value = checked(plan, trigger, firing.payload)
+            payload = small_payload(value, plan.payloads.inline_max_bytes)
+            meta = encode(dict(firing.meta)) if firing.meta else NULL
+            if len(meta) > META_BYTES:
+                raise EventRejected(f"what trigger {trigger!r} of flow {flow!r} says about its event has {len(meta):,} bytes, "
+                                    f"and {META_BYTES:,} are possible")  # fmt: skip
+        except JetfleetError as error:
+            self._refuse(source, flow, trigger, firing, part, error)
+            return
+        if payload is None:
+            self._spawn(self._emit_large(source, plan, trigger, firing, value, meta, part))
+        else:
+            self._put(source, flow, trigger, BatchedEvent(key, payload, firing.trace, meta), part)
+
+    def _plan(self, flow: str, trigger: str) -> Plan:
+        plan = self._flows.current(flow)
+        if plan is None:
+            raise EventRejected(f"flow {flow!r} is not deployed any more, or its definition cannot be read: deploy it again")
+        try:
+            choose_trigger(plan, trigger)
+        except UsageError as error:
+            raise EventRejected(str(error)) from None
+        return plan
+
+    async def _emit_large(
+        self, source: Source, plan: Plan, trigger: str, firing: Firing, value: object, meta: Payload, part: _Part
+    ) -> None:
+        """With its large values stored first."""
+        try:
+            payload = await self._client.values.outgoing(value, part.run, plan.payloads)
+            if len(payload) > PAYLOAD_INLINE_MAX_BYTES:
+                raise EventRejected(f"the payload has {len(payload):,} bytes although its large values were taken out")
+        except (BrokerError, OSError) as error:
+            await self._try_later(source, plan, trigger, firing, value, meta, part, error)
+        except JetfleetError as error:
+            self._refuse(source, plan.name, trigger, firing, part, error)
+        else:
+            event = BatchedEvent(f"{trigger}/{firing.key}", payload, firing.trace, meta)
+            self._put(source, plan.name, trigger, event, part)
+
+    async def _try_later(
+        self, source: Source, plan: Plan, trigger: str, firing: Firing, value: object, meta: Payload, part: _Part, error: Exception
+    ) -> None:
+        if not source.patient:
+            part.settled(1, error if isinstance(error, BrokerError) else Unknown(str(error)))
+            return
+        log.warning("a large value cannot be stored yet", flow=plan.name, trigger=trigger, reason=str(error))
+        await asyncio.sleep(1.0)
+        await self._emit_large(source, plan, trigger, firing, value, meta, part)
+
+    def _put(self, source: Source, flow: str, trigger: str, event: BatchedEvent, part: _Part) -> None:
+        subject = subjects.event(flow, trigger)
+        batcher = self._batchers.get((subject, source.patient))
+        if batcher is None:
+            batcher = Batcher(self._client.connection.publisher, subject, headers=BATCH_HEADERS, patient=source.patient)
+            self._batchers[subject, source.patient] = batcher
+        batcher.put(messages.encode(event), part)
+
+    # --- what no event comes of
+
+    def _refuse(self, source: Source, flow: str, trigger: str, firing: Firing, part: _Part, error: JetfleetError) -> None:
+        if source.buries:
+            self._spawn(self._bury(flow, trigger, firing, part, error))
+        else:
+            part.refused(error)
+
+    async def _bury(self, flow: str, trigger: str, firing: Firing, part: _Part, error: JetfleetError) -> None:
+        """Keep it with the dead letters, and only then count it as settled."""
+        log.warning("a firing is put with the dead letters", flow=flow, trigger=trigger, code=error.code, reason=str(error))
+        letter = DeadLetter(
+            "event", error.code, str(error), subjects.event(flow, trigger), _bytes(firing.payload), time.time_ns() // 1_000_000,
+            {"Content-Type": "application/msgpack", "Nats-Msg-Id": f"{trigger}/{firing.key}"}, f"trigger {trigger} of flow {flow}",
+        )  # fmt: skip
+        while True:
+            try:
+                publisher = self._client.connection.publisher
+                await publisher.publish(subjects.dead("event"), messages.encode(letter), id=f"dead {flow} {trigger}/{firing.key}")
+                break
+            except ConnectionClosed:
+                return
+            except BrokerError as failure:
+                log.warning("a dead letter cannot be stored yet", flow=flow, trigger=trigger, reason=str(failure))
+                await asyncio.sleep(1.0)
+        part.refused(error)
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type,var-annotated]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Delivery:
+    """How many of a firing's events are not settled."""
+
+    __slots__ = ("done", "fate", "firing", "left")
+
+    def __init__(self, firing: Firing, count: int, done: Done) -> None:
+        self.firing, self.left, self.done, self.fate = firing, count, done, Fate()
+
+
+class _Part:
+    """The receipt of one event of a firing."""
+
+    __slots__ = ("delivery", "flow", "run")
+
+    def __init__(self, delivery: _Delivery, flow: str) -> None:
+        self.delivery, self.flow, self.run = delivery, flow, ""
+
+    def settled(self, count: int, error: BrokerError | None) -> None:
+        if isinstance(error, ConnectionClosed):
+            return  # nobody knows; the source brings it again
+        if error is None:
+            self.delivery.fate.runs[self.flow] = self.run
+        else:
+            self.delivery.fate.refused[self.flow] = error
+        self._settled()
+
+    def refused(self, error: JetfleetError) -> None:
+        self.delivery.fate.refused[self.flow] = error
+        self._settled()
+
+    def _settled(self) -> None:
+        delivery = self.delivery
+        delivery.left -= 1
+        if not delivery.left:
+            delivery.done(delivery.firing, delivery.fate)
+
+
+def checked(plan: Plan, trigger: str, value: object) -> object:
+    """The value as the run gets it. Raises EventRejected if the trigger or the flow does not take it."""
+    value = with_defaults(plan, trigger, value)
+    if plan.inputs is not None:
+        check_event(plan, checkable(value))
+    return value
+
+
+def _bytes(value: object) -> bytes:
+    """The payload as a letter keeps it; of one without bytes, what it is."""
+    try:
+        data = bytes(encode(value))
+    except JetfleetError:
+        data = bytes(encode(repr(type(value))))
+    return data[:PAYLOAD_INLINE_MAX_BYTES]

@@ -1,0 +1,1 @@
+"""The queue trigger: messages of a queue on the server become events."""

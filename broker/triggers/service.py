@@ -1,0 +1,155 @@
+"""The service: all triggers that a process serves, kept in step with what is deployed and decided.
+
+    async with await Client.connect() as client:
+        async with Triggers(client, types=("kafka",)):
+            ...
+
+Guarantees: every enabled trigger of the served types in a deployed flow has a source that is looked after, within moments of its deployment;
+one that cannot listen says why in `status` and in the log, and keeps no other one from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from ...schemas.errors import UsageError
+from ..api.client import Client
+from . import catalogue
+from .bindings import Binding, bindings
+from .emitter import Emitter
+from .shared import Shared
+from .source import Site, Source
+from .supervisor import Supervisor
+
+log = structlog.get_logger("jetfleet.triggers")
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How a trigger is served here, as `jetfleet trigger list` shows it. `last_at`: ms since the epoch, 0 for never."""
+
+    flow: str
+    trigger: str
+    type: str
+    state: str
+    fired: int = 0
+    refused: int = 0
+    in_flight: int = 0
+    restarts: int = 0
+    last_at: int = 0
+    detail: str = ""
+    error: str = ""
+
+    def fact(self) -> list[Any]:
+        """As it stands in the process's Member."""
+        return [getattr(self, name) for name in self.__slots__]
+
+
+class Triggers:
+    """`types`: those to serve. `only`: the flows whose triggers are served; none: all. `data`: where sources remember things."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        types: Collection[str] = catalogue.OUTSIDE,
+        only: Collection[str] = (),
+        data: Path = Path(".jetfleet"),
+        arena: Path | None = None,
+    ) -> None:
+        self.types, self.only = tuple(types), tuple(only)
+        self._client = client
+        self._emitter = Emitter(client)
+        self._site = Site(client, Shared(), data / "triggers", arena)
+        self._supervisors: dict[str, Supervisor] = {}
+        self._changed = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
+        self._step = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Begin with what is deployed now, and follow what is deployed later."""
+        self._client.flows.on_change.append(self._flow_changed)
+        await self._follow_once()
+        self._following = asyncio.create_task(self._follow(), name=f"triggers {os.getpid()}")
+
+    async def stop(self) -> None:
+        """Take no more, wait a while for what is in flight, close all sources."""
+        if self._flow_changed in self._client.flows.on_change:
+            self._client.flows.on_change.remove(self._flow_changed)
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        await asyncio.gather(*(supervisor.stop() for supervisor in self._supervisors.values()))
+        self._supervisors = {}
+        await self._emitter.close()
+
+    async def source(self, flow: str, trigger: str) -> Source:
+        """The source that a trigger listens to here, once it listens. Raises UsageError if it is not served here."""
+        await self._client.flows.caught_up()
+        await self._follow_once()
+        for supervisor in self._supervisors.values():
+            if (flow, trigger) in supervisor.bound:
+                return await supervisor.ready()
+        raise UsageError(f"trigger {trigger!r} of flow {flow!r} is not served here: it is not deployed, disabled, or of a type that is not "
+                         f"among {', '.join(self.types)}")  # fmt: skip
+
+    def status(self) -> list[Serving]:
+        """One entry per trigger that is served here, by flow and id."""
+        found = [
+            Serving(
+                flow, trigger, each.spec.type, each.state, each.fired, each.refused, each.in_flight, each.restarts, each.last_at,
+                each.source.status() if each.source is not None else "", each.error,
+            )
+            for each in self._supervisors.values() for flow, trigger in each.bound
+        ]  # fmt: skip
+        return sorted(found, key=lambda each: (each.flow, each.trigger))
+
+    # --- in step with what is deployed
+
+    def _flow_changed(self, flow: str) -> None:
+        self._changed.set()
+
+    async def _follow(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._follow_once()
+
+    async def _follow_once(self) -> None:
+        async with self._step:
+            await self._fit()
+
+    async def _fit(self) -> None:
+        wanted = bindings(self._client.flows, self.types, self.only)
+        gone = [self._supervisors.pop(key) for key in set(self._supervisors) - set(wanted)]
+        await asyncio.gather(*(supervisor.stop() for supervisor in gone))  # before others begin: they may want the same port
+        for key, binding in wanted.items():
+            supervisor = self._supervisors.get(key)
+            if supervisor is None:
+                supervisor = self._supervisors[key] = self._supervisor(binding)
+                supervisor.start()
+            supervisor.bound = tuple(binding.bound)
+            supervisor.pause() if binding.paused else supervisor.resume()
+
+    def _supervisor(self, binding: Binding) -> Supervisor:
+        spec = binding.spec
+        log.info("serves a trigger", trigger=spec.name, type=spec.type)
+        supervisor = Supervisor(spec, lambda: catalogue.make(spec, self._site), self._emitter)
+        if binding.paused:
+            supervisor.pause()
+        return supervisor

@@ -1,0 +1,3 @@
+"""The commands of this package."""
+
+commands: dict[str, str] = {}

@@ -1,0 +1,1 @@
+"""The filesystem trigger: changes of files become events."""

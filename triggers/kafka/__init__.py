@@ -1,0 +1,1 @@
+"""The kafka trigger: records of topics become events."""

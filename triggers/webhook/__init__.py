@@ -1,0 +1,1 @@
+"""The webhook trigger: HTTP requests become events."""

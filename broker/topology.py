@@ -115,7 +115,8 @@ def streams(partitions: int) -> list[Stream]:
             purpose="who is there, who owns what", features={"allow_msg_ttl": True},
         ),
         Stream(
-            name=subjects.FLOWS, subjects=("flow.>", "plan.>", "trigger.>"), share=0.01, last_per_subject=True, truth=True, purpose="what is deployed",
+            name=subjects.FLOWS, subjects=("flow.>", "plan.>", "trigger.>"), share=0.01, last_per_subject=True, truth=True,
+            purpose="what is deployed",
         ),
         Stream(
             name=subjects.EVENTS, subjects=("events.>",), share=0.2, retention="workqueue", consumers_max=10_000, truth=True,

@@ -2,8 +2,8 @@
 
     firing ─▶ for each trigger that listens: check ─▶ large values stored ─▶ batch on events.<flow>.<trigger> ─▶ fate
 
-Guarantees: the event's key is made of the trigger's id and the firing's key, so a firing that comes again is the same run. `done` is called once
-per firing, when all its events are on disk or refused for good.
+Guarantees: the event's key is made of the trigger's id and the firing's key, so a firing that comes again is the same run. `done` is
+called once per firing, when all its events are on disk or refused for good.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ Bound: TypeAlias = tuple[str, str]
 Done: TypeAlias = Callable[[Firing, Fate], None]
 
 META_BYTES = 64 * 1024
+LATER_S = 1.0
 log = structlog.get_logger("jetfleet.triggers")
 
 
@@ -52,7 +53,7 @@ class Emitter:
         """Publish the events of a firing, one per trigger. Never blocks, never raises."""
         delivery = _Delivery(firing, len(bound), done)
         for flow, trigger in bound:
-            self._emit(source, flow, trigger, firing, _Part(delivery, flow))
+            self._emit(source, flow, trigger, firing, _Part(delivery, flow, trigger, self if source.buries else None))
         if not bound:
             done(firing, delivery.fate)
 
@@ -72,6 +73,8 @@ class Emitter:
         key = f"{trigger}/{firing.key}"
         part.run = subjects.run_id(flow, key)
         try:
+            if firing.error is not None:
+                raise firing.error
             plan = self._plan(flow, trigger)
             value = checked(plan, trigger, firing.payload)
             payload = small_payload(value, plan.payloads.inline_max_bytes)
@@ -80,7 +83,7 @@ class Emitter:
                 raise EventRejected(f"what trigger {trigger!r} of flow {flow!r} says about its event has {len(meta):,} bytes, "
                                     f"and {META_BYTES:,} are possible")  # fmt: skip
         except JetfleetError as error:
-            self._refuse(source, flow, trigger, firing, part, error)
+            part.refuse(error)
             return
         if payload is None:
             self._spawn(self._emit_large(source, plan, trigger, firing, value, meta, part))
@@ -100,28 +103,24 @@ class Emitter:
     async def _emit_large(
         self, source: Source, plan: Plan, trigger: str, firing: Firing, value: object, meta: Payload, part: _Part
     ) -> None:
-        """With its large values stored first."""
-        try:
-            payload = await self._client.values.outgoing(value, part.run, plan.payloads)
-            if len(payload) > PAYLOAD_INLINE_MAX_BYTES:
-                raise EventRejected(f"the payload has {len(payload):,} bytes although its large values were taken out")
-        except (BrokerError, OSError) as error:
-            await self._try_later(source, plan, trigger, firing, value, meta, part, error)
-        except JetfleetError as error:
-            self._refuse(source, plan.name, trigger, firing, part, error)
-        else:
-            event = BatchedEvent(f"{trigger}/{firing.key}", payload, firing.trace, meta)
-            self._put(source, plan.name, trigger, event, part)
-
-    async def _try_later(
-        self, source: Source, plan: Plan, trigger: str, firing: Firing, value: object, meta: Payload, part: _Part, error: Exception
-    ) -> None:
-        if not source.patient:
-            part.settled(1, error if isinstance(error, BrokerError) else Unknown(str(error)))
+        """With its large values stored first. A patient source's wait until they can be."""
+        while True:
+            try:
+                payload = await self._client.values.outgoing(value, part.run, plan.payloads)
+                break
+            except (BrokerError, OSError) as error:
+                if not source.patient:
+                    part.refused(error if isinstance(error, BrokerError) else Unknown(str(error)))
+                    return
+                log.warning("a large value cannot be stored yet", flow=plan.name, trigger=trigger, reason=str(error))
+                await asyncio.sleep(LATER_S)
+            except JetfleetError as error:
+                part.refuse(error)
+                return
+        if len(payload) > PAYLOAD_INLINE_MAX_BYTES:
+            part.refuse(EventRejected(f"the payload has {len(payload):,} bytes although its large values were taken out"))
             return
-        log.warning("a large value cannot be stored yet", flow=plan.name, trigger=trigger, reason=str(error))
-        await asyncio.sleep(1.0)
-        await self._emit_large(source, plan, trigger, firing, value, meta, part)
+        self._put(source, plan.name, trigger, BatchedEvent(f"{trigger}/{firing.key}", payload, firing.trace, meta), part)
 
     def _put(self, source: Source, flow: str, trigger: str, event: BatchedEvent, part: _Part) -> None:
         subject = subjects.event(flow, trigger)
@@ -133,18 +132,16 @@ class Emitter:
 
     # --- what no event comes of
 
-    def _refuse(self, source: Source, flow: str, trigger: str, firing: Firing, part: _Part, error: JetfleetError) -> None:
-        if source.buries:
-            self._spawn(self._bury(flow, trigger, firing, part, error))
-        else:
-            part.refused(error)
+    def bury(self, part: _Part, error: JetfleetError) -> None:
+        """Keep the firing with the dead letters, and only then count it as settled."""
+        self._spawn(self._bury(part, error))
 
-    async def _bury(self, flow: str, trigger: str, firing: Firing, part: _Part, error: JetfleetError) -> None:
-        """Keep it with the dead letters, and only then count it as settled."""
+    async def _bury(self, part: _Part, error: JetfleetError) -> None:
+        flow, trigger, firing = part.flow, part.trigger, part.delivery.firing
         log.warning("a firing is put with the dead letters", flow=flow, trigger=trigger, code=error.code, reason=str(error))
         letter = DeadLetter(
-            "event", error.code, str(error), subjects.event(flow, trigger), _bytes(firing.payload), time.time_ns() // 1_000_000,
-            {"Content-Type": "application/msgpack", "Nats-Msg-Id": f"{trigger}/{firing.key}"}, f"trigger {trigger} of flow {flow}",
+            "event", error.code, str(error), subjects.event(flow, trigger), _bytes(firing), time.time_ns() // 1_000_000,
+            {"Content-Type": _content_type(firing), "Nats-Msg-Id": f"{trigger}/{firing.key}"}, f"trigger {trigger} of flow {flow}",
         )  # fmt: skip
         while True:
             try:
@@ -155,7 +152,7 @@ class Emitter:
                 return
             except BrokerError as failure:
                 log.warning("a dead letter cannot be stored yet", flow=flow, trigger=trigger, reason=str(failure))
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(LATER_S)
         part.refused(error)
 
     def _spawn(self, work: object) -> None:
@@ -174,23 +171,29 @@ class _Delivery:
 
 
 class _Part:
-    """The receipt of one event of a firing."""
+    """The receipt of one event of a firing. `burier`: keeps what is refused for good; None where who waits is told instead."""
 
-    __slots__ = ("delivery", "flow", "run")
+    __slots__ = ("burier", "delivery", "flow", "run", "trigger")
 
-    def __init__(self, delivery: _Delivery, flow: str) -> None:
-        self.delivery, self.flow, self.run = delivery, flow, ""
+    def __init__(self, delivery: _Delivery, flow: str, trigger: str, burier: Emitter | None) -> None:
+        self.delivery, self.flow, self.trigger, self.burier, self.run = delivery, flow, trigger, burier, ""
 
     def settled(self, count: int, error: BrokerError | None) -> None:
-        if isinstance(error, ConnectionClosed):
-            return  # nobody knows; the source brings it again
         if error is None:
             self.delivery.fate.runs[self.flow] = self.run
+            self._settled()
+        elif not isinstance(error, ConnectionClosed):  # of that nobody knows, and the source brings it again
+            self.refuse(error)
+
+    def refuse(self, error: JetfleetError) -> None:
+        """No event will come of it."""
+        if self.burier is None:
+            self.refused(error)
         else:
-            self.delivery.fate.refused[self.flow] = error
-        self._settled()
+            self.burier.bury(self, error)
 
     def refused(self, error: JetfleetError) -> None:
+        """The same, and all that is to be done about it is done."""
         self.delivery.fate.refused[self.flow] = error
         self._settled()
 
@@ -209,10 +212,17 @@ def checked(plan: Plan, trigger: str, value: object) -> object:
     return value
 
 
-def _bytes(value: object) -> bytes:
-    """The payload as a letter keeps it; of one without bytes, what it is."""
+def _bytes(firing: Firing) -> bytes:
+    """The payload as a letter keeps it, or what came instead of one; of a value without bytes, what it is."""
+    value = firing.payload
+    if firing.error is not None and isinstance(value, bytes):
+        return value[:PAYLOAD_INLINE_MAX_BYTES]
     try:
         data = bytes(encode(value))
     except JetfleetError:
         data = bytes(encode(repr(type(value))))
     return data[:PAYLOAD_INLINE_MAX_BYTES]
+
+
+def _content_type(firing: Firing) -> str:
+    return "application/msgpack" if firing.error is None else "application/octet-stream"

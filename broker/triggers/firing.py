@@ -14,7 +14,8 @@ class Firing:
     """`key`: the same happening has the same key, however often it is seen, in whatever process; no other one of the trigger has it.
 
     `payload` is any value that a payload may be, `meta` what nodes read as `${trigger.meta}`. `token`: the source's own, by which it
-    knows what `confirm` speaks of. `trace`: a W3C traceparent, or "".
+    knows what `confirm` speaks of. `trace`: a W3C traceparent, or "". `error`: the source cannot make a payload of what came; then
+    `payload` is what came, as bytes, and every flow refuses it for this reason.
     """
 
     key: str
@@ -22,6 +23,7 @@ class Firing:
     meta: Mapping[str, Any] = field(default_factory=dict)
     token: Any = None
     trace: str = ""
+    error: JetfleetError | None = None
 
 
 @dataclass(slots=True)

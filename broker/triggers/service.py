@@ -4,8 +4,8 @@
         async with Triggers(client, types=("kafka",)):
             ...
 
-Guarantees: every enabled trigger of the served types in a deployed flow has a source that is looked after, within moments of its deployment;
-one that cannot listen says why in `status` and in the log, and keeps no other one from it.
+Guarantees: every enabled trigger of the served types in a deployed flow has a source that is looked after, within moments of its
+deployment; one that cannot listen says why in `status` and in the log, and keeps no other one from it.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class SourceBroken(JetfleetError):
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a source is made for. `params`: the validated params of the type. `triggers`: (flow, trigger id) of those it is first made for."""
+    """What a source is made for. `params`: those of the type, validated. `triggers`: (flow, trigger id) of those it is first made for."""
 
     type: str
     params: Any
@@ -92,13 +92,13 @@ class Source(ABC):
     def confirm(self, firing: Firing, fate: Fate) -> None:
         """The firing needs no remembering any more."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 (most have something to do, and need not)
         """Let go of everything outside."""
 
-    def pause(self) -> None:
+    def pause(self) -> None:  # noqa: B027
         """Nothing is taken until `resume`. What happens meanwhile waits outside, or is turned away with the reason."""
 
-    def resume(self) -> None:
+    def resume(self) -> None:  # noqa: B027
         """Go on."""
 
     def status(self) -> str:

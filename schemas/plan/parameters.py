@@ -1,7 +1,7 @@
 """The declared parameters of a manual trigger: what a call by hand may and must bring.
 
-A call brings a map. What it leaves out gets its default, what is of another type or missing is refused; what is not declared is refused too,
-since it is most likely a misspelt parameter. A trigger that declares nothing takes anything.
+A call brings a map. What it leaves out gets its default, what is of another type or missing is refused; what is not declared is refused
+too, since it is most likely a misspelt parameter. A trigger that declares nothing takes anything.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 The stream FLOWS holds three kinds of messages, the last of each subject: `plan.<digest>`, a version's Definition, which stays for the runs
 that need it; `flow.<name>`, which version is current; `trigger.<flow>.<trigger>`, whether somebody has paused or disabled a trigger.
-Deploying writes the first two in this order, so whoever sees a current version can read it. A plan never travels: each process compiles the definition, and the digest must come out as it was deployed.
+Deploying writes the first two in this order, so whoever sees a current version can read it. A plan never travels: each process compiles
+the definition, and the digest must come out as it was deployed.
 
 `Flows` is a cache that follows the stream. It answers from memory, a little behind the broker. What somebody broken or newer wrote
 there is logged and left out; it keeps nobody from the other flows.

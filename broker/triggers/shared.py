@@ -28,7 +28,7 @@ class Shared:
             await asyncio.wait([closing])
         thing, users = self._things.get(key) or (make(), 0)
         self._things[key] = thing, users + 1
-        return thing  # type: ignore[no-any-return]
+        return thing
 
     async def leave(self, key: Any) -> None:
         thing, users = self._things[key]

@@ -11,17 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import EventRejected
+from ..flow.triggers.manual import fits
 from .plan import Plan
-
-TYPES: Mapping[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "object": (dict,),
-    "array": (list, tuple),
-    "any": (object,),
-}
 
 
 def with_defaults(plan: Plan, trigger: str | None, value: Any) -> Any:
@@ -58,13 +49,6 @@ def _problem(parameter: Mapping[str, Any], value: Mapping[str, Any]) -> str:
         missing = parameter.get("required", False) and parameter.get("default") is None
         return f"{name!r} is missing" if missing else ""
     return "" if fits(value[name], type_) else f"{name!r} is {_named(value[name])}, and a parameter of type {type_}"
-
-
-def fits(value: Any, type_: str) -> bool:
-    """Whether a value is of a parameter's type. A whole number is a number, and true is no number."""
-    if isinstance(value, bool):
-        return type_ in ("boolean", "any")
-    return isinstance(value, TYPES.get(type_, (object,)))
 
 
 def _unknown(name: str, declared: Sequence[Mapping[str, Any]]) -> str:

@@ -52,7 +52,7 @@ async def _coordinate(url: str, credentials: str | None, settings: CoordinatorSe
         telemetry = otel.set_up("coordinator")
         coordinator = Coordinator(connection, control, settings, telemetry.tracing)
         conditions = {"nats": connected(connection), "partitions": lambda: coordinator.ready}
-        async with watch.serving("coordinator", [coordinator.counters], conditions, Backlog(control)):
+        async with watch.serving("coordinator", [coordinator.counters, coordinator.trigger_counters], conditions, Backlog(control)):
             await coordinator.start()
             logs.name_process("coordinator", coordinator.membership.id)
             log.info("coordinator is up", partitions=coordinator.partitions)

@@ -34,6 +34,7 @@ from .topology import (
     queue_consumer,
     queue_consumer_config,
     streams,
+    ticks_consumer_config,
 )
 
 _MEASURING_S, _LOOK_AGAIN_S = 2.0, 0.02
@@ -94,6 +95,7 @@ async def ensure(connection: Connection, topology: Topology | None = None, *, ac
     for stream in streams(found.partitions):
         await _ensure_stream(connection, stream, wished, keep=tuned)
     await _ensure_consumer(connection, subjects.TIMERS, fired_consumer_config())
+    await ensure_ticks(connection)
     await ensure_epoch(connection)
     done = msgspec.structs.replace(wished, version=VERSION, complete=True)
     if done == found:
@@ -147,9 +149,18 @@ async def tasks_epoch(connection: Connection) -> str | None:
     return None if stored is None else bytes(stored.data).decode()
 
 
+async def ensure_ticks(connection: Connection) -> None:
+    """Make the consumer of the ticks of cron triggers, if it is not there."""
+    await _ensure_consumer(connection, subjects.TIMERS, ticks_consumer_config())
+
+
 async def ensure_flow_consumer(connection: Connection, flow: str) -> str:
-    """The name of the durable consumer of the flow's events, which is there now."""
-    await _ensure_consumer(connection, subjects.EVENTS, flow_consumer_config(flow))
+    """The name of the durable consumer of the flow's events, which is there now. One that is there is left as it is.
+
+    It may be without the events of paused triggers: coordinators see to that.
+    """
+    if await connection.streams.consumer_info(subjects.EVENTS, flow_consumer(flow)) is None:
+        await _ensure_consumer(connection, subjects.EVENTS, flow_consumer_config(flow))
     return flow_consumer(flow)
 
 

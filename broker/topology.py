@@ -4,6 +4,7 @@
     EVENTS      events.>                  file     new        20 %  work queue; a consumer `flow-<name>` per flow
     WAL_<p>     wal.<p>                   file     new        25 %  the truth, one stream per partition, divided evenly
     TIMERS      timer.>, fired.>          file     -             -  work queue of what fired; schedules that nobody consumes
+                cron.>, tick.>                                      the same for cron triggers
     HISTORY     history.>                 file     old        20 %  journals
     SNAPSHOTS   snapshot.>                file     new        10 %  open runs
     OBJECTS     object.>                  file     new        15 %  large payloads, in chunks                last per subject
@@ -31,7 +32,7 @@ from typing import Any, Literal
 from ..schemas import subjects
 from ..schemas.errors import UsageError
 
-VERSION = 3
+VERSION = 4
 """Grows with every change of this file that an older process must not undo."""
 PARTITIONS_DEFAULT = 4
 """As many coordinators can share the work. More partitions mean smaller batches, each of which waits for the disk: on two cores 16
@@ -44,6 +45,8 @@ FLEET_BYTES, TASKS_BYTES, PROGRESS_BYTES = 64 * MIB, 256 * MIB, 16 * MIB
 STORE_BYTES_MIN = 256 * MIB
 FIRED = "fired"
 """The consumer of the timers that fired."""
+TICKS = "ticks"
+"""The consumer of the times of cron triggers."""
 
 HOST_FORGOTTEN_S = 24 * 60 * 60
 """After so long without a question the consumer of a queue's tasks near one arena goes by itself. Longer than an attempt takes: with the
@@ -124,7 +127,7 @@ def streams(partitions: int) -> list[Stream]:
         ),
         *(wal_stream(partition, partitions) for partition in range(partitions)),
         Stream(
-            name=subjects.TIMERS, subjects=("timer.>", "fired.>"), bytes=-1, discard="old", retention="workqueue", truth=True,
+            name=subjects.TIMERS, subjects=("timer.>", "fired.>", "cron.>", "tick.>"), bytes=-1, discard="old", retention="workqueue", truth=True,
             purpose="timers far away, and those that fired", features={"allow_msg_schedules": True, "allow_msg_ttl": True},
         ),
         Stream(name=subjects.HISTORY, subjects=("history.>",), share=0.2, discard="old", truth=True, purpose="journals of runs"),
@@ -191,6 +194,16 @@ def queue_consumer_config(queue: str, host: str = "") -> dict[str, Any]:
 
 def fired_consumer_config() -> dict[str, Any]:
     return _consumer(FIRED, ["fired.>"], ack_wait_s=5)
+
+
+def ticks_consumer_config() -> dict[str, Any]:
+    """The ticks of all cron triggers, for all coordinators together. Who has one says so, so what a dead one had comes to another soon."""
+    return _consumer(TICKS, ["tick.>"], ack_wait_s=2)
+
+
+def trigger_consumer_config(name: str) -> dict[str, Any]:
+    """Of a stream of messages for queue triggers, for all who serve them together. What a dead one had taken comes to another soon."""
+    return _consumer(name, [], ack_wait_s=2)
 
 
 def _consumer(name: str, filters: list[str], ack_wait_s: int) -> dict[str, Any]:

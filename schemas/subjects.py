@@ -1,10 +1,13 @@
 """Subjects: every name on the broker, built and taken apart in one place. docs/protocol.md lists them for other languages.
 
 events.<flow>.<trigger>     an event; `events.<flow>` where the flow has one trigger, or none
+queue.<name>, queue.<name>.…   a message for the triggers of a queue
+on.<subject>                a message for the triggers whose patterns match
 tasks.<queue>               batches of tasks                          (memory)
 tasks.<queue>.<host>        those whose payloads lie in the arena of a host (memory)
 wal.<partition>             batches of records: the truth
 timer.<partition>.<digest>  a schedule that fires on `fired.<partition>`
+cron.<flow>.<trigger>       the next time of a cron trigger: a schedule that fires on `tick.<flow>.<trigger>`
 history.<flow>              journals, in parts
 dead.<kind>                 what could not be read or placed
 flow.<name>, plan.<digest>  which version of a flow is current; a version's definition
@@ -30,6 +33,8 @@ from zlib import crc32
 EVENTS, TASKS, TIMERS, HISTORY, DEAD, FLOWS, FLEET, PROGRESS, SNAPSHOTS, OBJECTS = (
     "EVENTS", "TASKS", "TIMERS", "HISTORY", "DEAD", "FLOWS", "FLEET", "PROGRESS", "SNAPSHOTS", "OBJECTS",
 )  # fmt: skip
+INBOX = "INBOX"
+"""The stream of messages on subjects that flows listen to."""
 TASKS_EPOCH = "tasks-epoch"
 """A message in TASKS that is there as long as the memory behind it: a new one means that all tasks before it are lost."""
 TOPOLOGY = "topology"
@@ -69,6 +74,20 @@ def event(flow: str, trigger: str | None = None) -> str:
     return f"events.{flow}" if trigger is None else f"events.{flow}.{trigger}"
 
 
+def queue(name: str, rest: str = "") -> str:
+    """Where messages for a queue go; `rest`: further words, as the sender likes."""
+    return f"queue.{name}.{rest}" if rest else f"queue.{name}"
+
+
+def queue_stream(name: str) -> str:
+    return f"QUEUE_{name}"
+
+
+def on(subject: str) -> str:
+    """Where messages on a subject that flows may listen to are published."""
+    return f"on.{subject}"
+
+
 def tasks(queue: str, host: str = "") -> str:
     """`host`: the arena whose workers take them first; "": anybody's."""
     return f"tasks.{queue}.{host}" if host else f"tasks.{queue}"
@@ -81,6 +100,14 @@ def timer(partition: int, name: str) -> str:
 
 def fired(partition: int) -> str:
     return f"fired.{partition}"
+
+
+def cron(flow: str, trigger: str) -> str:
+    return f"cron.{flow}.{trigger}"
+
+
+def tick(flow: str, trigger: str) -> str:
+    return f"tick.{flow}.{trigger}"
 
 
 def history(flow: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import sys
 from collections import Counter
@@ -28,7 +29,8 @@ def unchanged_log() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Something that jetfleet can do without, or that works only on some machines: a Python module, or a `command` that must be found.
+    """Something that jetfleet can do without, or that works only on some machines: a Python module, a `command` that must be found, or what
+    a `variable` of the environment names.
 
     A test says that it exercises the part by `pytest.mark.part(name)`. A `silent` part has no tests of its own: it counts as
     exercised once its module was imported.
@@ -39,15 +41,20 @@ class Part:
     remedy: str
     silent: bool = False
     command: str = ""
+    variable: str = ""
 
     @property
     def installed(self) -> bool:
+        if self.variable:
+            return bool(os.environ.get(self.variable))
         return shutil.which(self.command) is not None if self.command else importlib.util.find_spec(self.module) is not None
 
 
 PARTS = (
     Part("uvloop", "uvloop", "pip install 'jetfleet[speed]'", silent=True),
     Part("process pool", "pebble", "pip install jetfleet"),
+    Part("kafka mock cluster", "confluent_kafka", "pip install 'jetfleet[dev]'"),
+    Part("kafka broker", "", "tests/triggers/kafka/get_kafka.sh fetches one", variable="JETFLEET_KAFKA_HOME"),
     Part("publisher in bash", "", "install bash", command="bash"),
     Part("publisher in Go", "", "install Go", command="go"),
     Part("publisher in Java", "", "install a JDK, 17 or newer", command="java"),

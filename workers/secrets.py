@@ -1,8 +1,7 @@
 """Secrets: what node code needs and nobody may see.
 
-A secret is an environment variable `JETFLEET_SECRET_<NAME>`; node code asks for it by name in any case. `redact` replaces
-the values of all secrets in whatever is about to be logged. It does not reach into payloads: a node that returns a secret has
-published it.
+Node code asks for a secret by name, in any case; where it is found is in `jetfleet.broker.secrets`. `redact` replaces the values of all
+secrets in whatever is about to be logged. It does not reach into payloads: a node that returns a secret has published it.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..broker import secrets
 from ..schemas.errors import Permanent
 
-PREFIX = "JETFLEET_SECRET_"
 MASK = "***"
 
 
@@ -35,21 +34,21 @@ class Secrets:
         """Raises Permanent (`missing_secret`) if it is not set."""
         value = self.get(name)
         if value is None:
-            raise Permanent(f"the secret `{name}` is not set: export {PREFIX}{name.upper()} where the worker runs", type="missing_secret")
+            raise Permanent(f"the secret `{name}` is not set: {secrets.remedy(name, self._environ)}", type="missing_secret")
         return value
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        value = self._environ.get(PREFIX + name.upper())
+        value = secrets.find(name, self._environ)
         if value and value not in self._hidden:
             # The longest first: a secret may contain another one, and must not be left standing in part.
             self._hidden = sorted([*self._hidden, value], key=len, reverse=True)
         return default if value is None else value
 
     def __contains__(self, name: str) -> bool:
-        return PREFIX + name.upper() in self._environ
+        return secrets.find(name, self._environ) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return (key.removeprefix(PREFIX).lower() for key in self._environ if key.startswith(PREFIX))
+        return secrets.names(self._environ)
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(sorted(self))})"

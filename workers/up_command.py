@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
+from ..broker.cli.arena_options import ArenaOptions, with_arena
 from ..broker.observe import logs
 from ..broker.server.settings import PORT_DEFAULT
 from . import loop
-from .arena_options import ArenaOptions, with_arena
 from .nodes_command import load_nodes
 from .up.fleet import FleetSettings, LocalFleet
 from .up.folder import FlowFolder

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
+from ..broker.cli.arena_options import ArenaOptions, with_arena
 from ..broker.observe.observed import Observed, observed
 from ..schemas.subjects import QUEUE_DEFAULT, URL_DEFAULT
 from . import loop
-from .arena_options import ArenaOptions, with_arena
 from .fleet.settings import CONCURRENCY_DEFAULT, STOP_DEADLINE_S, WorkerSettings
 from .nodes_command import load_nodes
 

@@ -6,15 +6,19 @@ events        on their way out, group-committed        endings    on their way b
 definitions   flows in any form, ready to deploy        inspection looking at runs
 steering      records from outside                      letters    what died, and sending it again
 values        what lies elsewhere, fetched              outgoing   what is large, stored before it is sent
+triggers      which there are, deciding about them      queue      messages for queue triggers
 """
 
 from .client import Client
 from .definitions import FlowSource
-from .errors import NotEnded, SentLately, UnknownFlow, UnknownRun
+from .errors import NotEnded, SentLately, UnknownFlow, UnknownRun, UnknownTrigger
 from .handle import RunHandle
 from .letters import Letter
+from .queue import NobodyListens, Queue, QueueFull
 from .result import Result
+from .triggers import TriggerView
 
 __all__ = [
-    "Client", "FlowSource", "Letter", "NotEnded", "Result", "RunHandle", "SentLately", "UnknownFlow", "UnknownRun",
+    "Client", "FlowSource", "Letter", "NobodyListens", "NotEnded", "Queue", "QueueFull", "Result", "RunHandle", "SentLately",
+    "TriggerView", "UnknownFlow", "UnknownRun", "UnknownTrigger",
 ]  # fmt: skip

@@ -13,14 +13,15 @@ Does not: start processes. The fleet may be all asleep: events wait for it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from ...schemas import subjects
+from ...schemas.errors import UsageError
 from ...schemas.flow.definition import Payloads
-from ...schemas.messages import BatchedEvent
-from ...schemas.payload import encode
+from ...schemas.messages import BatchedEvent, TriggerState
+from ...schemas.payload import NULL, Payload, encode
 from ...schemas.plan.events import check_event, choose_trigger
 from ...schemas.plan.parameters import with_defaults
 from ...schemas.plan.plan import Plan
@@ -30,6 +31,7 @@ from ..client import Connection
 from ..deployment import deployed, ensure
 from ..flows import DeployedFlow, Flows
 from . import letters
+from . import queue as queues
 from .definitions import FlowSource, definition_of
 from .endings import Ending, Endings
 from .errors import UnknownFlow
@@ -38,8 +40,10 @@ from .handle import RunHandle
 from .inspection import Inspection
 from .letters import Letter
 from .outgoing import checkable
+from .queue import Queue
 from .result import Result
 from .steering import Steering
+from .triggers import TriggerControl, TriggerView
 from .values import Values, is_small
 
 
@@ -52,6 +56,7 @@ class Client(Inspection):
         self._events = Events(connection.publisher)
         self._endings = Endings(connection, partitions, self.outcome)
         self._steering = Steering(connection, partitions)
+        self._triggers = TriggerControl(connection, self.flows)
 
     @classmethod
     async def connect(
@@ -80,11 +85,15 @@ class Client(Inspection):
 
     async def close(self) -> None:
         """Wait for what is being published, and disconnect."""
+        await self.release()
+        await self.flows.stop()
+        await self.connection.close()
+
+    async def release(self) -> None:
+        """The same without disconnecting: for a client that was made on the connection and the flows of somebody else."""
         await self._events.close()
         await self._endings.close()
-        await self.flows.stop()
         self.values.close()
-        await self.connection.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -117,19 +126,17 @@ class Client(Inspection):
     ) -> RunHandle:
         """Start a run of a deployed flow by an event with this payload. Returns when the event is on disk.
 
-        `id`: the idempotency key; `trigger`: which one counts as fired, where the flow has several; `trace`: a W3C traceparent. The payload
+        `id`: the idempotency key; `trigger`: which one counts as fired, where the flow has several; `trace`: a W3C traceparent. If that
+        trigger is paused, the run begins once it is resumed; one that is disabled is refused. The payload
         may hold arrays, tables and other values with a codec; what is larger than the flow's `inline_max` goes into the object store
         first. Raises UnknownFlow, UsageError (which trigger?), EventRejected, UnencodableValue, UnknownCodec, ObjectsFull, BrokerError.
         """
-        subject, event = await self._event(flow, payload, id, trigger, trace)
-        ending = await self._endings.watch(subjects.run_id(flow, event.key))  # before it can end
-        await self._events.send(subject, event)
-        return RunHandle(self, ending)
+        return await self._started(flow, *await self._event(flow, payload, id, trigger, trace))
 
     async def send(self, flow: str, payload: Any = None, *, id: str | None = None, trigger: str | None = None, trace: str = "") -> str:
         """Like `start` for those who do not ask what comes of it: the id of the run."""
-        subject, event = await self._event(flow, payload, id, trigger, trace)
-        await self._events.send(subject, event)
+        chosen, event = await self._event(flow, payload, id, trigger, trace)
+        await self._events.send(subjects.event(flow, chosen), event)
         return subjects.run_id(flow, event.key)
 
     async def run(
@@ -192,6 +199,74 @@ class Client(Inspection):
     async def resume(self, run: str) -> None:
         await self._steering.resume(run)
 
+    # --- triggers
+
+    async def triggers(self, flow: str | None = None) -> list[TriggerView]:
+        """The triggers of one flow, or of all that are deployed, with who serves them. Raises UnknownFlow, BrokerError."""
+        return await self._triggers.views(flow)
+
+    async def trigger(self, flow: str, trigger: str) -> TriggerView:
+        """Raises UnknownFlow, UnknownTrigger, BrokerError, as all of these do."""
+        return await self._triggers.view(flow, trigger)
+
+    async def pause_trigger(self, flow: str, trigger: str, reason: str = "") -> TriggerState:
+        """Let it take nothing more; what happens meanwhile waits where it can. Events of it wait too, whoever sends them."""
+        return await self._triggers.decide(flow, trigger, "pause", reason)
+
+    async def resume_trigger(self, flow: str, trigger: str, reason: str = "") -> TriggerState:
+        return await self._triggers.decide(flow, trigger, "resume", reason)
+
+    async def disable_trigger(self, flow: str, trigger: str, reason: str = "") -> TriggerState:
+        """Let it be as if it were not in its flow: its source is closed, and events of it are refused."""
+        return await self._triggers.decide(flow, trigger, "disable", reason)
+
+    async def enable_trigger(self, flow: str, trigger: str, reason: str = "") -> TriggerState:
+        return await self._triggers.decide(flow, trigger, "enable", reason)
+
+    async def fire(
+        self,
+        flow: str,
+        trigger: str | None = None,
+        payload: Any = None,
+        *,
+        key: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        trace: str = "",
+    ) -> RunHandle:
+        """Start a run as if the trigger had fired, whether anybody serves it or not; of a paused one it begins once that is resumed.
+
+        `trigger` may be left out where the flow has one. `key` tells firings of the trigger apart: what fired with this key already is not
+        fired again. Parameters that a manual trigger declares get their defaults. Raises as `start` does, and UnknownTrigger.
+        """
+        chosen = self._triggers.choose(self.require(flow), trigger)
+        if chosen is None:
+            raise UsageError(f"flow {flow!r} has no trigger that could fire; start a run of it with `jetfleet send {flow}`")
+        said = encode(dict(meta)) if meta else NULL
+        key = f"{chosen}/{uuid.uuid4().hex if key is None else key}"
+        return await self._started(flow, *await self._event(flow, payload, key, chosen, trace, said))
+
+    # --- messages for queue triggers
+
+    def queue(self, name: str) -> Queue:
+        """The queue that flows name in a trigger, or `<flow>-<trigger>`. Raises UsageError for what is no name."""
+        return Queue(name, self.connection, self.flows)
+
+    async def publish(
+        self,
+        subject: str,
+        value: Any = None,
+        *,
+        id: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        trace: str = "",
+    ) -> str:
+        """Send a message to all flows with a queue trigger whose `subjects` match; its id, when it is on disk.
+
+        The arguments are those of `Queue.send`. Raises NobodyListens, UnencodableValue, UsageError, BrokerError.
+        """
+        return await queues.publish(self.connection, self.flows, subject, value, id=id, key=key, headers=headers, trace=trace)
+
     # --- dead letters
 
     async def dead_letters(self) -> list[Letter]:
@@ -212,16 +287,23 @@ class Client(Inspection):
 
     # ---
 
-    async def _event(self, flow: str, payload: Any, id: str | None, trigger: str | None, trace: str) -> tuple[str, BatchedEvent]:
-        """The event's subject and the event, checked as far as this process can, with what is large in the object store."""
+    async def _event(
+        self, flow: str, payload: Any, id: str | None, trigger: str | None, trace: str, meta: Payload = NULL
+    ) -> tuple[str | None, BatchedEvent]:
+        """The trigger that fires and the event, checked as far as this process can, with what is large in the object store."""
         plan = self.require(flow)
-        chosen = choose_trigger(plan, trigger)
+        chosen = choose_trigger(plan, trigger, self._triggers.disabled(plan))
         key = uuid.uuid4().hex if id is None else id
         payload = with_defaults(plan, chosen, payload)
         if plan.inputs is not None:
             check_event(plan, checkable(payload))
         data = await self.values.outgoing(payload, subjects.run_id(flow, key), plan.payloads)
-        return subjects.event(flow, chosen), BatchedEvent(key, data, trace)
+        return chosen, BatchedEvent(key, data, trace, meta)
+
+    async def _started(self, flow: str, trigger: str | None, event: BatchedEvent) -> RunHandle:
+        ending = await self._endings.watch(subjects.run_id(flow, event.key))  # before it can end
+        await self._events.send(subjects.event(flow, trigger), event)
+        return RunHandle(self, ending, self._triggers.held(flow, trigger))
 
     async def _rules(self, run: str) -> Payloads:
         """How large values of a run travel, as its flow says; the usual way where nobody can tell which flow that is."""

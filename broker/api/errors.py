@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 from ...schemas.errors import JetfleetError
+
+
+def nearest(name: str, there: Sequence[str]) -> str:
+    """Which of them was meant, for a message: ` (did you mean 'x'?)`, or nothing."""
+    near = difflib.get_close_matches(name, there, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 class UnknownFlow(JetfleetError):
@@ -14,7 +21,17 @@ class UnknownFlow(JetfleetError):
 
     def __init__(self, name: str, deployed: Sequence[str]) -> None:
         there = ", ".join(sorted(deployed)) or "none yet"
-        super().__init__(f"no flow is called {name!r}; deployed are: {there}. Deploy it with `jetfleet deploy FILE`")
+        super().__init__(f"no flow is called {name!r}{nearest(name, deployed)}; deployed are: {there}. Deploy it with `jetfleet deploy FILE`")
+
+
+class UnknownTrigger(JetfleetError):
+    """The deployed version of the flow has no trigger with that id. Nothing was published."""
+
+    code = "UNKNOWN_TRIGGER"
+
+    def __init__(self, flow: str, trigger: str, there: Sequence[str]) -> None:
+        has = ", ".join(there) or "none"
+        super().__init__(f"flow {flow!r} has no trigger {trigger!r}{nearest(trigger, there)}; it has: {has}")
 
 
 class UnknownRun(JetfleetError):

@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 
 
 class RunHandle:
-    """Made by `Client.start` and `Client.handle`. It notices the run's end as long as it is kept."""
+    """Made by `Client.start`, `fire` and `handle`. It notices the run's end as long as it is kept.
 
-    __slots__ = ("_client", "_ending", "id")
+    `held`: why the run did not begin at once, where its trigger was paused when it was started; else "".
+    """
 
-    def __init__(self, client: Client, ending: Ending) -> None:
+    __slots__ = ("_client", "_ending", "held", "id")
+
+    def __init__(self, client: Client, ending: Ending, held: str = "") -> None:
         self._client = client
         self._ending = ending
         self.id = ending.run
+        self.held = held
 
     def __repr__(self) -> str:
         return f"RunHandle({self.id!r})"

@@ -14,22 +14,13 @@ from ...schemas.messages import Lease, Member
 from ...schemas.payload_errors import ArenaUnusable
 from ..api import Client
 from ..api.letters import waiting_events
-from ..client.stored import time_ns
 from ..deployment import Deployed, deployed
-from ..fleet.membership import ttl_s
+from ..fleet.roll_call import Present, roll_call, server_time_ns
 from ..observe.backlog import Backlog
 from ..read_model import questions
 from ..server.errors import ServerFailed
 from ..server.monitor import ask
 from .arena_folder import IN_DATA, is_arena, open_folder
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    """A member that is there. `skew_s`: by how much its clock is ahead of the server's, give or take the time a beat travels."""
-
-    member: Member
-    skew_s: float
 
 
 @dataclass(slots=True)
@@ -68,11 +59,10 @@ async def examine(client: Client, data: Path, monitor: str | None = None) -> Che
     found.deployed = await deployed(connection)
     found.streams = set(await connection.streams.names())
     began = time.perf_counter()
-    info = await connection.streams.stream_info(subjects.FLEET)
+    now_ns = await server_time_ns(connection)
     found.round_trip_ms = (time.perf_counter() - began) * 1e3
-    now_ns = 0 if info is None else time_ns(info["ts"])
     found.skew_s = (time.time_ns() - now_ns) / 1e9 if now_ns else 0.0
-    found.members = await _members(client, now_ns)
+    found.members = await roll_call(connection, now_ns)
     found.leases = await _leases(client)
     await found.backlog.refresh()
     found.undeployed = await waiting_events(connection, client.flows.names())
@@ -95,19 +85,6 @@ def _arena_error(folder: Path) -> str:
             return ""
     except ArenaUnusable as error:
         return str(error)
-
-
-async def _members(client: Client, now_ns: int) -> list[Present]:
-    """Those whose last beat is young enough by the server's clock."""
-    found = []
-    for stored in await client.connection.streams.last_of_each(subjects.FLEET, subjects.member(">")):
-        try:
-            member = messages.decode(Member, stored.data)
-        except UnreadableRecord:
-            continue
-        if not member.leaving and now_ns - stored.time_ns < ttl_s(member.beat_ms) * 1e9:
-            found.append(Present(member, member.at / 1e3 - stored.time_ns / 1e9))
-    return sorted(found, key=lambda present: present.member.id)
 
 
 async def _leases(client: Client) -> dict[int, str]:

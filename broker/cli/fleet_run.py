@@ -38,6 +38,8 @@ async def run_on_fleet(
     if lines is not None:
         return await Many(client, name, trigger, parallel=parallel, wait=True, form=form).run(lines)
     handle = await client.start(name, value, id=key, trigger=trigger)
+    if handle.held:
+        note(f"note: {handle.held}")
     for signal, said in signals:
         await _until_known(client, handle)
         await handle.signal(signal, said)

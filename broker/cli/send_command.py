@@ -55,6 +55,8 @@ async def send_command(
     if to.startswith(PREFIX) and client.flows.version(flow) is None:
         return await _send_ahead(client, to, value, key, form)
     handle = await client.start(flow, value, id=key, trigger=trigger)
+    if handle.held:
+        note(f"note: {handle.held}")
     if not wait:
         click.echo(as_json({"run_id": handle.id}) if form == "json" else handle.id)
         return 0

@@ -89,6 +89,10 @@ class Message:
         """Not done: again, after `delay_s`. Until then it occupies a place in the consumer's `max_ack_pending`."""
         self._wire.publish_now(self.reply, b'-NAK {"delay":%d}' % int(delay_s * 1e9) if delay_s > 0 else b"-NAK")
 
+    def done(self) -> None:
+        """As `ack`, from a plain function."""
+        self._wire.publish_now(self.reply, _ACK)
+
     def give_back(self) -> None:
         """As `nak`, from a plain function."""
         self._wire.publish_now(self.reply, b"-NAK")

@@ -1,6 +1,6 @@
 """The coordinator process: what it is made of, and the order in which that starts and stops.
 
-    connect → topology → flows → membership → leases (each gained partition gets an Owner) → intake
+    connect → topology → flows → membership → leases (each gained partition gets an Owner) → intake → triggers
 
 Guarantees: it holds nothing that another one cannot work out again. Stopped in order, it leaves every partition with a snapshot and
 its lease free, so that the next owner begins at once; killed, it leaves what the WAL has.
@@ -27,7 +27,7 @@ from ..fleet.leases import FAILED, RELEASED, Leases
 from ..fleet.membership import COORDINATOR, Membership
 from ..flows import Flows
 from ..high_water import HighWater, WalWentBack
-from ..observe.counters import CoordinatorCounters
+from ..observe.counters import CoordinatorCounters, TriggerCounters
 from ..observe.tracing import OFF, Tracing
 from ..topology import Topology
 from .admission import Admission
@@ -37,6 +37,7 @@ from .locality import Locality
 from .object_keeping import keep_objects
 from .outbox import Outbox
 from .owner import Owner
+from .triggers import CoordinatorTriggers
 
 RETRY_S = 1.0
 FACTS_S = 0.5
@@ -68,6 +69,7 @@ class Coordinator:
         self.tracing = tracing
         self.failed: asyncio.Future[JetfleetError] = asyncio.get_running_loop().create_future()
         self.counters = CoordinatorCounters()
+        self.trigger_counters = TriggerCounters(list)
         self.partitions = 0
         self.owners: dict[int, Owner] = {}
         self.flows = Flows(connection)
@@ -104,6 +106,9 @@ class Coordinator:
         self._show_gauges()
         await self.leases.start()
         await self.intake.start()
+        self.triggers = CoordinatorTriggers(self.connection, self.partitions, self.flows, self._settings.data)
+        self.trigger_counters.served = self.triggers.served
+        await self.triggers.start()
         self._spawn(self._keep_facts())
         self._spawn(keep_objects(self.connection, self.partitions, lambda: self.leases.holds(0)))
         self.connection.on_reconnect.append(self._reconnected)
@@ -112,6 +117,7 @@ class Coordinator:
         """Finish what is under way, leave snapshots, free the leases."""
         self._stopping = True
         self.connection.on_reconnect.remove(self._reconnected)
+        await self.triggers.stop()
         await self.intake.stop()
         with contextlib.suppress(TimeoutError, BrokerError):
             async with asyncio.timeout(LET_GO_S):
@@ -193,7 +199,7 @@ class Coordinator:
             "runs": sum(len(owner.partition.runs) for owner in self.owners.values() if owner.partition is not None),
             "closed": self.ready,
             "blocked": self.outbox.blocked_by,
-        }
+        } | self.triggers.facts()
 
     def _note_positions(self) -> None:
         if self._high_water is not None:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import msgspec
-
 from ...schemas import messages, subjects
 from ...schemas.errors import EventRejected, JetfleetError, UnreadableRecord, UsageError
 from ...schemas.limits import PAYLOAD_INLINE_MAX_BYTES
@@ -23,16 +21,10 @@ from ...schemas.plan.parameters import parameters, with_defaults
 from ...schemas.plan.plan import Plan
 from ...schemas.records import RunStarted
 from ..client import Message
+from ..content import UnreadableEvent, payload_of
 
 BATCH = "Jetfleet-Batch"
 _OWN_HEADERS = ("nats-", "jetfleet-")
-_json = msgspec.json.Decoder()
-
-
-class UnreadableEvent(JetfleetError):
-    """The bytes of an event are neither JSON nor msgpack."""
-
-    code = "UNREADABLE_EVENT"
 
 
 class UnknownTrigger(JetfleetError):
@@ -63,16 +55,12 @@ def read_events(message: Message, flow: str) -> Iterator[Event]:
             yield Event(trigger, key, entry.payload, meta if entry.meta == NULL else entry.meta, entry.trace)
         return
     key = headers.get("nats-msg-id") or f"#{message.timestamp_ns}.{message.stream_seq}"
-    yield Event(trigger, key, _payload(message.data, headers.get("content-type", "")), meta, headers.get("traceparent", ""))
+    yield Event(trigger, key, payload_of(message.data, headers.get("content-type", "")), meta, headers.get("traceparent", ""))
 
 
 def start_of(event: Event, plan: Plan, now_ms: int) -> RunStarted:
     """The record by which an event becomes a run. Raises UnknownTrigger, EventRejected."""
-    trigger = event.trigger
-    try:
-        trigger = choose_trigger(plan, trigger)
-    except UsageError as error:
-        raise UnknownTrigger(str(error)) from None
+    trigger = trigger_of(event, plan)
     if len(event.payload) > PAYLOAD_INLINE_MAX_BYTES:
         size = f"{len(event.payload):,} bytes, and at most {PAYLOAD_INLINE_MAX_BYTES:,} travel inside a message"
         raise EventRejected(f"the payload has {size}; put large data elsewhere and send where it is")
@@ -86,6 +74,14 @@ def start_of(event: Event, plan: Plan, now_ms: int) -> RunStarted:
     )
 
 
+def trigger_of(event: Event, plan: Plan) -> str | None:
+    """The trigger that an event came by; None: the flow has none. Raises UnknownTrigger."""
+    try:
+        return choose_trigger(plan, event.trigger)
+    except UsageError as error:
+        raise UnknownTrigger(str(error)) from None
+
+
 def _batch(message: Message) -> list[BatchedEvent]:
     try:
         entries = [messages.decode(BatchedEvent, entry) for entry in messages.split(message.data)]
@@ -95,22 +91,6 @@ def _batch(message: Message) -> list[BatchedEvent]:
     if broken is not None:
         raise UnreadableEvent(f"the payload or meta of event {broken} in a batch is no msgpack document")
     return entries
-
-
-def _payload(data: bytes, content_type: str) -> Payload:
-    if not data:
-        return NULL
-    if "msgpack" in content_type:
-        if not is_whole(data):
-            raise UnreadableEvent(f"{len(data)} bytes are no msgpack document, which Content-Type {content_type!r} promises")
-        return data
-    try:
-        return encode(_json.decode(data))
-    except (msgspec.MsgspecError, ValueError, RecursionError, JetfleetError) as error:
-        # A map, list or text in msgpack begins with a byte that no JSON begins with.
-        if data[0] >= 0x80 and not content_type and is_whole(data):
-            return data
-        raise UnreadableEvent(f"{len(data)} bytes are no JSON: {error}") from None
 
 
 def _meta(headers: Mapping[str, str]) -> Payload:

@@ -4,6 +4,9 @@ One pull per deployed flow, so that a flow that is full keeps no other one waiti
 (admission.py); an event is acknowledged when the RunStarted of each of its runs is on disk, or it has been put with the dead letters,
 with the reason. An event whose ack is lost comes again, and starts the same run again, which changes nothing.
 
+Events of a paused trigger stay where they are (paused_events.py), and what has been taken when it is paused is given back. Those of a
+disabled one are put with the dead letters.
+
 Also moves what far timers fired from TIMERS into the WAL.
 """
 
@@ -20,21 +23,24 @@ import structlog
 from ...schemas import messages, subjects
 from ...schemas.codec import encode_record
 from ...schemas.errors import JetfleetError, UnreadableRecord
-from ...schemas.messages import DeadLetter
+from ...schemas.messages import DISABLED, PAUSED, DeadLetter
 from ...schemas.plan.plan import Plan
 from ..client import BrokerError, Connection, Message, Pull
-from ..deployment import ensure_flow_consumer
+from ..content import UnreadableEvent
 from ..flows import Flows
 from ..observe.counters import CoordinatorCounters
 from .admission import Admission
-from .events import Event, UnreadableEvent, read_events, start_of
+from .events import Event, UnknownTrigger, read_events, start_of, trigger_of
 from .outbox import Outbox
+from .paused_events import decisions, subjects_taken, take_from
 
 PULL_MAX = 256
 """Messages asked for at a time and flow."""
 HELD_EVERY_S = 0.6
 """How often the server is told that events in memory are not forgotten; a third of their `ack_wait`, which is short: the events that a
 dead coordinator had taken come to another one when it is over."""
+PAUSED_S, PAUSED_MAX_S = 1, 30
+"""After so long an event comes again that was under way when its trigger was paused, each time after twice as long."""
 
 log = structlog.get_logger("jetfleet.coordinator")
 
@@ -55,13 +61,15 @@ class Site(Protocol):
 class EventReceipt:
     """Acknowledges an event's message when everything that came of it is on disk. What was refused or cut off comes again."""
 
-    __slots__ = ("_intake", "failed", "left", "message")
+    __slots__ = ("_intake", "failed", "left", "message", "paused")
 
     def __init__(self, intake: FlowIntake, message: Message) -> None:
         self._intake = intake
         self.message = message
         self.left = 1
         self.failed = False
+        self.paused = False
+        """An event in it is of a paused trigger."""
 
     def settled(self, count: int, error: BrokerError | None) -> None:
         self.left -= count
@@ -79,12 +87,20 @@ class FlowIntake:
         self._waiting: deque[tuple[EventReceipt, Event]] = deque()
         self._inside: set[EventReceipt] = set()
         self._acking: set[asyncio.Task[None]] = set()
+        self._taken: list[str] = []
+        """The subjects that the flow's consumer was last told to take."""
         self._pull = Pull(
             site.connection, subjects.EVENTS, f"flow-{flow}", self._take, room=self._room, repair=self._repair
         )  # fmt: skip
 
     async def start(self) -> None:
+        await self._repair()
         await self._pull.start()
+
+    async def fit(self) -> None:
+        """Follow what is deployed and decided. Raises BrokerError."""
+        if set(subjects_taken(self._site.flows, self.flow)) != set(self._taken):
+            await self._repair()
 
     async def stop(self) -> None:
         await self._pull.stop()
@@ -98,8 +114,10 @@ class FlowIntake:
 
     def done(self, receipt: EventReceipt) -> None:
         self._inside.discard(receipt)
-        if not receipt.failed:
-            self._spawn(receipt.message)
+        if receipt.paused:
+            self._spawn(receipt.message.nak(min(PAUSED_S << min(receipt.message.delivered - 1, 10), PAUSED_MAX_S)))
+        elif not receipt.failed:
+            self._spawn(receipt.message.ack())
 
     async def hold(self) -> None:
         """Tell the server that the messages in memory are being worked on."""
@@ -135,10 +153,27 @@ class FlowIntake:
         if plan is None or not self._waiting:
             return
         room = self._site.admission.room(plan)
+        decided = decisions(self._site.flows, plan)
         now = time.time_ns() // 1_000_000
         while self._waiting and room > 0:
             receipt, event = self._waiting.popleft()
-            room -= self._start(plan, receipt, event, now)
+            if not decided or self._may_start(plan, decided, receipt, event):
+                room -= self._start(plan, receipt, event, now)
+
+    def _may_start(self, plan: Plan, decided: dict[str, str], receipt: EventReceipt, event: Event) -> bool:
+        """False: somebody has decided otherwise, and the event was given back or put with the dead letters."""
+        try:
+            state = decided.get(trigger_of(event, plan) or "")
+        except UnknownTrigger:
+            return True  # which is said where it would be started
+        if state == DISABLED:
+            self._bury(
+                receipt, UnknownTrigger(f"trigger {event.trigger!r} of flow {plan.name!r} was disabled: enable it, and send this again")
+            )
+        receipt.paused = receipt.paused or state == PAUSED
+        if state is not None:
+            receipt.settled(1, None)
+        return state is None
 
     def _start(self, plan: Plan, receipt: EventReceipt, event: Event, now: int) -> bool:
         """Start the run of an event. False: it was put with the dead letters instead."""
@@ -168,13 +203,15 @@ class FlowIntake:
         )  # fmt: skip
         self._site.outbox.dead(letter, lambda: receipt.settled(1, None))
 
-    def _spawn(self, message: Message) -> None:
-        task = asyncio.get_running_loop().create_task(message.ack())
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._acking.add(task)
         task.add_done_callback(self._acking.discard)
 
     async def _repair(self) -> None:
-        await ensure_flow_consumer(self._site.connection, self.flow)
+        taken = subjects_taken(self._site.flows, self.flow)
+        await take_from(self._site.connection, self.flow, taken)
+        self._taken = taken
 
 
 class Intake:
@@ -204,11 +241,13 @@ class Intake:
         async with self._changing:
             deployed = set(self._site.flows.names())
             for name in deployed - set(self._flows):
-                await ensure_flow_consumer(self._site.connection, name)
-                flow = self._flows[name] = FlowIntake(self._site, name)
+                flow = FlowIntake(self._site, name)
                 await flow.start()
+                self._flows[name] = flow
             for name in set(self._flows) - deployed:
                 await self._flows.pop(name).stop()
+            for flow in self._flows.values():
+                await flow.fit()
 
     def wake(self, flow: str) -> None:
         intake = self._flows.get(flow)

@@ -6,7 +6,7 @@ Each process says so by a Member on `member.<id>`, once per beat, and follows wh
     gone       when it was not, when it said `leaving`, or when it was a process of this machine that runs no more
 
 and a process trusts itself until `trusted_until`: the time at which its last acknowledged beat was *sent*, plus TTL. The others cannot
-have seen that beat earlier, so nobody takes it for gone before it has stopped trusting itself. When trust has run out and comes back, that is
+have seen that beat earlier, so nobody takes it for gone before it has stopped trusting itself. Trust that has run out and comes back is
 another `period`: in between anybody may have taken what was its own.
 
 Silence means something only to those who hear: whoever has not seen an own beat come back lately (stopped, disconnected) takes nobody for
@@ -34,7 +34,7 @@ from ...schemas.messages import Member
 from ..client import BrokerError, Connection, Message, Tail
 from . import process
 
-COORDINATOR, WORKER, READER = "coordinator", "worker", "reader"
+COORDINATOR, WORKER, READER, TRIGGER = "coordinator", "worker", "reader", "trigger"
 BEAT_MS = {COORDINATOR: 500}
 BEAT_MS_DEFAULT = 2_000
 TTL_BEATS = 4

@@ -8,8 +8,10 @@ there; until then it has no value. Counts begin at 0 with the process. For one t
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
+
+from ..triggers.serving import Serving
 
 RUN_STATUSES = ("completed", "failed", "cancelled", "killed")
 COMPLETED, FAILED, CALLED_OFF = "completed", "failed", "cancelled"
@@ -103,6 +105,15 @@ class WorkerCounters:
         if found is None:
             found = self.queues[name] = QueueCounters()
         return found
+
+
+class TriggerCounters:
+    """`served`: how each trigger is served in this process, as `broker.triggers.serving.Serving` says it."""
+
+    __slots__ = ("served",)
+
+    def __init__(self, served: Callable[[], Sequence[Serving]]) -> None:
+        self.served = served
 
 
 class ReaderCounters:

@@ -25,6 +25,7 @@ from .counters import (
     CoordinatorCounters,
     Durations,
     ReaderCounters,
+    TriggerCounters,
     WorkerCounters,
 )
 
@@ -103,6 +104,14 @@ ARENA = (
 )
 """Of the host as a whole, so all its workers say the same but for the waits: take the maximum, not the sum."""
 
+TRIGGER = (
+    _counter("trigger_fired", "Firings of a trigger.", lambda it: _by_trigger(it, "fired"), "flow", "trigger", "type"),
+    _counter("trigger_refused", "Firings that some flow refused.", lambda it: _by_trigger(it, "refused"), "flow", "trigger", "type"),
+    _counter("trigger_restarts", "Times that its source failed.", lambda it: _by_trigger(it, "restarts"), "flow", "trigger", "type"),
+    _gauge("trigger_in_flight", "Firings not on disk yet.", lambda it: _by_trigger(it, "in_flight"), "flow", "trigger", "type"),
+    _gauge("trigger_state", "1 for the state that it is in.", lambda it: _states(it), "flow", "trigger", "type", "state"),
+)
+
 READER = (
     _counter("reader_messages", "Messages taken into the read model.", lambda it: it.messages()),
     _counter("reader_rows", "Rows written.", lambda it: it.rows()),
@@ -136,6 +145,7 @@ CATALOGUE: dict[type, tuple[Metric, ...]] = {
     WorkerCounters: WORKER,
     PlaneCounters: PAYLOADS,
     ArenaGauges: ARENA,
+    TriggerCounters: TRIGGER,
     ReaderCounters: READER,
     Backlog: BACKLOG,
 }
@@ -189,6 +199,14 @@ def _executed(counters: WorkerCounters) -> dict[tuple[str, str], float]:
 
 def _durations(counters: WorkerCounters) -> dict[str, float | Durations]:
     return {name: queue.durations for name, queue in counters.queues.items()}
+
+
+def _by_trigger(counters: TriggerCounters, name: str) -> dict[tuple[str, str, str], float]:
+    return {(each.flow, each.trigger, each.type): getattr(each, name) for each in counters.served()}
+
+
+def _states(counters: TriggerCounters) -> dict[tuple[str, str, str, str], float]:
+    return {(each.flow, each.trigger, each.type, each.state): 1.0 for each in counters.served()}
 
 
 def _limits(backlog: Backlog) -> dict[str, float]:

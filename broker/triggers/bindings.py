@@ -1,26 +1,30 @@
 """Bindings: which sources the deployed flows want, and which triggers listen to each.
 
 Triggers of one type with the same params are one source, whichever flows they are in: a topic is consumed once, a folder watched once, and
-each firing is an event for every one of them.
+each firing is an event for every one of them. Queue triggers share a source by the name of their queue, and all those that listen to
+subjects share one: it knows which of them a message is for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 import structlog
 from pydantic import ValidationError
 
+from ...schemas.flow.definition import Block
 from ...schemas.flow.trigger_types import TRIGGER_TYPES, parse_params
+from ...schemas.flow.triggers.queue import QueueParams
 from ...schemas.messages import DISABLED, PAUSED
 from ...schemas.plan.plan import PlanTrigger
 from ..flows import Flows
 from .source import Spec
 
-PRIVATE = frozenset(("manual", "memory"))
-"""Types whose triggers are addressed by flow and id: each is a source of its own."""
+PRIVATE = frozenset(("manual", "memory", "cron"))
+"""Types whose triggers are addressed by flow and id, or look at the runs of one: each is a source of its own."""
 log = structlog.get_logger("jetfleet.triggers")
 
 
@@ -46,13 +50,18 @@ def bindings(flows: Flows, types: Collection[str], only: Collection[str] = ()) -
             log.error("the params of a trigger are not valid here", flow=flow, trigger=trigger.id, reason=str(error))
             continue
         owner = [flow, trigger.id] if trigger.type in PRIVATE else []
-        key = msgspec.json.encode([trigger.type, params.model_dump(mode="json"), owner]).decode()
+        key = msgspec.json.encode([trigger.type, _shared(params, flow, trigger.id), owner]).decode()
         binding = found.setdefault(key, Binding(Spec(trigger.type, params, ((flow, trigger.id),))))
         binding.bound.append((flow, trigger.id))
         binding.paused = binding.paused and state == PAUSED
     for binding in found.values():
         binding.spec = replace(binding.spec, triggers=tuple(binding.bound))
     return found
+
+
+def _shared(params: Block, flow: str, trigger: str) -> Any:
+    """What triggers of a type have in common that share a source: their params; of queue triggers the queue, or that it is none."""
+    return params.queue(flow, trigger) if isinstance(params, QueueParams) else params.model_dump(mode="json")
 
 
 def _enabled(flows: Flows, types: Collection[str], only: Collection[str]) -> Iterator[tuple[str, PlanTrigger]]:

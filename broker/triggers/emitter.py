@@ -107,20 +107,20 @@ class Emitter:
         while True:
             try:
                 payload = await self._client.values.outgoing(value, part.run, plan.payloads)
-                break
+                if len(payload) > PAYLOAD_INLINE_MAX_BYTES:
+                    raise EventRejected(f"the payload has {len(payload):,} bytes although its large values were taken out")
             except (BrokerError, OSError) as error:
                 if not source.patient:
-                    part.refused(error if isinstance(error, BrokerError) else Unknown(str(error)))
+                    part.refuse(error if isinstance(error, BrokerError) else Unknown(str(error)))
                     return
                 log.warning("a large value cannot be stored yet", flow=plan.name, trigger=trigger, reason=str(error))
                 await asyncio.sleep(LATER_S)
             except JetfleetError as error:
                 part.refuse(error)
                 return
-        if len(payload) > PAYLOAD_INLINE_MAX_BYTES:
-            part.refuse(EventRejected(f"the payload has {len(payload):,} bytes although its large values were taken out"))
-            return
-        self._put(source, plan.name, trigger, BatchedEvent(f"{trigger}/{firing.key}", payload, firing.trace, meta), part)
+            else:
+                self._put(source, plan.name, trigger, BatchedEvent(f"{trigger}/{firing.key}", payload, firing.trace, meta), part)
+                return
 
     def _put(self, source: Source, flow: str, trigger: str, event: BatchedEvent, part: _Part) -> None:
         subject = subjects.event(flow, trigger)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,8 @@ class Firing:
 
     `payload` is any value that a payload may be, `meta` what nodes read as `${trigger.meta}`. `token`: the source's own, by which it
     knows what `confirm` speaks of. `trace`: a W3C traceparent, or "". `error`: the source cannot make a payload of what came; then
-    `payload` is what came, as bytes, and every flow refuses it for this reason.
+    `payload` is what came, as bytes, and every flow refuses it for this reason. `only`: the triggers that it is for, as (flow, trigger
+    id), where the source knows better than by its params; None: all that listen.
     """
 
     key: str
@@ -24,6 +25,7 @@ class Firing:
     token: Any = None
     trace: str = ""
     error: JetfleetError | None = None
+    only: Sequence[tuple[str, str]] | None = None
 
 
 @dataclass(slots=True)

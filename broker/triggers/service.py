@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,32 +24,13 @@ from ..api.client import Client
 from . import catalogue
 from .bindings import Binding, bindings
 from .emitter import Emitter
+from .serving import Serving, told
 from .shared import Shared
 from .source import Site, Source
 from .supervisor import Supervisor
 
+RETRY_S = 1.0
 log = structlog.get_logger("jetfleet.triggers")
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """How a trigger is served here, as `jetfleet trigger list` shows it. `last_at`: ms since the epoch, 0 for never."""
-
-    flow: str
-    trigger: str
-    type: str
-    state: str
-    fired: int = 0
-    refused: int = 0
-    in_flight: int = 0
-    restarts: int = 0
-    last_at: int = 0
-    detail: str = ""
-    error: str = ""
-
-    def fact(self) -> list[Any]:
-        """As it stands in the process's Member."""
-        return [getattr(self, name) for name in self.__slots__]
 
 
 class Triggers:
@@ -73,6 +53,8 @@ class Triggers:
         self._changed = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self._step = asyncio.Lock()
+        self._leaving: list[Supervisor] = []
+        self._stopping = False
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -84,19 +66,23 @@ class Triggers:
     async def start(self) -> None:
         """Begin with what is deployed now, and follow what is deployed later."""
         self._client.flows.on_change.append(self._flow_changed)
-        await self._follow_once()
         self._following = asyncio.create_task(self._follow(), name=f"triggers {os.getpid()}")
+        await self._follow_safely()
 
     async def stop(self) -> None:
         """Take no more, wait a while for what is in flight, close all sources."""
+        self._stopping = True
         if self._flow_changed in self._client.flows.on_change:
             self._client.flows.on_change.remove(self._flow_changed)
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        await asyncio.gather(*(supervisor.stop() for supervisor in self._supervisors.values()))
-        self._supervisors = {}
-        await self._emitter.close()
+        async with self._step:  # `source` may be at it
+            ending, self._supervisors = self._supervisors, {}
+        try:
+            await asyncio.gather(*(supervisor.stop() for supervisor in (*ending.values(), *self._leaving)))
+        finally:
+            await self._emitter.close()
 
     async def source(self, flow: str, trigger: str) -> Source:
         """The source that a trigger listens to here, once it listens. Raises UsageError if it is not served here."""
@@ -113,11 +99,15 @@ class Triggers:
         found = [
             Serving(
                 flow, trigger, each.spec.type, each.state, each.fired, each.refused, each.in_flight, each.restarts, each.last_at,
-                each.source.status() if each.source is not None else "", each.error,
+                _detail(each.source), each.error,
             )
             for each in self._supervisors.values() for flow, trigger in each.bound
         ]  # fmt: skip
         return sorted(found, key=lambda each: (each.flow, each.trigger))
+
+    def facts(self) -> dict[str, Any]:
+        """What the process's Member says about its triggers."""
+        return told(self.status(), self.types, self.only)
 
     # --- in step with what is deployed
 
@@ -128,28 +118,48 @@ class Triggers:
         while True:
             await self._changed.wait()
             self._changed.clear()
+            await self._follow_safely()
+
+    async def _follow_safely(self) -> None:
+        """Whatever is deployed must not end it: what can be served is."""
+        try:
             await self._follow_once()
+        except Exception:
+            log.exception("the triggers cannot be fitted to what is deployed; it is tried again")
+            asyncio.get_running_loop().call_later(RETRY_S, self._changed.set)
 
     async def _follow_once(self) -> None:
         async with self._step:
-            await self._fit()
+            if not self._stopping:
+                await self._fit()
 
     async def _fit(self) -> None:
         wanted = bindings(self._client.flows, self.types, self.only)
-        gone = [self._supervisors.pop(key) for key in set(self._supervisors) - set(wanted)]
-        await asyncio.gather(*(supervisor.stop() for supervisor in gone))  # before others begin: they may want the same port
+        self._leaving += [self._supervisors.pop(key) for key in set(self._supervisors) - set(wanted)]
+        for key, supervisor in self._supervisors.items():
+            _decide(supervisor, wanted[key])
+        await asyncio.gather(*(supervisor.stop() for supervisor in self._leaving))  # before others begin: they may want the same port
+        self._leaving = []
         for key, binding in wanted.items():
-            supervisor = self._supervisors.get(key)
-            if supervisor is None:
-                supervisor = self._supervisors[key] = self._supervisor(binding)
-                supervisor.start()
-            supervisor.bound = tuple(binding.bound)
-            supervisor.pause() if binding.paused else supervisor.resume()
+            if key not in self._supervisors:
+                self._supervisors[key] = self._supervisor(binding)
 
     def _supervisor(self, binding: Binding) -> Supervisor:
         spec = binding.spec
         log.info("serves a trigger", trigger=spec.name, type=spec.type)
         supervisor = Supervisor(spec, lambda: catalogue.make(spec, self._site), self._emitter)
-        if binding.paused:
-            supervisor.pause()
+        _decide(supervisor, binding)
+        supervisor.start()
         return supervisor
+
+
+def _decide(supervisor: Supervisor, binding: Binding) -> None:
+    supervisor.bound = tuple(binding.bound)
+    supervisor.pause() if binding.paused else supervisor.resume()
+
+
+def _detail(source: Source | None) -> str:
+    try:
+        return "" if source is None else source.status()
+    except Exception:  # a word for people is not worth more
+        return ""

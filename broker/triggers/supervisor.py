@@ -5,7 +5,8 @@
     └── pause that grows ◀── drain, close
 
 Guarantees: a firing is confirmed only after its events are on disk, or refused for good. However a source fails, nobody else notices: it is
-made anew, and what it did not see confirmed it brings again under the same keys.
+made anew, and what it did not see confirmed it brings again under the same keys. A source that was made is closed, also when its end is
+asked for while it is failing; one that does not let itself be closed is left to itself after a while.
 """
 
 from __future__ import annotations
@@ -14,28 +15,30 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 
 import structlog
 
 from ...schemas.errors import JetfleetError
 from .emitter import Bound, Emitter
 from .firing import Fate, Firing
-from .source import Source, SourceBroken, Spec
+from .source import Source, SourceBroken, SourceFailed, Spec
 
 BACKOFF_S, BACKOFF_MAX_S = 0.1, 30.0
 BROKEN_S = 10.0
 """Between two attempts with a source that somebody has to do something about first."""
 LIVED_S = 10.0
-"""A source that has lived for so long is made anew after the shortest pause."""
-DRAIN_S = 5.0
+"""A source that has lived for so long is well, whatever became of the one before it, and is made anew after the shortest pause."""
+DRAIN_S, CLOSE_S = 5.0, 3.0
+END_S = DRAIN_S + 3 * CLOSE_S
+"""An end takes no longer: who ends a process waits for a quarter of a minute before it kills."""
 log = structlog.get_logger("jetfleet.triggers")
 
 STARTING, LISTENING, PAUSED, FAILING = "starting", "listening", "paused", "failing"
 
 
 class Supervisor:
-    """`make` gives a new source each time. `bound` may change at any time."""
+    """`make` gives a new source each time. `bound` may change at any time. `error`: why the last source failed, "" since it fires again."""
 
     def __init__(self, spec: Spec, make: Callable[[], Source], emitter: Emitter) -> None:
         self.spec = spec
@@ -50,15 +53,19 @@ class Supervisor:
         self._emitter = emitter
         self._going = asyncio.Event()
         self._going.set()
+        self._source_paused = False
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._made = asyncio.Event()
+        self._ending: asyncio.Task[None] | None = None
+        self._letting_go = False
+        self._born = 0.0
+        self._waiting: set[asyncio.Future[Source]] = set()
 
     @property
     def state(self) -> str:
         if not self._going.is_set():
             return PAUSED
-        if self.error:
+        if self.error and (self.source is None or time.monotonic() - self._born < LIVED_S):
             return FAILING
         return LISTENING if self.source is not None else STARTING
 
@@ -66,82 +73,84 @@ class Supervisor:
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"trigger {self.spec.name}")
 
     async def stop(self) -> None:
-        """Take no more, wait a while for what is in flight, close."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        """Take no more, wait a while for what is in flight, close. Goes on to its end also when who asked for it is cancelled."""
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._end(), name=f"end of trigger {self.spec.name}")
+        await asyncio.shield(self._ending)
 
     def pause(self) -> None:
-        if self._going.is_set():
-            self._going.clear()
-            if self.source is not None:
-                self.source.pause()
+        self._going.clear()
+        self._tell_source()
 
     def resume(self) -> None:
-        if not self._going.is_set():
-            self._going.set()
-            if self.source is not None:
-                self.source.resume()
+        self._going.set()
+        self._tell_source()
 
     async def ready(self) -> Source:
-        """The source, once there is one."""
-        await self._made.wait()
-        assert self.source is not None
-        return self.source
+        """The source, once there is one. Raises SourceFailed if none could be made, or none will be any more."""
+        if self.source is not None and not self._letting_go:
+            return self.source
+        if self._ending is not None:
+            raise self._no_source(_ENDED)
+        if self.source is None and self.error:
+            raise self._no_source(self.error)
+        waiter: asyncio.Future[Source] = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiter)
+        try:
+            return await waiter
+        finally:
+            self._waiting.discard(waiter)
 
     # --- a source's life, again and again
 
     async def _run(self) -> None:
         pause_s = BACKOFF_S
-        while True:
-            began = time.monotonic()
+        while self._ending is None:
+            began, broken = time.monotonic(), False
             try:
                 await self._live()
                 self.error = "its source came to an end"
-            except asyncio.CancelledError:
-                raise
             except JetfleetError as error:
-                self.error = f"{error.code}: {error}"
+                self.error, broken = f"{error.code}: {error}", isinstance(error, SourceBroken)
                 log.warning("a trigger's source failed", trigger=self.spec.name, type=self.spec.type, code=error.code, reason=str(error))
-                if isinstance(error, SourceBroken):
-                    pause_s = max(pause_s, BROKEN_S)
             except Exception as error:
                 self.error = f"{type(error).__name__}: {error}"
                 log.exception("a trigger's source failed unexpectedly", trigger=self.spec.name, type=self.spec.type)
-            if time.monotonic() - began > LIVED_S:
-                pause_s = BACKOFF_S
-            self.restarts += 1
-            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
-            pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+            if self._ending is None:
+                self._give_up_waiting(self.error)
+                self.restarts += 1
+                pause_s = BACKOFF_S if time.monotonic() - began > LIVED_S else pause_s
+                await asyncio.sleep(max(pause_s, BROKEN_S * broken) * random.uniform(0.8, 1.2))
+                pause_s = min(2 * pause_s, BACKOFF_MAX_S)
 
     async def _live(self) -> None:
-        source = self._make()
-        if not self._going.is_set():
-            source.pause()
-        self.source, self.in_flight = source, 0
-        self._made.set()
-        done = self._done_of(source)
-        firings = source.firings()
+        source, firings = self._made(), None
         try:
+            firings = source.firings()
             async for firing in firings:
                 await self._until_room(source)
-                self._fire(source, firing, done)
+                self._fire(source, firing)
         finally:
-            self._made.clear()
-            source.pause()
-            with contextlib.suppress(Exception):
-                await firings.aclose()  # type: ignore[attr-defined]
-            await self._drain()
-            self.source = None
-            await self._close(source)
+            self._letting_go = True
+            await self._let_go(source, firings)
+            self._letting_go = False
 
-    def _fire(self, source: Source, firing: Firing, done: Callable[[Firing, Fate], None]) -> None:
+    def _made(self) -> Source:
+        source = self._make()
+        self.source, self.in_flight, self._source_paused, self._born = source, 0, False, time.monotonic()
+        self._tell_source()
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(source)
+        return source
+
+    def _fire(self, source: Source, firing: Firing) -> None:
         self.fired += 1
         self.error = ""
         self.last_at = time.time_ns() // 1_000_000
         self.in_flight += 1
-        self._emitter.emit(source, self.bound, firing, done)
+        bound = self.bound if firing.only is None else firing.only
+        self._emitter.emit(source, bound, firing, lambda firing, fate: self._done(source, firing, fate))
 
     async def _until_room(self, source: Source) -> None:
         """A firing that is out already is held while the trigger is paused or too many are unconfirmed."""
@@ -151,19 +160,53 @@ class Supervisor:
             await self._room.wait()
             await self._going.wait()
 
-    def _done_of(self, source: Source) -> Callable[[Firing, Fate], None]:
-        def done(firing: Firing, fate: Fate) -> None:
-            if source is not self.source:
-                return  # it was closed with this in flight, and its successor brings it again
-            self.in_flight -= 1
-            self.refused += bool(fate.refused)
-            try:
-                source.confirm(firing, fate)
-            except Exception:
-                log.exception("a source does not take a confirmation", trigger=self.spec.name, key=firing.key)
-            self._room.set()
+    def _done(self, source: Source, firing: Firing, fate: Fate) -> None:
+        if source is not self.source:
+            return  # it was closed with this in flight, and its successor brings it again
+        self.in_flight -= 1
+        self.refused += bool(fate.refused)
+        try:
+            source.confirm(firing, fate)
+        except Exception:
+            log.exception("a source does not take a confirmation", trigger=self.spec.name, key=firing.key)
+        self._room.set()
 
-        return done
+    def _tell_source(self) -> None:
+        """`pause` and `resume` come in turn, and none of them once the source is about to be closed."""
+        source, paused = self.source, not self._going.is_set()
+        if source is None or self._letting_go or self._source_paused == paused:
+            return
+        self._source_paused = paused
+        try:
+            source.pause() if paused else source.resume()
+        except Exception:
+            log.exception("a source cannot be paused or resumed", trigger=self.spec.name, paused=paused)
+
+    # --- its end
+
+    async def _end(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            if not self._letting_go:  # which must not be cut off half way
+                task.cancel()
+            _, pending = await asyncio.wait([task], timeout=END_S)
+            if pending:
+                log.error("a source does not end; it is left to itself", trigger=self.spec.name, type=self.spec.type)
+        self._give_up_waiting(_ENDED)
+
+    async def _let_go(self, source: Source, firings: AsyncIterator[Firing] | None) -> None:
+        if not self._source_paused:
+            self._source_paused = True
+            with self._complaining("pause"):
+                source.pause()
+        with self._complaining("end its firings"):
+            async with asyncio.timeout(CLOSE_S):
+                await _closed(firings)
+        await self._drain()
+        self.source = None
+        with self._complaining("close"):
+            async with asyncio.timeout(CLOSE_S):
+                await source.close()
 
     async def _drain(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -172,8 +215,26 @@ class Supervisor:
                     self._room.clear()
                     await self._room.wait()
 
-    async def _close(self, source: Source) -> None:
+    @contextlib.contextmanager
+    def _complaining(self, what: str) -> Iterator[None]:
         try:
-            await source.close()
+            yield
         except Exception as error:
-            log.warning("a source does not close properly", trigger=self.spec.name, reason=repr(error))
+            log.warning("a source does not let go properly", trigger=self.spec.name, at=what, reason=repr(error))
+
+    def _give_up_waiting(self, why: str) -> None:
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(self._no_source(why))
+
+    def _no_source(self, why: str) -> SourceFailed:
+        return SourceFailed(f"trigger {self.spec.name} has no source: {why}")
+
+
+async def _closed(firings: AsyncIterator[Firing] | None) -> None:
+    """An iterator that is no generator has nothing to close."""
+    if isinstance(firings, AsyncGenerator):
+        await firings.aclose()
+
+
+_ENDED = "it is not served here any more"

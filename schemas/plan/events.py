@@ -7,6 +7,7 @@ A value that lies elsewhere cannot be held against a schema by who has only the 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any, NoReturn, TypeAlias
 
@@ -81,18 +82,30 @@ def _is_of(error: Any, elsewhere: list[_Place]) -> bool:
     return any(place[: len(ref)] == ref or (looks_inside and ref[: len(place)] == place) for ref in elsewhere)
 
 
-def choose_trigger(plan: Plan, trigger: str | None) -> str | None:
-    """The trigger that a run counts as started by. Raises UsageError if that is not clear, or there is no such trigger."""
+def choose_trigger(plan: Plan, trigger: str | None, disabled: Collection[str] = ()) -> str | None:
+    """The trigger that a run counts as started by. `disabled`: those that somebody has switched off since they were deployed.
+
+    Raises UsageError if it is not clear which one, there is no such trigger, or it is disabled.
+    """
     enabled = [each.id for each in plan.triggers if each.enabled]
+    running = [id for id in enabled if id not in disabled]
     if trigger is not None:
         if plan.trigger(trigger) is None:
             raise UsageError(f"flow {plan.name!r} has no trigger {trigger!r}; it has: {', '.join(t.id for t in plan.triggers) or 'none'}")
-        if trigger not in enabled:
-            raise UsageError(f"trigger {trigger!r} of flow {plan.name!r} is disabled: it never fires")
+        if trigger not in running:
+            raise UsageError(f"trigger {trigger!r} of flow {plan.name!r} is disabled{_enabling(plan, trigger, enabled)}: it never fires")
         return trigger
-    if len(enabled) > 1:
-        raise UsageError(f"flow {plan.name!r} has several triggers: {', '.join(enabled)}; name one with --trigger (trigger=… in Python)")
-    return enabled[0] if enabled else None
+    if enabled and not running:
+        todo = f"`jetfleet trigger enable {plan.name}` ends that"
+        raise UsageError(f"all triggers of flow {plan.name!r} are disabled: {', '.join(enabled)}; {todo}")
+    if len(running) > 1:
+        raise UsageError(f"flow {plan.name!r} has several triggers: {', '.join(running)}; name one with --trigger (trigger=… in Python)")
+    return running[0] if running else None
+
+
+def _enabling(plan: Plan, trigger: str, enabled: Collection[str]) -> str:
+    """How a trigger is switched on that somebody has switched off."""
+    return f" (`jetfleet trigger enable {plan.name} {trigger}` ends that)" if trigger in enabled else ""
 
 
 def _key(inputs: Any) -> bytes:

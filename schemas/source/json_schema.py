@@ -8,7 +8,7 @@ Generated from the same models that validate, so it never knows another language
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ def flow_schema() -> Schema:
     models += [entry.params for entry in TRIGGER_TYPES.values()]
     _, schema = models_json_schema([(model, "validation") for model in models], by_alias=True)
     definitions: Schema = _without_titles(schema["$defs"])
-    for model in models:
-        if issubclass(model, Spelled):
+    for model in _spelled(Spelled):
+        if model.__name__ in definitions:
             _add_spellings(definitions[model.__name__], model.spellings)
     _add_node_types(definitions["Node"])
     _add_trigger_types(definitions["Trigger"])
@@ -96,6 +96,13 @@ def _both_forms(definitions: Schema) -> Schema:
             {"type": "object", "additionalProperties": {"$ref": "#/$defs/TriggerById"}},
         ]
     }
+
+
+def _spelled(model: type[Spelled]) -> Iterator[type[Spelled]]:
+    """All blocks whose keys have other spellings, also those inside configs and params."""
+    for each in model.__subclasses__():
+        yield each
+        yield from _spelled(each)
 
 
 def _add_spellings(schema: Schema, spellings: Mapping[str, str]) -> None:

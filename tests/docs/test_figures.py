@@ -7,13 +7,13 @@ import pytest
 from jetfleet.broker.arena.settings import ArenaSettings
 from jetfleet.broker.coordinator import effects, ended_runs, intake, owner, partition, timers
 from jetfleet.broker.engine import waits
+from jetfleet.broker.cli import arena_options
 from jetfleet.broker.fleet import membership
 from jetfleet.broker.objects import janitor, patience
 from jetfleet.broker.payloads import remote, room
 from jetfleet.broker.server import ServerSettings
 from jetfleet.broker.topology import TASKS_BYTES, flow_consumer_config, queue_consumer_config, streams
 from jetfleet.schemas import limits, subjects
-from jetfleet.workers import arena_options
 from jetfleet.workers.fleet import settings
 
 from .tables import DOCS

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from jetfleet.broker.arena import keeper, layout, leftovers, locks, room, settings
+from jetfleet.broker.cli import arena_options
 from jetfleet.broker.codecs import registry
 from jetfleet.broker.coordinator import locality, object_keeping
 from jetfleet.broker.engine import recovery
@@ -19,7 +20,7 @@ from jetfleet.broker.payloads import room as waiting
 from jetfleet.schemas import limits, payload_errors
 from jetfleet.schemas.flow.definition import Payloads
 from jetfleet.schemas.payload_errors import PayloadError
-from jetfleet.workers import Registry, arena_options, node, run
+from jetfleet.workers import Registry, node, run
 from jetfleet.workers.fleet import arena_keeping, elsewhere
 
 from .tables import DOCS

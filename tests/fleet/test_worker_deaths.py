@@ -129,7 +129,8 @@ def test_of_a_worker_that_stands_still_another_one_takes_over_and_its_late_compl
     async def test() -> None:
         value = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
         async with owner(fresh_url, ack_wait_s=0.5) as fleet:
-            with worker_process(fresh_url, tmp_path / "data") as first:
+            with worker_process(fresh_url, tmp_path / "data", "--concurrency", "1") as first:
+                # With its only slot taken it asks for nothing more: the server would give it the message again and again.
                 await fleet.give([task("gated", "r", value)])
                 await until(lambda: executions(tmp_path / "log") == ["r"], "it is being executed")
                 first.freeze()

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,12 @@ from jetfleet.workers.fleet.worker import Worker
 from .task_owner import NODES
 
 _MAIN = "import sys; from jetfleet.schemas.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def _with(constants: Mapping[str, float]) -> str:
+    """A program that sets constants (`module.NAME`) before it does what the command does."""
+    lines = [f"import {name.rpartition('.')[0]} as one; one.{name.rpartition('.')[2]} = {value}" for name, value in constants.items()]
+    return "\n".join([*lines, _MAIN])
 
 
 @asynccontextmanager
@@ -38,13 +44,15 @@ async def worker(url: str, data: Path, *, nodes: str | None = NODES, tracing: Tr
 
 
 class CommandProcess:
-    """A command of `jetfleet` as a process. What it says goes to a file."""
+    """A command of `jetfleet` as a process. What it says goes to a file. `constants`: how long things take there, by `module.NAME`."""
 
-    def __init__(self, log: Path, *arguments: str) -> None:
+    def __init__(self, log: Path, *arguments: str, constants: Mapping[str, float] | None = None) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
         with log.open("ab") as file:
-            self.process = subprocess.Popen([sys.executable, "-c", _MAIN, *arguments], stderr=file, stdout=file, start_new_session=True)
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _with(constants or {}), *arguments], stderr=file, stdout=file, start_new_session=True
+            )
 
     def kill(self) -> None:
         self.process.kill()
@@ -70,8 +78,9 @@ class CommandProcess:
 class WorkerProcess(CommandProcess):
     """`jetfleet worker` as a process."""
 
-    def __init__(self, url: str, data: Path, *arguments: str, nodes: str = NODES) -> None:
-        super().__init__(data / "worker.log", "worker", "--nats", url, "--data", str(data), "--nodes", nodes, *arguments)
+    def __init__(self, url: str, data: Path, *arguments: str, nodes: str = NODES, constants: Mapping[str, float] | None = None) -> None:
+        command = ("worker", "--nats", url, "--data", str(data), "--nodes", nodes, *arguments)
+        super().__init__(data / "worker.log", *command, constants=constants)
 
 
 @contextmanager

@@ -26,16 +26,25 @@ from .bulk_nodes import bulk, checksum
 
 BULK = str(Path(__file__).with_name("bulk_nodes.py"))
 MIB = 1 << 20
+HURRIED = {"jetfleet.workers.fleet.arena_keeping.ROUND_S": 0.2}
+"""Keepers look five times as often as in life: tests wait for what they free."""
 
 
 @contextmanager
 def host(
-    url: str, folder: Path, *queues: str, arena: Path | None = None, options: Mapping[str, Any] | None = None
+    url: str,
+    folder: Path,
+    *queues: str,
+    arena: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    constants: Mapping[str, float] | None = None,
 ) -> Iterator[WorkerProcess]:
     """A worker that takes from these queues, and keeps all it has under `folder`. `options`: further ones of the command."""
     words = [word for queue in queues for word in ("--queue", queue)]
     words += [word for name, value in (options or {}).items() for word in (f"--{name}", str(value))]
-    started = WorkerProcess(url, folder, "--arena", str(arena or folder / "arena"), *words, nodes=BULK)
+    started = WorkerProcess(
+        url, folder, "--arena", str(arena or folder / "arena"), *words, nodes=BULK, constants=HURRIED | dict(constants or {})
+    )
     try:
         yield started
     finally:

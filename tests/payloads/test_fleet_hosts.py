@@ -24,6 +24,8 @@ from .bulk_nodes import PARTS
 from .hosts import MIB, completions, deploy, executions, host, is_right, made, produced_and_summed, segments, start
 
 LENGTH = 3 * MIB
+SOON_LOST = {"jetfleet.broker.payloads.remote.GIVE_UP_S": 2.0}
+"""Instead of the time that a worker may need to be started again."""
 
 
 def errors(one: Fleet, id: str) -> list[str]:
@@ -65,7 +67,7 @@ def test_what_was_lost_with_its_host_is_made_again_or_the_run_says_what_to_do(fr
                     await made(one, id)
                 gone.kill()
             shutil.rmtree(tmp_path / "a" / "arena")
-            with host(fresh_url, tmp_path / "b", "b"):
+            with host(fresh_url, tmp_path / "b", "b", constants=SOON_LOST):
                 safe, safe_parts = await one.log.ended(stored, parts, deadline_s=40)
                 assert is_right(safe, LENGTH) and (safe_parts.status, len(decode(safe_parts.output))) == ("completed", PARTS)
                 (failed,) = await one.log.ended(once, deadline_s=40)

@@ -10,15 +10,15 @@ from typing import TypeAlias
 
 from ...schemas.errors import JetfleetError
 from ...schemas.messages import Task
-from ...schemas.records import Activation, Completion, Error
+from ...schemas.records import Completion, Error
 from ..concurrency import bound
 from ..faults import describe
 from ..slots import Job, Slots
 from .completions import failure
 from .ready import Ready
 from .traced import Traced
+from .watch import Key
 
-Key: TypeAlias = tuple[str, Activation, int]
 Done: TypeAlias = Callable[[Completion | None], None]
 """Called once with the completion, or with None: the attempt was called off, and there is nothing to report."""
 
@@ -67,6 +67,10 @@ class Attempts:
             return
         self._open[key] = attempt
         self._slots.submit(attempt.job)
+
+    def has(self, task: Task) -> bool:
+        """Whether this attempt has a slot or waits for one."""
+        return key_of(task) in self._open
 
     def call_off(self, key: Key) -> bool:
         """The attempt is no longer wanted. False: it is not here."""

@@ -6,6 +6,7 @@ log is replaced by the failure of its attempt, so nothing that is put here can g
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -22,15 +23,17 @@ from ...schemas.plan.plan import NONE, Plan, PlanNode
 from ...schemas.records import Completion, Error
 from ..executor import Executor
 from .settings import PAYLOAD_TOO_LARGE
+from .watch import Watch
 
 ENTRIES_MAX = 512
 """In a message: as many as a coordinator puts into one of its own."""
 
 
 class Completions:
-    """Of the attempts that this executor makes. Its secrets are not shown in the log."""
+    """Of the attempts that this executor makes. Its secrets are not shown in the log. `watch` is told which attempts have ended."""
 
     def __init__(self, publisher: Publisher, partitions: int, executor: Executor, counters: WorkerCounters) -> None:
+        self.watch = Watch()
         self._batchers = [Batcher(publisher, subjects.wal(partition), entries_max=ENTRIES_MAX) for partition in range(partitions)]
         self._partitions = partitions
         self._secrets = executor.services.secrets
@@ -47,6 +50,8 @@ class Completions:
         partition = subjects.partition_of(completion.run, self._partitions)
         if completion.error is not None:
             self._tell(completion, completion.error, plan, node, partition)
+        if self.watch.watched:
+            self.watch.note((completion.run, completion.activation, completion.attempt))
         self._batchers[partition].put(entry, receipt)
 
     def counters(self, node: PlanNode) -> QueueCounters:
@@ -65,6 +70,11 @@ class Completions:
     def blocked_by(self) -> BrokerError | None:
         """Why they are not, if something is wrong."""
         return next((batcher.blocked_by for batcher in self._batchers if batcher.blocked_by is not None), None)
+
+    async def so_far(self, runs: Iterable[str]) -> None:
+        """Wait until what was put before this call is on disk, as far as it is of these runs."""
+        for partition in {subjects.partition_of(run, self._partitions) for run in runs}:
+            await self._batchers[partition].so_far()
 
     async def drained(self) -> None:
         for batcher in self._batchers:

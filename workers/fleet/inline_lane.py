@@ -31,6 +31,9 @@ class InlineLane:
         self._on_room = on_room
         self._waiting: deque[tuple[UnitOfWork, Iterator[Ready]]] = deque()
         self._scheduled = False
+        self._count = 0
+        """Messages that have passed through so far."""
+        self._passing: deque[tuple[int, asyncio.Future[None]]] = deque()
         self.overslept: Callable[[float], bool] = lambda known_at_s: False
         """Whether what was ours at that time may be somebody else's by now."""
         self.needs_slot: Callable[[UnitOfWork, Ready], None] = lambda unit, ready: None
@@ -45,6 +48,13 @@ class InlineLane:
         """Execute these tasks of a message, after all that were added before. Each settles the unit when its completion is on disk."""
         self._waiting.append((unit, iter(tasks)))
         self._schedule()
+
+    async def passed(self) -> None:
+        """Wait until what is in the lane now has had its turn, whatever is added meanwhile."""
+        if self._waiting:
+            passing = asyncio.get_running_loop().create_future()
+            self._passing.append((self._count + len(self._waiting), passing))
+            await passing
 
     def clear(self) -> None:
         """Drop what waits."""
@@ -61,7 +71,7 @@ class InlineLane:
         while self._waiting:
             unit, tasks = self._waiting[0]
             if self.overslept(unit.known_at):
-                self._waiting.popleft()
+                self._leave()
                 self.ask_again(unit, [task for task, _, _ in tasks])
                 continue
             unit.begin()
@@ -70,8 +80,17 @@ class InlineLane:
             if not through:
                 self._schedule()
                 break
-            self._waiting.popleft()
+            self._leave()
         self._on_room()
+
+    def _leave(self) -> None:
+        """The first message has passed through."""
+        self._waiting.popleft()
+        self._count += 1
+        while self._passing and self._passing[0][0] <= self._count:
+            _, passing = self._passing.popleft()
+            if not passing.done():
+                passing.set_result(None)
 
     def _work(self, unit: UnitOfWork, tasks: Iterator[Ready], end: float) -> bool:
         """Execute until the turn is over. False: there may be more."""

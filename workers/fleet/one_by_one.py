@@ -24,9 +24,9 @@ from .attempts import Attempts
 from .completions import Completions, failure
 from .ready import Ready
 from .settings import POISON, SUSPECT_DEATHS
+from .suspects import Suspects
 from .traced import Traced
 from .unit import UnitOfWork
-from .verifier import Verifier
 
 
 class OneByOne:
@@ -37,24 +37,24 @@ class OneByOne:
         traced: Traced,
         attempts: Attempts,
         completions: Completions,
-        verifier: Verifier,
+        suspects: Suspects,
         max_deliveries: int,
         on_poison: Callable[[UnitOfWork, Ready, Error], None],
     ) -> None:
         self._traced = traced
         self._attempts = attempts
         self._completions = completions
-        self._verifier = verifier
+        self._suspects = suspects
         self._max_deliveries = max_deliveries
         self._on_poison = on_poison
-        self._suspect = asyncio.Lock()
+        self._turns = asyncio.Lock()
 
     async def execute(self, unit: UnitOfWork, tasks: list[Ready]) -> None:
         """Settle these tasks of the message, in order."""
         poisonous = unit.deaths >= self._max_deliveries
         for ready in tasks:
             async with self._turn(unit):
-                if (await self._verifier.wanted([ready[0]]))[0]:
+                if (await self._suspects.wanted([ready[0]]))[0]:
                     completion = self._poison(unit, ready) if poisonous else await self._attempt(unit, ready)
                     poisonous = False
                     if completion is not None:
@@ -64,7 +64,7 @@ class OneByOne:
     @asynccontextmanager
     async def _turn(self, unit: UnitOfWork) -> AsyncIterator[None]:
         if unit.deaths >= SUSPECT_DEATHS:
-            async with self._suspect:
+            async with self._turns:
                 yield
         else:
             yield
@@ -72,7 +72,7 @@ class OneByOne:
     async def _attempt(self, unit: UnitOfWork, ready: Ready) -> Completion | None:
         """The attempt's completion, None if it was called off."""
         task, plan, node = ready
-        if node.concurrency is None and self._traced.executor.is_inline(node):
+        if node.concurrency is None and self._traced.executor.is_inline(node) and not self._attempts.has(task):
             unit.begin()
             try:
                 return self._traced.inline(plan, node, task)

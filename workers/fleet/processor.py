@@ -1,7 +1,7 @@
 """The processor: what becomes of a message of tasks.
 
     message ─▶ unit of work ─┬─ delivered before ─────────────▶ one by one, asking about each
-                             ├─ repeated, or given back ──────▶ ask, then as below
+                             ├─ repeated, or given back ──────▶ a suspect (suspects.py): ask, then as below
                              └─ otherwise, by node ─┬─ inline ──▶ the inline lane
                                                     ├─ any other ▶ a slot
                                                     ├─ not served here, plan unknown ▶ given back after a while
@@ -13,13 +13,14 @@ The message is acknowledged when everything that is owed for it is on disk: a co
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from functools import partial
 from time import monotonic
 from typing import Any
 
-import msgspec
 import structlog
 
 from ...broker.client import BrokerError, Connection, Message
@@ -38,16 +39,16 @@ from .give_back import GiveBack
 from .inline_lane import InlineLane
 from .ledger import NO_CELL, Ledger
 from .one_by_one import OneByOne
+from .reading import tasks_of
 from .ready import Ready
 from .settings import DEATHS_HEADER
+from .suspects import Suspects
 from .traced import Traced
 from .unit import UnitOfWork
 from .verifier import Verifier
 
 LACKING_DELAY_S = (0.5, 2.0)
 """Tasks of a type that is not served here are given back after a moment between these: so that they do not go round in circles."""
-
-_tasks = msgspec.msgpack.Decoder(list[Task])
 
 
 class Processor:
@@ -84,15 +85,15 @@ class Processor:
         self._completions = completions
         self._ledger = ledger
         self._dead_letters = DeadLetters(connection.publisher)
-        self._verifier = Verifier(connection, partitions)
-        self._one_by_one = OneByOne(traced, attempts, completions, self._verifier, max_deliveries, self._poisoned)
+        self._suspects = Suspects(Verifier(connection, partitions), completions.watch, self.lane.passed, completions.so_far)
+        self._one_by_one = OneByOne(traced, attempts, completions, self._suspects, max_deliveries, self._poisoned)
         self._on_room = on_room
         self._background: set[asyncio.Task[None]] = set()
         self._ended: list[UnitOfWork] = []
         self.in_aftermath: Callable[[], bool] = lambda: False
         """Whether this process was just stopped for a while: what comes in may have been sent long ago."""
         self.lane.needs_slot = self._start
-        self.lane.ask_again = lambda unit, tasks: self._ask_first(unit, tasks, tasks)
+        self.lane.ask_again = self._ask_first
 
     @property
     def load(self) -> int:
@@ -103,13 +104,16 @@ class Processor:
         """Begin with a message. Never blocks."""
         unit = UnitOfWork(message, self._ledger, self._end)
         self.units[unit] = None
-        tasks = self._read(unit)
+        tasks = tasks_of(unit, self._dead_letters)
         unit.owed += len(tasks)
         if unit.deaths:
             self._counters.redeliveries += 1
             self._spawn(unit, self._execute_one_by_one(unit, tasks))
-        elif asked := tasks if self._is_suspect(message) or self.in_aftermath() else [task for task in tasks if task.repeated]:
-            self._ask_first(unit, tasks, asked)
+        elif self._is_suspect(message) or self.in_aftermath():
+            self._ask_first(unit, tasks)
+        elif repeated := [task for task in tasks if task.repeated]:
+            self._ask_first(unit, repeated)
+            self._distribute(unit, [task for task in tasks if not task.repeated])
         else:
             self._distribute(unit, tasks)
         unit.settled(1)
@@ -118,7 +122,7 @@ class Processor:
         """Give a message back at once, for any worker of the queue. Never blocks."""
         unit = UnitOfWork(message, self._ledger, self._end)
         self.units[unit] = None
-        tasks = self._read(unit)
+        tasks = tasks_of(unit, self._dead_letters)
         unit.owed += len(tasks)
         if tasks:
             self.give_back.tasks(unit, tasks, 0)
@@ -151,52 +155,42 @@ class Processor:
 
     # --- from a message to tasks
 
-    def _read(self, unit: UnitOfWork) -> list[Task]:
-        """The tasks of the message; what is none becomes a dead letter."""
-        data = unit.message.data
-        try:
-            return _tasks.decode(data)
-        except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):
-            return self._read_what_can_be_read(unit, data)
-
-    def _read_what_can_be_read(self, unit: UnitOfWork, data: bytes) -> list[Task]:
-        try:
-            entries = split(data)
-        except UnreadableRecord as error:
-            self._dead_letters.bury(unit, data, error, "message")
-            return []
-        tasks = []
-        for index, entry in enumerate(entries):
-            try:
-                tasks.append(decode(Task, entry))
-            except UnreadableRecord as error:
-                self._dead_letters.bury(unit, bytes(entry), error, f"entry {index}")
-        return tasks
-
     def _is_suspect(self, message: Message) -> bool:
         """Whether any of its tasks may have been executed: given back, published before the server lost its memory, or doubted."""
         headers = message.headers
         return DEATHS_HEADER in headers or headers.get(EPOCH_HEADER, self.epoch) != self.epoch or self.doubt.covers(message)
 
-    def _ask_first(self, unit: UnitOfWork, tasks: list[Task], asked: list[Task]) -> None:
-        self.asking += len(asked)
-        self._spawn(unit, self._distribute_wanted(unit, tasks, asked))
+    def _ask_first(self, unit: UnitOfWork, tasks: list[Task]) -> None:
+        self.asking += len(tasks)
+        self._spawn(unit, self._distribute_wanted(unit, tasks))
 
-    async def _distribute_wanted(self, unit: UnitOfWork, tasks: list[Task], asked: list[Task]) -> None:
+    async def _distribute_wanted(self, unit: UnitOfWork, tasks: list[Task]) -> None:
         try:
-            answers = dict(zip(map(id, asked), await self._verifier.wanted(asked), strict=True))
+            found = await self._find(unit, tasks)  # before they are asked about: an answer is true for now, not for later
+            answers = await self._suspects.wanted([task for task, _, _ in found])
         finally:
-            self.asking -= len(asked)
+            self.asking -= len(tasks)
         unit.known_at = monotonic()
-        wanted = [task for task in tasks if answers.get(id(task), True)]
-        self._distribute(unit, wanted)
-        if len(wanted) < len(tasks):
-            unit.settled(len(tasks) - len(wanted))
+        inline: list[Ready] = []
+        for ready in itertools.compress(found, answers):
+            if self._goes_inline(ready) and not self._in_slot(ready):
+                inline.append(ready)
+            else:
+                self._start(unit, ready)
+        if inline:
+            turns = self._suspects.in_turn(inline, self._in_slot, partial(self._start, unit), partial(self._ask_first, unit))
+            self.lane.add(unit, turns)
+        if not all(answers):
+            unit.settled(answers.count(False))
 
     async def _execute_one_by_one(self, unit: UnitOfWork, tasks: list[Task]) -> None:
+        await self._one_by_one.execute(unit, await self._find(unit, tasks))
+
+    async def _find(self, unit: UnitOfWork, tasks: list[Task]) -> list[Ready]:
+        """Those that can be executed here, with their plans."""
         for digest in {task.digest for task in tasks}:
             await self._fetch(digest)
-        await self._one_by_one.execute(unit, self._locate(unit, tasks))
+        return self._locate(unit, tasks)
 
     # --- from tasks to where they are executed
 
@@ -206,7 +200,7 @@ class Processor:
             return
         inline: list[Ready] = []
         for ready in self._locate(unit, tasks):
-            if ready[2].concurrency is None and self._is_inline(ready[2]) and self._executor.is_at_hand(ready[1], ready[0]):
+            if self._goes_inline(ready):
                 inline.append(ready)
             else:
                 self._start(unit, ready)
@@ -260,9 +254,13 @@ class Processor:
             _warn("this worker does not serve a node type: its tasks are given back", type=node.type, node=node.id)
         self.lacking[node.type] += 1
 
-    def _is_inline(self, node: PlanNode) -> bool:
+    def _goes_inline(self, ready: Ready) -> bool:
+        task, plan, node = ready
         spec = self._registry.get(node.type)
-        return spec is not None and spec.mode == "inline"
+        return spec is not None and spec.mode == "inline" and node.concurrency is None and self._executor.is_at_hand(plan, task)
+
+    def _in_slot(self, ready: Ready) -> bool:
+        return self.attempts.has(ready[0])
 
     def _start(self, unit: UnitOfWork, ready: Ready) -> None:
         _, plan, node = ready

@@ -1,66 +1,32 @@
 """Suspects: tasks whose attempt may have been executed before. Their owner is asked, and its answer is used while it is true.
 
-The rule: a suspect begins only on an answer to a question that was asked after every completion of its attempt from this worker was on
-disk, and an attempt that is in a slot, or in the lane before it, is never begun beside that.
+The rule: a suspect begins only on the answer to a question that was asked after every completion of its attempt from this worker was on
+disk, and never beside an attempt that is in a slot here, or was before it in the lane.
 
-So for each of them, in this order:
+So, for each of them and in this order:
 
-    what is in the inline lane has had its turn      another copy may be among it
-    what was put is on disk                          then the owner has read it when it answers
+    what is in the inline lane has had its turn        another copy may be among it
+    completions that were put are on disk              then the owner has read them when it answers
     the owner answers
-    an attempt of it ended here since it was asked   ask once more: the answer was on its way, or the task in the lane, meanwhile
-    it is in a slot                                  what comes of that counts for both
+    the attempt has ended here since it was asked?     ask once more: the answer was on its way, or the task in the lane
+    it is in a slot?                                   what comes of that counts for both
 
-What is no suspect pays nothing for this: completions are compared with what is being asked about only while something is. Between two workers
-a time remains in which both may begin: as long as an answer travels and a slot is waited for.
+Between two workers a moment remains in which both may begin: while an answer travels, or a slot is waited for.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from ...schemas.messages import Task
-from .attempts import Key, key_of
+from .attempts import key_of
 from .ready import Ready
 from .verifier import Verifier
-
-
-class Watch:
-    """Which of some attempts have ended in this process, and in which order. `keys` are those that somebody watches, with by how many."""
-
-    def __init__(self) -> None:
-        self.keys: Counter[Key] = Counter()
-        self._ended: dict[Key, int] = {}
-        self._count = 0
-
-    def begin(self, keys: Iterable[Key]) -> None:
-        self.keys.update(keys)
-
-    def end(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            self.keys[key] -= 1
-            if not self.keys[key]:
-                del self.keys[key]
-                self._ended.pop(key, None)
-
-    def note(self, key: Key) -> None:
-        """The completion of an attempt is on its way to the disk."""
-        if key in self.keys:
-            self._count += 1
-            self._ended[key] = self._count
-
-    def mark(self) -> int:
-        """Now, for `ended_since`."""
-        return self._count
-
-    def ended_since(self, key: Key, mark: int) -> bool:
-        """Whether a watched attempt has ended after this mark."""
-        return self._ended.get(key, 0) > mark
+from .watch import Key, Watch
 
 
 class Suspects:
-    """`passed` waits until the lane has worked off what is in it now, `stored` until the completions of these runs so far are on disk."""
+    """`passed` waits until the lane has worked off what is in it now; `stored`, until the completions of these runs so far are on disk."""
 
     def __init__(
         self,
@@ -75,45 +41,45 @@ class Suspects:
         self._stored = stored
 
     async def wanted(self, tasks: Sequence[Task]) -> list[bool]:
-        """For each task whether its attempt is still wanted: true until whoever waits for this gives way. Waits as long as nobody knows."""
+        """For each task whether its attempt is still wanted. True holds until whoever waits for this gives way.
+
+        Waits as long as nobody knows.
+        """
         keys = [key_of(task) for task in tasks]
-        answers = [False] * len(tasks)
+        answers, marks = [False] * len(tasks), [0] * len(tasks)
         places = list(range(len(tasks)))
         self._watch.begin(keys)
         try:
             while places:
                 await self._passed()
-                mark = self._watch.mark()
+                mark = self._watch.now()
                 await self._stored({tasks[place].run for place in places})
-                wanted = await self._verifier.wanted([tasks[place] for place in places])
-                open = [place for place, yes in zip(places, wanted, strict=True) if yes]
-                places = [place for place in open if self._watch.ended_since(keys[place], mark)]
-                for place in set(open).difference(places):
-                    answers[place] = True
+                for place, answer in zip(places, await self._verifier.wanted([tasks[place] for place in places]), strict=True):
+                    answers[place], marks[place] = answer, mark
+                places = [place for place, key in enumerate(keys) if answers[place] and self._watch.ended_since(key, marks[place])]
         finally:
             self._watch.end(keys)
         return answers
 
     def in_turn(
-        self, found: list[Ready], again: Callable[[list[Task]], None], in_slot: Callable[[Ready], bool], join: Callable[[Ready], None]
+        self, found: list[Ready], in_slot: Callable[[Ready], bool], join: Callable[[Ready], None], again: Callable[[list[Task]], None]
     ) -> Iterator[Ready]:
-        """Those of the wanted tasks that may be executed when their turn in the lane comes; it is asked `again` about those that ended."""
+        """Wanted tasks, for the lane: those that may be executed when their turn comes. Of others what is in a slot is to be joined,
+        and those that ended since this call are to be asked about again."""
         keys = [key_of(task) for task, _, _ in found]
-        mark = self._watch.mark()
         self._watch.begin(keys)
-        return self._in_turn(found, keys, mark, again, in_slot, join)
+        return self._in_turn(list(zip(keys, found, strict=True)), self._watch.now(), in_slot, join, again)
 
     def _in_turn(
         self,
-        found: list[Ready],
-        keys: list[Key],
+        found: list[tuple[Key, Ready]],
         mark: int,
-        again: Callable[[list[Task]], None],
         in_slot: Callable[[Ready], bool],
         join: Callable[[Ready], None],
+        again: Callable[[list[Task]], None],
     ) -> Iterator[Ready]:
         ended = []
-        for ready, key in zip(found, keys, strict=True):
+        for key, ready in found:
             has_ended = self._watch.ended_since(key, mark)
             self._watch.end([key])
             if has_ended:

@@ -38,6 +38,8 @@ def flow(name: str, outside: Outside, **blocks: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def served(one: Fleet, outside: Outside, *flows: dict[str, Any], folder: str = "triggers") -> AsyncIterator[Triggers]:
     """The flows deployed, and their triggers of the world's type served, for as long as it is needed."""
+    for coordinator in one.coordinators:  # they serve some types themselves
+        await coordinator.triggers.stop()
     for each in flows:
         await one.client.deploy(each, nodes=[NODES])
     async with Triggers(one.client, types=(outside.type,), data=one.folder / folder) as triggers:

@@ -38,4 +38,30 @@ class Manual(Calls):
     type: ClassVar[str] = "manual"
 
 
-WORLDS: tuple[type[Outside], ...] = (Memory, Manual)
+class NamedQueue(Outside):
+    """Messages that are sent to a queue."""
+
+    type: ClassVar[str] = "queue"
+
+    def params(self) -> dict[str, Any]:
+        return {"name": "orders"}
+
+    async def happen(self, number: int) -> None:
+        await self.client.queue("orders").send({"n": number}, id=f"order-{number}")
+
+    again = happen
+
+
+class Subjects(NamedQueue):
+    """Messages on subjects that a flow listens to."""
+
+    def params(self) -> dict[str, Any]:
+        return {"subjects": ["shop.*.created"]}
+
+    async def happen(self, number: int) -> None:
+        await self.client.publish(f"shop.{number}.created", {"n": number}, id=f"order-{number}")
+
+    again = happen
+
+
+WORLDS: tuple[type[Outside], ...] = (Memory, Manual, NamedQueue, Subjects)

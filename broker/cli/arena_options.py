@@ -1,6 +1,7 @@
 """The options about the arena that every process with one has, and what they mean.
 
 `with_arena` gives a command the options and, as `arena`, what was said. In `up` the same options are handed on to its workers.
+`arena_option` is the first of them alone, for processes that only need to know where the arena is.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from ..broker.arena.settings import ArenaSettings
-from ..broker.cli.sizes import size, size_text
+from ..arena.settings import ArenaSettings
+from .sizes import size, size_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 KEEP_S_DEFAULT = 60.0
@@ -66,9 +67,12 @@ def _seconds(context: click.Context, option: click.Parameter, value: float) -> f
     return value
 
 
+arena_option = click.option(
+    "--arena", type=click.Path(path_type=Path), envvar="JETFLEET_ARENA", metavar="DIR",
+    help="Folder of this host's arena, for large values. Default: `arena` in the data folder.",
+)  # fmt: skip
 _OPTIONS = (
-    click.option("--arena", type=click.Path(path_type=Path), envvar="JETFLEET_ARENA", metavar="DIR",
-                 help="Folder of this host's arena, for large values. Default: `arena` in the data folder."),
+    arena_option,
     click.option("--arena-max", callback=_arena_size, metavar="SIZE",
                  help="How large the arena may become. Default: a quarter of its disk."),
     click.option("--arena-run-max", callback=_arena_size, metavar="SIZE", help="How much of it one run may take. Default: half."),

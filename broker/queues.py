@@ -1,0 +1,117 @@
+"""Queues: the streams in which messages for queue triggers wait, and which triggers they are for.
+
+    QUEUE_<name>   queue.<name>, queue.<name>.>    a queue; `capacity` messages at most, the next one is refused
+    INBOX          on.>                            messages on subjects, for every trigger with a pattern that matches
+
+Both are work queues with one consumer, `triggers`, which all who serve them share: a message is given to one of them at a time, and leaves
+when it has become an event for each trigger that it is for.
+
+They are made when somebody serves or sends to them first, and stay: what waits in them waits also while no flow is deployed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from pydantic import ValidationError
+
+from ..schemas import subjects
+from ..schemas.flow.trigger_types import TRIGGER_TYPES, parse_params
+from ..schemas.flow.triggers.queue import QueueParams, matches
+from ..schemas.limits import MESSAGE_MAX_BYTES
+from ..schemas.messages import DISABLED
+from .client import Connection, StreamFull
+from .deployment import deployed
+from .flows import Flows
+from .store_size import StoreTooSmall
+from .topology import Stream, trigger_consumer_config
+
+CAPACITY_DEFAULT = 100
+CONSUMER = "triggers"
+BYTES_MIN = MESSAGE_MAX_BYTES + (1 << 20)
+"""Of any of them: a message as large as it may be has to fit."""
+INBOX = Stream(
+    name=subjects.INBOX, subjects=(subjects.on(">"),), share=1 / 64, retention="workqueue", consumers_max=10,
+    purpose="messages on subjects that flows listen to",
+)  # fmt: skip
+
+
+def queue_stream(name: str) -> Stream:
+    """Shares are of what the streams of the topology leave: queues may be many."""
+    return Stream(
+        name=subjects.queue_stream(name), subjects=(subjects.queue(name), subjects.queue(name, ">")), share=1 / 1_024,
+        retention="workqueue", consumers_max=10, purpose=f"messages of queue {name}",
+    )  # fmt: skip
+
+
+async def ensure_queue(connection: Connection, name: str, capacity: int | None = None) -> None:
+    """Make the queue's stream, or give it this capacity; None: leave it as it is. Raises StoreTooSmall, BrokerError."""
+    found = await connection.streams.stream_info(subjects.queue_stream(name))
+    if found is None:
+        await _make(connection, queue_stream(name), {"max_msgs": capacity or CAPACITY_DEFAULT})
+    elif capacity is not None and found["config"]["max_msgs"] != capacity:
+        await connection.streams.create_or_update_stream(found["config"] | {"max_msgs": capacity})
+
+
+async def ensure_inbox(connection: Connection) -> None:
+    """Make the stream of messages on subjects. Raises StoreTooSmall, BrokerError."""
+    if await connection.streams.stream_info(subjects.INBOX) is None:
+        await _make(connection, INBOX, {})
+
+
+async def ensure_consumer(connection: Connection, stream: str) -> None:
+    """Make what all who serve the stream's messages share. Raises BrokerError."""
+    await connection.streams.create_or_update_consumer(stream, trigger_consumer_config(CONSUMER))
+
+
+async def _make(connection: Connection, stream: Stream, limits: dict[str, Any]) -> None:
+    here = await deployed(connection)
+    replicas, store_bytes = (here.replicas, here.store_bytes) if here is not None else (1, 0)
+    config = stream.config(replicas, store_bytes) | limits
+    config["max_bytes"] = max(BYTES_MIN, config["max_bytes"])
+    try:
+        await connection.streams.create_or_update_stream(config)
+    except StreamFull as error:
+        raise StoreTooSmall(f"stream {stream.name} wants {config['max_bytes']:,} bytes. A queue that is needed no longer can be deleted "
+                            "(`jetfleet queue delete`)") from error  # fmt: skip
+
+
+# --- what the deployed flows say
+
+Listener: TypeAlias = tuple[str, str, QueueParams]
+"""A flow, the id of a trigger in it, and its params."""
+
+
+def listeners(flows: Flows) -> Iterator[Listener]:
+    """The queue triggers of all deployed flows that are enabled, by flow. A paused one listens: its events wait."""
+    for flow in flows.names():
+        plan = flows.current(flow)
+        for trigger in () if plan is None else plan.triggers:
+            if trigger.type == "queue" and trigger.enabled and flows.trigger_state(flow, trigger.id).state != DISABLED:
+                try:
+                    params = parse_params(TRIGGER_TYPES["queue"], trigger.params)
+                except ValidationError:  # deployed by another version, which took them
+                    continue
+                assert isinstance(params, QueueParams)
+                yield flow, trigger.id, params
+
+
+def capacities(flows: Flows) -> dict[str, int]:
+    """The queues of the deployed flows. Where several flows share one, the largest capacity that one of them wants."""
+    found: dict[str, int] = {}
+    for flow, trigger, params in listeners(flows):
+        name = params.queue(flow, trigger)
+        if name is not None:
+            found[name] = max(found.get(name, 0), params.capacity)
+    return found
+
+
+def of_queue(flows: Flows, name: str) -> tuple[tuple[str, str], ...]:
+    """The triggers that a message of the queue is for."""
+    return tuple((flow, trigger) for flow, trigger, params in listeners(flows) if params.queue(flow, trigger) == name)
+
+
+def on_subject(flows: Flows, subject: str) -> tuple[tuple[str, str], ...]:
+    """The triggers that a message on this subject (without `on.`) is for."""
+    return tuple((flow, trigger) for flow, trigger, params in listeners(flows) if any(matches(each, subject) for each in params.subjects))

@@ -1,0 +1,39 @@
+"""Unrouted: a message on a subject that no flow listens to is kept with the dead letters, with the reason `NO_FLOW`.
+
+Sent again (`jetfleet dlq redrive`) it goes to the same subject, and to the flows that listen by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from ....schemas import messages, subjects
+from ....schemas.messages import DeadLetter
+from ...client import BrokerError, Connection, ConnectionClosed, Message
+
+NO_FLOW = "NO_FLOW"
+AGAIN_S = 1.0
+log = structlog.get_logger("jetfleet.triggers")
+
+
+async def bury(connection: Connection, message: Message) -> None:
+    """Returns when the letter is on disk. Raises ConnectionClosed."""
+    reason = f"no deployed flow has a queue trigger whose `subjects` match {message.subject.partition('.')[2]!r}"
+    log.warning("a message is put with the dead letters", subject=message.subject, code=NO_FLOW, reason=reason)
+    letter = DeadLetter(
+        "event", NO_FLOW, reason, message.subject, message.data, time.time_ns() // 1_000_000, dict(message.headers),
+        f"{message.stream} sequence {message.stream_seq}",
+    )  # fmt: skip
+    id = f"{message.stream} {message.timestamp_ns} {message.stream_seq}"
+    while True:
+        try:
+            await connection.publisher.publish(subjects.dead("event"), messages.encode(letter), id=id)
+            return
+        except ConnectionClosed:
+            raise
+        except BrokerError as error:
+            log.warning("a dead letter cannot be stored yet", subject=message.subject, reason=str(error))
+            await asyncio.sleep(AGAIN_S)

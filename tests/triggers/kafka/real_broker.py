@@ -1,0 +1,112 @@
+"""One Apache Kafka broker as a process, for those who have Java and its jars: `JETFLEET_KAFKA_HOME` names the folder in which `libs/` lies.
+
+`get_kafka.sh` fetches them. The broker is its own controller, keeps its data in a folder, and can be killed and started again.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+HOME = "JETFLEET_KAFKA_HOME"
+START_S = 60
+USER, PASSWORD = "shop", "s3cret-of-the-shop"
+"""Who may use the listener that asks for a password."""
+
+
+def missing() -> str:
+    """What keeps a broker from being started here; empty: nothing."""
+    home = os.environ.get(HOME)
+    if not home or not any(Path(home, "libs").glob("kafka_*.jar")):
+        return f"{HOME} names no folder with Kafka's jars in libs/; tests/triggers/kafka/get_kafka.sh fetches them"
+    return "" if shutil.which("java") else "there is no java"
+
+
+class RealKafka:
+    """`brokers`: its address; `guarded`: the address of the listener that wants SASL (PLAIN, without TLS)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        port, controller, guarded = _free_ports(3)
+        self.brokers, self.guarded = f"127.0.0.1:{port}", f"127.0.0.1:{guarded}"
+        self._port = port
+        self._settings = folder / "server.properties"
+        self._settings.write_text(_SETTINGS.format(port=port, controller=controller, guarded=guarded, data=folder / "data"))
+        self._process: subprocess.Popen[bytes] | None = None
+        id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self._java("kafka.tools.StorageTool", "format", "-t", id, "-c", str(self._settings)).wait(START_S)
+        self.up()
+
+    def create_topic(self, name: str, partitions: int = 4) -> None:
+        from confluent_kafka.admin import AdminClient, NewTopic
+
+        made = AdminClient({"bootstrap.servers": self.brokers}).create_topics([NewTopic(name, partitions, 1)])
+        made[name].result(30)
+
+    def up(self) -> None:
+        self._process = self._java("kafka.Kafka", str(self._settings))
+        end = time.monotonic() + START_S
+        while not _listens(self._port):
+            assert self._process.poll() is None and time.monotonic() < end, f"the broker does not start: {self._log().read_text()[-2_000:]}"
+            time.sleep(0.05)
+
+    def down(self) -> None:
+        """Killed: it says goodbye to nobody."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    close = down
+
+    def _java(self, main: str, *arguments: str) -> subprocess.Popen[bytes]:
+        libraries = Path(os.environ[HOME], "libs", "*")
+        command = ["java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", str(libraries), main, *arguments]
+        with self._log().open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
+
+    def _log(self) -> Path:
+        return self._folder / "kafka.log"
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+_SETTINGS = f"""
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{{controller}}
+listeners=PLAIN://127.0.0.1:{{port}},GUARDED://127.0.0.1:{{guarded}},CONTROLLER://127.0.0.1:{{controller}}
+advertised.listeners=PLAIN://127.0.0.1:{{port}},GUARDED://127.0.0.1:{{guarded}}
+listener.security.protocol.map=PLAIN:PLAINTEXT,GUARDED:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAIN
+sasl.enabled.mechanisms=PLAIN
+listener.name.guarded.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";
+log.dirs={{data}}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=500
+broker.session.timeout.ms=2000
+"""

@@ -1,0 +1,102 @@
+"""What becomes of a file after its event: it stays, is removed, or moved to a folder of those that are done, or that nobody took.
+
+Guarantees: what is moved or removed is the version that fired, looked at the moment before; a file that is there by that name already is never
+overwritten. Moving is one rename, on one file system.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import PurePath
+
+from ...broker.triggers.source import SourceBroken, SourceFailed
+from .entry import Entry
+from .folder import GONE, Folder, View, open_folder
+from .memory import DELETE, MOVE, MOVE_FAILED
+from .policy import PathPolicy
+
+_NUMBERED = 100
+
+
+class Afterwards:
+    """`folders`: where files with this left to do are moved to, by what is to be done and the folder they were in."""
+
+    def __init__(self, folders: Mapping[tuple[str, str], str]) -> None:
+        self._folders = folders
+
+    @classmethod
+    def prepared(cls, folders: list[Folder], processed: str | None, failed: str | None, policy: PathPolicy) -> Afterwards:
+        """Makes the folders that are missing. A relative name is one in the watched folder. Raises SourceBroken, SourceFailed."""
+        wanted = [(todo, name) for todo, name in ((MOVE, processed), (MOVE_FAILED, failed)) if name is not None]
+        return cls({(todo, folder.path): _made(folder, name, policy) for folder in folders for todo, name in wanted})
+
+    @property
+    def places(self) -> frozenset[str]:
+        """The folders that files are moved to: what is in them was seen before."""
+        return frozenset(self._folders.values())
+
+    def finish(self, view: View, entry: Entry, todo: str) -> bool:
+        """Do it. True if the file is not there any more, False if it is, as another version by now. Raises OSError if it cannot be done."""
+        try:
+            name, folder = view.place(entry.path)
+        except OSError as error:
+            if error.errno in GONE:
+                return True
+            raise
+        now = view.look(entry.path)
+        if now is None or now.mark != entry.mark:
+            return now is None
+        try:
+            if todo == DELETE:
+                os.unlink(name, dir_fd=folder)
+            else:
+                _move(name, folder, self._folders[todo, view.folder.path])
+        except FileNotFoundError:  # another process that watches did it
+            return True
+        return True
+
+
+def _move(name: str, folder: int, to: str) -> None:
+    target = open_folder(to)
+    try:
+        free = _claimed(name, target)
+        try:
+            os.rename(name, free, src_dir_fd=folder, dst_dir_fd=target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(free, dir_fd=target)
+            raise
+    finally:
+        os.close(target)
+
+
+def _claimed(name: str, target: int) -> str:
+    """A name like this one that nobody has: an empty file has it now, which the rename replaces."""
+    path = PurePath(name)
+    suffixes = ["", *(f".{number}" for number in range(1, _NUMBERED)), f".{secrets.token_hex(8)}"]
+    for suffix in suffixes:
+        free = f"{path.stem}{suffix}{path.suffix}"
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(free, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=target))
+            return free
+    raise FileExistsError(f"no free name like {name}")
+
+
+def _made(folder: Folder, name: str, policy: PathPolicy) -> str:
+    path = policy.canonical(os.path.join(folder.path, os.path.expanduser(name)))
+    if path == folder.path:
+        raise SourceBroken(f"files of {path} cannot be moved to the same folder: name another one")
+    try:
+        os.makedirs(path, exist_ok=True)
+        fd = open_folder(path)
+        device = os.fstat(fd).st_dev
+        os.close(fd)
+    except OSError as error:
+        raise SourceFailed(f"the folder {path}, to which files are to be moved, cannot be made: {error.strerror}") from None
+    if device != folder.device:
+        raise SourceBroken(f"{path} lies on another file system than {folder.path}, so moving a file there is no single step: name a folder "
+                           "on the same one")  # fmt: skip
+    return path

@@ -1,0 +1,124 @@
+"""The memory: which version of each file has fired. Durable, so that who begins again fires what is new since, and nothing else.
+
+    one SQLite file per source, in WAL mode; a row per file: path, mark, and what is still to be done with it
+
+Guarantees: what `remember` has returned for survives the death of the process. A power cut may take the last moments, a file that is removed
+takes all: then files fire again, under the same keys. Several processes may use one memory.
+Does not: keep the files' contents, or any history.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ...broker.triggers.source import SourceBroken, SourceFailed
+from .entry import Entry, Mark
+
+KEEP, DELETE, MOVE, MOVE_FAILED = "", "delete", "move", "failed"
+"""What is still to be done with a file that has fired."""
+_TABLES = """
+CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, mtime_ns INTEGER NOT NULL, size INTEGER NOT NULL, inode INTEGER NOT NULL,
+    todo TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS files_by_inode ON files (inode);
+CREATE INDEX IF NOT EXISTS files_to_do ON files (path) WHERE todo != '';
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_WAIT_S = 10.0
+_ASKED_AT_ONCE = 500
+_FIELDS = "path, mtime_ns, size, inode"
+
+
+class Memory:
+    """Used by one thread at a time. Raises SourceFailed from any method while the disk is full, SourceBroken if the file is none of ours."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        with self._errors():
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._base = sqlite3.connect(file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+            self._base.execute("PRAGMA journal_mode=WAL")
+            self._base.execute("PRAGMA synchronous=NORMAL")
+            self._base.executescript(_TABLES)
+            self._base.execute("INSERT OR IGNORE INTO facts VALUES ('began_ns', ?)", (time.time_ns(),))
+
+    def close(self) -> None:
+        self._base.close()
+
+    @property
+    def began_ns(self) -> int:
+        """When this memory was made."""
+        return self._fact("began_ns")
+
+    @property
+    def has_scanned(self) -> bool:
+        """Whether everything that was there at the very first start has been looked at."""
+        return bool(self._fact("has_scanned"))
+
+    def scanned(self) -> None:
+        with self._errors():
+            self._base.execute("INSERT OR REPLACE INTO facts VALUES ('has_scanned', 1)")
+
+    def known(self, paths: Sequence[str]) -> dict[str, Mark]:
+        """The marks with which these files have fired."""
+        found: dict[str, Mark] = {}
+        with self._errors():
+            for start in range(0, len(paths), _ASKED_AT_ONCE):
+                asked = [os.fsencode(path) for path in paths[start : start + _ASKED_AT_ONCE]]
+                rows = self._base.execute(f"SELECT {_FIELDS} FROM files WHERE path IN ({','.join('?' * len(asked))})", asked)
+                found |= {os.fsdecode(path): Mark(*mark) for path, *mark in rows}
+        return found
+
+    def of_mark(self, mark: Mark) -> list[str]:
+        """The files that have fired with this mark: those that one with another path may have been."""
+        with self._errors():
+            rows = self._base.execute("SELECT path FROM files WHERE inode = ? AND mtime_ns = ? AND size = ?", (mark.inode, *mark[:2]))
+            return [os.fsdecode(path) for (path,) in rows]
+
+    def after(self, path: str, count: int) -> list[Entry]:
+        """The next files behind a path, in the order of paths."""
+        with self._errors():
+            rows = self._base.execute(f"SELECT {_FIELDS} FROM files WHERE path > ? ORDER BY path LIMIT ?", (os.fsencode(path), count))
+            return [Entry(os.fsdecode(path), Mark(*mark)) for path, *mark in rows]
+
+    def to_do(self, count: int) -> list[tuple[Entry, str]]:
+        """Files with which something is still to be done."""
+        with self._errors():
+            rows = self._base.execute(f"SELECT {_FIELDS}, todo FROM files WHERE todo != '' LIMIT ?", (count,)).fetchall()
+            return [(Entry(os.fsdecode(path), Mark(*mark)), todo) for path, *mark, todo in rows]
+
+    def change(self, remember: Iterable[tuple[Entry, str]] = (), forget: Iterable[str] = ()) -> None:
+        """Remember files, with what is to be done with them, and forget others, all or nothing."""
+        with self._errors():
+            self._base.execute("BEGIN IMMEDIATE")
+            try:
+                self._base.executemany("DELETE FROM files WHERE path = ?", ((os.fsencode(path),) for path in forget))
+                self._base.executemany(
+                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
+                    ((os.fsencode(entry.path), *entry.mark, todo) for entry, todo in remember),
+                )
+            except BaseException:
+                self._base.execute("ROLLBACK")
+                raise
+            self._base.execute("COMMIT")
+
+    def _fact(self, name: str) -> int:
+        with self._errors():
+            row = self._base.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.OperationalError, OSError) as error:
+            raise SourceFailed(f"what the trigger remembers cannot be read or written: {self.file}: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise SourceBroken(
+                f"{self.file} is no memory of a trigger: {error}. Remove it, with its -wal and -shm: then what lies in the folder "
+                "fires again, under the same keys"
+            ) from None

@@ -1,0 +1,123 @@
+"""The trigger process: a client, telemetry and signals around the triggers that it serves, from its start to its end.
+
+SIGTERM or SIGINT lets it end in order: nothing more is taken, what is in flight is waited for a while, sources are closed, and then it says
+goodbye. A second one ends the process on the spot; what was in flight comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from ..broker.api import Client
+from ..broker.fleet.membership import TRIGGER, Membership
+from ..broker.observe import logs
+from ..broker.observe.counters import TriggerCounters
+from ..broker.observe.health import connected
+from ..broker.observe.observed import Observed
+from ..broker.triggers.service import Triggers
+from ..broker.triggers.serving import SERVED
+from .calls import Calls, CallSettings
+
+LOOK_S = 1.0
+"""How often what the triggers do is put into the facts; a change of a state is told at once then, counts with the next beat."""
+
+log = structlog.get_logger("jetfleet.triggers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """`types`: of the triggers to serve. `flows`: those whose triggers are served; none: all. `calls`: where manual triggers are called."""
+
+    url: str
+    credentials: str | None = None
+    types: tuple[str, ...]
+    flows: tuple[str, ...] = ()
+    data: Path = Path(".jetfleet")
+    arena: Path | None = None
+    calls: CallSettings | None = None
+
+
+async def serve(settings: ServeSettings, watch: Observed) -> None:
+    """Serve triggers until a signal. Raises BrokerError, CannotServeMetrics, CannotListen."""
+    stop, state = _stop_signal(), _State()
+    client = await Client.connect(settings.url, name="jetfleet-trigger", credentials=settings.credentials, arena=settings.arena)
+    async with client:
+        triggers = Triggers(client, types=settings.types, only=settings.flows, data=settings.data, arena=settings.arena)
+        membership = Membership(client.connection, TRIGGER)
+        logs.name_process(TRIGGER, membership.id)
+        conditions = {"nats": connected(client.connection), "triggers": lambda: state.not_serving}
+        async with watch.serving(TRIGGER, [TriggerCounters(triggers.status)], conditions), _present(membership, triggers):
+            async with _calls(client, settings), _telling(membership, triggers):
+                state.not_serving = ""
+                log.info("serves triggers", types=list(settings.types), triggers=len(triggers.status()))
+                await stop.wait()
+                state.not_serving = "is about to end"
+                log.info("takes no more")
+
+
+@asynccontextmanager
+async def _present(membership: Membership, triggers: Triggers) -> AsyncIterator[None]:
+    """It says that it is there when it takes firings, and goodbye when it has none left."""
+    try:
+        await triggers.start()
+        membership.facts.update(triggers.facts())
+        await membership.start()
+        try:
+            yield
+        finally:
+            await triggers.stop()
+            await membership.stop()
+    finally:
+        await triggers.stop()
+
+
+def _calls(client: Client, settings: ServeSettings) -> AbstractAsyncContextManager[object]:
+    return nullcontext() if settings.calls is None else Calls(client, settings.calls, settings.flows)
+
+
+class _State:
+    not_serving = "is starting"
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first signal; the second one ends the process."""
+    stop = asyncio.Event()
+
+    def came(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, came, number)
+    return stop
+
+
+@asynccontextmanager
+async def _telling(membership: Membership, triggers: Triggers) -> AsyncIterator[None]:
+    telling = asyncio.create_task(_tell(membership, triggers), name="facts of the triggers")
+    try:
+        yield
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+
+
+async def _tell(membership: Membership, triggers: Triggers) -> None:
+    states: object = None
+    while True:
+        facts = triggers.facts()
+        membership.facts.update(facts)
+        now = [fact[:4] for fact in facts[SERVED]]
+        if now != states:
+            states = now
+            membership.tell()
+        await asyncio.sleep(LOOK_S)

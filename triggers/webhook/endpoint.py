@@ -1,0 +1,94 @@
+"""An endpoint: from a request to its reply, one question after the other, the cheap ones first.
+
+does the trigger take anything now?   503
+may this address call?                403
+who calls (key, token, password)?     401
+is the body of a kind, and small?     415, 413, 408
+is the signature right?               401
+how often is it called?               429
+what does it say?                     400
+which delivery is it? fire            202, or 422, 503
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ...broker.triggers.firing import Fate, Firing
+from ...schemas.flow.triggers.webhook import WebhookParams
+from . import content
+from .addresses import Addresses
+from .deliveries import Deliveries
+from .guard import Guard
+from .meta import meta_of, trace_of
+from .outcome import Outcomes, accepted
+from .rate import Rate
+from .replies import Refusal, Reply, unavailable
+from .request import Request
+
+KEY_MAX = 256
+
+
+class Endpoint:
+    """`fire`: what makes an event of a firing. `outcomes`: where the caller waits for the end of the run; None: it does not."""
+
+    def __init__(
+        self, name: str, params: WebhookParams, guard: Guard, fire: Callable[[Firing], Awaitable[Fate]], outcomes: Outcomes | None
+    ) -> None:
+        self.name, self.params = name, params
+        self.refusing = ""
+        """Why nothing is taken at the moment; "": it is."""
+        self.answering = 0
+        """Requests that were not answered yet."""
+        self._guard = guard
+        self._fire = fire
+        self._outcomes = outcomes
+        self._addresses = Addresses(params.allow_ips, params.trusted_proxies)
+        self._rate = None if params.rate_limit is None else Rate(params.rate_limit, params.rate_burst)
+        self._deliveries = Deliveries()
+        self._id_header = guard.id_header if params.idempotency_header is None else params.idempotency_header.lower().encode()
+        self._timeout_s = params.read_timeout_ms / 1000
+
+    async def answer(self, request: Request) -> Reply:
+        """Raises Refusal, Disconnected."""
+        self.answering += 1
+        try:
+            return await self._answer(request)
+        finally:
+            self.answering -= 1
+            request.done()
+
+    async def _answer(self, request: Request) -> Reply:
+        if self.refusing:
+            raise unavailable("NOT_TAKING", self.refusing, close=True)
+        remote = self._addresses.admit(request)
+        self._guard.admit(request)
+        content.check_head(request, self.params.content)
+        body = await request.body(self.params.max_body_bytes, self._timeout_s)
+        self._guard.verify(request, body)
+        if self._rate is not None:
+            self._rate.take()
+        value = await content.read(request, body, self.params.content)
+        greeting = self._guard.handshake(value)
+        if greeting is not None:
+            return Reply(200, greeting, ((b"content-type", b"text/plain"),))
+        fate = await self._fate(request, value, remote)
+        return accepted(fate) if self._outcomes is None else await self._outcomes.reply(fate)
+
+    async def _fate(self, request: Request, value: Any, remote: str) -> Fate:
+        known = self._key(request, value)
+        firing = Firing(known or uuid.uuid4().hex, value, meta_of(request, remote, self._guard), trace=trace_of(request))
+        if known is None:
+            return await self._fire(firing)
+        return await self._deliveries.once(known, lambda: self._fire(firing))
+
+    def _key(self, request: Request, value: Any) -> str | None:
+        """What names the delivery; None: nothing does, and each request is one of its own. Raises Refusal."""
+        sent = request.one(self._id_header) if self._id_header else None
+        if not sent:
+            return self._guard.delivery(request, value)
+        if len(sent) > KEY_MAX or not sent.isascii():
+            raise Refusal(400, "BAD_KEY", f"the header {self._id_header.decode()} must be ASCII of at most {KEY_MAX} characters")
+        return sent.decode()

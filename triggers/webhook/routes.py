@@ -1,0 +1,122 @@
+"""Routes: which endpoint a request is for.
+
+A path is taken apart first and decoded then, so an encoded slash stays inside its part. A fixed part counts before a parameter, a
+parameter before one that takes all that follows. Parts `.` and `..` are refused however they are written: values from paths end up in names
+of files sooner or later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+from urllib.parse import unquote_to_bytes
+
+from ...broker.triggers.source import SourceBroken
+from ...schemas.flow.triggers.route import Route, parse_route
+from .replies import Refusal
+
+Endpoint: TypeAlias = Any
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class PathTaken(SourceBroken):
+    """Another trigger answers this path and method already, with other params."""
+
+    code = "PATH_TAKEN"
+
+
+class Routes:
+    """Endpoints by path and method."""
+
+    def __init__(self) -> None:
+        self._fixed: dict[bytes, dict[str, Endpoint]] = {}
+        self._shapes: list[tuple[Route, dict[str, tuple[Route, Endpoint]]]] = []  # the most particular first
+
+    def __bool__(self) -> bool:
+        return bool(self._shapes)
+
+    def add(self, path: str, methods: Iterable[str], endpoint: Endpoint, name: str) -> None:
+        """Raises PathTaken, and adds nothing then."""
+        route = parse_route(path)
+        taken = self._methods(route)
+        for method in methods:
+            if method in taken:
+                raise PathTaken(f"{method} {path} is answered by trigger {taken[method][1].name} already, whose params are others: "
+                                f"give {name} another path, method or port, or both the same params")  # fmt: skip
+        if not taken:
+            self._shapes.append((Route(route.parts, (), route.rest), taken))
+            self._shapes.sort(key=_rank)
+        taken.update((method, (route, endpoint)) for method in methods)
+        self._index()
+
+    def remove(self, endpoint: Endpoint) -> None:
+        for _, methods in self._shapes:
+            for method in [each for each, (_, found) in methods.items() if found is endpoint]:
+                del methods[method]
+        self._shapes = [(shape, methods) for shape, methods in self._shapes if methods]
+        self._index()
+
+    def find(self, path: bytes, method: str) -> tuple[Endpoint | None, Mapping[str, str], list[str]]:
+        """The endpoint, the path's parameters, and the methods that are possible there: none for a path that nobody has.
+
+        Raises Refusal for a path that nobody could have.
+        """
+        fixed = self._fixed.get(path)
+        if fixed is not None and method in fixed:
+            return fixed[method], {}, []
+        parts = _decoded(path)
+        allowed: list[str] = []
+        for shape, methods in self._shapes:
+            values = _match(shape, parts)
+            if values is None:
+                continue
+            if method in methods:
+                route, endpoint = methods[method]
+                return endpoint, dict(zip(route.names, values, strict=True)), []
+            allowed += methods
+        return None, {}, sorted(set(allowed))
+
+    def _methods(self, route: Route) -> dict[str, tuple[Route, Endpoint]]:
+        return next((methods for shape, methods in self._shapes if shape.parts == route.parts and shape.rest == route.rest), {})
+
+    def _index(self) -> None:
+        """Paths without parameters, as they come most of the time: found at once."""
+        self._fixed = {
+            "/".join(("", *(part or "" for part in shape.parts))).encode(): {method: found for method, (_, found) in methods.items()}
+            for shape, methods in self._shapes
+            if None not in shape.parts
+        }
+
+
+def _rank(entry: tuple[Route, Any]) -> list[tuple[int, str]]:
+    shape = entry[0]
+    last = len(shape.parts) - 1
+    return [(0, part) if part is not None else (2 if shape.rest and place == last else 1, "") for place, part in enumerate(shape.parts)]
+
+
+def _match(shape: Route, parts: list[str]) -> list[str] | None:
+    """The values of the parameters, None if the path is another one. A parameter is never empty."""
+    count = len(shape.parts)
+    if len(parts) != count and not (shape.rest and len(parts) > count):
+        return None
+    values: list[str] = []
+    for place, fixed in enumerate(shape.parts):
+        part = "/".join(parts[place:]) if shape.rest and place == count - 1 else parts[place]
+        if fixed is None and part:
+            values.append(part)
+        elif fixed != part:
+            return None
+    return values
+
+
+def _decoded(path: bytes) -> list[str]:
+    """The parts of a path. Raises Refusal if it is no UTF-8, has control characters in it, or a part that leads elsewhere."""
+    try:
+        parts = [unquote_to_bytes(part).decode() for part in path.split(b"/")[1:]]
+    except UnicodeDecodeError:
+        raise Refusal(400, "BAD_PATH", "the path is not UTF-8") from None
+    for part in parts:
+        if _CONTROL.search(part) or not {".", ".."}.isdisjoint(re.split(r"[/\\]", part)):
+            raise Refusal(400, "BAD_PATH", "the path has a part in it that is not possible")
+    return parts

@@ -7,6 +7,7 @@ commands = {
     "deploy": "jetfleet.broker.cli.deploy_command:deploy_command",
     "send": "jetfleet.broker.cli.send_command:send_command",
     "runs": "jetfleet.broker.cli.runs_command:runs_command",
+    "queue": "jetfleet.broker.cli.queue_command:queue_command",
     "dlq": "jetfleet.broker.cli.dlq_command:dlq_command",
     "arena": "jetfleet.broker.cli.arena_command:arena_command",
     "payload": "jetfleet.broker.cli.payload_command:payload_command",

@@ -157,16 +157,27 @@ async def ensure_ticks(connection: Connection) -> None:
 async def ensure_flow_consumer(connection: Connection, flow: str) -> str:
     """The name of the durable consumer of the flow's events, which is there now. One that is there is left as it is.
 
-    It may be without the events of paused triggers: coordinators see to that.
+    It may be without the events of the triggers, if they have consumers of their own.
     """
     if await connection.streams.consumer_info(subjects.EVENTS, flow_consumer(flow)) is None:
         await _ensure_consumer(connection, subjects.EVENTS, flow_consumer_config(flow))
     return flow_consumer(flow)
 
 
+async def part_flow_consumer(connection: Connection, flow: str, triggers: Sequence[str]) -> None:
+    """Give each of these triggers of the flow a consumer of its own. It begins with the first event that is not acknowledged."""
+    await _ensure_consumer(connection, subjects.EVENTS, flow_consumer_config(flow, apart=True))  # before: filters must not overlap
+    for trigger in triggers:
+        await _ensure_consumer(connection, subjects.EVENTS, flow_consumer_config(flow, trigger))
+
+
 async def ensure_queue(connection: Connection, queue: str, host: str = "") -> str:
-    """The name of the durable consumer of the queue's tasks, or of those near the arena `host`, which is there now."""
-    await _ensure_consumer(connection, subjects.TASKS, queue_consumer_config(queue, host))
+    """The name of the durable consumer of the queue's tasks, or of those near the arena `host`, which is there now.
+
+    One that is there is left as it is: every worker that starts comes here, and its `ack_wait` may be an operator's choice.
+    """
+    if await connection.streams.consumer_info(subjects.TASKS, queue_consumer(queue, host)) is None:
+        await _ensure_consumer(connection, subjects.TASKS, queue_consumer_config(queue, host))
     return queue_consumer(queue, host)
 
 

@@ -82,7 +82,7 @@ class Flows:
         self._definitions: dict[str, Definition] = {}
         self._plans: dict[str, Plan] = {}
         self._broken: dict[str, JetfleetError] = {}
-        self._triggers: dict[str, TriggerState] = {}
+        self._triggers: dict[str, dict[str, TriggerState]] = {}
         self._tail = Tail(connection, subjects.FLOWS, 1, self._take, filter_subject=">")
         self.on_change: list[Callable[[str], None]] = []
         """Told the name of each flow that has another current version now, or none."""
@@ -117,7 +117,11 @@ class Flows:
 
     def trigger_state(self, flow: str, trigger: str) -> TriggerState:
         """What was decided about a trigger; `running` if nothing was."""
-        return self._triggers.get(f"{flow}.{trigger}") or TriggerState(flow, trigger, RUNNING)
+        return self._triggers.get(flow, {}).get(trigger) or TriggerState(flow, trigger, RUNNING)
+
+    def trigger_states(self, flow: str) -> dict[str, TriggerState]:
+        """What was ever decided about triggers of the flow, by their ids, also where that was undone later."""
+        return self._triggers.get(flow, {})
 
     def plan(self, digest: str) -> Plan | None:
         """The plan with this digest; None if it is not known (yet), or broken: `fetch` says which."""
@@ -174,13 +178,14 @@ class Flows:
 
     def _decide(self, data: bytes, name: str) -> None:
         """Somebody has paused, disabled or resumed a trigger."""
+        flow, _, trigger = name.partition(".")
         try:
-            self._triggers[name] = messages.decode(TriggerState, data)
+            self._triggers.setdefault(flow, {})[trigger] = messages.decode(TriggerState, data)
         except UnreadableRecord as error:
             _log.warning("state of a trigger unreadable", trigger=name, error=str(error))
             return
         for listener in self.on_change:
-            listener(name.partition(".")[0])
+            listener(flow)
 
     def _compile(self, definition: Definition) -> Plan | None:
         try:

@@ -1,10 +1,12 @@
 """Kafka, as far as the trigger that consumes and the node that publishes share it: the library, and how a client proves who it is.
 
-aiokafka is imported when a flow needs it, and not before.
+aiokafka is imported when a flow needs it, and not before. It logs an error for each of the many attempts to reach a broker that is down:
+these lines are kept from the log, and the last of them is told with the error that comes of it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 from collections.abc import Mapping, Sequence
@@ -29,7 +31,30 @@ def library() -> Any:
         import aiokafka
     except ImportError as error:
         raise KafkaUnusable(f"Kafka needs a library that is not installed ({error}): {INSTALL}") from None
+    logger = logging.getLogger("aiokafka")
+    if _last not in logger.handlers:
+        logger.addHandler(_last)
+        logger.propagate = False
     return aiokafka
+
+
+class _LastWords(logging.Handler):
+    """What a logger said last."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = " ".join(record.getMessage().split())
+
+
+_last = _LastWords()
+
+
+def said() -> str:
+    """The reason that the library gave last, to be put behind a message; empty if it gave none."""
+    return f" (the client says: {_last.text[:300]})" if _last.text else ""
 
 
 def connection_options(brokers: Sequence[str], security: KafkaSecurity, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:

@@ -127,8 +127,8 @@ def streams(partitions: int) -> list[Stream]:
         ),
         *(wal_stream(partition, partitions) for partition in range(partitions)),
         Stream(
-            name=subjects.TIMERS, subjects=("timer.>", "fired.>", "cron.>", "tick.>"), bytes=-1, discard="old", retention="workqueue", truth=True,
-            purpose="timers far away, and those that fired", features={"allow_msg_schedules": True, "allow_msg_ttl": True},
+            name=subjects.TIMERS, subjects=("timer.>", "fired.>", "cron.>", "tick.>"), bytes=-1, discard="old", retention="workqueue",
+            truth=True, purpose="timers far away, and those that fired", features={"allow_msg_schedules": True, "allow_msg_ttl": True},
         ),
         Stream(name=subjects.HISTORY, subjects=("history.>",), share=0.2, discard="old", truth=True, purpose="journals of runs"),
         Stream(
@@ -168,8 +168,9 @@ def truth_streams(partitions: int) -> list[str]:
     return [stream.name for stream in streams(partitions) if stream.truth]
 
 
-def flow_consumer(flow: str) -> str:
-    return f"flow-{flow}"
+def flow_consumer(flow: str, trigger: str = "") -> str:
+    """`trigger`: of the events of one trigger alone."""
+    return f"flow-{flow}@{trigger}" if trigger else f"flow-{flow}"
 
 
 def queue_consumer(queue: str, host: str = "") -> str:
@@ -177,9 +178,10 @@ def queue_consumer(queue: str, host: str = "") -> str:
     return f"queue-{queue}@{host}" if host else f"queue-{queue}"
 
 
-def flow_consumer_config(flow: str) -> dict[str, Any]:
-    """The events of one flow, for all coordinators together."""
-    return _consumer(flow_consumer(flow), [subjects.event(flow), subjects.event(flow, ">")], ack_wait_s=2)
+def flow_consumer_config(flow: str, trigger: str = "", *, apart: bool = False) -> dict[str, Any]:
+    """The events of one flow, for all coordinators together. `apart`: without those of its triggers; `trigger`: of that one alone."""
+    filters = [subjects.event(flow, trigger)] if trigger else [subjects.event(flow)] + ([] if apart else [subjects.event(flow, ">")])
+    return _consumer(flow_consumer(flow, trigger), filters, ack_wait_s=2)
 
 
 def queue_consumer_config(queue: str, host: str = "") -> dict[str, Any]:

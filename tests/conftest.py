@@ -56,9 +56,11 @@ PARTS = (
     Part("kafka mock cluster", "confluent_kafka", "pip install 'jetfleet[dev]'"),
     Part("kafka broker", "", "tests/triggers/kafka/get_kafka.sh fetches one", variable="JETFLEET_KAFKA_HOME"),
     Part("publisher in bash", "", "install bash", command="bash"),
+    Part("publisher in C", "", "install a C compiler", command="cc"),
     Part("publisher in Go", "", "install Go", command="go"),
     Part("publisher in Java", "", "install a JDK, 17 or newer", command="java"),
     Part("publisher in Node.js", "", "install Node.js", command="node"),
+    Part("publisher in Python", "", "install Python", command="python3"),
     Part("publisher in Rust", "", "install Rust", command="rustc"),
 )
 MARKED = pytest.StashKey[dict[str, set[str]]]()

@@ -112,7 +112,9 @@ class Calls:
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, str(error)) from None
         except BrokerError as error:
             log.warning("a call cannot be stored", flow=flow, trigger=trigger, reason=str(error))
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, error.code, "the event cannot be stored now; call again, with the same key") from None
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE, error.code, "the event cannot be stored now; call again, with the same key"
+            ) from None
         except UsageError as error:
             raise Refused(HTTPStatus.CONFLICT, error.code, str(error)) from None
         except JetfleetError as error:

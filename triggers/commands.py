@@ -1,3 +1,3 @@
-"""The commands of this package."""
+"""The commands about triggers."""
 
-commands: dict[str, str] = {}
+commands = {"trigger": "jetfleet.triggers.cli.trigger_command:trigger_command"}

@@ -23,7 +23,7 @@ from ..broker.observe.counters import TriggerCounters
 from ..broker.observe.health import connected
 from ..broker.observe.observed import Observed
 from ..broker.triggers.service import Triggers
-from ..broker.triggers.serving import SERVED
+from ..broker.triggers.serving import Serving
 from .calls import Calls, CallSettings
 
 LOOK_S = 1.0
@@ -54,20 +54,23 @@ async def serve(settings: ServeSettings, watch: Observed) -> None:
         membership = Membership(client.connection, TRIGGER)
         logs.name_process(TRIGGER, membership.id)
         conditions = {"nats": connected(client.connection), "triggers": lambda: state.not_serving}
-        async with watch.serving(TRIGGER, [TriggerCounters(triggers.status)], conditions), _present(membership, triggers):
-            async with _calls(client, settings), _telling(membership, triggers):
-                state.not_serving = ""
-                log.info("serves triggers", types=list(settings.types), triggers=len(triggers.status()))
-                await stop.wait()
-                state.not_serving = "is about to end"
-                log.info("takes no more")
+        async with (
+            watch.serving(TRIGGER, [TriggerCounters(triggers.status)], conditions),
+            _present(membership, triggers),
+            _calls(client, settings),
+            _telling(membership, triggers),
+        ):
+            state.not_serving = ""
+            log.info("serves triggers", types=list(settings.types), triggers=len(triggers.status()))
+            await stop.wait()
+            state.not_serving = "is about to end"
+            log.info("takes no more")
 
 
 @asynccontextmanager
 async def _present(membership: Membership, triggers: Triggers) -> AsyncIterator[None]:
     """It says that it is there when it takes firings, and goodbye when it has none left."""
-    try:
-        await triggers.start()
+    async with triggers:
         membership.facts.update(triggers.facts())
         await membership.start()
         try:
@@ -75,8 +78,6 @@ async def _present(membership: Membership, triggers: Triggers) -> AsyncIterator[
         finally:
             await triggers.stop()
             await membership.stop()
-    finally:
-        await triggers.stop()
 
 
 def _calls(client: Client, settings: ServeSettings) -> AbstractAsyncContextManager[object]:
@@ -112,12 +113,24 @@ async def _telling(membership: Membership, triggers: Triggers) -> AsyncIterator[
 
 
 async def _tell(membership: Membership, triggers: Triggers) -> None:
-    states: object = None
+    """What the triggers do into the facts; and every change of a state into the log, and to the fleet at once."""
+    states: dict[tuple[str, str], str] = {}
     while True:
-        facts = triggers.facts()
-        membership.facts.update(facts)
-        now = [fact[:4] for fact in facts[SERVED]]
+        served = {(each.flow, each.trigger): each for each in triggers.status()}
+        membership.facts.update(triggers.facts())
+        now = {name: each.state for name, each in served.items()}
+        for name in now.keys() | states.keys():
+            if now.get(name) != states.get(name):
+                _log_change(name, served.get(name))
         if now != states:
             states = now
             membership.tell()
         await asyncio.sleep(LOOK_S)
+
+
+def _log_change(name: tuple[str, str], serving: Serving | None) -> None:
+    flow, trigger = name
+    if serving is None:
+        log.info("a trigger is served no more", flow=flow, trigger=trigger)
+    else:
+        log.info("a trigger is in another state", flow=flow, trigger=trigger, type=serving.type, state=serving.state, detail=serving.detail)

@@ -23,6 +23,7 @@ from .clock import Clock
 from .handover import Handover
 from .http_client import HttpClient
 from .identity import Identity
+from .kafka_client import KafkaClient
 from .logs import NodeLog
 from .payload_writer import PayloadWriter
 from .providers import Files, Services
@@ -110,6 +111,11 @@ class Context:
     def http(self) -> HttpClient:
         """For code that runs in the event loop (mode async)."""
         return self._services.http
+
+    @property
+    def kafka(self) -> KafkaClient:
+        """For code that runs in the event loop (mode async)."""
+        return self._services.kafka
 
     @property
     def fs(self) -> Files:

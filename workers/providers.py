@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 from .clock import Clock, SystemClock
 from .http_client import HttpClient, PooledHttpClient
 from .identity import Identity
+from .kafka_client import KafkaClient, KafkaProducers
 from .secrets import Secrets
 
 
@@ -75,9 +76,12 @@ class Services:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     report: Reporter = _unheard
     secrets: Secrets = field(init=False)
+    kafka: KafkaClient = field(init=False)
 
     def __post_init__(self) -> None:
         self.secrets = Secrets(self.environ)
+        self.kafka = KafkaProducers(self.environ)
 
     async def close(self) -> None:
         await self.http.close()
+        await self.kafka.close()

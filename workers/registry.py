@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from ..schemas.errors import UsageError
-from ..schemas.flow.node_types import ERROR, STANDARD, NodeType
+from ..schemas.flow.node_types import ERROR, STANDARD, TYPE_ALIASES, NodeType
 from .nodes import standard_nodes
 from .outcome import PORT_DEFAULT
 from .signature import read_signature
@@ -161,6 +161,8 @@ def _own_spec(
 def _check_names(name: str, ports: tuple[str, ...]) -> None:
     if name.startswith(STANDARD):
         raise UsageError(f"node `{name}`: the prefix {STANDARD} belongs to the standard nodes; choose another one")
+    if name in TYPE_ALIASES:
+        raise UsageError(f"node `{name}`: flows that say so mean {TYPE_ALIASES[name]}; choose another name")
     if not _NAME.fullmatch(name):
         raise UsageError(f"node `{name}`: a name is made of words joined by dots, such as `shop.charge`")
     wrong = next((port for port in ports if not _PORT.fullmatch(port) or port == ERROR), None)

@@ -40,6 +40,7 @@ from .up.screen import screen
 @click.option(
     "--log-level", type=click.Choice(list(logs.LEVELS)), default="warn", show_default=True, help="Least level of the processes' log."
 )
+@click.option("--no-triggers", is_flag=True, help="Start no process for triggers that need a port, a folder or a broker.")
 @with_arena
 def up_command(
     flows: Path,
@@ -53,9 +54,10 @@ def up_command(
     port: int,
     watch: bool,
     log_level: str,
+    no_triggers: bool,
     arena: ArenaOptions,
 ) -> None:
-    """Run server, coordinators, workers and a reader, deploy all flows of a folder, and say how to send the first event.
+    """Run server, coordinators, workers, a reader and triggers, deploy all flows of a folder, and say how to send the first event.
 
     \b
     jetfleet up flows/
@@ -76,6 +78,8 @@ def up_command(
         reload=watch,
         log_level=log_level,
         arena=tuple(arena.words()),
+        arena_folder=arena.folder,
+        triggers=not no_triggers,
     )
     loop.run(_up(LocalFleet(settings), FlowFolder(flows, nodes), watch))
 

@@ -93,7 +93,7 @@ class Client(Inspection):
         """The same without disconnecting: for a client that was made on the connection and the flows of somebody else."""
         await self._events.close()
         await self._endings.close()
-        self.values.close()
+        await self.values.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -223,6 +223,10 @@ class Client(Inspection):
     async def enable_trigger(self, flow: str, trigger: str, reason: str = "") -> TriggerState:
         return await self._triggers.decide(flow, trigger, "enable", reason)
 
+    def chosen_trigger(self, flow: str, trigger: str | None = None) -> str | None:
+        """The trigger that `fire` fires: the named one, or the only one; None if the flow has none. Raises as `fire` does."""
+        return self._triggers.choose(self.require(flow), trigger)
+
     async def fire(
         self,
         flow: str,
@@ -238,7 +242,7 @@ class Client(Inspection):
         `trigger` may be left out where the flow has one. `key` tells firings of the trigger apart: what fired with this key already is not
         fired again. Parameters that a manual trigger declares get their defaults. Raises as `start` does, and UnknownTrigger.
         """
-        chosen = self._triggers.choose(self.require(flow), trigger)
+        chosen = self.chosen_trigger(flow, trigger)
         if chosen is None:
             raise UsageError(f"flow {flow!r} has no trigger that could fire; start a run of it with `jetfleet send {flow}`")
         said = encode(dict(meta)) if meta else NULL

@@ -21,7 +21,9 @@ class UnknownFlow(JetfleetError):
 
     def __init__(self, name: str, deployed: Sequence[str]) -> None:
         there = ", ".join(sorted(deployed)) or "none yet"
-        super().__init__(f"no flow is called {name!r}{nearest(name, deployed)}; deployed are: {there}. Deploy it with `jetfleet deploy FILE`")
+        super().__init__(
+            f"no flow is called {name!r}{nearest(name, deployed)}; deployed are: {there}. Deploy it with `jetfleet deploy FILE`"
+        )
 
 
 class UnknownTrigger(JetfleetError):

@@ -92,7 +92,7 @@ class TriggerControl:
         return self._flows.trigger_state(flow, trigger)
 
     def choose(self, plan: Plan, trigger: str | None) -> str | None:
-        """The trigger that fires: the one that is named, or the only one. Raises UnknownTrigger, UsageError if it is disabled or unclear."""
+        """The trigger that fires: the named one, or the only one. Raises UnknownTrigger, UsageError if it is disabled or unclear."""
         if trigger is not None:
             find(plan, trigger)
         return choose_trigger(plan, trigger, self.disabled(plan))
@@ -103,7 +103,9 @@ class TriggerControl:
         if said is None or said.state != PAUSED:
             return ""
         why = f" ({said.reason})" if said.reason else ""
-        return f"trigger {trigger!r} of flow {flow!r} is paused{why}: the run begins once `jetfleet trigger resume {flow} {trigger}` ends that"
+        return (
+            f"trigger {trigger!r} of flow {flow!r} is paused{why}: the run begins once `jetfleet trigger resume {flow} {trigger}` ends that"
+        )
 
     def disabled(self, plan: Plan) -> list[str]:
         """The triggers of a flow that somebody has disabled."""

@@ -1,18 +1,23 @@
 """Values of a client: those that lie elsewhere are fetched, those that are too large for a message are stored before they are sent.
 
-A client that shares a host with workers may name their arena, and gets views of it without a copy. Any other gets the bytes through the
-object store, into its own memory; what lies in an arena only is uploaded by that host on demand.
+A client that shares a host with workers may name their arena, and gets views of it without a copy; what it sends goes there too, where the
+flow allows that and there is room. Any other gets the bytes through the object store, into its own memory; what lies in an arena only is
+uploaded by that host on demand.
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from ...schemas.flow.definition import Payloads
 from ...schemas.payload import Payload, encode, refs_in
+from ...schemas.payload_errors import ArenaFull, ArenaUnusable, RunTooLarge
 from ...schemas.ref import may_hold_extension
 from ..client import Connection
 from ..payloads.layout import small_payload
@@ -21,11 +26,13 @@ from .result import Result
 
 if TYPE_CHECKING:  # loaded when they are first needed: most commands never need them
     from ..objects.store import ObjectStore
+    from ..payloads.holder import Holder
     from ..payloads.plane import Plane
     from ..payloads.remote import Holders
     from .outgoing import Outgoing
 
 SMALL_BYTES = 1 << 10
+log = structlog.get_logger("jetfleet.payloads")
 
 
 class Values:
@@ -37,8 +44,11 @@ class Values:
         self._connection = connection
         self._folder = arena
         self._mapped: Plane | None = None
+        self._holder: Holder | None = None
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        if self._holder is not None:
+            await self._holder.stop()
         if self._mapped is not None:
             self._mapped.close()
 
@@ -53,10 +63,12 @@ class Values:
         return dataclasses.replace(result, opened=Opened(await self._plane().value(result.payload)))
 
     async def outgoing(self, value: Any, run: str, rules: Payloads) -> Payload:
-        """The payload of a value for a run, with what is large in the object store, and what other runs' values it refers to: those
-        runs may end any time. Raises as `Outgoing.payload`, and PayloadLost or PayloadCorrupt for refs.
+        """The payload of a value for a run, with what is large in this host's arena or the object store, and in the store what other
+        runs' values it refers to: those runs may end any time. Raises as `Outgoing.payload`, and PayloadLost or PayloadCorrupt for refs.
         """
         payload = small_payload(value, rules.inline_max_bytes)
+        if payload is None and rules.durability == "host":
+            payload = await self._in_arena(value, run, rules)
         if payload is None:
             payload = await self._outgoing.payload(value, run, rules)
         foreign = [ref for ref in refs_in(payload) if ref.run != run]
@@ -67,6 +79,33 @@ class Values:
             await plane.here(map(encode, foreign))
             payload = await plane.durable(payload, run)
         return payload
+
+    async def _in_arena(self, value: Any, run: str, rules: Payloads) -> Payload | None:
+        """None: there is no arena here, or no room in it. Then the object store has to do."""
+        plane = self._plane()
+        if plane.settings is None:
+            return None
+        from .hosted import hosted
+
+        try:
+            payload = await asyncio.to_thread(hosted, plane, value, run, rules)
+        except (ArenaFull, RunTooLarge, ArenaUnusable) as error:
+            log.info("a large value goes into the object store", run=run, code=error.code, reason=str(error))
+            return None
+        await self._answer_for(plane)
+        return payload
+
+    async def _answer_for(self, plane: Plane) -> None:
+        """Other hosts may ask for what was written here, and the workers of this one may be gone by then."""
+        if self._holder is None:
+            from ..payloads.holder import Holder
+
+            holder = self._holder = Holder(self._connection, plane)
+            try:
+                await holder.start()
+            except BaseException:
+                self._holder = None
+                raise
 
     def _plane(self) -> Plane:
         """The payload plane for one value: of the arena, if there is one. Else what it brings is in memory, which goes with it."""

@@ -1,14 +1,9 @@
-"""The doctor's checks: each looks at one thing, and says in one line how it is and, where something is wrong, what to do.
-
-`ok` is well, `note` is worth knowing, `bad` needs somebody.
-"""
+"""The doctor's checks: each looks at one thing, and says in one line how it is and, where something is wrong, what to do."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from ...schemas.errors import JetfleetError
 from ...schemas.flow.node_types import Kind, node_type
@@ -19,21 +14,15 @@ from ..high_water import HighWater, file_name
 from ..server.folder import RESERVE_BYTES
 from ..topology import streams
 from .checkup import Checkup
+from .finding import Finding, Grade
 from .sizes import size_text
+from .trigger_checks import triggers
 
-Grade = Literal["ok", "note", "bad"]
 SKEW_MAX_S = 1.0
 FULL_NOTE, FULL_BAD = 0.7, 0.9
 """Shares of a stream's room that are taken. What is full refuses everything new."""
 OLD_S = 60.0
 """What nobody has taken for so long is not about to be taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    check: str
-    grade: Grade
-    says: str
 
 
 def server(found: Checkup) -> Iterator[Finding]:
@@ -249,5 +238,6 @@ def _queues_of_flows(found: Checkup) -> dict[str, list[str]]:
 
 
 CHECKS: tuple[Callable[[Checkup], Iterator[Finding]], ...] = (
-    server, sync, deployment, room, disk, clocks, members, partitions, queues, arenas, node_types, flows, backlog, dead_letters, reader,
+    server, sync, deployment, room, disk, clocks, members, partitions, queues, arenas, node_types, flows, triggers, backlog,
+    dead_letters, reader,
 )  # fmt: skip

@@ -12,7 +12,7 @@ from ...schemas import messages, subjects
 from ...schemas.errors import JetfleetError, UnreadableRecord
 from ...schemas.messages import Lease, Member
 from ...schemas.payload_errors import ArenaUnusable
-from ..api import Client
+from ..api import Client, TriggerView
 from ..api.letters import waiting_events
 from ..deployment import Deployed, deployed
 from ..fleet.roll_call import Present, roll_call, server_time_ns
@@ -20,13 +20,14 @@ from ..observe.backlog import Backlog
 from ..read_model import questions
 from ..server.errors import ServerFailed
 from ..server.monitor import ask
+from ..triggers.serving import UNTOLD, serves
 from .arena_folder import IN_DATA, is_arena, open_folder
 
 
 @dataclass(slots=True)
 class Checkup:
     """What was found. `jetstream`: how the server says that it stores; None where its monitoring port is not known. `arena_error`: why
-    the arena in the data folder cannot be used, "" if it can, or if there is none.
+    the arena in the data folder cannot be used, "" if it can, or if there is none. `event_messages`: those that are stored, by subject.
     """
 
     client: Client
@@ -40,6 +41,8 @@ class Checkup:
     leases: dict[int, str] = field(default_factory=dict)
     backlog: Backlog = field(init=False)
     undeployed: dict[str, int] = field(default_factory=dict)
+    triggers: list[TriggerView] = field(default_factory=list)
+    event_messages: dict[str, int] = field(default_factory=dict)
     letters: int = 0
     reader: dict[str, Any] | None = None
     reader_error: JetfleetError | None = None
@@ -47,6 +50,10 @@ class Checkup:
 
     def __post_init__(self) -> None:
         self.backlog = Backlog(self.client.connection)
+
+    def may_serve(self, view: TriggerView) -> bool:
+        """Whether somebody serves triggers of this type and flow, and has more of them than it tells of."""
+        return any(each.facts.get(UNTOLD) and serves(each.facts, view.flow, view.type) for each in (at.member for at in self.members))
 
     def of_role(self, role: str) -> list[Member]:
         return [present.member for present in self.members if present.member.role == role]
@@ -66,6 +73,10 @@ async def examine(client: Client, data: Path, monitor: str | None = None) -> Che
     found.leases = await _leases(client)
     await found.backlog.refresh()
     found.undeployed = await waiting_events(connection, client.flows.names())
+    found.triggers = await client.triggers()
+    found.event_messages = (
+        await connection.streams.subjects(subjects.EVENTS, subjects.event(">")) if subjects.EVENTS in found.streams else {}
+    )
     dead = await connection.streams.stream_info(subjects.DEAD)
     found.letters = 0 if dead is None else int(dead["state"]["messages"])
     found.jetstream = await _jetstream(data, monitor)

@@ -15,8 +15,9 @@ from ...schemas.errors import JetfleetError
 from ..client import Connection
 from ..deployment import ensure
 from ..loop import run
-from .checks import CHECKS, Finding, high_water
+from .checks import CHECKS, high_water
 from .checkup import examine
+from .finding import Finding
 from .options import connect, credentials_option, form_option, nats_option
 from .printing import as_json, printable, show_styled
 

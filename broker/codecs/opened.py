@@ -1,7 +1,7 @@
 """An opened file as a value: somebody else's file, of any size, that may change while it is read.
 
-Guarantees: its bytes are those that it had when it was opened, or FileChanged. Nothing is mapped that somebody else may cut short: that would
-take the process with it. It is read in pieces, so its size does not matter to this process's memory.
+Guarantees: its bytes are those that it had when it was opened, or FileChanged. Nothing is mapped that somebody else may cut short: that
+would take the process with it. It is read in pieces, so its size does not matter to this process's memory.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class OpenedFile:
         return self.status.st_size
 
     def pieces(self) -> Iterator[memoryview]:
-        """The bytes, from the beginning. A piece is valid until the next one is asked for. Raises FileChanged, OSError."""
+        """The bytes, from the beginning. A piece is valid until the next one is asked for. Raises FileChanged, UnencodableValue."""
         buffer = memoryview(bytearray(min(PIECE_BYTES, self.nbytes)))
         place = 0
         while place < self.nbytes:
-            count = os.preadv(self._fd, [buffer[: self.nbytes - place]], place)
+            count = self._read_at(place, buffer[: self.nbytes - place])
             if not count:
                 break
             yield buffer[:count]
@@ -57,7 +57,7 @@ class OpenedFile:
         self._require_unchanged(place)
 
     def read(self) -> bytes:
-        """All bytes, for files that are known to be small. Raises FileChanged, OSError."""
+        """All bytes, for files that are known to be small. Raises as `pieces`."""
         data = bytearray(self.nbytes)
         place = 0
         for piece in self.pieces():
@@ -66,7 +66,9 @@ class OpenedFile:
         return bytes(data)
 
     def memory(self) -> memoryview:
-        """All bytes, as memory that nobody else can change: of a large file a private copy, mapped. Raises FileChanged, OSError."""
+        """All bytes, as memory that nobody else can change: of a large file a private copy, mapped. Raises as `pieces`, and OSError if
+        there is no room for the copy.
+        """
         if self.nbytes <= _READ_MAX_BYTES:
             return memoryview(self.read())
         with tempfile.TemporaryFile() as copy:
@@ -74,6 +76,12 @@ class OpenedFile:
                 copy.write(piece)
             copy.flush()
             return memoryview(mmap.mmap(copy.fileno(), self.nbytes, prot=mmap.PROT_READ))
+
+    def _read_at(self, place: int, into: memoryview) -> int:
+        try:
+            return os.preadv(self._fd, [into], place)
+        except OSError as error:
+            raise UnencodableValue(f"the file {self.name} cannot be read: {error.strerror}") from None
 
     def _require_unchanged(self, count: int) -> None:
         now, then = os.fstat(self._fd), self.status

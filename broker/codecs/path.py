@@ -20,6 +20,7 @@ from ...schemas.errors import UnencodableValue
 from ...schemas.payload_errors import PayloadCorrupt
 from ...schemas.values import MISSING
 from .codec import META_BYTES_MAX, Encoded
+from .opened import OpenedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class FileCodec:
     def encode(self, value: Any) -> Encoded:
         if isinstance(value, FileView):
             return Encoded(value.name.encode(), (value.body,) if value.nbytes else ())
+        if isinstance(value, OpenedFile):
+            return Encoded(value.name.encode(), (value.memory(),) if value.nbytes else ())
         body = _map(value)
         return Encoded(value.name.encode("utf-8", "replace"), (body,) if body.nbytes else ())
 
@@ -57,7 +60,7 @@ class FileCodec:
 
     def nbytes(self, value: Any) -> int | None:
         """Size of the file; None if it cannot be seen."""
-        if isinstance(value, FileView):
+        if isinstance(value, FileView | OpenedFile):
             return value.nbytes
         with contextlib.suppress(OSError):
             return int(value.stat().st_size)

@@ -62,6 +62,7 @@ _TYPES: Mapping[str, str] = {
     "pathlib.Path": "file",
     "pathlib._local.Path": "file",
     f"{__package__}.path.FileView": "file",
+    f"{__package__}.opened.OpenedFile": "file",
     **dict.fromkeys(
         (
             "builtins.dict",

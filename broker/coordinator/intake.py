@@ -27,12 +27,14 @@ from ...schemas.messages import DISABLED, PAUSED, DeadLetter
 from ...schemas.plan.plan import Plan
 from ..client import BrokerError, Connection, Message, Pull
 from ..content import UnreadableEvent
+from ..deployment import ensure_flow_consumer, part_flow_consumer
 from ..flows import Flows
 from ..observe.counters import CoordinatorCounters
+from ..topology import flow_consumer
 from .admission import Admission
 from .events import Event, UnknownTrigger, read_events, start_of, trigger_of
 from .outbox import Outbox
-from .paused_events import decisions, subjects_taken, take_from
+from .paused_events import consumers, decisions
 
 PULL_MAX = 256
 """Messages asked for at a time and flow."""
@@ -87,30 +89,39 @@ class FlowIntake:
         self._waiting: deque[tuple[EventReceipt, Event]] = deque()
         self._inside: set[EventReceipt] = set()
         self._acking: set[asyncio.Task[None]] = set()
-        self._taken: list[str] = []
-        """The subjects that the flow's consumer was last told to take."""
-        self._pull = Pull(
-            site.connection, subjects.EVENTS, f"flow-{flow}", self._take, room=self._room, repair=self._repair
-        )  # fmt: skip
-
-    async def start(self) -> None:
-        await self._repair()
-        await self._pull.start()
+        self._pulls: dict[str, Pull] = {}
+        """By trigger; "": of the flow's own consumer."""
+        self._known: set[str] = set()
+        """Those that were made sure of."""
+        self._fitting = asyncio.Lock()
 
     async def fit(self) -> None:
-        """Follow what is deployed and decided. Raises BrokerError."""
-        if set(subjects_taken(self._site.flows, self.flow)) != set(self._taken):
-            await self._repair()
+        """Take the events of all triggers that are not paused, and of no other. Raises BrokerError."""
+        async with self._fitting:
+            wanted = dict(consumers(self._site.flows, self.flow))
+            if not wanted.keys() <= self._known:
+                await self._repair()
+            for trigger in [trigger for trigger in self._pulls if not wanted.get(trigger)]:
+                await self._pulls.pop(trigger).stop()
+            for trigger in [trigger for trigger, asked in wanted.items() if asked and trigger not in self._pulls]:
+                name = flow_consumer(self.flow, trigger)
+                pull = Pull(self._site.connection, subjects.EVENTS, name, self._take, room=self._room, repair=self._repair)
+                await pull.start()
+                self._pulls[trigger] = pull
 
     async def stop(self) -> None:
-        await self._pull.stop()
+        async with self._fitting:
+            for pull in self._pulls.values():
+                await pull.stop()
+            self._pulls = {}
         self._waiting.clear()
 
     def wake(self) -> None:
         """There may be room again."""
         self._admit()
         if not self._waiting:
-            self._pull.wake()
+            for pull in self._pulls.values():
+                pull.wake()
 
     def done(self, receipt: EventReceipt) -> None:
         self._inside.discard(receipt)
@@ -209,9 +220,13 @@ class FlowIntake:
         task.add_done_callback(self._acking.discard)
 
     async def _repair(self) -> None:
-        taken = subjects_taken(self._site.flows, self.flow)
-        await take_from(self._site.connection, self.flow, taken)
-        self._taken = taken
+        """Make the consumers that there should be."""
+        triggers = [trigger for trigger, _ in consumers(self._site.flows, self.flow) if trigger]
+        if triggers:
+            await part_flow_consumer(self._site.connection, self.flow, triggers)
+        else:
+            await ensure_flow_consumer(self._site.connection, self.flow)
+        self._known = {"", *triggers}
 
 
 class Intake:
@@ -241,9 +256,7 @@ class Intake:
         async with self._changing:
             deployed = set(self._site.flows.names())
             for name in deployed - set(self._flows):
-                flow = FlowIntake(self._site, name)
-                await flow.start()
-                self._flows[name] = flow
+                self._flows[name] = FlowIntake(self._site, name)
             for name in set(self._flows) - deployed:
                 await self._flows.pop(name).stop()
             for flow in self._flows.values():

@@ -1,63 +1,41 @@
-"""Paused events: those that others publish for a paused trigger stay in EVENTS, where the server keeps them off.
+"""Paused events: those that others publish for a paused trigger stay in EVENTS, and cost nothing however many they are.
 
-The flow's consumer does not ask for their subjects, so they cost nothing however many they are: they are not delivered and given back, and
-take no place among those that are under way. A consumer that has gone past a message never goes back to it. So when a trigger is resumed the
-consumer is made anew, and begins with the first message in the stream; what was under way comes a second time, and is the same run.
+    nothing was ever decided about a trigger     flow-<flow>             events.<flow>, events.<flow>.>
+    from the first decision on                   flow-<flow>             events.<flow>
+                                                 flow-<flow>@<trigger>   events.<flow>.<trigger>, for each trigger
 
-Which subjects that are follows from what is deployed and decided, so coordinators need not agree: the last one to look finds it done.
+Whose consumer is not asked gets nothing: events of a paused trigger are neither delivered nor given back, and take no place among those
+that are under way. A consumer never goes back to what it has passed, so none is ever given more subjects than it had; and one that is
+deleted while it is made again under its name can be broken for good (nats-server 2.15), so none is deleted. One that is made new begins
+with the first message in the stream: what was under way comes a second time, and is the same run.
+
+In this second form events that name a trigger which the flow does not have wait until it has: nobody asks for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
-from ...schemas import subjects
 from ...schemas.errors import UsageError
-from ...schemas.flow.triggers.queue import matches
 from ...schemas.messages import PAUSED, RUNNING
 from ...schemas.plan.events import choose_trigger
 from ...schemas.plan.plan import Plan
-from ..client import Connection
 from ..flows import Flows
-from ..topology import flow_consumer, flow_consumer_config
-
-_NOTHING = "-"
-"""No trigger is called so."""
 
 
 def decisions(flows: Flows, plan: Plan) -> dict[str, str]:
     """What somebody has decided about the flow's triggers: `paused` or `disabled`, by id."""
-    states = {trigger.id: flows.trigger_state(plan.name, trigger.id).state for trigger in plan.triggers}
-    return {id: state for id, state in states.items() if state != RUNNING}
+    return {id: decided.state for id, decided in flows.trigger_states(plan.name).items() if decided.state != RUNNING}
 
 
-def subjects_taken(flows: Flows, flow: str) -> list[str]:
-    """The subjects of the flow whose events may become runs, or dead letters, now.
-
-    While a trigger is paused, those of triggers that the flow does not have wait too: there is no way to ask for all but some.
-    """
-    everything = flow_consumer_config(flow)["filter_subjects"]
-    plan = flows.current(flow)
-    paused = set() if plan is None else {id for id, state in decisions(flows, plan).items() if state == PAUSED}
-    if plan is None or not paused:
-        return list(everything)
-    taken = [subjects.event(flow, trigger.id) for trigger in plan.triggers if trigger.id not in paused]
-    if _only_trigger(plan) not in paused:
-        taken.append(subjects.event(flow))
-    return taken or [subjects.event(flow, _NOTHING)]
-
-
-async def take_from(connection: Connection, flow: str, wanted: Sequence[str]) -> None:
-    """Have the flow's consumer take the messages on these subjects. Raises BrokerError."""
-    config = flow_consumer_config(flow) | {"filter_subjects": list(wanted)}
-    info = await connection.streams.consumer_info(subjects.EVENTS, flow_consumer(flow))
-    if info is not None:
-        present = info["config"].get("filter_subjects") or [info["config"].get("filter_subject", "")]
-        if set(present) == set(wanted):
-            return
-        if not all(any(matches(pattern, subject) for pattern in present) for subject in wanted):
-            await connection.streams.delete_consumer(subjects.EVENTS, flow_consumer(flow))
-    await connection.streams.create_or_update_consumer(subjects.EVENTS, config)
+def consumers(flows: Flows, flow: str) -> Iterator[tuple[str, bool]]:
+    """The consumers of a flow's events, by the trigger that each is for ("": the flow's own), and whether it is to be asked now."""
+    decided, plan = flows.trigger_states(flow), flows.current(flow)
+    paused = {id for id, decision in decided.items() if decision.state == PAUSED}
+    yield "", plan is None or _only_trigger(plan) not in paused
+    if decided:
+        known = decided if plan is None else {*decided, *(trigger.id for trigger in plan.triggers)}
+        yield from ((id, id not in paused) for id in sorted(known))
 
 
 def _only_trigger(plan: Plan) -> str | None:

@@ -1,6 +1,6 @@
 """A roll call: who is there, asked once of the server by somebody who is no member.
 
-A member is taken to be there when its last beat is young enough by the server's clock; neither the clocks here nor those of the members count.
+A member is taken to be there when its last beat is young enough by the server's clock. The clocks here and of the members do not count.
 """
 
 from __future__ import annotations

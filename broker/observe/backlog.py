@@ -69,12 +69,18 @@ class Backlog:
             self._asked_at = time.monotonic()
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    self.flows, self.queues, self.streams = await asyncio.gather(
-                        self._waiting(subjects.EVENTS, flow_consumer("")), self._tasks(), self._use()
-                    )
+                    self.flows, self.queues, self.streams = await asyncio.gather(self._events(), self._tasks(), self._use())
             except (JetfleetError, TimeoutError) as error:
                 self.flows, self.queues, self.streams = {}, {}, {}
                 log.debug("the backlog cannot be asked for", reason=str(error) or "no answer in time")
+
+    async def _events(self) -> dict[str, Waiting]:
+        """By flow; those of triggers with a consumer of their own among them."""
+        found: dict[str, Waiting] = {}
+        for name, waiting in (await self._waiting(subjects.EVENTS, flow_consumer(""))).items():
+            flow = name.partition("@")[0]
+            found[flow] = waiting if flow not in found else _together(found[flow], waiting)
+        return found
 
     async def _tasks(self) -> dict[str, Waiting]:
         """By queue: those near the arenas of hosts, and those that nobody has made a consumer for yet, among the others."""

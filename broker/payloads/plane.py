@@ -117,15 +117,15 @@ class Plane:
     def _inline_max(self, rules: Payloads) -> int:
         return rules.inline_max_bytes if self.settings else NO_LIMIT
 
-    def stream(self, producer: Producer) -> EntryWriter:
+    def stream(self, producer: Producer, codec: str = "bytes") -> EntryWriter:
         """A writer for bytes whose number is not known yet. Raises ArenaFull, RunTooLarge, ArenaUnusable."""
         arena = self.arena
         assert arena is not None
-        return arena.stream("bytes", run=producer.run, activation=producer.activation, again=producer.again)
+        return arena.stream(codec, run=producer.run, activation=producer.activation, again=producer.again)
 
-    def finished(self, writer: EntryWriter, rules: Payloads) -> Ref:
+    def finished(self, writer: EntryWriter, rules: Payloads, meta: bytes = b"") -> Ref:
         """The ref of what was written."""
-        ref = writer.finish()
+        ref = writer.finish(meta)
         self.counters.written += ref.length
         return ref.replace(key=rules.encryption or "")
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ...schemas.errors import UsageError
 from ...schemas.flow.trigger_types import TRIGGER_TYPES, parse_params
+from ...schemas.flow.triggers.cron import CronParams
 
 EVERY_ADDRESS = frozenset(("", "0.0.0.0", "::"))
 HERE = "127.0.0.1"
@@ -33,7 +34,7 @@ def next_times(type: str, params: Any, count: int, after: datetime | None = None
         raise UsageError(f"a trigger of type {type} fires when something happens: only cron triggers have times")
     from .cron.schedule import upcoming  # here: the calendar takes longer to load than all the rest
 
-    return upcoming(parse_params(TRIGGER_TYPES[type], params), after or datetime.now(UTC), count)
+    return upcoming(CronParams.model_validate(params or {}), after or datetime.now(UTC), count)
 
 
 def _webhook(params: Any, here: str) -> str:

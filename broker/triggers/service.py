@@ -146,7 +146,6 @@ class Triggers:
 
     def _supervisor(self, binding: Binding) -> Supervisor:
         spec = binding.spec
-        log.info("serves a trigger", trigger=spec.name, type=spec.type)
         supervisor = Supervisor(spec, lambda: catalogue.make(spec, self._site), self._emitter)
         _decide(supervisor, binding)
         supervisor.start()

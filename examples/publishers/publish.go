@@ -2,7 +2,8 @@
 //
 //	go run publish.go 127.0.0.1:4222 orders order-4711 '{"n": 1}'
 //
-// Arguments: server, flow, idempotency key, event as JSON. Prints the server's answer; exits 1 if the event was refused or nobody answered.
+// Arguments: server, flow (or a subject with a dot in it), idempotency key, event as JSON.
+// Prints the server's answer; exits 1 if the event was refused or nobody answered.
 package main
 
 import (
@@ -16,7 +17,7 @@ import (
 
 func main() {
 	if len(os.Args) != 5 {
-		fmt.Fprintln(os.Stderr, "usage: publish HOST:PORT FLOW KEY JSON")
+		fmt.Fprintln(os.Stderr, "usage: publish HOST:PORT FLOW|SUBJECT KEY JSON")
 		os.Exit(2)
 	}
 	answer, err := publish(os.Args[1], os.Args[2], os.Args[3], os.Args[4])
@@ -27,17 +28,21 @@ func main() {
 	fmt.Println(answer)
 }
 
-func publish(server, flow, key, event string) (string, error) {
+func publish(server, to, key, event string) (string, error) {
 	conn, err := net.Dial("tcp", server)
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	subject := to
+	if !strings.Contains(to, ".") {
+		subject = "events." + to
+	}
 	inbox := fmt.Sprintf("_INBOX.%d.%d", os.Getpid(), time.Now().UnixNano())
-	header := fmt.Sprintf("NATS/1.0\r\nNats-Msg-Id: %s-%s\r\n\r\n", flow, key)
+	header := fmt.Sprintf("NATS/1.0\r\nNats-Msg-Id: %s-%s\r\n\r\n", to, key)
 	fmt.Fprintf(conn, "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true,\"name\":\"publish.go\"}\r\nSUB %s 1\r\n", inbox)
-	fmt.Fprintf(conn, "HPUB events.%s %s %d %d\r\n%s%s\r\n", flow, inbox, len(header), len(header)+len(event), header, event)
+	fmt.Fprintf(conn, "HPUB %s %s %d %d\r\n%s%s\r\n", subject, inbox, len(header), len(header)+len(event), header, event)
 	lines := bufio.NewReader(conn)
 	for {
 		line, err := lines.ReadString('\n')
@@ -49,7 +54,7 @@ func publish(server, flow, key, event string) (string, error) {
 		case strings.HasPrefix(line, "-ERR"), strings.Contains(line, `"error"`):
 			return "", fmt.Errorf("%s", line)
 		case strings.HasPrefix(line, "NATS/1.0 503"):
-			return "", fmt.Errorf("no stream takes events: no coordinator was ever started here")
+			return "", fmt.Errorf("nobody takes %s: no coordinator was ever started here, or no flow listens", subject)
 		case strings.HasPrefix(line, `{"stream"`):
 			return line, nil
 		}

@@ -30,6 +30,7 @@ _NAMED = {
 }  # fmt: skip
 _UNSTEADY = re.compile(r"(^|[\s,])[hr]($|[\s,/(])", re.IGNORECASE)
 _LAST_OF_MONTH = re.compile(r"\b([0-7]|sun|mon|tue|wed|thu|fri|sat)l\b", re.IGNORECASE)
+_FROM_A_DAY_ON = re.compile(r"(^|,)([0-7]|sun|mon|tue|wed|thu|fri|sat)/", re.IGNORECASE)
 _RANGE_OF_ONE = re.compile(r"\b(\w+)-\1\b(/\d+)?", re.IGNORECASE)
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _ANY_TIME = datetime(2024, 1, 1, tzinfo=UTC)
@@ -120,6 +121,7 @@ def _fields(text: str, seconds: Seconds) -> list[str]:
     if len(fields) < 5:
         raise ValueError("too few fields")
     fields[2], fields[4] = fields[2].replace("?", "*"), _LAST_OF_MONTH.sub(_last, fields[4].replace("?", "*"))
+    fields[4] = _FROM_A_DAY_ON.sub(r"\1\2-7/", fields[4])  # to Sunday, not to the library's Saturday
     return [_RANGE_OF_ONE.sub(r"\1", field) for field in fields]  # the library takes the day of week `5-5` for all days
 
 

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from .block import FieldPath, Refused, as_list, is_template, synonyms
 from .definition import Block, Milliseconds, Text
+from .kafka import Brokers, KafkaSecurity
 
 
 class FieldMapping(Block):
@@ -175,6 +176,29 @@ class HttpConfig(Block):
     def _speaks_http(self) -> Self:
         if not is_template(self.url) and not self.url.startswith(("http://", "https://")):
             raise Refused("INVALID_VALUE", f"`{self.url}` is not an http address", "write it in full: `https://host/path`", ("url",))
+        return self
+
+
+class KafkaPublishConfig(Block):
+    """std::kafka_publish. Without `value` the node's input is written; `tombstone` writes null, which deletes the key."""
+
+    brokers: Brokers
+    topic: Text
+    value: Any = None
+    tombstone: bool = False
+    key: Any = None
+    headers: dict[str, Any] = {}
+    partition: Annotated[int, Field(ge=0)] | None = None
+    compression: Literal["gzip", "snappy", "lz4", "zstd"] | None = None
+    timeout_ms: Milliseconds | None = None
+    security: KafkaSecurity = KafkaSecurity()
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> Self:
+        if self.tombstone and self.value is not None:
+            raise Refused("INVALID_VALUE", "`tombstone` and `value` exclude each other", "keep one of them", ("tombstone",))
+        if self.tombstone and self.key is None:
+            raise Refused("MISSING_FIELD", "`key` is missing: a tombstone deletes a key", "add `key: ${order.id}`", ("key",))
         return self
 
 

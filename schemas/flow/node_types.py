@@ -143,10 +143,20 @@ _TYPES = (
     NodeType("std::set", Kind.TASK, data.SetConfig, "Replace the value", "data", example={"values": {"ready": True}}),
     NodeType("std::log", Kind.TASK, data.LogConfig, "Write a log line; the value passes through", "io", example={"message": "here"}),
     NodeType("std::http", Kind.TASK, data.HttpConfig, "Make an HTTP request", "io", example={"url": "https://example.org/"}),
+    NodeType(
+        "std::kafka_publish",
+        Kind.TASK,
+        data.KafkaPublishConfig,
+        "Write a record to a Kafka topic",
+        "io",
+        example={"brokers": "kafka:9092", "topic": "orders"},
+    ),
 )
 
 NODE_TYPES: Mapping[str, NodeType] = MappingProxyType({entry.name: entry for entry in _TYPES})
-TYPE_ALIASES: Mapping[str, str] = MappingProxyType({"std::http.request": "std::http"})
+TYPE_ALIASES: Mapping[str, str] = MappingProxyType(
+    {"std::http.request": "std::http", "std::kafka.publish": "std::kafka_publish", "kafka.publish": "std::kafka_publish"}
+)
 
 
 def node_type(name: str) -> NodeType | None:

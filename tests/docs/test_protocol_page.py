@@ -21,6 +21,7 @@ from jetfleet.broker.fleet import membership
 from jetfleet.broker.objects.encryption import Keys, object_name
 from jetfleet.broker.objects.stream_chunks import CHUNK_BYTES
 from jetfleet.broker.payloads import remote
+from jetfleet.broker.queues import CONSUMER, INBOX, queue_stream
 from jetfleet.broker.server import ServerSettings
 from jetfleet.broker.topology import (
     Stream,
@@ -28,7 +29,10 @@ from jetfleet.broker.topology import (
     flow_consumer_config,
     queue_consumer_config,
     streams,
+    ticks_consumer_config,
+    trigger_consumer_config,
 )
+from jetfleet.broker.triggers.queue import reading
 from jetfleet.schemas import limits, records, ref, subjects
 from jetfleet.schemas.payload_errors import KeyMissing, PayloadElsewhere, PayloadLost, UnknownCodec
 from jetfleet.workers.executor import NODE_TIMEOUT_MS_DEFAULT
@@ -40,7 +44,7 @@ TEXT = " ".join(PAGE.read_text().split())
 SAMPLES = {
     "partition": "<p>", "flow": "<flow>", "trigger": "<trigger>", "queue": "<queue>", "kind": "<kind>", "name": "<name>",
     "digest": "<digest>", "id": "<id>", "what": "<what>", "n": "<n>",
-    "host": "<host>",
+    "host": "<host>", "subject": "<subject>", "rest": "<rest>",
 }  # fmt: skip
 
 
@@ -63,11 +67,18 @@ def test_every_subject_that_the_code_builds_is_listed_under_its_stream() -> None
     built = {subjects.CANCEL, subjects.TASKS_EPOCH, subjects.TOPOLOGY, "snapshot.<p>.<name>", "timer.<p>.<digest>"}
     built |= {"object.pin.<run>.<digest>", subjects.tasks("<queue>")}
     for name, function in inspect.getmembers(subjects, inspect.isfunction):
-        if function.__module__ == subjects.__name__ and name not in ("partition_of", "run_id", "wal_stream", "timer", "object_pin"):
+        if function.__module__ == subjects.__name__ and name not in (
+            "partition_of",
+            "run_id",
+            "wal_stream",
+            "queue_stream",
+            "timer",
+            "object_pin",
+        ):
             built.add(function(*(SAMPLES[parameter] for parameter in inspect.signature(function).parameters)))
     assert set(listed) == built
     owners = {first: stream.name for stream in streams(1) for each in stream.subjects for first in [each.removesuffix(".>")]}
-    owners["wal.0"] = "WAL_<p>"
+    owners |= {"wal.0": "WAL_<p>", "queue": "QUEUE_<name>", "on": "INBOX"}
     for subject, stream in listed.items():
         first = "wal.0" if subject == "wal.<p>" else subject.partition(".")[0]
         assert stream == owners.get(first, "–"), subject
@@ -80,19 +91,27 @@ def test_the_streams_are_those_of_the_topology() -> None:
         return [name, ours, stream.storage, stream.retention, stream.discard, last]
 
     listed = [[cell.strip("`") for cell in row] for row in rows("table", "streams")]
-    assert listed == [row(stream) for stream in streams(1)]
+    assert listed == [row(stream) for stream in (*streams(1), queue_stream("<name>"), INBOX)]
     config = streams(1)[0].config(1, 1 << 30)
     assert (config["max_age"], config["duplicate_window"]) == (0, 120 * 10**9)
 
 
 def test_the_consumers_are_those_of_the_topology() -> None:
     at_queue = [queue_consumer_config("<queue>"), queue_consumer_config("<queue>", "<host>")]
-    configs = [flow_consumer_config("<flow>"), *at_queue, fired_consumer_config()]
+    of_triggers = [trigger_consumer_config(CONSUMER)] * 2
+    configs = [
+        flow_consumer_config("<flow>"),
+        flow_consumer_config("<flow>", "<trigger>"),
+        *at_queue,
+        fired_consumer_config(),
+        ticks_consumer_config(),
+        *of_triggers,
+    ]
     listed = [[cell.strip("`") for cell in row[:5]] for row in rows("table", "consumers")]
     assert [[row[0], *row[2:]] for row in listed] == [
         [
             config["name"],
-            "`, `".join(config["filter_subjects"]),
+            "`, `".join(config["filter_subjects"]) or "–",
             f"{config['ack_wait'] // 10**9} s",
             "yes" if config.get("mem_storage") else "no",
         ]
@@ -149,6 +168,7 @@ def test_the_headers_are_those_that_are_read() -> None:
     listed = {row[0] for row in rows("table", "event_headers")}
     assert listed == {"Nats-Msg-Id", "Content-Type", BATCH, "traceparent"}
     assert set(BATCH_HEADERS) == {BATCH}
+    assert {row[0] for row in rows("table", "message_headers")} == {"Nats-Msg-Id", "Content-Type", reading.KEY, "traceparent"}
     assert f"header `{settings.DEATHS_HEADER}`" in TEXT and f"`{subjects.EPOCH_HEADER}`" in TEXT
 
 

@@ -53,6 +53,7 @@ class Owner:
         self.unwanted: set[str] = set()
         self.asked: list[AttemptId] = []
         self._changed = asyncio.Event()
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def start(self, answering: bool = True) -> None:
         self._tails = [Tail(self.connection, subjects.wal_stream(p), 1, self._record) for p in range(self.deployed.partitions)]
@@ -68,6 +69,8 @@ class Owner:
             await self.connection.subscribe(subjects.verify(partition), self._question)
 
     async def stop(self) -> None:
+        for answering in list(self._answering):
+            answering.cancel()
         for tail in self._tails:
             await tail.stop()
 
@@ -115,9 +118,15 @@ class Owner:
     def _question(self, message: Message) -> None:
         asked = [decode(AttemptId, entry) for entry in split(message.data)]
         self.asked += asked
-        answer = encode([one.run not in self.unwanted for one in asked])
-        task = asyncio.get_running_loop().create_task(message.respond(answer))
-        task.add_done_callback(lambda _: None)
+        task = asyncio.get_running_loop().create_task(self._tell(message, asked))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _tell(self, message: Message, asked: list[AttemptId]) -> None:
+        """As owners do: not before everything in the log has been taken in."""
+        for tail in self._tails:
+            await tail.caught_up()
+        await message.respond(encode([one.run not in self.unwanted for one in asked]))
 
 
 @asynccontextmanager

@@ -301,7 +301,8 @@ def test_the_doctor_finds_nothing_wrong_with_a_fleet_that_is_well(cli: Cli, whol
 def test_the_doctor_says_what_is_missing_and_exits_with_1(cli: Cli, whole: BackgroundFleet, tmp_path: Path) -> None:
     file = tmp_path / "lonely.yaml"
     file.write_text(
-        "name: lonely\nnodes: {a: {type: own.unheard_of}, b: {type: std::log, queue: far, config: {message: hi}}}\nedges: [{from: a, to: b}]\n"
+        "name: lonely\ntriggers: [{id: hook, type: webhook}]\n"
+        "nodes: {a: {type: own.unheard_of}, b: {type: std::log, queue: far, config: {message: hi}}}\nedges: [hook -> a, a -> b]\n"
     )
     assert cli("deploy", str(file)).code == 0
     said = cli("doctor", "--data", str(tmp_path), "-o", "json")
@@ -310,6 +311,7 @@ def test_the_doctor_says_what_is_missing_and_exits_with_1(cli: Cli, whole: Backg
     assert said.code == 1
     assert "--queue far" in bad["queues"]
     assert "own.unheard_of" in bad["nodes"]
+    assert bad["triggers"] == "lonely.hook (webhook): nobody serves it: start `jetfleet trigger serve`"
 
 
 def test_the_doctor_of_a_server_without_a_fleet_asks_for_one(fresh_url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from jetfleet.broker import Client
 from jetfleet.broker.fleet.process import start_ticks
 from jetfleet.workers.up.screen import example
 
+from ..observe.test_metrics_server import free_port
 from .fleets import NODES
 from .running import run
 
@@ -93,7 +94,7 @@ def test_it_runs_flows_keeps_its_promises_and_stops_in_order(folder: Path) -> No
     with up(folder, "--nodes", NODES, "--workers", "2", "--data", "data") as one:
         one.up()
         pids = one.pids()
-        assert list(pids) == ["server", "coordinator", "reader", "worker-1", "worker-2"]
+        assert list(pids) == ["server", "coordinator", "reader", "worker-1", "worker-2", "trigger"]
         assert "broken.yaml" in one.said, "a flow that is not valid is reported, the others are deployed"
         assert f"jetfleet send orders '{{}}' --wait --nats {one.url}" in one.said
         assert f"nats pub events.orders '{{}}' -s {one.url}" in one.said
@@ -102,6 +103,31 @@ def test_it_runs_flows_keeps_its_promises_and_stops_in_order(folder: Path) -> No
         assert one.process.wait(DEADLINE_S) == 0, one.said
         assert not [name for name, pid in pids.items() if runs(pid)]
     assert (folder / "data" / "jetstream").is_dir()
+
+
+def test_it_serves_triggers_and_says_where_they_listen(folder: Path) -> None:
+    port = free_port()
+    (folder / "flows" / "orders.yaml").write_text(
+        f"name: orders\ntriggers: [{{id: web, type: webhook, params: {{port: {port}, path: /orders}}}}, "
+        "{id: nightly, type: cron, params: {schedule: 0 2 * * *}}]\n"
+        "nodes: {a: {type: f.echo}}\nedges: [{from: web, to: a}, {from: nightly, to: a}]\n"
+    )
+    with up(folder, "--nodes", NODES, "--ephemeral") as one:
+        one.up()
+        assert f"POST http://127.0.0.1:{port}/orders → web" in one.said
+        assert re.search(r"0 2 \* \* \* UTC → nightly, next 20", one.said)
+        one.until(lambda: served(one.url) == {"web": "trigger", "nightly": "coordinator"}, "who serves them")
+
+
+def served(url: str) -> dict[str, str]:
+    """By trigger the role of who serves it."""
+
+    async def work() -> dict[str, str]:
+        async with await Client.connect(url) as client:
+            views = await client.triggers()
+        return {view.id: member.partition("-")[0] for view in views for member in view.served}
+
+    return run(work())
 
 
 def test_a_process_that_dies_is_started_again(folder: Path) -> None:

@@ -13,10 +13,11 @@ from structlog.testing import capture_logs
 
 from jetfleet.broker.arena.settings import ArenaSettings
 from jetfleet.broker.observe.arena_gauges import ArenaGauges
-from jetfleet.broker.observe.counters import DURATION_BOUNDS_US, CoordinatorCounters, ReaderCounters, WorkerCounters
+from jetfleet.broker.observe.counters import DURATION_BOUNDS_US, CoordinatorCounters, ReaderCounters, TriggerCounters, WorkerCounters
 from jetfleet.broker.observe.metrics import CATALOGUE, PROCESS, Exposed, Metric
 from jetfleet.broker.payloads.plane import Plane
 from jetfleet.broker.payloads.producer import Producer
+from jetfleet.broker.triggers.serving import Serving
 from jetfleet.schemas.flow.definition import Payloads
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -68,6 +69,17 @@ def test_a_worker_tells_outcomes_and_durations_by_queue() -> None:
     assert buckets == {"0.0001": 2, "0.001": 3, "0.01": 3, "0.1": 3, "1.0": 3, "10.0": 4, "60.0": 4, "600.0": 4, "+Inf": 5}
     assert found["jetfleet_task_duration_seconds_count", ("money",)] == 5
     assert found["jetfleet_task_duration_seconds_sum", ("money",)] == pytest.approx(702.000251)
+
+
+def test_whoever_serves_triggers_tells_of_each_what_it_counted_and_how_it_is() -> None:
+    served = [Serving("orders", "web", "webhook", "listening", fired=3, refused=1, in_flight=2), Serving("orders", "t", "kafka", "failing")]
+    found = scraped(TriggerCounters(lambda: served))
+    assert found["jetfleet_trigger_fired_total", ("orders", "web", "webhook")] == 3
+    assert found["jetfleet_trigger_refused_total", ("orders", "web", "webhook")] == 1
+    assert found["jetfleet_trigger_in_flight", ("orders", "web", "webhook")] == 2
+    assert found["jetfleet_trigger_restarts_total", ("orders", "t", "kafka")] == 0
+    assert found["jetfleet_trigger_state", ("orders", "failing", "t", "kafka")] == 1
+    assert ("jetfleet_trigger_state", ("orders", "listening", "t", "kafka")) not in found
 
 
 def test_a_worker_tells_what_became_of_the_bytes_of_large_values(tmp_path: Path) -> None:

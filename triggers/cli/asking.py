@@ -13,7 +13,7 @@ import click
 
 from ...broker.cli.event_input import parse_json
 from ...schemas.errors import UsageError
-from ...schemas.plan.parameters import TYPES
+from ...schemas.flow.triggers.manual import fits
 
 Declared = Sequence[Mapping[str, Any]]
 YES, NO = frozenset(("true", "yes", "on", "1")), frozenset(("false", "no", "off", "0"))
@@ -100,7 +100,7 @@ def _json(kind: str) -> Callable[[str], Any]:
             value = parse_json(text, "the value")
         except UsageError as error:
             raise ValueError(str(error)) from None
-        if not isinstance(value, TYPES[kind]):
+        if not fits(value, kind):
             raise ValueError(f"{text!r} is no {kind} in JSON")
         return value
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ...broker.api import Client
+from ...broker.api import Client, RunHandle
 from ...broker.cli.event_input import read_value
 from ...broker.cli.options import connect, credentials_option, form_option, nats_option
 from ...broker.cli.printing import as_json, note
@@ -26,7 +26,9 @@ from .asking import Declared, asked, assigned
 @click.argument("flow")
 @click.argument("trigger", required=False)
 @click.option("--input", "input_", metavar="JSON|@FILE", help="The payload: JSON, @file, or @- for standard input.")
-@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A value of the payload, as a manual trigger declares it. Repeatable.")
+@click.option(
+    "--param", "params", multiple=True, metavar="NAME=VALUE", help="A value of the payload, as a manual trigger declares it. Repeatable."
+)
 @click.option("--id", "key", metavar="KEY", help="What fired with this key already is not fired again.")
 @click.option("--wait", is_flag=True, help="Wait for the end of the run and print it.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0), metavar="SECONDS", help="Wait no longer than this; the run goes on.")
@@ -56,9 +58,15 @@ def fire_command(
     Parameters that a manual trigger declares are asked for on a terminal; other triggers take the payload as it is given.
     """
     value = read_value(input_)
-    declared = run(_declared(url, credentials, flow, trigger))
-    payload = _payload(value, assigned(params, declared), declared)
-    context.exit(run(_fire(url, credentials, flow, trigger, payload, key, wait, timeout_s, form)))
+    declared = run(_declared(url, credentials, flow, trigger)) if params or sys.stdin.isatty() else ()
+    payload = _payload(value, assigned(params, declared), declared)  # outside of any loop: a person may take long, or press Ctrl-C
+
+    async def fire() -> int:
+        async with await connect(url, credentials) as client:
+            handle = await client.fire(flow, trigger, payload, key=key)
+            return await _tell(client, handle, wait, timeout_s, form)
+
+    context.exit(run(fire()))
 
 
 def _payload(value: Any, given: dict[str, Any], declared: Declared) -> Any:
@@ -70,27 +78,15 @@ def _payload(value: Any, given: dict[str, Any], declared: Declared) -> Any:
     together = (value or {}) | given
     if sys.stdin.isatty() and declared:
         together |= asked(declared, together)
-    return together if together or value is not None or declared else None
+    return together if together or value is not None else None
 
 
 async def _declared(url: str, credentials: str | None, flow: str, trigger: str | None) -> Declared:
     async with await connect(url, credentials) as client:
-        plan = client.require(flow)
-        return parameters(plan, client.choose_trigger(plan.name, trigger))
+        return parameters(client.require(flow), client.chosen_trigger(flow, trigger))
 
 
-async def _fire(
-    url: str, credentials: str | None, flow: str, trigger: str | None, payload: Any, key: str | None, wait: bool, timeout_s: float | None,
-    form: str,
-) -> int:  # fmt: skip
-    async with await connect(url, credentials) as client:
-        return await _fired(client, flow, trigger, payload, key, wait, timeout_s, form)
-
-
-async def _fired(
-    client: Client, flow: str, trigger: str | None, payload: Any, key: str | None, wait: bool, timeout_s: float | None, form: str
-) -> int:
-    handle = await client.fire(flow, trigger, payload, key=key)
+async def _tell(client: Client, handle: RunHandle, wait: bool, timeout_s: float | None, form: str) -> int:
     if handle.held:
         note(f"note: {handle.held}")
     if not wait:

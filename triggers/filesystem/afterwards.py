@@ -1,7 +1,7 @@
 """What becomes of a file after its event: it stays, is removed, or moved to a folder of those that are done, or that nobody took.
 
-Guarantees: what is moved or removed is the version that fired, looked at the moment before; a file that is there by that name already is never
-overwritten. Moving is one rename, on one file system.
+Guarantees: what is moved or removed is the version that fired, looked at the moment before; a file that is there by that name already is
+never overwritten. Moving is one rename, on one file system.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ def _made(folder: Folder, name: str, policy: PathPolicy) -> str:
     except OSError as error:
         raise SourceFailed(f"the folder {path}, to which files are to be moved, cannot be made: {error.strerror}") from None
     if device != folder.device:
-        raise SourceBroken(f"{path} lies on another file system than {folder.path}, so moving a file there is no single step: name a folder "
-                           "on the same one")  # fmt: skip
+        raise SourceBroken(
+            f"{path} lies on another file system than {folder.path}, so a file cannot be moved there in one step: name a folder on the same"
+        )
     return path

@@ -1,6 +1,7 @@
 """Contents: what of a file goes along with its event.
 
-Guarantees: the bytes are those of the version that the event tells of, opened without following a link, or `Changed`: then it is looked at anew.
+Guarantees: the bytes are those of the version that the event tells of, opened without following a link. Else it is `Changed`, and looked at
+anew.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import stat
 from dataclasses import dataclass
 from typing import Any
 
-from ...broker.codecs.opened import OpenedFile
+from ...broker.codecs.opened import FileChanged, OpenedFile
 from ...schemas.errors import JetfleetError
 from .entry import Entry, mark_of, readable
 from .folder import GONE, View
@@ -48,6 +49,11 @@ class Contents:
     def of(cls, kind: str, max_content_bytes: int | None) -> Contents:
         return cls(kind, max_content_bytes or (None if kind == "reference" else IN_MEMORY_MAX_BYTES))
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether contents take this process's memory."""
+        return self.kind not in ("none", "reference")
+
     def read(self, view: View, entry: Entry) -> Any:
         """The content. Raises Changed, FileUnreadable, FileTooLarge."""
         if self.max_bytes is not None and entry.mark.size > self.max_bytes:
@@ -56,6 +62,8 @@ class Contents:
         try:
             file = self._opened(view, entry)
             return file if self.kind == "reference" else self._value(entry, file.read())
+        except FileChanged:
+            raise Changed from None
         except OSError as error:
             if error.errno in GONE:
                 raise Changed from None

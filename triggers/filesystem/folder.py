@@ -1,8 +1,8 @@
 """A watched folder: opened by its canonical path, and everything in it through what was opened, so that no link leads out of it.
 
 Guarantees: no component is a link at the moment when it is opened, from the root of the file system on. So what the policy allowed is what
-is read, moved and removed, whoever swaps names meanwhile. Links in the folder are not followed at all: where they lead to files in it, those
-are seen by their own names. A folder that is away or was exchanged is SourceFailed, not a folder whose files were removed.
+is read, moved and removed, whoever swaps names meanwhile. Links in the folder are not followed at all: where they lead to files in it,
+those are seen by their own names. A folder that is away or was exchanged is SourceFailed, not a folder whose files were removed.
 """
 
 from __future__ import annotations

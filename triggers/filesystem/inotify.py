@@ -1,8 +1,8 @@
 """Linux's own word of what changes in folders (inotify).
 
 Guarantees: names come as bytes, whatever they are; links are not followed; if the system dropped something it says so.
-Does not: know what changes on a network file system from other hosts, or what was there before. Who uses it looks for itself: what it says are
-hints.
+Does not: know what changes on a network file system from other hosts, or what was there before. Who uses it looks for itself: what it says
+are hints.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     one SQLite file per source, in WAL mode; a row per file: path, mark, and what is still to be done with it
 
-Guarantees: what `remember` has returned for survives the death of the process. A power cut may take the last moments, a file that is removed
-takes all: then files fire again, under the same keys. Several processes may use one memory.
+Guarantees: what `change` has returned for survives the death of the process. A power cut may take the last moments, a file that is
+removed takes all: then files fire again, under the same keys. Several processes may use one memory.
 Does not: keep the files' contents, or any history.
 """
 
@@ -15,6 +15,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...broker.triggers.source import SourceBroken, SourceFailed
 from .entry import Entry, Mark
@@ -34,7 +35,7 @@ _FIELDS = "path, mtime_ns, size, inode"
 
 
 class Memory:
-    """Used by one thread at a time. Raises SourceFailed from any method while the disk is full, SourceBroken if the file is none of ours."""
+    """Used by one thread at a time. Any method raises SourceFailed while the disk is full, SourceBroken if the file is none of ours."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -67,28 +68,38 @@ class Memory:
         """The marks with which these files have fired."""
         found: dict[str, Mark] = {}
         with self._errors():
-            for start in range(0, len(paths), _ASKED_AT_ONCE):
-                asked = [os.fsencode(path) for path in paths[start : start + _ASKED_AT_ONCE]]
-                rows = self._base.execute(f"SELECT {_FIELDS} FROM files WHERE path IN ({','.join('?' * len(asked))})", asked)
+            for asked in _pieces([os.fsencode(path) for path in paths]):
+                rows = self._base.execute(f"SELECT {_FIELDS} FROM files WHERE path IN ({_places(asked)})", asked)
                 found |= {os.fsdecode(path): Mark(*mark) for path, *mark in rows}
         return found
 
-    def of_mark(self, mark: Mark) -> list[str]:
-        """The files that have fired with this mark: those that one with another path may have been."""
+    def of_marks(self, marks: Sequence[Mark]) -> dict[Mark, list[str]]:
+        """The files that have fired with these marks: those that others, with other paths, may have been."""
+        found: dict[Mark, list[str]] = {}
         with self._errors():
-            rows = self._base.execute("SELECT path FROM files WHERE inode = ? AND mtime_ns = ? AND size = ?", (mark.inode, *mark[:2]))
-            return [os.fsdecode(path) for (path,) in rows]
+            for asked in _pieces([mark.inode for mark in marks]):
+                for path, *mark in self._base.execute(f"SELECT {_FIELDS} FROM files WHERE inode IN ({_places(asked)})", asked):
+                    found.setdefault(Mark(*mark), []).append(os.fsdecode(path))
+        return found
+
+    def count(self) -> int:
+        """How many files are remembered, but for those that are on their way out."""
+        with self._errors():
+            (count,) = self._base.execute("SELECT COUNT(*) FROM files WHERE todo = ''").fetchone()
+        return int(count)
 
     def after(self, path: str, count: int) -> list[Entry]:
-        """The next files behind a path, in the order of paths."""
+        """The next files behind a path, in the order of paths; without those that are on their way out."""
+        asked = "path > ? AND todo = '' ORDER BY path LIMIT ?"
         with self._errors():
-            rows = self._base.execute(f"SELECT {_FIELDS} FROM files WHERE path > ? ORDER BY path LIMIT ?", (os.fsencode(path), count))
+            rows = self._base.execute(f"SELECT {_FIELDS} FROM files WHERE {asked}", (os.fsencode(path), count))
             return [Entry(os.fsdecode(path), Mark(*mark)) for path, *mark in rows]
 
-    def to_do(self, count: int) -> list[tuple[Entry, str]]:
-        """Files with which something is still to be done."""
+    def to_do(self, path: str, count: int) -> list[tuple[Entry, str]]:
+        """The next files behind a path with which something is still to be done."""
+        asked = "path > ? AND todo != '' ORDER BY path LIMIT ?"
         with self._errors():
-            rows = self._base.execute(f"SELECT {_FIELDS}, todo FROM files WHERE todo != '' LIMIT ?", (count,)).fetchall()
+            rows = self._base.execute(f"SELECT {_FIELDS}, todo FROM files WHERE {asked}", (os.fsencode(path), count))
             return [(Entry(os.fsdecode(path), Mark(*mark)), todo) for path, *mark, todo in rows]
 
     def change(self, remember: Iterable[tuple[Entry, str]] = (), forget: Iterable[str] = ()) -> None:
@@ -122,3 +133,11 @@ class Memory:
                 f"{self.file} is no memory of a trigger: {error}. Remove it, with its -wal and -shm: then what lies in the folder "
                 "fires again, under the same keys"
             ) from None
+
+
+def _pieces(asked: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (asked[start : start + _ASKED_AT_ONCE] for start in range(0, len(asked), _ASKED_AT_ONCE))
+
+
+def _places(asked: Sequence[Any]) -> str:
+    return ",".join("?" * len(asked))

@@ -45,10 +45,10 @@ class PathPolicy:
         return cls(tuple(map(os.path.realpath, allow)), tuple(map(os.path.realpath, places)))
 
     def canonical(self, path: str) -> str:
-        """The canonical form of an absolute path, whether or not it is there. Raises PathNotAllowed."""
+        """The canonical form of a path, whether or not it is there; `~` is the home folder. Raises PathNotAllowed."""
         if "\0" in path or ".." in path.split("/"):
             raise PathNotAllowed(f"the path {path!r} has `..` or a NUL in it: write the path of the folder itself")
-        real = os.path.realpath(os.path.abspath(path))
+        real = os.path.realpath(os.path.expanduser(path))
         self._require(path, real)
         return real
 

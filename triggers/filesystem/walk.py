@@ -32,7 +32,9 @@ class Rules:
         name = path.rpartition("/")[2]
         if folder.only:
             return below == folder.only
-        return ("/" not in below or self.recursive) and self.names.count(name, below)
+        if path in self.without or ("/" in below and not self.recursive):
+            return False
+        return self.names.count(name, below)
 
     def enters(self, folder: Folder, path: str) -> bool:
         """Whether a folder in the watched one is looked into."""

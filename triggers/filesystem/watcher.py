@@ -1,4 +1,4 @@
-"""The watcher: says where something happened, so that only that has to be looked at; or that everything has to be looked at from time to time.
+"""The watcher: says where something happened, so that only that has to be looked at; or that everything has to be, from time to time.
 
     native   the system tells (`inotify`). A look at everything is a safety net then
     poll     nobody tells: where files come from other hosts, where the system has no such thing or no more of it

@@ -21,6 +21,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka import errors as kafka
 
+from ...broker.kafka import said
 from ...broker.triggers.source import SourceBroken, SourceFailed
 from ...schemas.flow.triggers.kafka import KafkaParams
 from .offsets import Offsets
@@ -30,7 +31,7 @@ SILENT_S = 30.0
 """Without an answer from the brokers. aiokafka would try for ever; a source that fails says so to whoever looks at it."""
 REVOKE_S = 2.0
 """How long a rebalance waits for what is in flight. What is not confirmed by then is read again, here or by another member."""
-LEAVE_S = 5.0
+LEAVE_S, COMMIT_S = 2.0, 1.0
 IDLE_MAX_MS = 2**31 - 1
 """aiokafka leaves the group when it is not polled for so long. Being held is no reason to leave."""
 
@@ -88,19 +89,21 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]
         self._committing = asyncio.get_running_loop().create_task(self._commit_at_intervals(), name="kafka offsets")
 
     async def leave(self) -> None:
-        """Commit what may be committed, and let others have the partitions."""
+        """Commit what may be committed, and let others have the partitions.
+
+        Where brokers are silent the rest of it happens later, behind our back: a consumer that is forgotten would keep its partitions, and
+        read none of them.
+        """
+        leaving = asyncio.get_running_loop().create_task(self._leave())
+        _leaving.add(leaving)
+        leaving.add_done_callback(_leaving.discard)
+        await asyncio.wait([leaving], timeout=LEAVE_S)
+
+    async def _leave(self) -> None:
         if self._committing is not None:
             self._committing.cancel()
-            await asyncio.gather(self._committing, return_exceptions=True)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_S):
-                await self._commit()
-        stopping = asyncio.get_running_loop().create_task(self._stop())
-        _leaving.add(stopping)
-        stopping.add_done_callback(_leaving.discard)
-        await asyncio.wait([stopping], timeout=LEAVE_S)  # brokers that are silent keep it longer: it ends behind our back
-
-    async def _stop(self) -> None:
+            await asyncio.wait([self._committing])
+        await self._commit_within(COMMIT_S)
         with contextlib.suppress(kafka.KafkaError):
             await self._consumer.stop()
 
@@ -159,7 +162,7 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]
         if not self._consumer.assignment() and await self._consumer.topics():
             self._heard_at = time.monotonic()  # others have all partitions, or are slow to share them
             return
-        raise SourceFailed(f"no answer from {', '.join(self._params.brokers)} for {SILENT_S:.0f} s")
+        raise SourceFailed(f"no answer from {', '.join(self._params.brokers)} for {SILENT_S:.0f} s{said()}")
 
     # --- offsets
 
@@ -171,8 +174,8 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _positions(self) -> dict[TopicPartition, int]:
         """Where the consumer stands in idle partitions.
 
-        Committed at the first assignment, what comes while nobody listens is not skipped by a group that begins at the latest record; later,
-        the marks of transactions, which are no records, do not look like a backlog.
+        Committed at the first assignment, what comes while nobody listens is not skipped by a group that begins at the latest record. Later
+        on, the marks of transactions, which are no records, do not look like a backlog.
         """
         found: dict[TopicPartition, int] = {}
         with contextlib.suppress(TimeoutError, kafka.KafkaError):
@@ -181,6 +184,11 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]
                     if partition.idle:
                         found[key] = await self._consumer.position(key)
         return found
+
+    async def _commit_within(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._commit()
 
     async def _commit(self, positions: Mapping[TopicPartition, int] = _NONE) -> None:
         """Whatever goes wrong is logged: it costs records that are read twice, and are the same runs."""
@@ -198,8 +206,8 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]
             log.info("offsets are not committed", group=self._params.group_id, reason=repr(error))
             return
         for key, place in due.items():
-            if (partition := self._partitions.get(key)) is not None:
-                partition.committed = place
+            if key in self._partitions:  # it may have been revoked meanwhile
+                self._partitions[key].committed = place
 
     # --- rebalances, called by the consumer, which goes on with its heartbeats meanwhile
 
@@ -210,9 +218,7 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(REVOKE_S, self._params.session_timeout_ms / 3_000)):
                 await self._settled(lost)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(REVOKE_S):
-                await self._commit()
+        await self._commit_within(REVOKE_S)
         self._partitions = {}
 
     async def _settled(self, partitions: Collection[Offsets]) -> None:
@@ -262,7 +268,7 @@ def _told(params: KafkaParams) -> Any:
 
 def _reason(error: Exception, params: KafkaParams) -> str:
     told = re.sub(r"\s+", " ", str(error)) or type(error).__name__
-    return f"Kafka at {', '.join(params.brokers)}: {told}"
+    return f"Kafka at {', '.join(params.brokers)}: {told}{said()}"
 
 
 def _names(keys: Iterable[TopicPartition]) -> str:

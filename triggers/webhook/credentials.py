@@ -17,12 +17,12 @@ class ApiKey(Guard):
 
     def __init__(self, keys: Sequence[bytes], header: str | None, query: str | None) -> None:
         self._keys = keys
-        self.query = query or ""
+        self._query = query or ""
         self.header = "" if query else (header or "X-API-Key").lower()
 
     def admit(self, request: Request) -> None:
         if not self.header:
-            given = request.query.get(self.query)
+            given = request.query.pop(self._query, None)  # from here on nobody sees it
             sent = given.encode() if isinstance(given, str) else b""
         else:
             sent = only(request, self.header.encode(), "the key")

@@ -20,10 +20,9 @@ from .request import Request
 
 
 class Guard:
-    """Lets everybody in. `header`: which holds a secret of the caller's, beyond those that always do; `query`: the same."""
+    """Lets everybody in. `header`: which holds a secret of the caller's, beyond those that always do."""
 
     header: str = ""
-    query: str = ""
     id_header = b"idempotency-key"
     """Names the delivery: the same one is the same run."""
 

@@ -19,7 +19,7 @@ import structlog
 from ...broker.triggers.source import SourceBroken
 from ...schemas.flow.triggers.webhook import WebhookParams
 from .endpoint import Endpoint
-from .protocol import Server
+from .protocol import HEAD_TIMEOUT_S, Server
 from .replies import Disconnected, Headers, Refusal, Reply, json_reply
 from .request import Receive, Request, Room
 from .routes import Routes
@@ -50,6 +50,7 @@ class Listener:
         self._room = Room(BODIES_MAX_BYTES)
         self._server = Server(self._app)
         self._opening = asyncio.Lock()
+        self._timeouts_s: dict[Endpoint, float] = {}  # whom a request is for is known when its head is there: the most patient one decides
 
     @property
     def address(self) -> tuple[str, int]:
@@ -70,10 +71,13 @@ class Listener:
     def add(self, params: WebhookParams, endpoint: Endpoint) -> None:
         """Raises PathTaken."""
         self._routes.add(params.path, params.methods, endpoint, endpoint.name)
-        self._server.head_timeout_s = max(self._server.head_timeout_s, params.read_timeout_ms / 1000)
+        self._timeouts_s[endpoint] = params.read_timeout_ms / 1000
+        self._server.head_timeout_s = max(self._timeouts_s.values())
 
     def remove(self, endpoint: Endpoint) -> None:
         self._routes.remove(endpoint)
+        self._timeouts_s.pop(endpoint, None)
+        self._server.head_timeout_s = max(self._timeouts_s.values(), default=HEAD_TIMEOUT_S)
 
     async def answered(self, endpoint: Endpoint, timeout_s: float) -> None:
         """Waits until all its requests have their answers, or the time is over."""

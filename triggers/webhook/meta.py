@@ -17,7 +17,7 @@ def meta_of(request: Request, remote: str, guard: Guard) -> dict[str, Any]:
     """`method`, `path`, `params`, `query`, `headers` (names in lower case), `remote`."""
     query = request.query
     if query:
-        query = {name: value for name, value in query.items() if name != guard.query and not is_secret(name)}
+        query = {name: value for name, value in query.items() if not is_secret(name)}
     return {
         "method": request.method,
         "path": request.path,

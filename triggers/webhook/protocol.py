@@ -25,6 +25,7 @@ CONNECTIONS_MAX = 20_000
 FILES_KEPT = 256
 """Open files that are left for everything else."""
 BACKLOG = 2_048
+LINGER_S = 0.5
 _silent = logging.Logger("jetfleet.webhook", logging.CRITICAL + 1)
 """What uvicorn would log about bad requests anybody could fill a disk with."""
 
@@ -71,6 +72,32 @@ class Server:
         return BoundedProtocol(self._config, self.state, self)
 
 
+class InOnePiece:
+    """A transport that writes once per turn of the loop: uvicorn writes head and body one by one, and each write is a call of the system."""
+
+    __slots__ = ("_loop", "_pieces", "_transport", "abort", "get_extra_info", "is_closing", "pause_reading", "resume_reading")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._pieces: list[bytes] = []
+        self.abort, self.is_closing, self.get_extra_info = transport.abort, transport.is_closing, transport.get_extra_info
+        self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
+
+    def write(self, data: bytes) -> None:
+        if not self._pieces:
+            self._loop.call_soon(self._flush)
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._pieces:
+            self._transport.write(b"".join(self._pieces))
+            self._pieces.clear()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
 
@@ -82,9 +109,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._too_large = False
+        self._ended = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(InOnePiece(transport, self.loop))  # type: ignore[arg-type]
         if len(self.connections) > self._bounds.connections_max:
             self._end(503, "BUSY", "too many connections: try again later")
             return
@@ -96,7 +124,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.parser is None or self.transport.is_closing():
+        if self._ended or self.transport.is_closing():
             return
         super().data_received(data)
         if self._in_head:
@@ -149,9 +177,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _end(self, status: int, code: str, message: str) -> None:
-        """The last words on this connection."""
-        if self.transport.is_closing():
+        """The last words on this connection. What still comes is read for a moment: a caller that is cut off while it sends may not see them."""
+        if self._ended or self.transport.is_closing():
             return
+        self._ended = True
         body = msgspec.json.encode({"error": {"code": code, "message": message}})
         lines = [
             f"HTTP/1.1 {status} {_REASONS[status]}",
@@ -161,8 +190,12 @@ class BoundedProtocol(HttpToolsProtocol):
         ]
         if status == 503:
             lines.append("retry-after: 1")
+        self._drop_deadline()
         self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
-        self.transport.close()
+        if status in (400, 431):
+            self.loop.call_later(LINGER_S, self.transport.close)
+        else:
+            self.transport.close()
 
 
 _REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}

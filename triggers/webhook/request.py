@@ -27,9 +27,9 @@ class Room:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes, self.held_bytes = max_bytes, 0
 
-    def take(self, count: int) -> None:
-        """Raises Refusal if there is no room. One body alone always has room: how large it may be, its trigger says."""
-        if self.held_bytes and self.held_bytes + count > self.max_bytes:
+    def take(self, count: int, own: int) -> None:
+        """For a body that has `own` bytes already. Raises Refusal if there is no room. One body alone always has: its trigger bounds it."""
+        if self.held_bytes > own and self.held_bytes + count > self.max_bytes:
             raise unavailable("BUSY", "too many large requests at a time: try again", close=True)
         self.held_bytes += count
 
@@ -47,6 +47,7 @@ class Request:
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
         """Names in lower case."""
         self.remote: str = scope["client"][0] if scope["client"] else ""
+        self._by_name = dict(self.headers)
         self._query: bytes = scope["query_string"]
         self._receive = receive
         self._room = room
@@ -57,10 +58,9 @@ class Request:
 
     def one(self, name: bytes) -> bytes | None:
         """The header's value, None if there is none. Raises Refusal if it came twice: which one counts, nobody could tell."""
-        found = self.all(name)
-        if len(found) > 1:
+        if len(self._by_name) < len(self.headers) and len(self.all(name)) > 1:
             raise Refusal(400, "REPEATED_HEADER", f"the header {name.decode('latin-1')} came more than once", close=True)
-        return found[0] if found else None
+        return self._by_name.get(name)
 
     @cached_property
     def query(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Request:
             size += len(chunk)
             if size > max_bytes:
                 raise _too_large(max_bytes)
-            self._room.take(len(chunk))
+            self._room.take(len(chunk), self._held)
             self._held += len(chunk)
             chunks.append(chunk)
             if not message["more_body"]:

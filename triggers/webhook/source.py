@@ -19,7 +19,7 @@ from ...schemas.flow.triggers.webhook import WebhookParams
 from .endpoint import Endpoint
 from .guards import guard_of
 from .listener import Listener
-from .outcome import Outcomes
+from .outcome import RETRY_AFTER_S, Outcomes
 from .replies import unavailable
 
 LISTEN = "JETFLEET_WEBHOOK_LISTEN"
@@ -113,6 +113,8 @@ class WebhookSource(Source):
     async def _fire(self, firing: Firing) -> Fate:
         if self._refusing or len(self._open) >= self.in_flight_max:
             raise unavailable("NOT_TAKING", self._refusing or "too many requests at a time: try again")
+        if not self._site.client.connection.is_connected:  # known at once: nobody has to wait until the publish gives up
+            raise unavailable("NOT_STORED", "the event cannot be stored at the moment: send the request again later", RETRY_AFTER_S)
         future: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
         firing.token = future
         self._open.add(future)

@@ -10,6 +10,7 @@ from .base import StandardNode
 from .concat import ConcatNode
 from .http import HttpNode
 from .json_dynamic import JsonDynamicNode
+from .kafka_publish import KafkaPublishNode
 from .log import LogNode
 from .map import MapNode
 from .merge import MergeNode
@@ -17,7 +18,7 @@ from .set import SetNode
 from .switch import SwitchNode
 
 _NODES: tuple[type[StandardNode], ...] = (
-    AggregateNode, ConcatNode, HttpNode, JsonDynamicNode, LogNode, MapNode, MergeNode, SetNode, SwitchNode,
+    AggregateNode, ConcatNode, HttpNode, JsonDynamicNode, KafkaPublishNode, LogNode, MapNode, MergeNode, SetNode, SwitchNode,
 )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ class StandardNode(ABC):
 
     @classmethod
     def spec(cls) -> NodeSpec:
-        """The node as workers register it. All but std::http can be executed again without harm."""
+        """The node as workers register it. Those that reach outside (mode async) cannot be executed again without harm."""
         described = NODE_TYPES[cls.name]
         return NodeSpec(
             name=cls.name,

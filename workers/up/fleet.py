@@ -1,7 +1,7 @@
 """A fleet on this machine: an embedded server in this process, everything else in processes of its own.
 
-    start    server ─▶ streams ─▶ coordinators, reader, workers
-    stop     workers finish what they have in work ─▶ coordinators hand their partitions back ─▶ reader ─▶ server
+    start    server ─▶ streams ─▶ coordinators, reader, workers, triggers
+    stop     triggers take no more ─▶ workers finish what they have in work ─▶ coordinators hand their partitions back ─▶ reader ─▶ server
 
 Guarantees: when `start` returns, every partition has its owner and every process said that it is there. Nothing outlives this process.
 """
@@ -18,7 +18,7 @@ from typing import Self
 from ...broker.api import Client
 from ...broker.client import Connection
 from ...broker.deployment import ensure
-from ...broker.fleet.membership import COORDINATOR, READER, WORKER
+from ...broker.fleet.membership import COORDINATOR, READER, TRIGGER, WORKER
 from ...broker.server import EmbeddedServer, ServerSettings
 from ...broker.topology import Topology
 from ...schemas import messages, subjects
@@ -40,6 +40,7 @@ class FleetSettings:
     """`data` None: a temporary folder that goes with the fleet. `nodes`: modules and files of own nodes, for the workers.
 
     `reload`: workers start anew when these change. `log_level`: the least that the processes log. `arena`: options of the workers about it.
+    `triggers`: whether there is a process for triggers; `arena_folder`: what it is told of the arena.
     """
 
     data: Path | None
@@ -52,6 +53,8 @@ class FleetSettings:
     reload: bool = False
     log_level: str = "warn"
     arena: tuple[str, ...] = ()
+    arena_folder: Path | None = None
+    triggers: bool = False
 
 
 class LocalFleet:
@@ -86,7 +89,7 @@ class LocalFleet:
             raise
 
     async def stop(self) -> None:
-        for role in (WORKER, COORDINATOR, READER):
+        for role in (TRIGGER, WORKER, COORDINATOR, READER):
             await asyncio.gather(*(child.stop() for child in self.children if child.args[0] == role))
         if hasattr(self, "client"):
             await self.client.close()
@@ -102,11 +105,13 @@ class LocalFleet:
         watched = ("--data", data, "--log-level", settings.log_level, "--log-format", "pretty")
         nodes = [word for source in settings.nodes for word in ("--nodes", source)]
         queues = [word for queue in settings.queues for word in ("--queue", queue)]
+        arena = [] if settings.arena_folder is None else ["--arena", str(settings.arena_folder)]
         reload = ["--reload"] if settings.reload else []
         roles = [
             (COORDINATOR, settings.coordinators, watched),
             (READER, 1, watched),
             (WORKER, settings.workers, (*watched, *nodes, *queues, *reload, *settings.arena)),
+            (TRIGGER, int(settings.triggers), ("serve", *watched, *arena)),
         ]
         names = [(role, _name(role, number, count), args) for role, count, args in roles for number in range(1, count + 1)]
         width = max(len(name) for _, name, _ in names)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...broker.server.settings import PORT_DEFAULT, SYNC_ALWAYS
+from ...broker.triggers.places import HERE, next_times, place
 from ...schemas import subjects
-from ...schemas.plan.plan import Plan
+from ...schemas.plan.plan import Plan, PlanTrigger
 from .fleet import LocalFleet
 
 EXAMPLES_OF_TYPES: dict[str, Any] = {
@@ -40,6 +41,7 @@ def _flows(fleet: LocalFleet) -> Iterator[str]:
     yield "flows"
     for plan in plans:
         yield f"  {f'{plan.name} {plan.version}':<{width}}  {'  '.join(_subjects(plan))}"
+        yield from (f"  {'':<{width}}  {line}" for line in _listening(plan))
     yield ""
     yield "send the first event, and look at it"
     yield from (f"  {line}" for line in _first_steps(fleet, plans[0]))
@@ -48,6 +50,21 @@ def _flows(fleet: LocalFleet) -> Iterator[str]:
 def _subjects(plan: Plan) -> list[str]:
     triggers = [trigger.id for trigger in plan.triggers if trigger.enabled]
     return [subjects.event(plan.name, trigger) for trigger in triggers] or [subjects.event(plan.name)]
+
+
+def _listening(plan: Plan) -> Iterator[str]:
+    """Where its triggers listen, of those that listen somewhere, and when they fire next."""
+    for trigger in plan.triggers:
+        where = place(trigger.type, trigger.params, HERE) if trigger.enabled else ""
+        if where:
+            yield f"{where} → {trigger.id}{_next(trigger)}"
+
+
+def _next(trigger: PlanTrigger) -> str:
+    if trigger.type != "cron":
+        return ""
+    times = next_times(trigger.type, trigger.params, 1)
+    return f", next {times[0].astimezone():%Y-%m-%d %H:%M:%S %Z}" if times else ", never again"
 
 
 def _first_steps(fleet: LocalFleet, plan: Plan) -> Iterator[str]:

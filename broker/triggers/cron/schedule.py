@@ -45,7 +45,7 @@ class Times:
         return next((text for text, each in self._schedules.items() if each.next(time - _SECOND) == time), "")
 
     def latest(self, after: datetime, until: datetime, count: int) -> list[datetime]:
-        """The last `count` times after `after` and up to `until`, oldest first. However long that is: it looks at little more than those."""
+        """The last `count` times after `after` and up to `until`, oldest first. Works out little more than those, if there are more."""
         span = timedelta(minutes=1)
         while True:
             since = max(after, until - span)

@@ -38,15 +38,11 @@ def _catch_up(value: Any) -> Any:
     return {False: "skip", True: "all"}[value] if isinstance(value, bool) else value
 
 
-CatchUp = Annotated[
-    Literal["skip", "one", "all"], BeforeValidator(_catch_up, json_schema_input_type=Literal["skip", "one", "all"] | bool)
-]
+CatchUp = Annotated[Literal["skip", "one", "all"], BeforeValidator(_catch_up, json_schema_input_type=Literal["skip", "one", "all"] | bool)]
 _OVERLAPS = {
     "forbid": "skip", "Forbid": "skip", "Allow": "allow", "replace": "cancel_running", "Replace": "cancel_running",
 }  # fmt: skip
-Overlap = Annotated[
-    Literal["skip", "allow", "queue", "cancel_running"], BeforeValidator(synonyms(_OVERLAPS), json_schema_input_type=str)
-]
+Overlap = Annotated[Literal["skip", "allow", "queue", "cancel_running"], BeforeValidator(synonyms(_OVERLAPS), json_schema_input_type=str)]
 Moment = Annotated[Text, AfterValidator(_moment)]
 
 

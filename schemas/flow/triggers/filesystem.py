@@ -52,7 +52,11 @@ class FilesystemParams(Spelled):
     @model_validator(mode="after")
     def _moved_somewhere(self) -> FilesystemParams:
         if self.on_success == "move" and self.processed is None:
-            raise Refused("MISSING_FIELD", "`on_success: move` needs `processed`", "name the folder, such as `processed: done`", ("processed",))
+            raise Refused(
+                "MISSING_FIELD", "`on_success: move` needs `processed`", "name the folder, such as `processed: done`", ("processed",)
+            )
         if self.on_success != "move" and self.processed is not None:
-            raise Refused("INVALID_VALUE", "`processed` means something with `on_success: move` only", "write both, or neither", ("processed",))
+            raise Refused(
+                "INVALID_VALUE", "`processed` means something with `on_success: move` only", "write both, or neither", ("processed",)
+            )
         return self

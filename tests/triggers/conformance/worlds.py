@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from jetfleet.broker.triggers.cron.schedule import Times
+from jetfleet.broker.triggers.cron.tick import Tick, milliseconds
+from jetfleet.schemas import messages, subjects
+from jetfleet.schemas.flow.triggers.cron import CronParams
+from jetfleet.schemas.payload import decode
+from jetfleet.schemas.records import RunStarted
 from jetfleet.triggers import inject
 
 from .outside import Outside, reason
@@ -64,4 +71,23 @@ class Subjects(NamedQueue):
     again = happen
 
 
-WORLDS: tuple[type[Outside], ...] = (Memory, Manual, NamedQueue, Subjects)
+class Ticks(Outside):
+    """Times that the server's clock reached. Its schedule is for far away; the ticks come from here, as the server would send them."""
+
+    type: ClassVar[str] = "cron"
+
+    def params(self) -> dict[str, Any]:
+        return {"schedule": "0 0 1 1 *"}
+
+    async def happen(self, number: int) -> None:
+        at = milliseconds(datetime(2000 + number, 1, 1, tzinfo=UTC))
+        tick = Tick(at, Times(CronParams.model_validate(self.params())).identity, until=at)
+        await self.client.connection.publisher.publish(subjects.tick("first", "in"), messages.encode(tick))
+
+    again = happen
+
+    def number(self, started: RunStarted) -> int:
+        return int(decode(started.payload)["scheduled_at"][:4]) - 2000
+
+
+WORLDS: tuple[type[Outside], ...] = (Memory, Manual, NamedQueue, Subjects, Ticks)

@@ -7,13 +7,14 @@
 
 It keeps everything in memory and knows no transactions' isolation, no security and no compaction; what it does know are troubles that a real
 broker cannot be asked for: `down`, `fail`, `rtt`. The library is the one inside the wheel of confluent-kafka, called by ctypes because the
-Python client exposes only a part of the mock.
+Python client exposes only a part of the mock. `python mock_cluster.py TOPIC PARTITIONS` is a cluster as a process.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib.util
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -121,3 +122,15 @@ def _librdkafka() -> Any:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
+
+
+def main(topic: str, partitions: str) -> None:
+    """As a process: says its address, and lives until its input ends."""
+    with MockKafka(partitions=int(partitions)) as cluster:
+        cluster.create_topic(topic)
+        print(cluster.brokers, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

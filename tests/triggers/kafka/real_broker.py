@@ -47,8 +47,8 @@ class RealKafka:
     def create_topic(self, name: str, partitions: int = 4) -> None:
         from confluent_kafka.admin import AdminClient, NewTopic
 
-        made = AdminClient({"bootstrap.servers": self.brokers}).create_topics([NewTopic(name, partitions, 1)])
-        made[name].result(30)
+        admin = AdminClient({"bootstrap.servers": self.brokers})  # held until the answer is there
+        admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
 
     def up(self) -> None:
         self._process = self._java("kafka.Kafka", str(self._settings))

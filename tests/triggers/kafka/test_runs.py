@@ -39,7 +39,7 @@ def test_each_record_is_one_run_and_its_offset_is_committed_then(kafka: Cluster,
     async def test() -> None:
         topic = Topic(kafka)
         sent = [await topic.send([b'{"n": %d}' % number for number in range(500)], partition=partition) for partition in range(4)]
-        async with fleet(fresh_url, tmp_path, workers=0) as one:
+        async with fleet(fresh_url, tmp_path) as one:
             await one.client.deploy(topic.flow(), nodes=[NODES])
             async with kafka_triggers(one, tmp_path) as triggers:
                 expected = {id for each in sent for id in each}
@@ -61,7 +61,7 @@ def test_key_headers_trace_and_place_of_a_record_reach_the_run(kafka: Cluster, f
     async def test() -> None:
         topic = Topic(kafka)
         headers = [("region", b"eu"), ("tag", b"a"), ("tag", b"b"), ("blob", b"\xff\x00"), ("traceparent", TRACE)]
-        async with fleet(fresh_url, tmp_path, workers=0) as one:
+        async with fleet(fresh_url, tmp_path) as one:
             await one.client.deploy(topic.flow(), nodes=[NODES])
             async with kafka_triggers(one, tmp_path):
                 (full,) = await topic.send([b'{"id": 7}'], partition=1, key="schlüssel".encode(), headers=headers)
@@ -84,7 +84,7 @@ def test_a_record_that_cannot_be_read_is_put_aside_for_every_flow_and_the_next_o
 ) -> None:
     async def test() -> None:
         topic = Topic(kafka, 1)
-        async with fleet(fresh_url, tmp_path, workers=0) as one:
+        async with fleet(fresh_url, tmp_path) as one:
             for name in ("orders", "audit"):
                 await one.client.deploy(topic.flow(name, format="json"), nodes=[NODES])
             async with kafka_triggers(one, tmp_path) as triggers:
@@ -94,7 +94,7 @@ def test_a_record_that_cannot_be_read_is_put_aside_for_every_flow_and_the_next_o
                 await one.log.until(lambda: len(one.log.letters) == 2, "two dead letters")
                 assert {letter.subject for letter in one.log.letters} == {subjects.event(flow, "in") for flow in ("orders", "audit")}
                 for letter in one.log.letters:
-                    assert letter.code == "UNREADABLE_RECORD" and f"{topic.name}/0/1" in letter.reason and letter.payload == b'{"n": '
+                    assert letter.code == "UNREADABLE_RECORD" and f"{topic.name}/0/1" in letter.reason and letter.data == b'{"n": '
                 await all_committed(topic, [3])
                 assert [each.refused for each in triggers.status()] == [1, 1]
                 assert one.log.begun == good
@@ -105,7 +105,7 @@ def test_a_record_that_cannot_be_read_is_put_aside_for_every_flow_and_the_next_o
 def test_topics_that_match_a_pattern_are_read_those_made_later_too(kafka: Cluster, fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         first = Topic(kafka, 1)
-        async with fleet(fresh_url, tmp_path, workers=0) as one:
+        async with fleet(fresh_url, tmp_path) as one:
             pattern = r"orders\d+-\d+"
             await one.client.deploy(first.flow(pattern=pattern, metadata_max_age_ms=200), nodes=[NODES])
             async with kafka_triggers(one, tmp_path):
@@ -120,7 +120,7 @@ def test_a_group_that_begins_at_the_latest_record_misses_nothing_from_then_on(ka
     async def test() -> None:
         topic = Topic(kafka, 1)
         await topic.send([b"1", b"2"])
-        async with fleet(fresh_url, tmp_path, workers=0) as one:
+        async with fleet(fresh_url, tmp_path) as one:
             await one.client.deploy(topic.flow(auto_offset_reset="latest"), nodes=[NODES])
             async with kafka_triggers(one, tmp_path):
                 await all_committed(topic, [2])
@@ -137,7 +137,7 @@ def test_compressed_batches_are_read(kafka: Cluster, fresh_url: str, tmp_path: P
     async def test() -> None:
         topic = Topic(kafka, 1)
         sent = await topic.send([b"x" * 1_000] * 10, compression_type=codec)
-        async with fleet(fresh_url, tmp_path, workers=0) as one:
+        async with fleet(fresh_url, tmp_path) as one:
             await one.client.deploy(topic.flow(), nodes=[NODES])
             async with kafka_triggers(one, tmp_path):
                 await all_begun(one, set(sent))
@@ -148,7 +148,7 @@ def test_compressed_batches_are_read(kafka: Cluster, fresh_url: str, tmp_path: P
 def test_a_trigger_that_is_paused_takes_nothing_and_keeps_its_partitions(kafka: Cluster, fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         topic = Topic(kafka, 2)
-        async with fleet(fresh_url, tmp_path, workers=0) as one:
+        async with fleet(fresh_url, tmp_path) as one:
             await one.client.deploy(topic.flow(), nodes=[NODES])
             async with kafka_triggers(one, tmp_path) as triggers:
                 source = await triggers.source("orders", "in")

@@ -65,8 +65,8 @@ class Topic:
     ) -> list[str]:
         """The runs that they are going to be. `options`: of the producer."""
         producer = AIOKafkaProducer(bootstrap_servers=self.cluster.brokers, **options)
-        await producer.start()
         try:
+            await producer.start()
             sent = [await producer.send(self.name, value, key=key, partition=partition, headers=list(headers)) for value in values]
             acks = [await each for each in sent]
         finally:
@@ -78,8 +78,8 @@ class Topic:
         consumer = AIOKafkaConsumer(bootstrap_servers=self.cluster.brokers, group_id=self.name, enable_auto_commit=False)
         keys = [TopicPartition(self.name, number) for number in range(self.partitions)]
         consumer.assign(keys)
-        await consumer.start()
         try:
+            await consumer.start()
             return [await consumer.committed(key) or 0 for key in keys]
         finally:
             await consumer.stop()

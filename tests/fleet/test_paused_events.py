@@ -1,0 +1,117 @@
+"""Events that others publish for a trigger that is paused wait on the server; those of a disabled one are kept with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jetfleet.schemas import messages, subjects
+from jetfleet.schemas.messages import BatchedEvent
+from jetfleet.schemas.payload import encode
+
+from .fleets import Fleet, chain, fleet
+from .running import run
+from .trouble import until
+
+TWO = chain("orders") | {
+    "triggers": [{"id": "go", "type": "manual"}, {"id": "desk", "type": "manual"}],
+    "edges": [{"from": "go", "to": "n0"}, {"from": "desk", "to": "n0"}, {"from": "n0", "to": "n1"}, {"from": "n1", "to": "n2"}],
+}
+
+
+async def publish(one: Fleet, subject: str, *keys: str) -> list[str]:
+    """An event for each key, as a program in another language publishes them; the ids of their runs."""
+    flow = subject.split(".")[1]
+    events = [BatchedEvent(key, encode({"n": key})) for key in keys]
+    await one.client.connection.publisher.publish(subject, messages.encode_all(events), headers={"Jetfleet-Batch": "1"})
+    return [subjects.run_id(flow, key) for key in keys]
+
+
+async def under_way(one: Fleet, flow: str, trigger: str) -> int | None:
+    """How many events the trigger's own consumer has given out; None: it has none."""
+    info = await one.client.connection.streams.consumer_info(subjects.EVENTS, f"flow-{flow}@{trigger}")
+    return None if info is None else int(info["num_ack_pending"])
+
+
+async def paused(one: Fleet, flow: str, trigger: str) -> None:
+    """Pause it; returns when no coordinator asks for its events."""
+    await one.client.pause_trigger(flow, trigger)
+    intakes = [each.intake._flows[flow] for each in one.coordinators]
+    await until(lambda: all(trigger in each._known and trigger not in each._pulls for each in intakes), "coordinators to know")
+    assert await under_way(one, flow, trigger) == 0
+
+
+def test_events_of_a_paused_trigger_wait_while_those_of_the_other_run(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, coordinators=2) as one:
+            await one.deploy(TWO)
+            await paused(one, "orders", "go")
+            held = [id for n in range(300) for id in await publish(one, "events.orders.go", f"held-{n}")]
+            going = await publish(one, "events.orders.desk", *(f"going-{n}" for n in range(20)))
+            await one.log.ended(*going)
+            assert one.log.begun == set(going), "the consumer has gone past those that are held"
+            assert await under_way(one, "orders", "go") == 0, "they were not even delivered"
+            await one.deploy(TWO | {"version": "2.0"})
+            await one.log.ended(*await publish(one, "events.orders.desk", "later"))
+            assert not one.log.begun & set(held), "a deployment resumes nothing"
+            await one.client.resume_trigger("orders", "go")
+            await one.log.ended(*held)
+            await one.quiet()
+            assert sum(each.counters.runs_started for each in one.coordinators) == 321, "each of them once"
+
+    run(test(), 60)
+
+
+def test_a_flow_whose_only_trigger_is_paused_starts_nothing_through_a_change_of_coordinators(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.deploy(chain("orders"), chain("others"))
+            await paused(one, "orders", "go")
+            held = await publish(one, "events.orders", "bare") + await publish(one, "events.orders.go", "named")
+            await one.leave(one.coordinators[0])
+            await one.coordinator()
+            await one.log.ended(await one.client.send("others", 1))
+            assert not one.log.begun & set(held)
+            await one.client.resume_trigger("orders", "go")
+            await one.log.ended(*held)
+
+    run(test(), 60)
+
+
+def test_events_that_wait_for_room_when_their_trigger_is_paused_are_given_back(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            gate = tmp_path / "gate"
+            limited = chain("orders", "f.gated", settings={"max_concurrent_executions": 1})
+            await one.deploy(limited)
+            first = await one.client.send("orders", {"gate": str(gate)}, id="first")
+            await until(lambda: one.open_run(first) is not None, "the first run")
+            event = BatchedEvent("second", encode({"gate": str(gate)}))
+            intake = one.coordinators[0].intake
+            batch = messages.encode_all([event, BatchedEvent("third", encode({"gate": str(gate)}))])
+            await one.client.connection.publisher.publish("events.orders.go", batch, headers={"Jetfleet-Batch": "1"})
+            await paused(one, "orders", "go")
+            gate.touch()
+            await one.log.ended(first)
+            await until(lambda: intake.waiting() == {"orders": 0}, "events given back")
+            assert one.log.begun == {first}
+            await one.client.resume_trigger("orders", "go")
+            await one.log.ended(*(subjects.run_id("orders", key) for key in ("second", "third")))
+            await one.quiet()
+            assert one.coordinators[0].counters.runs_started == 3
+
+    run(test(), 60)
+
+
+def test_an_event_of_a_trigger_that_somebody_disabled_becomes_a_dead_letter(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.deploy(TWO)
+            await one.client.disable_trigger("orders", "go")
+            await until(lambda: one.coordinators[0].flows.trigger_state("orders", "go").state == "disabled", "the coordinator to know")
+            await publish(one, "events.orders.go", "off")
+            await one.log.ended(*await publish(one, "events.orders.desk", "on"))
+            await one.log.until(lambda: bool(one.log.letters), "a dead letter")
+            (letter,) = one.log.letters
+            assert (letter.code, letter.subject) == ("UNKNOWN_TRIGGER", "events.orders.go") and "disabled" in letter.reason
+
+    run(test(), 30)

@@ -1,0 +1,126 @@
+"""What becomes of files after their events are stored, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jetfleet.broker.triggers.source import SourceBroken
+from jetfleet.schemas.flow.triggers.filesystem import FilesystemParams
+
+from ...fleet.running import run
+from ...fleet.trouble import until
+from .watched import REFUSED, STORED, watched
+
+MOVE = {"on_success": "move", "processed": "done", "recursive": True}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def test_what_is_done_is_moved_and_does_not_fire_again(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, **MOVE) as one:
+            for number in range(20):
+                one.write(f"{number}.csv")
+            await one.fired(20)
+            await until(lambda: len(names(one.folder / "done")) == 20, "moved files")
+            await one.nothing_more()
+            assert names(one.folder) == ["done"]
+        async with watched(tmp_path, **MOVE) as again:
+            await again.nothing_more()
+
+    run(test())
+
+
+def test_no_file_that_was_moved_is_overwritten_by_another_of_its_name(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, **MOVE) as one:
+            done = one.folder / "done"
+            for number in range(3):
+                one.write("a.csv", str(number))
+                await one.fired(1)
+                await until(lambda: len(names(done)) == number + 1, "a moved file")  # noqa: B023
+            assert {path.name: path.read_text() for path in done.iterdir()} == {"a.csv": "0", "a.1.csv": "1", "a.2.csv": "2"}
+
+    run(test())
+
+
+def test_what_is_done_may_be_removed(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, on_success="delete") as one:
+            one.write("a.csv")
+            await one.fired(1)
+            await until(lambda: not names(one.folder), "an empty folder")
+            await one.nothing_more()
+
+    run(test())
+
+
+def test_what_is_refused_goes_to_the_folder_of_failed_ones_or_stays(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, **MOVE, failed="bad", confirms=lambda f: REFUSED if f.payload["name"] == "bad.csv" else STORED) as one:
+            one.write("bad.csv")
+            one.write("good.csv")
+            await one.fired(2)
+            await until(lambda: names(one.folder / "bad") == ["bad.csv"] and names(one.folder / "done") == ["good.csv"], "moved files")
+            await one.nothing_more()
+        async with watched(tmp_path, data="other", on_success="delete", confirms=lambda _: REFUSED) as other:
+            other.write("stays.csv")
+            await other.fired(1)
+            await other.nothing_more()
+            assert "stays.csv" in names(other.folder)
+
+    run(test())
+
+
+def test_a_file_that_changed_before_it_was_moved_stays_and_fires_again(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, **MOVE, confirms=lambda _: None) as one:
+            one.write("a.csv", "1")
+            await one.fired(1)
+            one.write("a.csv", "other")
+            one.source.confirm(one.firings[0], STORED)
+            (payload,) = await one.fired(1)
+            assert payload["event"] == "modify" and names(one.folder / "done") == []
+            one.source.confirm(one.firings[1], STORED)
+            await until(lambda: names(one.folder / "done") == ["a.csv"], "a moved file")
+            assert (one.folder / "done" / "a.csv").read_text() == "other"
+
+    run(test())
+
+
+def test_what_cannot_be_moved_is_said_and_moved_when_that_is_possible(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, **MOVE, watch="poll", poll_ms=40) as one:
+            done = one.folder / "done"
+            done.rmdir()
+            done.write_text("in the way")
+            one.write("a.csv")
+            await one.fired(1)
+            await until(lambda: "cannot be moved" in one.source.status(), "a file that is stuck")
+            done.unlink()
+            done.mkdir()
+            await until(lambda: names(done) == ["a.csv"], "a moved file")
+            await one.nothing_more()
+
+    run(test())
+
+
+@pytest.mark.parametrize("processed", ["/etc/jetfleet", "../out/../../etc", "."])
+def test_files_are_moved_to_no_folder_that_is_not_allowed(processed: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, on_success="move", processed=processed) as one:
+            with pytest.raises(SourceBroken):
+                await one.fired(1)
+
+    run(test())
+
+
+@pytest.mark.parametrize("params", [{"on_success": "move"}, {"processed": "done"}, {"on_success": "delete", "processed": "done"}])
+def test_moving_needs_a_folder_and_only_moving_does(params: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="processed"):
+        FilesystemParams.model_validate({"path": "/data"} | params)

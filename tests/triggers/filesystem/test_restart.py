@@ -1,0 +1,140 @@
+"""What a source remembers from one life to the next, and what it brings again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jetfleet.broker.triggers.source import SourceBroken
+
+from ...fleet.running import run
+from ...fleet.trouble import until
+from .watched import STORED, Watched, watched
+
+
+def keys(one: Watched) -> set[str]:
+    return {firing.key for firing in one.firings}
+
+
+def test_what_came_meanwhile_fires_and_nothing_else_does(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path) as first:
+            for name in ("same", "changes", "goes", "moves"):
+                first.write(f"{name}.csv")
+            await first.fired(4)
+        first.write("changes.csv", "other")
+        (first.folder / "goes.csv").unlink()
+        (first.folder / "moves.csv").rename(first.folder / "moved.csv")
+        first.write("new.csv")
+        async with watched(tmp_path) as second:
+            await second.fired(4)
+            await second.nothing_more()
+            assert sorted(second.events) == [
+                ("create", "new.csv"), ("modify", "changes.csv"), ("remove", "goes.csv"), ("rename", "moved.csv"),
+            ]  # fmt: skip
+        async with watched(tmp_path) as third:
+            await third.nothing_more()
+
+    run(test())
+
+
+def test_what_was_not_confirmed_comes_again_under_the_same_keys(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, confirms=lambda firing: STORED if firing.payload["name"] == "1.csv" else None) as first:
+            for number in range(3):
+                first.write(f"{number}.csv")
+            await first.fired(3)
+        async with watched(tmp_path) as second:
+            assert {payload["name"] for payload in await second.fired(2)} == {"0.csv", "2.csv"}
+            assert keys(second) < keys(first)
+
+    run(test())
+
+
+def test_a_file_that_changes_before_it_is_confirmed_fires_again_with_another_key(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, confirms=lambda _: None) as one:
+            one.write("a.csv", "1")
+            await one.fired(1)
+            one.write("a.csv", "other")
+            await one.nothing_more()
+            one.source.confirm(one.firings[0], STORED)
+            (payload,) = await one.fired(1)
+            assert (payload["event"], payload["size"]) == ("modify", 5)
+            assert len(keys(one)) == 2
+
+    run(test())
+
+
+def test_what_is_there_at_the_first_start_may_be_left_out(tmp_path: Path) -> None:
+    async def test() -> None:
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "old.csv").write_text("old")
+        async with watched(tmp_path, initial="ignore") as one:
+            await one.nothing_more()
+            one.write("new.csv")
+            await one.fired(1)
+            one.write("old.csv", "newer")
+            (payload,) = await one.fired(1)
+            assert (payload["event"], payload["name"]) == ("modify", "old.csv")
+        (one.folder / "meanwhile.csv").write_text("x")
+        async with watched(tmp_path, initial="ignore") as again:
+            assert [payload["name"] for payload in await again.fired(1)] == ["meanwhile.csv"]
+
+    run(test())
+
+
+def test_who_has_forgotten_and_who_watches_elsewhere_fire_under_the_same_keys(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path) as one, watched(tmp_path, data="other") as other:
+            one.write("a.csv", "1")
+            await one.fired(1)
+            await other.fired(1)
+            one.write("a.csv", "other")
+            await one.fired(1)
+            await other.fired(1)
+            assert keys(one) == keys(other)
+        async with watched(tmp_path, data="forgotten") as forgotten:
+            (payload,) = await forgotten.fired(1)
+            assert payload["event"] == "create"
+            assert keys(forgotten) < keys(one), "that it was there before is not in the key"
+
+    run(test())
+
+
+def test_two_sources_may_share_a_memory(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path) as one, watched(tmp_path) as other:
+            for number in range(50):
+                one.write(f"{number}.csv")
+            await until(lambda: len(one.firings) + len(other.firings) >= 50, "firings")
+            await one.quiet()
+            await other.quiet()
+            assert len(keys(one) | keys(other)) == 50
+
+    run(test())
+
+
+def test_a_memory_that_is_none_is_said_to_be_broken(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path) as one:
+            one.write("a.csv")
+            await one.fired(1)
+        (file,) = (tmp_path / "data" / "filesystem").glob("*.db")
+        with without_its_log(file):
+            file.write_bytes(b"no database at all, but long enough to be looked at as one" * 100)
+        async with watched(tmp_path) as again:
+            with pytest.raises(SourceBroken, match="Remove it"):
+                await again.fired(1)
+
+    run(test())
+
+
+@contextmanager
+def without_its_log(file: Path) -> Iterator[None]:
+    yield
+    for other in file.parent.glob("*.db-*"):
+        other.unlink()

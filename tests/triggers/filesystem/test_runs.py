@@ -1,0 +1,203 @@
+"""Files as runs of a fleet: each exactly one, whoever dies, with its content where the flow says."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jetfleet.broker.api import Client
+from jetfleet.broker.api.values import Values
+from jetfleet.broker.arena.arena import Arena
+from jetfleet.broker.arena.keeper import Keeper
+from jetfleet.broker.arena.settings import ArenaSettings
+from jetfleet.broker.payloads.run_states import FORGOTTEN_AFTER_S, RunStates
+from jetfleet.schemas.flow.definition import Payloads
+from jetfleet.schemas.payload import decode, refs_in
+from jetfleet.schemas.records import RunStarted
+from jetfleet.schemas.subjects import run_id
+from jetfleet.triggers import Triggers
+
+from ...fleet.fleets import NODES, Fleet, fleet
+from ...fleet.running import run
+from ...fleet.trouble import until
+from ...fleet.worker_processes import CommandProcess, worker
+
+FILE_NODES = str(Path(__file__).with_name("file_nodes.py"))
+LARGE_BYTES = 3 << 20
+
+
+def flow(folder: Path, node: dict[str, Any] | None = None, payloads: dict[str, Any] | None = None, **params: Any) -> dict[str, Any]:
+    trigger = {"id": "in", "type": "filesystem", "params": {"path": str(folder), "settle_ms": 50} | params}
+    nodes = {"seen": node or {"type": "f.echo"}}
+    return {"name": "files", "triggers": [trigger], "nodes": nodes, "edges": [{"from": "in", "to": "seen"}], "payloads": payloads or {}}
+
+
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return folder
+
+
+def started(one: Fleet) -> list[RunStarted]:
+    return [records[0] for records in one.log.records.values() if records and isinstance(records[0], RunStarted)]
+
+
+def put(folder: Path, name: str, data: bytes = b"x") -> None:
+    (folder / ".half").write_bytes(data)
+    (folder / ".half").rename(folder / name)
+
+
+def test_a_thousand_files_are_a_thousand_runs_and_are_moved(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        folder = inbox(tmp_path)
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.client.deploy(flow(folder, on_success="move", processed=str(tmp_path / "done")), nodes=[NODES])
+            async with Triggers(one.client, types=("filesystem",), data=tmp_path) as triggers:
+                for number in range(1_000):
+                    put(folder, f"{number}.csv")
+                await until(lambda: len(os.listdir(tmp_path / "done")) == 1_000, "moved files", 40)
+                (status,) = triggers.status()
+                assert (status.fired, status.refused, status.state) == (1_000, 0, "listening")
+            await one.log.until(lambda: len(started(one)) >= 1_000, "runs", 40)
+            await one.quiet()
+            names = Counter(decode(record.payload)["name"] for record in started(one))
+            assert names == Counter({f"{number}.csv": 1 for number in range(1_000)})
+            assert decode(started(one)[0].meta)["event"] == "create"
+
+    run(test(), 60)
+
+
+def killed_in_the_middle(url: str, tmp_path: Path, count: int) -> None:
+    async def test() -> None:
+        folder = inbox(tmp_path)
+        async with fleet(url, tmp_path, workers=0) as one:
+            await one.client.deploy(flow(folder), nodes=[NODES])
+            for number in range(count):
+                (folder / f"{number}.csv").write_text("x")
+            serving = serve(url, tmp_path)
+            try:
+                for share in (0.2, 0.5):
+                    await one.log.until(lambda: len(started(one)) >= count * share, "runs", 120)  # noqa: B023
+                    serving.kill()
+                    put(folder, f"after {share}.csv")
+                    serving = serve(url, tmp_path)
+                await one.log.until(lambda: len(started(one)) >= count + 2, "all runs", 240)
+                await one.quiet()
+                names = Counter(decode(record.payload)["name"] for record in started(one))
+                assert len(names) == count + 2 and set(names.values()) == {1}
+            finally:
+                serving.kill_if_alive()
+
+    run(test(), 600)
+
+
+def serve(url: str, tmp_path: Path) -> CommandProcess:
+    return CommandProcess(
+        tmp_path / "serve.log", "trigger", "serve", "--type", "filesystem", "--nats", url, "--data", str(tmp_path / "remembers")
+    )
+
+
+def test_each_file_is_one_run_though_whoever_watches_is_killed_twice(fresh_url: str, tmp_path: Path) -> None:
+    killed_in_the_middle(fresh_url, tmp_path, 2_000)
+
+
+@pytest.mark.soak
+def test_each_of_ten_thousand_files_is_one_run_though_whoever_watches_is_killed_twice(fresh_url: str, tmp_path: Path) -> None:
+    killed_in_the_middle(fresh_url, tmp_path, 10_000)
+
+
+def test_what_no_flow_can_use_is_a_dead_letter_and_moved_aside(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        folder = inbox(tmp_path)
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await one.client.deploy(flow(folder, content="json", failed="bad"), nodes=[NODES])
+            async with Triggers(one.client, types=("filesystem",), data=tmp_path):
+                put(folder, "bad\n\udcff.json", b"{no json")
+                put(folder, "good.json", b'{"n": 1}')
+                await one.log.until(lambda: bool(one.log.letters), "a dead letter")
+                await one.log.until(lambda: bool(started(one)), "a run")
+                await until(lambda: (folder / "bad").is_dir() and len(os.listdir(folder / "bad")) == 1, "a file moved aside")
+                (letter,) = one.log.letters
+                assert letter.code == "FILE_UNREADABLE" and letter.data.endswith(b"bad\n\xff.json")
+                assert [decode(record.payload)["content"] for record in started(one)] == [{"n": 1}]
+
+    run(test())
+
+
+@pytest.mark.parametrize(("durability", "place"), [("host", "arena"), ("object-store", "objects")])
+def test_a_large_file_reaches_its_node_by_reference(durability: str, place: str, fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        folder, data = inbox(tmp_path), os.urandom(LARGE_BYTES)
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            node, payloads = {"type": "files.digest"}, {"durability": durability}
+            await one.client.deploy(flow(folder, node, payloads, content="reference"), nodes=[FILE_NODES])
+            async with (
+                worker(fresh_url, tmp_path / "worker", nodes=FILE_NODES),
+                await Client.connect(fresh_url, arena=tmp_path / "worker" / "arena") as client,
+                Triggers(client, types=("filesystem",), data=tmp_path),
+            ):
+                put(folder, "large.bin", data)
+                await one.log.until(lambda: bool(started(one)), "a run")
+                (record,) = started(one)
+                (ref,) = refs_in(record.payload)
+                assert (ref.codec, ref.length, ref.run) == ("file", LARGE_BYTES, record.run)
+                assert (bool(ref.host), bool(ref.digest)) == (place == "arena", place == "objects")
+                result = await (await client.handle(record.run)).result()
+                assert result.output == {"name": "large.bin", "digest": hashlib.sha256(data).hexdigest()}
+
+    run(test())
+
+
+def test_a_file_that_finds_no_room_in_the_arena_goes_into_the_object_store(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        folder = inbox(tmp_path)
+        settings = ArenaSettings(tmp_path / "arena")
+        Arena.open(settings).close()
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await one.client.deploy(flow(folder, content="reference"), nodes=[NODES])
+            (tmp_path / "arena").chmod(0o777)  # nobody may use one that is open to others
+            async with (
+                await Client.connect(fresh_url, arena=settings.folder) as client,
+                Triggers(client, types=("filesystem",), data=tmp_path),
+            ):
+                put(folder, "large.bin", os.urandom(LARGE_BYTES))
+                await one.log.until(lambda: bool(started(one)), "a run")
+                (ref,) = refs_in(started(one)[0].payload)
+                assert ref.digest and not ref.host
+
+    run(test())
+
+
+def test_a_value_in_the_arena_waits_for_its_run_and_goes_if_that_never_comes(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        settings, now_s = ArenaSettings(tmp_path / "arena", keep_s=0), [0.0]
+        Arena.open(settings).close()
+        async with fleet(fresh_url, tmp_path, workers=0) as one, await Client.connect(fresh_url, arena=settings.folder) as client:
+            await client.deploy(flow(inbox(tmp_path)), nodes=[NODES])
+            states = RunStates(client.connection, client.partitions, clock=lambda: now_s[0])
+            keeper = Keeper(settings)
+            assert keeper.acquire()
+
+            async def runs_kept_at(moment_s: float) -> set[str]:
+                now_s[0] = moment_s
+                await keeper.sweep(states.over)
+                return keeper.runs()
+
+            begun = await client.send("files", {"content": os.urandom(LARGE_BYTES)}, id="begun")
+            await one.log.until(lambda: bool(started(one)), "a run")
+            await client.values.close()  # lets go of the segment, so that what comes lies in another one
+            client.values = Values(client.connection, settings.folder)
+            never = run_id("files", "never")
+            await client.values.outgoing({"content": os.urandom(LARGE_BYTES)}, never, Payloads())
+            await client.values.close()
+            for moment_s in (0, FORGOTTEN_AFTER_S / 2, FORGOTTEN_AFTER_S - 1):
+                assert await runs_kept_at(moment_s) == {begun, never}
+            assert await runs_kept_at(FORGOTTEN_AFTER_S + 1) == {begun}
+            keeper.release()
+
+    run(test())

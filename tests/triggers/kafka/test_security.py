@@ -1,0 +1,100 @@
+"""Who may connect: passwords by name only, certificates from files, and nothing that is missing is overlooked."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jetfleet.broker import secrets
+from jetfleet.broker.kafka import INSTALL
+from jetfleet.triggers import Triggers
+
+from ...fleet.fleets import NODES, fleet
+from ...fleet.running import run
+from ...fleet.trouble import until
+from . import real_broker
+from .conftest import REAL
+from .mock_cluster import MockKafka
+from .real_broker import PASSWORD, USER, RealKafka
+from .topics import Topic
+
+SASL = {"protocol": "sasl_plaintext", "username": USER, "secret": "kafka_shop"}
+
+
+def why(url: str, folder: Path, flow: dict[str, Any]) -> str:
+    """Why the trigger of a flow cannot listen."""
+
+    async def test() -> str:
+        async with fleet(url, folder, workers=0) as one, Triggers(one.client, types=("kafka",), data=folder) as triggers:
+            await one.client.deploy(flow, nodes=[NODES])
+            await until(lambda: any(each.error for each in triggers.status()), "a reason")
+            return triggers.status()[0].error
+
+    return run(test(), 30)
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"security": SASL}, "export JETFLEET_SECRET_KAFKA_SHOP"),
+        ({"security": {"protocol": "SSL", "ca_file": "nowhere.pem"}}, "nowhere.pem"),
+        ({"decoder": "nowhere_at_all:decode"}, "nowhere_at_all"),
+    ],
+)
+def test_what_is_missing_is_named_with_what_to_do(
+    mock_kafka: MockKafka, fresh_url: str, tmp_path: Path, params: dict[str, Any], reason: str
+) -> None:
+    error = why(fresh_url, tmp_path, Topic(mock_kafka, 1).flow(**params))
+    assert error.startswith("SOURCE_BROKEN") and reason in error
+
+
+def test_a_library_that_is_not_installed_is_named_with_the_command(
+    mock_kafka: MockKafka, fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = Topic(mock_kafka, 1)
+    monkeypatch.setitem(sys.modules, "aiokafka", None)
+    error = why(fresh_url, tmp_path, topic.flow())
+    assert error.startswith("SOURCE_BROKEN") and INSTALL in error
+
+
+def test_brokers_that_are_not_there_are_named(fresh_url: str, tmp_path: Path, mock_kafka: MockKafka) -> None:
+    topic = Topic(mock_kafka, 1)
+    mock_kafka.down()
+    error = why(fresh_url, tmp_path, topic.flow())
+    assert error.startswith("SOURCE_FAILED") and mock_kafka.brokers.partition(",")[0] in error
+
+
+@pytest.mark.parametrize("_", [REAL])
+def test_a_user_with_the_right_password_reads_and_another_one_is_told(
+    request: pytest.FixtureRequest, fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: str
+) -> None:
+    broker: RealKafka = request.getfixturevalue("real_kafka")
+    topic = Topic(broker, 1)
+    flow = topic.flow(brokers=broker.guarded, security=SASL)
+    monkeypatch.setenv("JETFLEET_SECRET_KAFKA_SHOP", "a wrong one")
+    error = why(fresh_url, tmp_path / "wrong", flow)
+    assert "uthentication" in error and real_broker.PASSWORD not in error
+    monkeypatch.setenv("JETFLEET_SECRET_KAFKA_SHOP", PASSWORD)
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one, Triggers(one.client, types=("kafka",), data=tmp_path):
+            sent = set(await topic.send([b"1", b"2"]))
+            await one.log.until(lambda: sent <= one.log.begun, "runs")
+
+    run(test(), 30)
+
+
+def test_a_secret_is_a_variable_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "bank").write_text("from-file\n")
+    (tmp_path / "Odd").write_text("odd")
+    environ = {"JETFLEET_SECRET_API": "from-variable", "JETFLEET_SECRETS": str(tmp_path)}
+    assert secrets.find("api", environ) == secrets.find("API", environ) == "from-variable"
+    assert secrets.find("BANK", environ) == "from-file" and secrets.find("Odd", environ) == "odd"
+    assert secrets.find("../bank", environ) is None
+    assert list(secrets.names(environ)) == ["api", "bank", "odd"]
+    assert secrets.require("bank", environ | {"JETFLEET_SECRET_BANK": "the variable counts"}) == "the variable counts"
+    with pytest.raises(secrets.SecretMissing, match="export JETFLEET_SECRET_NOPE"):
+        secrets.require("nope", environ)

@@ -1,0 +1,42 @@
+"""The command line of queues."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from jetfleet.schemas.cli import FAILED, USAGE, main
+
+from ...fleet.fleets import fleet
+from ...fleet.running import run
+from .places import listening, meta, run_of, there
+
+
+def test_messages_are_sent_listed_and_deleted(fresh_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def queue(*words: str) -> int:
+        return main(["queue", *words, "--nats", fresh_url])
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.deploy(listening("shop", {"name": "orders"}), listening("audit", {"subjects": "shop.>"}))
+            await there(one.client.connection, "INBOX")
+            words = ("send", "orders", '{"n": 1}', "--id", "o-1", "--key", "c-3", "--header", "Source=till")
+            assert await asyncio.to_thread(queue, *words) == 0
+            await one.log.ended(run_of("shop", "o-1"))
+            about = meta(one, run_of("shop", "o-1"))
+            assert (about["key"], about["headers"]["Source"]) == ("c-3", "till")
+            assert await asyncio.to_thread(queue, "send", "on.shop.eu.created", "7", "--id", "s-1") == 0
+            await one.log.ended(run_of("audit", "s-1"))
+            assert await asyncio.to_thread(queue, "send", "on.bank.opened") == FAILED
+            await one.client.queue("idle").send(1)
+            capsys.readouterr()
+            assert await asyncio.to_thread(queue, "list", "-o", "json") == 0
+            rows = {row["queue"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
+            assert rows["idle"] == {"queue": "idle", "waiting": 1, "capacity": 100, "flows": ""}
+            assert rows["orders"]["flows"] == "shop.in" and rows["orders"]["waiting"] == 0
+            assert [await asyncio.to_thread(queue, "delete", "idle") for _ in range(2)] == [0, USAGE]
+
+    run(test())

@@ -1,0 +1,228 @@
+"""Who may call: signatures of every kind, keys, passwords and addresses. Whoever may not starts nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from pathlib import Path
+
+import pytest
+from jetfleet.triggers import Triggers
+
+from ...fleet.fleets import NODES
+from ...fleet.running import run
+from ...fleet.trouble import until
+from .calling import call, post
+from .hooks import flow, hooks
+from .signing import KEY, SENDERS, Headers, Sender, now
+
+BODY = b'{"id": "evt_1", "event_id": "Ev1", "amount": 7}'
+JSON = ("Content-Type", "application/json")
+
+
+def changed(headers: Headers, name: str, value: str) -> Headers:
+    return [(each, value if each == name else old) for each, old in headers]
+
+
+def forgeries(sender: Sender) -> dict[str, tuple[bytes, Headers]]:
+    """What an attacker may send who has seen a request that is right."""
+    good = sender.sign(BODY, KEY, now(), "sha256")
+    signature = dict(good)[sender.signature]
+    cut = changed(good, sender.signature, signature[:-40])
+    found = {
+        "no signature": (BODY, [each for each in good if each[0] != sender.signature]),
+        "an empty signature": (BODY, changed(good, sender.signature, "")),
+        "a truncated signature": (BODY, cut),
+        "two signatures": (BODY, [*good, (sender.signature, signature)]),
+        "an altered body": (BODY.replace(b"7", b"8"), good),
+        "the same JSON in other bytes": (BODY.replace(b" ", b""), good),
+        "another secret": (BODY, sender.sign(BODY, b"another", now(), "sha256")),
+        "no secret": (BODY, sender.sign(BODY, b"", now(), "sha256")),
+        "another algorithm": (BODY, sender.sign(BODY, KEY, now(), "sha1")),
+        "bytes that are no text": (BODY, changed(good, sender.signature, "\u00ff\u00fe")),
+    }
+    if sender.timed:
+        times = {"too old": now() - 1_000, "from the future": now() + 1_000}
+        found |= {name: (BODY, sender.sign(BODY, KEY, at, "sha256")) for name, at in times.items()}
+        aged = [(name, value.replace(str(now())[:8], "17000000")) for name, value in good]
+        found["a changed time"] = (BODY, aged)
+    return found
+
+
+@pytest.mark.parametrize("name", SENDERS)
+def test_only_what_is_signed_right_starts_a_run(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    sender = SENDERS[name]
+    monkeypatch.setenv("JETFLEET_SECRET_SHOP", sender.secret(KEY))
+
+    async def test() -> None:
+        async with hooks(fresh_url, tmp_path, flow("f", t={"auth": {**sender.auth, "secret": "shop"}})) as one:
+            for what, (body, headers) in forgeries(sender).items():
+                answer = await post(one.address, "/", headers=[JSON, *headers], body=body)
+                assert (answer.status, answer.code) == (401, "UNAUTHORIZED"), what
+            assert await one.events() == []
+            answer = await post(one.address, "/", headers=[JSON, *sender.sign(BODY, KEY, now(), "sha256")], body=BODY)
+            assert answer.status == 202
+            assert len(await one.events()) == 1 and sender.signature.lower() not in (await one.metas())[0]["headers"]
+
+    run(test())
+
+
+@pytest.mark.parametrize("name", SENDERS)
+def test_what_is_sent_again_is_the_same_run_also_when_nobody_remembers_it(
+    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    sender = SENDERS[name]
+    monkeypatch.setenv("JETFLEET_SECRET_SHOP", sender.secret(KEY))
+
+    async def test() -> None:
+        async with hooks(fresh_url, tmp_path, flow("f", t={"auth": {**sender.auth, "secret": "shop"}})) as one:
+            headers = [JSON, *sender.sign(BODY, KEY, now(), "sha256")]
+            answers = [await post(one.address, "/", headers=headers, body=BODY) for _ in range(3)]
+            assert len(await one.events()) == 1
+            async with Triggers(one.client, types=("webhook",), data=tmp_path) as restarted:
+                address = await (await restarted.source("f", "t")).listening()  # type: ignore[attr-defined]
+                unsigned = [] if name == "github" else [("Idempotency-Key", "another")]
+                answers.append(await post(address, "/", headers=headers + unsigned, body=BODY))
+            assert {(answer.status, answer.body) for answer in answers} == {(202, answers[0].body)}
+            assert len({event.key for event in await one.events()}) == 1
+
+    run(test())
+
+
+def test_while_secrets_are_exchanged_both_are_valid(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JETFLEET_SECRET_NEW", '{"token": "new", "other": "x"}')
+    monkeypatch.setenv("JETFLEET_SECRET_OLD", "old")
+
+    async def test() -> None:
+        sender = SENDERS["github"]
+        async with hooks(fresh_url, tmp_path, flow("f", t={"auth": {"type": "github", "secrets": ["new", "old"]}})) as one:
+            keys = {b"new": 202, b"old": 202, b"x": 401, b"ancient": 401}
+            for key, status in keys.items():
+                assert (await post(one.address, "/", headers=sender.sign(BODY, key, 0, "sha256"), body=BODY)).status == status, key
+
+    run(test())
+
+
+def basic(text: str) -> Headers:
+    return [("Authorization", "Basic " + base64.b64encode(text.encode()).decode())]
+
+
+@pytest.mark.parametrize(
+    ("auth", "good", "bad"),
+    [
+        (
+            {"type": "bearer"},
+            [("Authorization", "bearer me:k-123")],
+            [[("Authorization", "Bearer me:k-12")], [("Authorization", "Basic me:k-123")]],
+        ),
+        ({"type": "basic"}, basic("me:k-123"), [basic("me:k-12"), basic("me"), [("Authorization", "Basic %%%")]]),
+        ({"type": "apiKey"}, [("X-API-Key", "me:k-123")], [[("X-API-Key", "")], [("X-API-Key", "me:k-123")] * 2]),
+        ({"type": "api_key", "header": "X-Shop"}, [("x-shop", "me:k-123")], [[("X-API-Key", "me:k-123")], [("X-Shop", "\u00e9")]]),
+    ],
+    ids=["bearer", "basic", "key", "key in its own header"],
+)
+def test_keys_and_passwords_are_asked_for(
+    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, auth: dict[str, str], good: Headers, bad: list[Headers]
+) -> None:
+    monkeypatch.setenv("JETFLEET_SECRET_SHOP", "me:k-123")
+
+    async def test() -> None:
+        async with hooks(fresh_url, tmp_path, flow("f", t={"auth": {**auth, "secret": "shop"}})) as one:
+            for headers in [[], *bad, [*good, *good]]:
+                answer = await post(one.address, "/", {}, headers)
+                assert answer.status == 401, headers
+                assert ("www-authenticate" in answer.headers) == (auth["type"] in ("bearer", "basic"))
+            assert (await post(one.address, "/", {}, good)).status == 202
+            (meta,) = await one.metas()
+            assert not any("k-123" in value or value == good[0][1] for value in meta["headers"].values())
+
+    run(test())
+
+
+def test_a_key_in_the_query_is_nobodys_business(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JETFLEET_SECRET_SHOP", "k-123")
+
+    async def test() -> None:
+        params = {"methods": ["GET"], "auth": {"type": "api_key", "query": "pass", "secret": "shop"}}
+        async with hooks(fresh_url, tmp_path, flow("f", t=params)) as one:
+            assert (await call(one.address, "GET", "/?pass=k-12&q=1")).status == 401
+            assert (await call(one.address, "GET", "/?pass=k-123&pass=k-123")).status == 401
+            assert (await call(one.address, "GET", "/?pass=k-123&q=1")).status == 202
+            assert await one.payloads() == [{"q": "1"}] and (await one.metas())[0]["query"] == {"q": "1"}
+
+    run(test())
+
+
+@pytest.mark.parametrize(("value", "says"), [(None, "SECRET_MISSING"), ("", "SECRET_MISSING"), ('{"other": "x"}', "token")])
+def test_a_secret_that_is_missing_leaves_no_door_open(
+    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, says: str
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("JETFLEET_SECRET_SHOP", value)
+
+    async def test() -> None:
+        async with hooks(fresh_url, tmp_path, flow("open", t={"path": "/open"})) as one:
+            await one.client.deploy(flow("f", t={"auth": {"type": "bearer", "secret": "shop"}}), nodes=[NODES])
+            await until(lambda: any(each.error for each in one.triggers.status()), "a source that says what is missing")
+            (broken,) = [each for each in one.triggers.status() if each.error]
+            assert broken.flow == "f" and says in broken.error
+            assert (await post(one.address, "/", {})).status == 404
+            assert (await post(one.address, "/open", {})).status == 202
+
+    run(test())
+
+
+def test_addresses_count_as_far_as_trusted_proxies_wrote_them(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        direct = flow("direct", t={"path": "/direct", "allow_ips": "192.0.2.0/24"})
+        behind = flow(
+            "behind",
+            t={"path": "/behind", "allow_ips": ["192.0.2.0/24", "2001:db8::/32"], "trusted_proxies": ["127.0.0.0/8", "10.0.0.0/8"]},
+        )
+        async with hooks(fresh_url, tmp_path, direct, behind) as one:
+            answers = {
+                ("/direct", ""): 403,
+                ("/direct", "192.0.2.1"): 403,
+                ("/behind", ""): 403,
+                ("/behind", "192.0.2.1"): 202,
+                ("/behind", "2001:db8::7, 10.1.2.3"): 202,
+                ("/behind", "192.0.2.1, 203.0.113.9"): 403,
+                ("/behind", "192.0.2.1, nonsense"): 403,
+                ("/behind", "::ffff:192.0.2.9"): 202,
+            }
+            for (path, forwarded), status in answers.items():
+                headers = [("X-Forwarded-For", forwarded)] if forwarded else []
+                assert (await post(one.address, path, {}, headers)).status == status, (path, forwarded)
+            assert {meta["remote"] for meta in await one.metas()} == {"192.0.2.1", "2001:db8::7", "::ffff:192.0.2.9"}
+
+    run(test())
+
+
+def test_slack_asks_first_whether_somebody_is_here(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JETFLEET_SECRET_SHOP", KEY.decode())
+    sender, body = SENDERS["slack"], b'{"type": "url_verification", "challenge": "3eZbrw1a"}'
+
+    async def test() -> None:
+        async with hooks(fresh_url, tmp_path, flow("f", t={"auth": {"type": "slack", "secret": "shop"}})) as one:
+            assert (await post(one.address, "/", headers=[JSON], body=body)).status == 401
+            answer = await post(one.address, "/", headers=[JSON, *sender.sign(body, KEY, now(), "sha256")], body=body)
+            assert (answer.status, answer.body) == (200, b"3eZbrw1a") and await one.events() == []
+
+    run(test())
+
+
+def test_who_calls_too_often_is_told_when_to_come_back(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JETFLEET_SECRET_SHOP", "k-123")
+
+    async def test() -> None:
+        params = {"auth": {"type": "bearer", "secret": "shop"}, "rate_limit": 1, "rate_burst": 3}
+        async with hooks(fresh_url, tmp_path, flow("f", t=params)) as one:
+            strangers = await asyncio.gather(*(post(one.address, "/", {}) for _ in range(5)))
+            assert {answer.status for answer in strangers} == {401}, "who may not call uses nothing up"
+            good = [("Authorization", "Bearer k-123")]
+            answers = await asyncio.gather(*(post(one.address, "/", {}, good) for _ in range(20)))
+            refused = [answer for answer in answers if answer.status == 429]
+            assert len(refused) >= 10 and {answer.status for answer in answers} == {202, 429}
+            assert {(answer.code, answer.headers["retry-after"]) for answer in refused} == {("RATE_LIMIT", "1")}
+
+    run(test())

@@ -1,0 +1,191 @@
+"""The source of filesystem triggers: changes of files as firings.
+
+Guarantees: every version of a file that settles, as far as it is there when somebody looks, fires once: it is remembered durably when its
+events are on disk, and what came while nobody watched is found at the start. Everything that may block is done in a thread of its own.
+Does not: see versions that were replaced before anybody looked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from ...broker.triggers.firing import Fate, Firing
+from ...broker.triggers.source import Site, Source, Spec
+from ...schemas.errors import JetfleetError
+from ...schemas.flow.triggers.filesystem import FilesystemParams
+from .afterwards import Afterwards
+from .contents import Contents
+from .folder import Folder
+from .happening import Happening
+from .intake import Intake
+from .memory import Memory
+from .names import Names
+from .policy import PathPolicy
+from .walk import Rules
+from .watcher import Watcher
+
+CONTENT_IN_FLIGHT_BYTES = 256 << 20
+OPEN_IN_FLIGHT = 64
+"""Contents by reference are open files."""
+PAUSE_MAX_S = 60.0
+Value = TypeVar("Value")
+
+
+class FilesystemSource(Source):
+    """`settling`, `stuck`: see `Intake`."""
+
+    def __init__(self, spec: Spec, site: Site) -> None:
+        params: FilesystemParams = spec.params
+        self._params = params
+        self._file = site.data / "filesystem" / f"{digest_of(params)}.db"
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="filesystem")
+        self._intake: Intake | None = None
+        self._watcher: Watcher | None = None
+        self._memory: Memory | None = None
+        self._confirmed: list[tuple[Happening, Fate]] = []
+        self._remembering: asyncio.Task[None] | None = None
+        self._failed: JetfleetError | None = None
+        self._woken = asyncio.Event()
+        self._going = asyncio.Event()
+        self._going.set()
+        self._looks_anew = False
+        self.in_flight_max = _in_flight_max(params)
+
+    @property
+    def listens(self) -> bool:
+        """Whether everything has been looked at once, so that from now on only what changes is."""
+        return self._intake is not None and self._intake.has_scanned
+
+    async def firings(self) -> AsyncIterator[Firing]:
+        await self._call(self._open)
+        assert self._intake is not None
+        while True:
+            await self._going.wait()
+            if self._failed is not None:
+                raise self._failed
+            if self._looks_anew and self._watcher is not None:
+                self._looks_anew = False
+                self._watcher.scan_soon()
+            self._woken.clear()
+            step = await self._call(self._intake.step)
+            for firing in step.firings:
+                yield firing
+            if not step.firings and step.pause_s:
+                await self._pause(step.pause_s)
+
+    def confirm(self, firing: Firing, fate: Fate) -> None:
+        self._confirmed.append((firing.token, fate))
+        if self._remembering is None:
+            self._remembering = asyncio.get_running_loop().create_task(self._remember())
+
+    def pause(self) -> None:
+        self._going.clear()
+
+    def resume(self) -> None:
+        self._looks_anew = True  # what the system told meanwhile nobody took
+        self._going.set()
+        self._woken.set()
+
+    async def close(self) -> None:
+        if self._remembering is not None:
+            await asyncio.gather(self._remembering, return_exceptions=True)
+        await self._call(self._shut)
+        self._thread.shutdown(wait=False)
+
+    def status(self) -> str:
+        if self._intake is None or self._watcher is None:
+            return ""
+        said = [f"watches {', '.join(self._params.paths)}"]
+        if self._watcher.polls:
+            said.append(f"by polling every {self._params.poll_ms} ms, as {self._watcher.polls}")
+        if self._intake.settling:
+            said.append(f"{self._intake.settling} files settle")
+        if self._intake.stuck:
+            said.append(f"{self._intake.stuck} files that are done cannot be moved or removed")
+        return "; ".join(said)
+
+    # --- in the thread
+
+    def _open(self) -> None:
+        """Open everything that the source works with. Raises SourceFailed, SourceBroken."""
+        params, policy = self._params, PathPolicy.of_process()
+        folders = _distinct([Folder.at(policy.canonical(path)) for path in params.paths], params.recursive)
+        afterwards = Afterwards.prepared(folders, params.processed, params.failed, policy)
+        memory = self._memory = Memory(self._file)
+        watcher = self._watcher = Watcher(folders, params.watch, params.poll_ms)
+        rules = Rules(Names(params.patterns, params.ignore, params.hidden), params.recursive, afterwards.places, watcher.folder)
+        self._intake = Intake(params, folders, rules, memory, watcher, afterwards)
+
+    def _shut(self) -> None:
+        for each in (self._memory, self._watcher):
+            if each is not None:
+                each.close()
+
+    # --- in the loop
+
+    async def _call(self, work: Callable[[], Value]) -> Value:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _pause(self, pause_s: float) -> None:
+        """Until there may be something to do."""
+        loop = asyncio.get_running_loop()
+        fd = None if self._watcher is None else self._watcher.fd
+        if fd is not None:
+            loop.add_reader(fd, self._woken.set)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(pause_s, PAUSE_MAX_S)):  # `wait_for` may lose a cancellation that comes with the result
+                    await self._woken.wait()
+        finally:
+            if fd is not None:
+                loop.remove_reader(fd)
+
+    async def _remember(self) -> None:
+        """What was confirmed, as long as something is. If that fails, the source does."""
+        assert self._intake is not None
+        try:
+            while self._confirmed:
+                confirmed, self._confirmed = self._confirmed, []
+                await self._call(partial(self._intake.confirm, confirmed))
+        except JetfleetError as error:
+            self._failed = error
+        finally:
+            self._remembering = None
+            self._woken.set()
+
+
+def digest_of(params: FilesystemParams) -> str:
+    """What the memory of a source is known by."""
+    return hashlib.sha256(msgspec.json.encode(params.model_dump(mode="json"))).hexdigest()[:32]
+
+
+def _in_flight_max(params: FilesystemParams) -> int:
+    contents = Contents.of(params.content, params.max_content_bytes)
+    if params.content == "reference":
+        return OPEN_IN_FLIGHT
+    if contents.in_memory and contents.max_bytes is not None:
+        return max(4, min(Source.in_flight_max, CONTENT_IN_FLIGHT_BYTES // contents.max_bytes))
+    return Source.in_flight_max
+
+
+def _distinct(folders: list[Folder], recursive: bool) -> list[Folder]:
+    """Without those that are watched with another one."""
+    found: dict[str, Folder] = {f"{folder.path}/{folder.only}": folder for folder in folders}
+    whole = [folder for folder in found.values() if not folder.only]
+    return [
+        folder
+        for folder in found.values()
+        if not any(
+            (recursive and other.has(folder.path)) or (folder.only and (other.path == folder.path))
+            for other in whole
+            if other is not folder
+        )
+    ]

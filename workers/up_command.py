@@ -99,6 +99,7 @@ async def _up(fleet: LocalFleet, folder: FlowFolder, watch: bool) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         async with fleet:
             await folder.deploy(fleet.client)
+            await fleet.triggers_up()
             click.echo(screen(fleet))
             await asyncio.gather(fleet.server.wait(), *([folder.watch(fleet.client)] if watch else []))
     click.echo("stopped", err=True)

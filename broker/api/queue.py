@@ -20,7 +20,7 @@ from ...schemas import subjects
 from ...schemas.errors import JetfleetError, UsageError
 from ...schemas.flow.triggers.queue import is_queue_name
 from ...schemas.payload import encode
-from ..client import Connection, StreamFull
+from ..client import Connection, NoResponders, StreamFull
 from ..flows import Flows
 from ..queues import CAPACITY_DEFAULT, capacities, ensure_inbox, ensure_queue, on_subject
 
@@ -81,6 +81,9 @@ class Queue:
         except StreamFull as error:
             if error.err_code == _LIMIT:
                 raise QueueFull(self.name, error.description) from None
+            raise
+        except NoResponders:  # somebody has deleted it
+            self._there = False
             raise
         return id
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from ...schemas.errors import JetfleetError
 from ...schemas.flow.node_types import Kind, node_type
-from ...schemas.subjects import QUEUE_DEFAULT
+from ...schemas.subjects import QUEUE_DEFAULT, queue_stream
 from ..fleet.arenas import silent_hosts
 from ..fleet.membership import COORDINATOR, READER, WORKER
 from ..high_water import HighWater, file_name
@@ -58,13 +58,22 @@ def deployment(found: Checkup) -> Iterator[Finding]:
 
 
 def room(found: Checkup) -> Iterator[Finding]:
-    shares = {name: use.bytes / use.limit_bytes for name, use in found.backlog.streams.items() if use.limit_bytes > 0}
+    shares = {name: use.share for name, use in found.backlog.streams.items() if not name.startswith(queue_stream(""))}
     if not shares:
         return
     name = max(shares, key=lambda each: shares[each])
     grade: Grade = "bad" if shares[name] > FULL_BAD else "note" if shares[name] > FULL_NOTE else "ok"
     todo = "; give the server more (--max-store)" if grade != "ok" else ""
     yield Finding("room", grade, f"{shares[name]:.0%} of {name} is taken, the fullest stream{todo}")
+
+
+def full_queues(found: Checkup) -> Iterator[Finding]:
+    """They are small on purpose, so one that is half full is nothing to speak of."""
+    prefix = queue_stream("")
+    for name, use in found.backlog.streams.items():
+        if name.startswith(prefix) and use.share >= 1:
+            todo = "look whether its triggers are paused, or give it more capacity"
+            yield Finding("room", "bad", f"queue {name.removeprefix(prefix)} is full and refuses messages; {todo}")
 
 
 def disk(found: Checkup) -> Iterator[Finding]:
@@ -238,6 +247,6 @@ def _queues_of_flows(found: Checkup) -> dict[str, list[str]]:
 
 
 CHECKS: tuple[Callable[[Checkup], Iterator[Finding]], ...] = (
-    server, sync, deployment, room, disk, clocks, members, partitions, queues, arenas, node_types, flows, triggers, backlog,
+    server, sync, deployment, room, full_queues, disk, clocks, members, partitions, queues, arenas, node_types, flows, triggers, backlog,
     dead_letters, reader,
 )  # fmt: skip

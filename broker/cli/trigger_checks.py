@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ...schemas import subjects
 from ...schemas.messages import DISABLED, PAUSED, RUNNING
@@ -24,8 +24,14 @@ def triggers(found: Checkup) -> Iterator[Finding]:
         if view.state in (PAUSED, DISABLED) and view.in_flow:
             yield Finding(CHECK, "note", _decided(found, view))
     if not troubled:
-        well = [view for view in running if view.served]
-        yield Finding(CHECK, "ok", f"{len(well)} of {len(running)} are served, the others need nobody" if running else "no flow has one")
+        yield Finding(CHECK, "ok", _well(running))
+
+
+def _well(running: Sequence[TriggerView]) -> str:
+    served = sum(bool(view.served) for view in running)
+    if served == len(running):
+        return f"all {served} that run are served" if served else "none is to be served"
+    return f"{served} of {len(running)} that run are served, the others need nobody"
 
 
 def _decided(found: Checkup, view: TriggerView) -> str:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from ...schemas.messages import RUNNING
 from ..api.triggers import TriggerView
-from ..triggers.catalogue import COORDINATORS
-
-ON_CALL = frozenset(("manual", "memory"))
-"""Types that nobody has to serve: who calls them brings the process."""
+from ..triggers.catalogue import COORDINATORS, ON_CALL
 
 
 def trouble(view: TriggerView) -> str:

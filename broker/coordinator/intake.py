@@ -94,10 +94,13 @@ class FlowIntake:
         self._known: set[str] = set()
         """Those that were made sure of."""
         self._fitting = asyncio.Lock()
+        self._stopped = False
 
     async def fit(self) -> None:
         """Take the events of all triggers that are not paused, and of no other. Raises BrokerError."""
         async with self._fitting:
+            if self._stopped:
+                return
             wanted = dict(consumers(self._site.flows, self.flow))
             if not wanted.keys() <= self._known:
                 await self._repair()
@@ -110,6 +113,7 @@ class FlowIntake:
                 self._pulls[trigger] = pull
 
     async def stop(self) -> None:
+        self._stopped = True
         async with self._fitting:
             for pull in self._pulls.values():
                 await pull.stop()

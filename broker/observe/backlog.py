@@ -43,10 +43,18 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How much of a stream's room is taken."""
+    """How much of a stream's room is taken. `limit_messages`: -1 for none."""
 
     bytes: int
     limit_bytes: int
+    messages: int = 0
+    limit_messages: int = -1
+
+    @property
+    def share(self) -> float:
+        """Of the limit that is nearer; 0 if there is none."""
+        of_bytes = self.bytes / self.limit_bytes if self.limit_bytes > 0 else 0.0
+        return max(of_bytes, self.messages / self.limit_messages if self.limit_messages > 0 else 0.0)
 
 
 class Backlog:
@@ -127,7 +135,12 @@ class Backlog:
 
     async def _use(self) -> dict[str, Use]:
         streams = await self._list("STREAM.LIST", "streams")
-        return {each["config"]["name"]: Use(each["state"]["bytes"], each["config"]["max_bytes"]) for each in streams}
+        return {
+            each["config"]["name"]: Use(
+                each["state"]["bytes"], each["config"]["max_bytes"], each["state"]["messages"], each["config"].get("max_msgs", -1)
+            )
+            for each in streams
+        }
 
     async def _list(self, subject: str, what: str) -> list[dict[str, Any]]:
         """All pages of a list. Empty if there is no such stream: a server that started anew has forgotten those in memory."""

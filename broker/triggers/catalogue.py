@@ -20,6 +20,8 @@ COORDINATORS = ("cron", "queue")
 """Types that every coordinator serves: their sources are on the server already, so no other process has to be alive."""
 OUTSIDE = ("webhook", "filesystem", "kafka", "manual", "memory")
 """Types that need a process with a port, a folder or a broker of its own: `jetfleet trigger serve`."""
+ON_CALL = ("manual", "memory")
+"""Of these, the types that nobody has to serve: who calls them brings the process."""
 
 
 def make(spec: Spec, site: Site) -> Source:

@@ -21,7 +21,7 @@ FAILING = "failing"
 class Serving:
     """How a trigger is served in a process since that began. `last_at`: when it fired last, ms since the epoch, 0 for never.
 
-    `state`: starting, listening, paused or failing. `detail`: what it listens to, as the source says it. `error`: why it fails, or did last.
+    `state`: starting, listening, paused or failing. `detail`: what it listens to, as its source says. `error`: why it fails, or did last.
     """
 
     flow: str

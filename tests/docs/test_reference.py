@@ -19,6 +19,7 @@ import yaml
 from jetfleet.schemas.flow import definition
 from jetfleet.schemas.flow.node_types import NODE_TYPES
 from jetfleet.schemas.flow.trigger_types import TRIGGER_TYPES
+from jetfleet.schemas.flow.triggers.webhook import WebhookAuth
 from jetfleet.schemas.payload import decode
 from jetfleet.schemas.source.loader import parse_flow
 from jetfleet.workers import Registry, node, run
@@ -31,7 +32,7 @@ BLOCKS = {
     for block in vars(definition).values()
     if inspect.isclass(block) and issubclass(block, definition.Block) and block is not definition.Block
 }
-FLOW_MODELS = BLOCKS | {f"trigger {name}": entry.params for name, entry in TRIGGER_TYPES.items()}
+FLOW_MODELS = BLOCKS | {f"trigger {name}": entry.params for name, entry in TRIGGER_TYPES.items()} | {"WebhookAuth": WebhookAuth}
 NODE_MODELS = {name: entry.config for name, entry in NODE_TYPES.items() if entry.config is not None}
 CODE = re.compile(r"[A-Z]+(_[A-Z]+)*")
 REPORTERS = {"Problem", "Refused", "report", "_report", "_stop", "_invalid"}

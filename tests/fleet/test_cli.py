@@ -302,7 +302,7 @@ def test_the_doctor_says_what_is_missing_and_exits_with_1(cli: Cli, whole: Backg
     file = tmp_path / "lonely.yaml"
     file.write_text(
         "name: lonely\ntriggers: [{id: hook, type: webhook}]\n"
-        "nodes: {a: {type: own.unheard_of}, b: {type: std::log, queue: far, config: {message: hi}}}\nedges: [hook -> a, a -> b]\n"
+        "nodes: {a: {type: own.unheard_of}, b: {type: std::log, queue: far, config: {message: hi}}}\nedges: [{from: hook, to: a}, {from: a, to: b}]\n"
     )
     assert cli("deploy", str(file)).code == 0
     said = cli("doctor", "--data", str(tmp_path), "-o", "json")

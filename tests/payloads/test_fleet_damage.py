@@ -131,19 +131,20 @@ def test_damaged_values_are_made_again_or_fail_the_run(fresh_url: str, tmp_path:
 
 
 @pytest.mark.parametrize("damage", [delete, flip_a_bit], ids=["deleted", "one bit flipped"])
-@pytest.mark.parametrize("length", [SMALL, LARGE], ids=["small", "large"])
-def test_what_is_in_the_object_store_too_is_fetched_from_there(fresh_url: str, tmp_path: Path, damage: Damage, length: int) -> None:
+def test_what_is_in_the_object_store_too_is_fetched_from_there(fresh_url: str, tmp_path: Path, damage: Damage) -> None:
     async def test() -> None:
         arena = tmp_path / "a" / "arena"
         async with fleet(fresh_url, tmp_path, workers=0) as one:
             await deploy(one, produced_and_summed(make="bulk.make_once", payloads={"durability": "object-store"}))
             with host(fresh_url, tmp_path / "a", "a"):
-                id = await start(one, length=length, seed=3)
-                ref = await made(one, id)
-                damage(segment_of(arena, ref), ref)
+                lengths = (SMALL, LARGE)
+                runs = [await start(one, length=length, seed=3, key=str(length)) for length in lengths]
+                for ref in [await made(one, id) for id in runs]:
+                    damage(segment_of(arena, ref), ref)
                 with host(fresh_url, tmp_path / "b", "b", arena=arena):
-                    (summary,) = await one.log.ended(id, deadline_s=30)
-            assert is_right(summary, length, seed=3) and executions(one, "made") == 1
+                    summaries = await one.log.ended(*runs, deadline_s=30)
+            assert all(is_right(summary, length, seed=3) for summary, length in zip(summaries, lengths, strict=True))
+            assert executions(one, "made") == 2
 
     run(test(), 60)
 

@@ -14,7 +14,7 @@ from .hosts import MIB, completions, deploy, executions, host, is_right, made, p
 
 
 @pytest.mark.parametrize("kind", ["float64", "bytes"])
-@pytest.mark.parametrize("length", [16 * MIB, 256 * MIB], ids=["16 MiB", "256 MiB"])
+@pytest.mark.parametrize("length", [pytest.param(16 * MIB, id="16 MiB"), pytest.param(256 * MIB, id="256 MiB", marks=pytest.mark.soak)])
 def test_a_value_outlives_its_producer_s_process(fresh_url: str, tmp_path: Path, length: int, kind: str) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:

@@ -24,6 +24,8 @@ from .bulk_nodes import PARTS
 from .hosts import MIB, completions, deploy, executions, host, is_right, made, produced_and_summed, segments, start
 
 LENGTH = 3 * MIB
+SOON_ASKED_AGAIN = {"jetfleet.broker.payloads.remote.ANSWER_S": 0.5}
+"""Who asks a holder that has died meanwhile waits for its answer no longer than this, and a second."""
 SOON_LOST = {"jetfleet.broker.payloads.remote.GIVE_UP_S": 2.0}
 """Instead of the time that a worker may need to be started again."""
 
@@ -139,7 +141,10 @@ def test_an_upload_whose_process_dies_is_finished_by_another_one_of_the_host(fre
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:
             await deploy(one, produced_and_summed(make="bulk.make_once"))
-            with host(fresh_url, tmp_path / "a", "a") as holder, host(fresh_url, tmp_path / "b", "b"):
+            with (
+                host(fresh_url, tmp_path / "a", "a", constants=SOON_ASKED_AGAIN) as holder,
+                host(fresh_url, tmp_path / "b", "b", constants=SOON_ASKED_AGAIN),
+            ):
                 id = await start(one, length=64 * MIB, seed=6)
                 await chunks_stored(one, 10)
                 holder.kill()

@@ -138,7 +138,7 @@ def segments_in_use(arena: Path) -> list[Path]:
     return [path for path in segments(arena) if path.suffix == ".seg"]
 
 
-@pytest.mark.parametrize("runs", [100, pytest.param(10_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("runs", [60, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_runs_that_are_over_leave_nothing_behind(fresh_url: str, tmp_path: Path, runs: int) -> None:
     """Not even when a worker is killed among them. A third of the values goes through the object store."""
 

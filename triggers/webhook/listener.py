@@ -36,7 +36,7 @@ log = structlog.get_logger("jetfleet.triggers")
 
 
 class PortTaken(SourceBroken):
-    """Another process listens there."""
+    """Somebody else listens there."""
 
     code = "PORT_TAKEN"
 
@@ -165,9 +165,7 @@ async def _linger(receive: Receive) -> None:
 
 def _cannot_listen(host: str, port: int, error: OSError) -> SourceBroken:
     if error.errno == errno.EADDRINUSE:
-        return PortTaken(
-            f"another process listens on {host}:{port} already (`ss -ltnp` shows which): end it, or give the trigger another port"
-        )
+        return PortTaken(f"{host}:{port} is taken already (`ss -ltnp` shows by which process): end it, or give the trigger another port")
     if error.errno == errno.EACCES:
         return SourceBroken(f"this process may not listen on port {port}: give the trigger one above 1023, or the process the right to")
     return SourceBroken(f"cannot listen on {host}:{port}: {error.strerror or error}; check `host` and `port` of the trigger")

@@ -9,9 +9,10 @@ from typing import Any
 from ...broker.api.client import Client
 from ...broker.api.errors import NotEnded
 from ...broker.api.result import Result
-from ...broker.client import BrokerError
+from ...broker.client import BrokerError, PayloadTooLarge
 from ...broker.triggers.firing import Fate
 from ...schemas.errors import JetfleetError
+from ...schemas.payload_errors import PayloadError
 from .replies import Refusal, Reply, json_reply, unavailable
 
 RETRY_AFTER_S = 2
@@ -28,13 +29,23 @@ def accepted(fate: Fate) -> Reply:
 
 def check(fate: Fate) -> None:
     """Raises Refusal if no flow has an event, or one may have it if it is sent again."""
-    for error in fate.refused.values():
-        if isinstance(error, BrokerError):  # the runs that there are will be the same ones next time
-            raise unavailable("NOT_STORED", "the event cannot be stored at the moment: send the request again later", RETRY_AFTER_S)
-    if not fate.runs:
-        if not fate.refused:
-            raise unavailable("NOT_SERVED", "nobody listens to this trigger any more", RETRY_AFTER_S)
-        raise Refusal(422, "REFUSED", "; ".join(str(error) for error in fate.refused.values()))
+    errors = list(fate.refused.values())
+    if any(map(_passes, errors)):  # with a key, the runs that there are will be the same ones next time
+        raise unavailable("NOT_STORED", "the event cannot be stored at the moment: send the request again later", RETRY_AFTER_S)
+    if fate.runs:
+        return
+    if not errors:
+        raise unavailable("NOT_SERVED", "nobody listens to this trigger any more", RETRY_AFTER_S)
+    if any(isinstance(error, PayloadTooLarge) for error in errors):
+        raise Refusal(413, "TOO_LARGE", "the event is larger than what can be stored")
+    raise Refusal(422, errors[0].code, "; ".join(map(str, errors)))
+
+
+def _passes(error: JetfleetError) -> bool:
+    """Whether the same event may be taken later."""
+    if isinstance(error, PayloadError):
+        return error.retryable
+    return isinstance(error, BrokerError) and not isinstance(error, PayloadTooLarge)
 
 
 def refusals(fate: Fate) -> dict[str, Any]:

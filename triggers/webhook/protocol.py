@@ -73,7 +73,7 @@ class Server:
 
 
 class InOnePiece:
-    """A transport that writes once per turn of the loop: uvicorn writes head and body one by one, and each write is a call of the system."""
+    """A transport that writes once per turn of the loop: uvicorn writes head and body one by one, and each is a call of the system."""
 
     __slots__ = ("_loop", "_pieces", "_transport", "abort", "get_extra_info", "is_closing", "pause_reading", "resume_reading")
 
@@ -177,7 +177,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _end(self, status: int, code: str, message: str) -> None:
-        """The last words on this connection. What still comes is read for a moment: a caller that is cut off while it sends may not see them."""
+        """The last words on this connection. What still comes is read for a moment: who is cut off while it sends may not see them."""
         if self._ended or self.transport.is_closing():
             return
         self._ended = True

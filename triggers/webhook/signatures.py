@@ -29,6 +29,7 @@ from .credentials import is_one_of
 from .guard import Guard, only, unauthorized
 from .request import Request
 
+ID_MAX = 256
 SIGNATURES_MAX = 16
 """In one header: providers send one per secret that they rotate."""
 
@@ -161,7 +162,7 @@ class Hmac(Signature):
 
 def text_at(value: Any, key: str) -> str | None:
     found = value.get(key) if isinstance(value, dict) else None
-    return found if isinstance(found, str) and found else None
+    return found if isinstance(found, str) and 0 < len(found) <= ID_MAX else None
 
 
 def _seconds(at: bytes) -> int:

@@ -1,6 +1,6 @@
 """A fleet on this machine: an embedded server in this process, everything else in processes of its own.
 
-    start    server ─▶ streams ─▶ coordinators, reader, workers, triggers
+    start    server ─▶ streams ─▶ coordinators, reader, workers ─▶ triggers, once a deployed flow has one that needs a process
     stop     triggers take no more ─▶ workers finish what they have in work ─▶ coordinators hand their partitions back ─▶ reader ─▶ server
 
 Guarantees: when `start` returns, every partition has its owner and every process said that it is there. Nothing outlives this process.
@@ -21,12 +21,15 @@ from ...broker.deployment import ensure
 from ...broker.fleet.membership import COORDINATOR, READER, TRIGGER, WORKER
 from ...broker.server import EmbeddedServer, ServerSettings
 from ...broker.topology import Topology
+from ...broker.triggers.catalogue import ON_CALL, OUTSIDE
 from ...schemas import messages, subjects
 from ...schemas.errors import JetfleetError
 from ...schemas.messages import Lease, Member
 from .child import Child
 
 READY_S, LOOK_S = 60.0, 0.05
+NEED_A_PROCESS = frozenset(OUTSIDE) - frozenset(ON_CALL)
+"""Types of triggers."""
 
 
 class NotReady(JetfleetError):
@@ -40,7 +43,7 @@ class FleetSettings:
     """`data` None: a temporary folder that goes with the fleet. `nodes`: modules and files of own nodes, for the workers.
 
     `reload`: workers start anew when these change. `log_level`: the least that the processes log. `arena`: options of the workers about it.
-    `triggers`: whether there is a process for triggers; `arena_folder`: what it is told of the arena.
+    `triggers`: whether there may be a process for triggers; `arena_folder`: what it is told of the arena.
     """
 
     data: Path | None
@@ -66,6 +69,8 @@ class LocalFleet:
         self.settings = settings
         self.server = EmbeddedServer(ServerSettings(data=settings.data, port=settings.port))
         self.children: list[Child] = []
+        self._partitions = 0
+        self._triggers: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -83,12 +88,23 @@ class LocalFleet:
             self.client = await Client.connect(self.server.url, name="jetfleet-up")
             self.children = self._children()
             await asyncio.gather(*(child.start() for child in self.children))
-            await self._ready(deployed.partitions)
+            self._partitions = deployed.partitions
+            await self._ready()
+            self.client.flows.on_change.append(self._flow_changed)
+            self._flow_changed("")
         except BaseException:
             await self.stop()
             raise
 
+    async def triggers_up(self) -> None:
+        """Returns when the process for triggers is there, if a deployed flow needs one. Raises NotReady."""
+        if self._triggers is not None:
+            await asyncio.shield(self._triggers)
+
     async def stop(self) -> None:
+        if self._triggers is not None:
+            self._triggers.cancel()
+            await asyncio.gather(self._triggers, return_exceptions=True)
         for role in (TRIGGER, WORKER, COORDINATOR, READER):
             await asyncio.gather(*(child.stop() for child in self.children if child.args[0] == role))
         if hasattr(self, "client"):
@@ -101,33 +117,57 @@ class LocalFleet:
             child.kill()
 
     def _children(self) -> list[Child]:
-        settings, data = self.settings, str(self.server.data)
-        watched = ("--data", data, "--log-level", settings.log_level, "--log-format", "pretty")
+        settings, watched = self.settings, self._watched
         nodes = [word for source in settings.nodes for word in ("--nodes", source)]
         queues = [word for queue in settings.queues for word in ("--queue", queue)]
-        arena = [] if settings.arena_folder is None else ["--arena", str(settings.arena_folder)]
         reload = ["--reload"] if settings.reload else []
         roles = [
             (COORDINATOR, settings.coordinators, watched),
             (READER, 1, watched),
             (WORKER, settings.workers, (*watched, *nodes, *queues, *reload, *settings.arena)),
-            (TRIGGER, int(settings.triggers), ("serve", *watched, *arena)),
         ]
         names = [(role, _name(role, number, count), args) for role, count, args in roles for number in range(1, count + 1)]
         width = max(len(name) for _, name, _ in names)
         return [Child(name, (role, *args), {"JETFLEET_NATS": self.server.url}, width) for role, name, args in names]
 
+    @property
+    def _watched(self) -> tuple[str, ...]:
+        """What all processes are told."""
+        return ("--data", str(self.server.data), "--log-level", self.settings.log_level, "--log-format", "pretty")
+
+    # --- triggers
+
+    def _flow_changed(self, flow: str) -> None:
+        """Most flows are started by calls, and need no process for that."""
+        if self.settings.triggers and self._triggers is None and self._needs_triggers():
+            self._triggers = asyncio.create_task(self._serve_triggers(), name="triggers of the fleet")
+
+    def _needs_triggers(self) -> bool:
+        flows = self.client.flows
+        plans = [plan for name in flows.names() if (plan := flows.current(name)) is not None]
+        return any(trigger.enabled and trigger.type in NEED_A_PROCESS for plan in plans for trigger in plan.triggers)
+
+    async def _serve_triggers(self) -> None:
+        folder = self.settings.arena_folder
+        arena = () if folder is None else ("--arena", str(folder))
+        width = max(len(child.name) for child in self.children)
+        child = Child(TRIGGER, (TRIGGER, "serve", *self._watched, *arena), {"JETFLEET_NATS": self.server.url}, width)
+        self.children.append(child)
+        await child.start()
+        await self._ready()
+
     # --- readiness
 
-    async def _ready(self, partitions: int) -> None:
+    async def _ready(self) -> None:
         deadline = time.monotonic() + READY_S
-        while missing := await self._missing(partitions):
+        while missing := await self._missing():
             if time.monotonic() > deadline:
                 raise NotReady(f"after {READY_S:g} s {missing}; the log of the processes says why (--log-level info says more)")
             await asyncio.sleep(LOOK_S)
 
-    async def _missing(self, partitions: int) -> str:
+    async def _missing(self) -> str:
         """What is not there yet."""
+        partitions = self._partitions
         streams = self.client.connection.streams
         members = [messages.decode(Member, each.data) for each in await streams.last_of_each(subjects.FLEET, subjects.member(">"))]
         pids = {member.pid: member.id for member in members if not member.leaving}

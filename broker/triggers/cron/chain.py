@@ -8,11 +8,12 @@ state, and a link is only set where the one that was read is still there: of two
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from ....schemas import messages, subjects
 from ....schemas.errors import UnreadableRecord
-from ...client import Connection, WrongSequence
+from ...client import Connection, Refused, WrongSequence
 from .tick import Tick, key
 
 NOTHING = 0
@@ -57,9 +58,10 @@ class Chain:
         return True
 
     async def remove(self, link: Link) -> None:
-        """Take this link away, if it is still there."""
-        if link.seq != NOTHING and (await self.link()).seq == link.seq:
-            await self._connection.streams.delete_message(subjects.TIMERS, link.seq)
+        """Take this link, or this tick, away, if it is still there."""
+        if link.seq != NOTHING and await self._connection.streams.get(subjects.TIMERS, link.seq) is not None:
+            with contextlib.suppress(Refused):  # it went a moment ago
+                await self._connection.streams.delete_message(subjects.TIMERS, link.seq)
 
     async def _last(self, subject: str) -> Link:
         stored = await self._connection.streams.last(subjects.TIMERS, subject)

@@ -50,7 +50,7 @@ log = structlog.get_logger("jetfleet.triggers")
 
 
 class CronSource(Source):
-    """`clock` gives ms since the epoch. `fired` and `skipped`: how many times became firings here, or were left out for an open run."""
+    """`clock` gives ms since the epoch. `skipped`: how many times were left out here because a run was still open."""
 
     in_flight_max = 1
 
@@ -100,12 +100,9 @@ class CronSource(Source):
             self._mending.cancel()
             await asyncio.gather(self._mending, return_exceptions=True)
         await self._last_words()
+        gone = await self._removed()
         for message in list(self._mine):
-            await self._again(message)
-        try:
-            await self._remove_chain()
-        except BrokerError as error:
-            self._log.warning("the schedule may be left behind; it ends with its next time", reason=str(error))
+            await (self._ack(message) if gone else self._again(message))
         await self._shared.leave(SHARED)
 
     def status(self) -> str:
@@ -270,13 +267,21 @@ class CronSource(Source):
         await self._client.flows.caught_up()
         return wanted_params(self._client.flows, self._flow, self._trigger) == self._params
 
-    async def _remove_chain(self) -> None:
-        """Of a trigger that is gone or disabled. Who merely ends leaves it to the others."""
-        if not is_wanted(self._client.flows, self._flow, self._trigger):
-            link = await self._chain.link()
-            await self._client.flows.caught_up()  # deployed again meanwhile?
-            if not is_wanted(self._client.flows, self._flow, self._trigger):
+    async def _removed(self) -> bool:
+        """Take the chain away if the trigger is gone or disabled. Who merely ends leaves it to the others."""
+        if is_wanted(self._client.flows, self._flow, self._trigger):
+            return False
+        try:
+            links = [await self._chain.link(), await self._chain.fired()]
+            await self._client.flows.caught_up()
+            if is_wanted(self._client.flows, self._flow, self._trigger):
+                return False  # deployed again meanwhile
+            for link in links:
                 await self._chain.remove(link)
+        except BrokerError as error:
+            self._log.warning("the schedule may be left behind; it ends with its next time", reason=str(error))
+            return False
+        return True
 
     def _due(self, tick: Tick) -> int:
         return tick.at + jitter_ms(self._params, f"{self._flow}.{self._trigger}", tick.time)

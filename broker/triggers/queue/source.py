@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 import structlog
 
@@ -55,6 +56,7 @@ class QueueSource(Source):
         self._tasks: set[asyncio.Task[None]] = set()
         self._routes: dict[str, tuple[tuple[str, str], ...]] = {}
         self._capacity = 0
+        self._failure: BaseException | None = None
         self.unrouted = 0
         """Messages that nobody listened to."""
 
@@ -62,10 +64,12 @@ class QueueSource(Source):
         await self._ensure()
         self._client.flows.on_change.append(self._flow_changed)
         for work in (self._keep_pulling(), self._hold()):
-            self._spawn(work)
+            self._spawn(work, vital=True)
         self._turned.set()
         while True:
             while not self._waiting:
+                if self._failure is not None:
+                    raise SourceFailed(f"{self._stream} is not read any more: {self._failure!r}") from self._failure
                 self._arrived.clear()
                 await self._arrived.wait()
             message = self._waiting.popleft()
@@ -201,24 +205,39 @@ class QueueSource(Source):
         return found
 
     def _unlistened(self, message: Message) -> None:
-        if self._queue is not None:  # its last flow has just gone: it waits for the next one
-            self._held.pop(message, None)
-            self._spawn(message.nak(NOBODY_S))
-            return
-        self._spawn(self._bury(message))
+        if self._queue is None:
+            self._spawn(self._bury(message))
+        else:  # its last flow has just gone: it waits for the next one
+            self._later(message)
 
     async def _bury(self, message: Message) -> None:
-        await self._client.flows.caught_up()  # a flow may have been deployed before the message was sent, and not be known here yet
-        self._routes.pop(message.subject, None)
-        if self._listening(message):
-            self._waiting.append(message)
-            self._arrived.set()
+        try:
+            await self._client.flows.caught_up()  # a flow may have been deployed before it was sent, and not be known here yet
+            self._routes.pop(message.subject, None)
+            if self._listening(message):
+                self._waiting.append(message)
+                self._arrived.set()
+                return
+            await bury(self._client.connection, message)
+        except BrokerError:
+            self._later(message)
             return
         self.unrouted += 1
-        await bury(self._client.connection, message)
         self._settle(message)
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type,var-annotated]
+    def _later(self, message: Message) -> None:
+        """It comes again in a while, to whoever serves the queue then."""
+        self._held.pop(message, None)
+        self._spawn(message.nak(NOBODY_S))
+
+    def _spawn(self, work: Coroutine[Any, Any, None], *, vital: bool = False) -> None:
+        """`vital`: without it nothing goes on; a failure is the source's."""
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._vital_ended if vital else self._tasks.discard)
+
+    def _vital_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._failure = task.exception()
+            self._arrived.set()

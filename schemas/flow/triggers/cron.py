@@ -15,7 +15,7 @@ from ..definition import Text
 from .values import Texts
 
 CATCH_UP_MAX = 10_000
-YEAR_MS = 366 * 24 * 60 * 60 * 1000
+JITTER_MAX_MS = 24 * 60 * 60 * 1000
 
 
 def _timezone(name: str) -> str:
@@ -59,7 +59,7 @@ class CronParams(Spelled):
     seconds: cron.Seconds = "first"
     start: Moment | None = None
     end: Moment | None = None
-    jitter_ms: Annotated[int, Field(ge=0, le=YEAR_MS)] = 0
+    jitter_ms: Annotated[int, Field(ge=0, le=JITTER_MAX_MS)] = 0
     catch_up: CatchUp = "skip"
     catch_up_max: Annotated[int, Field(ge=1, le=CATCH_UP_MAX)] = 100
     overlap: Overlap = "skip"

@@ -56,6 +56,10 @@ class Outside(ABC):
     async def again(self, number: int) -> None:
         """The same thing once more, where the world outside can do that."""
 
+    def narrow(self) -> dict[str, Any]:
+        """A schema of inputs that refuses things with numbers above 5."""
+        return {"type": "object", "properties": {"n": {"maximum": 5}}}
+
     def number(self, started: RunStarted) -> int:
         """Which of the things a run was started by."""
         payload = decode(started.payload)

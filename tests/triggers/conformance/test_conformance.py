@@ -187,8 +187,7 @@ def test_triggers_with_the_same_params_share_what_happens(world: type[Outside], 
 def test_what_a_flow_refuses_is_told_or_kept_and_the_next_one_runs(world: type[Outside], fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path) as one, world_of(world, one) as outside:
-            narrow = {"type": "object", "properties": {"n": {"maximum": 5}}}
-            async with served(one, outside, flow("first", outside, inputs=narrow)):
+            async with served(one, outside, flow("first", outside, inputs=outside.narrow())):
                 await outside.happen(1)
                 if outside.tells:
                     with pytest.raises(Refused, match=r"EVENT_REJECTED.*maximum"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
 from jetfleet.broker.triggers.cron.schedule import Times
@@ -90,4 +92,34 @@ class Ticks(Outside):
         return int(decode(started.payload)["scheduled_at"][:4]) - 2000
 
 
-WORLDS: tuple[type[Outside], ...] = (Memory, Manual, NamedQueue, Subjects, Ticks)
+class Files(Outside):
+    """Files that come into a folder."""
+
+    type: ClassVar[str] = "filesystem"
+
+    async def open(self) -> None:
+        self._place().mkdir()
+
+    def params(self) -> dict[str, Any]:
+        return {"path": str(self._place()), "content": "json", "settle_ms": 20}
+
+    async def happen(self, number: int) -> None:
+        half = self._place() / ".half"
+        half.write_text(json.dumps({"n": number}))
+        half.rename(self._place() / f"{number}.json")
+
+    async def again(self, number: int) -> None:
+        """Somebody looks after its permissions: it is the same file."""
+        (self._place() / f"{number}.json").chmod(0o640)
+
+    def narrow(self) -> dict[str, Any]:
+        return {"type": "object", "properties": {"content": super().narrow()}}
+
+    def number(self, started: RunStarted) -> int:
+        return int(decode(started.payload)["content"]["n"])
+
+    def _place(self) -> Path:
+        return self.folder / "files"
+
+
+WORLDS: tuple[type[Outside], ...] = (Memory, Manual, NamedQueue, Subjects, Ticks, Files)

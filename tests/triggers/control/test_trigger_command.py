@@ -45,6 +45,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundFleet]
         for name, text in (("orders", FLOW), ("alone", ALONE)):
             (folder / f"{name}.yaml").write_text(text)
             one.do(one.fleet.client.deploy(folder / f"{name}.yaml", nodes=[NODES]))
+        one.do(one.fleet.triggers_up())
         yield one
 
 
@@ -79,7 +80,7 @@ def member(row: dict[str, Any]) -> list[str]:
 
 
 def test_the_list_says_who_serves_what_and_what_is_wrong(cli: Cli) -> None:
-    found = until_listed(cli, lambda found: bool(found["orders.broken"]["error"] and member(found["orders.nightly"])))
+    found = until_listed(cli, lambda found: "SOURCE_" in found["orders.broken"]["error"] and bool(member(found["orders.nightly"])))
     assert {name: (row["type"], row["state"], member(row)) for name, row in found.items()} == {
         "alone.in": ("memory", "running", ["trigger"]),
         "orders.desk": ("manual", "running", ["trigger"]),

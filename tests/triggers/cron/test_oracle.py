@@ -100,12 +100,12 @@ def lead(schedule: str, zone: str, change: datetime) -> timedelta:
 
 def test_schedules_fire_when_the_oracle_says_around_a_change() -> None:
     compared = 0
-    for number, schedule in enumerate(filter(readable, expressions(seed=2026, count=200))):
+    for number, schedule in enumerate(filter(readable, expressions(seed=2026, count=100))):
         for place, zone in enumerate(ZONES):
             change = changes(zone)[(7 * number + place) % len(changes(zone))]
             before = lead(schedule, zone, change)
             compared += agree(schedule, zone, change - before, change + before + HOUR, 40)
-    assert compared > 2_000
+    assert compared > 1_000
 
 
 @pytest.mark.soak

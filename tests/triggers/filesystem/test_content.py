@@ -139,13 +139,13 @@ def test_a_file_may_be_read_by_several_at_a_time_and_is_closed_with_the_last(tmp
     before = len(os.listdir("/proc/self/fd"))
     file = opened(path)
     found: list[bytes | JetfleetError] = []
-    threads = [threading.Thread(target=lambda: found.append(file.read())) for _ in range(4)]
+    threads = [threading.Thread(target=lambda one: found.append(one.read()), args=(file,)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert set(found) == {path.read_bytes()}
-    del file
+    del file, threads  # the target of a thread has it too
     assert len(os.listdir("/proc/self/fd")) <= before
 
 

@@ -163,6 +163,22 @@ def test_messages_sent_before_any_flow_listens_wait_and_a_queue_without_a_name_i
     run(test())
 
 
+def test_a_queue_that_is_deleted_while_a_flow_listens_comes_back(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.deploy(listening("shop", {"name": "orders", "capacity": 7}))
+            queue = one.client.queue("orders")
+            await queue.send(1, id="before")
+            await one.log.ended(run_of("shop", "before"))
+            await queue.delete()
+            await there(one.client.connection, "QUEUE_orders")
+            await queue.send(2, id="after")
+            await one.log.ended(run_of("shop", "after"))
+            assert await queue.capacity() == 7
+
+    run(test())
+
+
 def test_a_large_message_arrives_whole(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path) as one:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jetfleet.broker.queues import ensure_queue
 from jetfleet.schemas.cli import FAILED, USAGE, main
 
 from ...fleet.fleets import fleet
@@ -37,6 +38,12 @@ def test_messages_are_sent_listed_and_deleted(fresh_url: str, tmp_path: Path, ca
             rows = {row["queue"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
             assert rows["idle"] == {"queue": "idle", "waiting": 1, "capacity": 100, "flows": ""}
             assert rows["orders"]["flows"] == "shop.in" and rows["orders"]["waiting"] == 0
+            await one.client.queue("tiny").send(1)
+            await ensure_queue(one.client.connection, "tiny", 1)
+            assert await asyncio.to_thread(queue, "send", "tiny", "2") == FAILED
+            assert "QUEUE_FULL" in capsys.readouterr().err
+            await asyncio.to_thread(main, ["doctor", "--nats", fresh_url, "--data", str(tmp_path), "-o", "json"])
+            assert "queue tiny is full" in capsys.readouterr().out
             assert [await asyncio.to_thread(queue, "delete", "idle") for _ in range(2)] == [0, USAGE]
 
     run(test())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from jetfleet.triggers.webhook.source import LISTEN
 
 from ...fleet.conftest import fresh_url, nats_url, server_factory

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
+
 from jetfleet.triggers import Triggers
+from jetfleet.triggers.webhook.source import WebhookSource
 
 from ...fleet.fleets import NODES
 from ...fleet.running import run
@@ -49,42 +52,47 @@ def forgeries(sender: Sender) -> dict[str, tuple[bytes, Headers]]:
     return found
 
 
-@pytest.mark.parametrize("name", SENDERS)
-def test_only_what_is_signed_right_starts_a_run(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    sender = SENDERS[name]
-    monkeypatch.setenv("JETFLEET_SECRET_SHOP", sender.secret(KEY))
+def signed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """A flow per kind of signature, with its secret."""
+    for name, sender in SENDERS.items():
+        monkeypatch.setenv(f"JETFLEET_SECRET_{name.upper()}", sender.secret(KEY))
+    return [flow(name, t={"path": f"/{name}", "auth": {**sender.auth, "secret": name}}) for name, sender in SENDERS.items()]
 
+
+def test_only_what_is_signed_right_starts_a_run(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
-        async with hooks(fresh_url, tmp_path, flow("f", t={"auth": {**sender.auth, "secret": "shop"}})) as one:
-            for what, (body, headers) in forgeries(sender).items():
-                answer = await post(one.address, "/", headers=[JSON, *headers], body=body)
-                assert (answer.status, answer.code) == (401, "UNAUTHORIZED"), what
-            assert await one.events() == []
-            answer = await post(one.address, "/", headers=[JSON, *sender.sign(BODY, KEY, now(), "sha256")], body=BODY)
-            assert answer.status == 202
-            assert len(await one.events()) == 1 and sender.signature.lower() not in (await one.metas())[0]["headers"]
+        async with hooks(fresh_url, tmp_path, *signed(monkeypatch)) as one:
+            for name, sender in SENDERS.items():
+                for what, (body, headers) in forgeries(sender).items():
+                    answer = await post(one.address, f"/{name}", headers=[JSON, *headers], body=body)
+                    assert answer.status == 401 and answer.code == "UNAUTHORIZED", f"{name}: {what}"
+                assert await one.events(name) == []
+                answer = await post(one.address, f"/{name}", headers=[JSON, *sender.sign(BODY, KEY, now(), "sha256")], body=BODY)
+                assert answer.status == 202, name
+                (meta,) = await one.metas(name)
+                assert sender.signature.lower() not in meta["headers"]
 
     run(test())
 
 
-@pytest.mark.parametrize("name", SENDERS)
 def test_what_is_sent_again_is_the_same_run_also_when_nobody_remembers_it(
-    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sender = SENDERS[name]
-    monkeypatch.setenv("JETFLEET_SECRET_SHOP", sender.secret(KEY))
-
     async def test() -> None:
-        async with hooks(fresh_url, tmp_path, flow("f", t={"auth": {**sender.auth, "secret": "shop"}})) as one:
-            headers = [JSON, *sender.sign(BODY, KEY, now(), "sha256")]
-            answers = [await post(one.address, "/", headers=headers, body=BODY) for _ in range(3)]
-            assert len(await one.events()) == 1
-            async with Triggers(one.client, types=("webhook",), data=tmp_path) as restarted:
-                address = await (await restarted.source("f", "t")).listening()  # type: ignore[attr-defined]
+        async with (
+            hooks(fresh_url, tmp_path, *signed(monkeypatch)) as one,
+            Triggers(one.client, types=("webhook",), data=tmp_path) as restarted,
+        ):
+            for name, sender in SENDERS.items():
+                headers = [JSON, *sender.sign(BODY, KEY, now(), "sha256")]
+                answers = [await post(one.address, f"/{name}", headers=headers, body=BODY) for _ in range(3)]
+                assert len(await one.events(name)) == 1, name
+                source = await restarted.source(name, "t")
+                assert isinstance(source, WebhookSource)
                 unsigned = [] if name == "github" else [("Idempotency-Key", "another")]
-                answers.append(await post(address, "/", headers=headers + unsigned, body=BODY))
-            assert {(answer.status, answer.body) for answer in answers} == {(202, answers[0].body)}
-            assert len({event.key for event in await one.events()}) == 1
+                answers.append(await post(await source.listening(), f"/{name}", headers=headers + unsigned, body=BODY))
+                assert {(answer.status, answer.body) for answer in answers} == {(202, answers[0].body)}, name
+                assert len({event.key for event in await one.events(name)}) == 1, name
 
     run(test())
 
@@ -107,34 +115,32 @@ def basic(text: str) -> Headers:
     return [("Authorization", "Basic " + base64.b64encode(text.encode()).decode())]
 
 
-@pytest.mark.parametrize(
-    ("auth", "good", "bad"),
-    [
-        (
-            {"type": "bearer"},
-            [("Authorization", "bearer me:k-123")],
-            [[("Authorization", "Bearer me:k-12")], [("Authorization", "Basic me:k-123")]],
-        ),
-        ({"type": "basic"}, basic("me:k-123"), [basic("me:k-12"), basic("me"), [("Authorization", "Basic %%%")]]),
-        ({"type": "apiKey"}, [("X-API-Key", "me:k-123")], [[("X-API-Key", "")], [("X-API-Key", "me:k-123")] * 2]),
-        ({"type": "api_key", "header": "X-Shop"}, [("x-shop", "me:k-123")], [[("X-API-Key", "me:k-123")], [("X-Shop", "\u00e9")]]),
-    ],
-    ids=["bearer", "basic", "key", "key in its own header"],
-)
-def test_keys_and_passwords_are_asked_for(
-    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, auth: dict[str, str], good: Headers, bad: list[Headers]
-) -> None:
+PROOFS: list[tuple[dict[str, str], Headers, list[Headers]]] = [
+    (
+        {"type": "bearer"},
+        [("Authorization", "bearer me:k-123")],
+        [[("Authorization", "Bearer me:k-12")], [("Authorization", "Basic me:k-123")]],
+    ),
+    ({"type": "basic"}, basic("me:k-123"), [basic("me:k-12"), basic("me"), [("Authorization", "Basic %%%")]]),
+    ({"type": "apiKey"}, [("X-API-Key", "me:k-123")], [[("X-API-Key", "")], [("X-API-Key", "me:k-123")] * 2]),
+    ({"type": "api_key", "header": "X-Shop"}, [("x-shop", "me:k-123")], [[("X-API-Key", "me:k-123")], [("X-Shop", "\u00e9")]]),
+]
+
+
+def test_keys_and_passwords_are_asked_for(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JETFLEET_SECRET_SHOP", "me:k-123")
 
     async def test() -> None:
-        async with hooks(fresh_url, tmp_path, flow("f", t={"auth": {**auth, "secret": "shop"}})) as one:
-            for headers in [[], *bad, [*good, *good]]:
-                answer = await post(one.address, "/", {}, headers)
-                assert answer.status == 401, headers
-                assert ("www-authenticate" in answer.headers) == (auth["type"] in ("bearer", "basic"))
-            assert (await post(one.address, "/", {}, good)).status == 202
-            (meta,) = await one.metas()
-            assert not any("k-123" in value or value == good[0][1] for value in meta["headers"].values())
+        flows = [flow(f"f{n}", t={"path": f"/{n}", "auth": {**auth, "secret": "shop"}}) for n, (auth, _, _) in enumerate(PROOFS)]
+        async with hooks(fresh_url, tmp_path, *flows) as one:
+            for n, (auth, good, bad) in enumerate(PROOFS):
+                for headers in [[], *bad, [*good, *good]]:
+                    answer = await post(one.address, f"/{n}", {}, headers)
+                    assert answer.status == 401, (auth, headers)
+                    assert ("www-authenticate" in answer.headers) == (auth["type"] in ("bearer", "basic"))
+                assert (await post(one.address, f"/{n}", {}, good)).status == 202, auth
+                (meta,) = await one.metas(f"f{n}")
+                assert not any("k-123" in value or value == good[0][1] for value in meta["headers"].values())
 
     run(test())
 

@@ -6,8 +6,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ...fleet.running import run
 from .calling import call, line, post, request
 from .hooks import flow, hooks
@@ -54,24 +52,24 @@ def test_flows_that_share_a_webhook_have_a_run_each(fresh_url: str, tmp_path: Pa
     run(test())
 
 
-@pytest.mark.parametrize(
-    ("kind", "body", "payload"),
-    [
-        ("application/json", b'{"a": [1, null]}', {"a": [1, None]}),
-        ("application/cloudevents+json; charset=utf-8", b'{"a": 1}', {"a": 1}),
-        (None, b"[1, 2]", [1, 2]),
-        ("application/x-www-form-urlencoded", b"a=1&b=x+y&b=%C3%A4&c=", {"a": "1", "b": ["x y", "ä"], "c": ""}),
-        ("text/plain", "grüße".encode(), "grüße"),
-        ("application/octet-stream", b"\0\xff", b"\0\xff"),
-        ("application/json", b"", None),
-    ],
-)
-def test_a_body_is_what_its_type_says(fresh_url: str, tmp_path: Path, kind: str | None, body: bytes, payload: Any) -> None:
+BODIES: list[tuple[str | None, bytes, Any]] = [
+    ("application/json", b'{"a": [1, null]}', {"a": [1, None]}),
+    ("application/cloudevents+json; charset=utf-8", b'{"a": 1}', {"a": 1}),
+    (None, b"[1, 2]", [1, 2]),
+    ("application/x-www-form-urlencoded", b"a=1&b=x+y&b=%C3%A4&c=", {"a": "1", "b": ["x y", "ä"], "c": ""}),
+    ("text/plain", "grüße".encode(), "grüße"),
+    ("application/octet-stream", b"\0\xff", b"\0\xff"),
+    ("application/json", b"", None),
+]
+
+
+def test_a_body_is_what_its_type_says(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with hooks(fresh_url, tmp_path, flow("f", t={})) as one:
-            answer = await post(one.address, "/", headers=[] if kind is None else [("Content-Type", kind)], body=body)
-            assert answer.status == 202, answer.body
-            assert await one.payloads() == [payload]
+            for kind, body, _ in BODIES:
+                answer = await post(one.address, "/", headers=[] if kind is None else [("Content-Type", kind)], body=body)
+                assert answer.status == 202, (kind, answer.body)
+            assert await one.payloads() == [payload for _, _, payload in BODIES]
 
     run(test())
 

@@ -2,9 +2,8 @@
 
     python -m benchmarks.trigger_files [SCALE] [--profile]
 
-Measured is the way from the start of a trigger whose folder is full, with all that it remembers of it, to the last acknowledgement, with the
-server's fsync in it; and from the rename that hands over a single file, which need not settle, to the acknowledgement. No coordinator takes
-events meanwhile.
+Measured is the way from the start of a trigger whose folder is full to the last acknowledgement, with the server's fsync in it; and from
+the rename that hands over a single file, which need not settle, to the acknowledgement. No coordinator takes events meanwhile.
 """
 
 from __future__ import annotations

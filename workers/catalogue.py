@@ -94,7 +94,7 @@ def _keys(config: type[Block]) -> Iterator[ConfigKey]:
 
 
 def _default_text(default: Any) -> str:
-    return "" if default in (None, [], {}) else json.dumps(default, ensure_ascii=False)
+    return "" if default in (None, [], {}) or isinstance(default, Block) else json.dumps(default, ensure_ascii=False)
 
 
 def type_text(shape: dict[str, Any], schema: dict[str, Any]) -> str:

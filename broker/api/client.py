@@ -69,7 +69,8 @@ class Client(Inspection):
     ) -> Self:
         """Connect to the fleet's server; on a fresh one the streams are made. Raises Unreachable after 5 s, and other BrokerErrors.
 
-        `arena`: the folder of this host's arena, where there is one: large outputs of its workers are views of it then, not copies.
+        `arena`: the folder of this host's arena, where there is one: large outputs of its workers are views of it then, not copies, and
+        large values for flows whose durability is `host` are written there.
         """
         connection = await Connection.open(url, name=name, credentials=credentials)
         try:

@@ -20,6 +20,7 @@ from ...schemas.errors import EventRejected, JetfleetError, UsageError
 from ...schemas.limits import PAYLOAD_INLINE_MAX_BYTES
 from ...schemas.messages import BatchedEvent, DeadLetter
 from ...schemas.payload import NULL, Payload, encode
+from ...schemas.payload_errors import ObjectsFull, ObjectsUnavailable
 from ...schemas.plan.events import check_event, choose_trigger
 from ...schemas.plan.parameters import with_defaults
 from ...schemas.plan.plan import Plan
@@ -85,6 +86,9 @@ class Emitter:
         except JetfleetError as error:
             part.refuse(error)
             return
+        except RecursionError:
+            part.refuse(_too_deep())
+            return
         if payload is None:
             self._spawn(self._emit_large(source, plan, trigger, firing, value, meta, part))
         else:
@@ -109,14 +113,21 @@ class Emitter:
                 payload = await self._client.values.outgoing(value, part.run, plan.payloads)
                 if len(payload) > PAYLOAD_INLINE_MAX_BYTES:
                     raise EventRejected(f"the payload has {len(payload):,} bytes although its large values were taken out")
-            except (BrokerError, OSError) as error:
+            except (BrokerError, OSError, ObjectsFull, ObjectsUnavailable) as error:
                 if not source.patient:
-                    part.refuse(error if isinstance(error, BrokerError) else Unknown(str(error)))
+                    part.refuse(error if isinstance(error, JetfleetError) else Unknown(str(error)))
                     return
                 log.warning("a large value cannot be stored yet", flow=plan.name, trigger=trigger, reason=str(error))
                 await asyncio.sleep(LATER_S)
             except JetfleetError as error:
                 part.refuse(error)
+                return
+            except RecursionError:
+                part.refuse(_too_deep())
+                return
+            except Exception as error:  # else it would never be settled, and its source never asked for more
+                log.exception("a payload cannot be stored", flow=plan.name, trigger=trigger, key=firing.key)
+                part.refuse(EventRejected(f"its payload cannot be stored: {type(error).__name__}: {error}"))
                 return
             else:
                 self._put(source, plan.name, trigger, BatchedEvent(f"{trigger}/{firing.key}", payload, firing.trace, meta), part)
@@ -202,6 +213,10 @@ class _Part:
         delivery.left -= 1
         if not delivery.left:
             delivery.done(delivery.firing, delivery.fate)
+
+
+def _too_deep() -> EventRejected:
+    return EventRejected("its payload is nested too deeply")
 
 
 def checked(plan: Plan, trigger: str, value: object) -> object:

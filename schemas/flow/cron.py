@@ -31,7 +31,7 @@ _NAMED = {
 _UNSTEADY = re.compile(r"(^|[\s,])[hr]($|[\s,/(])", re.IGNORECASE)
 _LAST_OF_MONTH = re.compile(r"\b([0-7]|sun|mon|tue|wed|thu|fri|sat)l\b", re.IGNORECASE)
 _FROM_A_DAY_ON = re.compile(r"(^|,)([0-7]|sun|mon|tue|wed|thu|fri|sat)/", re.IGNORECASE)
-_RANGE_OF_ONE = re.compile(r"\b(\w+)-\1\b(/\d+)?", re.IGNORECASE)
+_RANGE_OF_ONE = re.compile(r"(?<![^,])(\w+)-\1(/\d+)?(?![^,])", re.IGNORECASE)
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _ANY_TIME = datetime(2024, 1, 1, tzinfo=UTC)
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)

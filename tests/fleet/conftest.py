@@ -4,10 +4,14 @@ nats_url          one server for the whole session: for tests that keep to strea
 fresh_url         a server of the test's own, empty: for tests that deploy (it takes some 20 ms)
 server_factory    makes servers that a test kills and restarts: `server_factory(sync="1s")`
 start_server      the same as a function of the module, for fixtures of other folders
+
+Their stores lie in memory where there is plenty: a process that is killed loses nothing there either, and nobody waits for a disk.
 """
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +24,8 @@ from jetfleet.broker.server import ServerSettings
 from .background import BackgroundServer
 
 ServerFactory = Callable[..., BackgroundServer]
+MEMORY = Path("/dev/shm")
+MEMORY_MIN_BYTES = 8 << 30
 
 
 def start_server(data: Path, **settings: Any) -> BackgroundServer:
@@ -34,12 +40,18 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.stop()
 
 
+def in_memory() -> bool:
+    return MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_MIN_BYTES
+
+
 @pytest.fixture
-def server_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerFactory]:
+def server_factory() -> Iterator[ServerFactory]:
     with ExitStack() as servers:
 
         def make(**settings: Any) -> BackgroundServer:
-            data = settings.pop("data", None) or tmp_path_factory.mktemp("nats")
+            data = settings.pop("data", None)
+            if data is None:
+                data = Path(servers.enter_context(tempfile.TemporaryDirectory("-jetfleet", dir=MEMORY if in_memory() else None)))
             server = start_server(data, **settings)
             servers.callback(server.stop)
             return server

@@ -152,9 +152,11 @@ def test_nothing_outlives_it_when_it_is_killed(folder: Path) -> None:
 def test_flows_are_deployed_again_as_they_change(folder: Path) -> None:
     with up(folder, "--nodes", NODES, "--ephemeral", "--watch") as one:
         one.up()
-        (folder / "flows" / "more.yaml").write_text(FLOW.format(name="more"))
+        hook = f"triggers: [{{id: web, type: webhook, params: {{port: {free_port()}}}}}]\n"
+        (folder / "flows" / "more.yaml").write_text(FLOW.format(name="more") + hook + "edges: [{from: web, to: a}]\n")
         one.until(lambda: "deployed: more" in one.said, "the new flow")
         assert outcome(one.url, "more") == "completed"
+        one.until(lambda: served(one.url) == {"web": "trigger"}, "the process for triggers, which is needed now")
 
 
 def test_what_cannot_work_is_said_at_once(folder: Path) -> None:

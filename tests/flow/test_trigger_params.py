@@ -65,6 +65,7 @@ def test_spellings_have_one_meaning(type: str, spelling: Any, meaning: Any) -> N
         ("{type: cron, params: {schedule: '0 * * * *', timezone: Mars/Base}}", "INVALID_VALUE", "Mars/Base"),
         ("{type: cron, params: {schedule: '0 5 * * * 30 2030', seconds: first}}", "INVALID_CRON", "out of range"),
         ("{type: cron, params: {schedule: ['0 * * * *', '@sometimes']}}", "INVALID_CRON", "@sometimes"),
+        ("{type: cron, params: {schedule: '0 0 1-1-1 * *'}}", "INVALID_CRON", "1-1-1"),
         ("{type: cron, params: {schedule: []}}", "INVALID_VALUE", "schedule"),
         ("{type: cron, params: {schedule: '0 * * * *', overlap: maybe}}", "INVALID_VALUE", "maybe"),
         ("{type: cron, params: {schedule: '0 * * * *', start: tomorrow}}", "INVALID_VALUE", "tomorrow"),

@@ -38,7 +38,7 @@ NODES = """
 def test_a_registry_starts_with_the_standard_nodes_that_workers_execute() -> None:
     names = Registry().names()
     assert [name.removeprefix("std::") for name in names] == [
-        "aggregate", "concat", "http", "json_dynamic", "log", "map", "merge", "set", "switch",
+        "aggregate", "concat", "http", "json_dynamic", "kafka_publish", "log", "map", "merge", "set", "switch",
     ]  # fmt: skip
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import quote_from_bytes
 
 KEY_PATH_MAX = 256
 """Longer paths stand in keys as their digest: a key travels in headers."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)
 
 
 class Mark(NamedTuple):
@@ -64,4 +64,4 @@ def time_text(mtime_ns: int) -> str:
         moment = _EPOCH + timedelta(microseconds=mtime_ns // 1_000)
     except OverflowError:
         moment = _EPOCH
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.isoformat(timespec="microseconds") + "Z"

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, mtime_ns INTEGER NOT NU
 CREATE INDEX IF NOT EXISTS files_by_inode ON files (inode);
 CREATE INDEX IF NOT EXISTS files_to_do ON files (path) WHERE todo != '';
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS served (flow TEXT, trigger TEXT, last_ns INTEGER NOT NULL, PRIMARY KEY (flow, trigger)) WITHOUT ROWID;
 """
 _WAIT_S = 10.0
 _ASKED_AT_ONCE = 500
@@ -49,6 +50,29 @@ class Memory:
 
     def close(self) -> None:
         self._base.close()
+
+    # --- whose it is
+
+    def served(self) -> dict[tuple[str, str], int]:
+        """The triggers that it has served, and when it last began to, in ns since the epoch."""
+        with self._errors():
+            return {(flow, trigger): last_ns for flow, trigger, last_ns in self._base.execute("SELECT * FROM served")}
+
+    def serves(self, triggers: Sequence[tuple[str, str]], now_ns: int) -> None:
+        with self._errors():
+            self._base.executemany("INSERT OR REPLACE INTO served VALUES (?, ?, ?)", [(*trigger, now_ns) for trigger in triggers])
+
+    def take_over(self, other: Path) -> None:
+        """Know what another memory knows too."""
+        with self._errors():
+            self._base.execute("ATTACH DATABASE ? AS other", (str(other),))
+            try:
+                self._base.execute("INSERT OR REPLACE INTO files SELECT * FROM other.files")
+                self._base.execute("INSERT OR REPLACE INTO facts SELECT * FROM other.facts")
+            finally:
+                self._base.execute("DETACH DATABASE other")
+
+    # --- what has fired
 
     @property
     def began_ns(self) -> int:

@@ -26,6 +26,7 @@ from .contents import Contents
 from .folder import Folder
 from .happening import Happening
 from .intake import Intake
+from .lineage import inherit
 from .memory import Memory
 from .names import Names
 from .policy import PathPolicy
@@ -36,6 +37,7 @@ CONTENT_IN_FLIGHT_BYTES = 256 << 20
 OPEN_IN_FLIGHT = 64
 """Contents by reference are open files."""
 PAUSE_MAX_S = 60.0
+CLOSE_S = 10.0
 Value = TypeVar("Value")
 
 
@@ -45,6 +47,7 @@ class FilesystemSource(Source):
     def __init__(self, spec: Spec, site: Site) -> None:
         params: FilesystemParams = spec.params
         self._params = params
+        self._triggers = spec.triggers
         self._file = site.data / "filesystem" / f"{digest_of(params)}.db"
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="filesystem")
         self._intake: Intake | None = None
@@ -97,7 +100,9 @@ class FilesystemSource(Source):
     async def close(self) -> None:
         if self._remembering is not None:
             await asyncio.gather(self._remembering, return_exceptions=True)
-        await self._call(self._shut)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):  # a network file system may hold the thread for ever
+                await self._call(self._shut)
         self._thread.shutdown(wait=False)
 
     def status(self) -> str:
@@ -122,6 +127,7 @@ class FilesystemSource(Source):
         memory = self._memory = Memory(self._file)
         watcher = self._watcher = Watcher(folders, params.watch, params.poll_ms)
         rules = Rules(Names(params.patterns, params.ignore, params.hidden), params.recursive, afterwards.places, watcher.folder)
+        inherit(memory, self._triggers, lambda path: any(folder.has(path) and rules.counts(folder, path) for folder in folders))
         self._intake = Intake(params, folders, rules, memory, watcher, afterwards)
 
     def _shut(self) -> None:

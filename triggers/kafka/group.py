@@ -114,6 +114,8 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]
 
         Raises SourceFailed, SourceBroken; then records may be lost to this group, and only a new one sees them again.
         """
+        if self._committing is not None and self._committing.done():
+            self._committing.result()  # it ends with an error only
         with _told(self._params):
             found: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]] = {}
             with contextlib.suppress(TimeoutError):
@@ -159,7 +161,11 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]
         silent_s = min(time.monotonic() - self._heard_at, time.time() - answered)
         if silent_s < SILENT_S:
             return
-        if not self._consumer.assignment() and await self._consumer.topics():
+        if not self._consumer.assignment() and (known := await self._consumer.topics()):
+            if self._params.topics and known.isdisjoint(self._params.topics):
+                raise SourceFailed(
+                    f"there is no topic {', '.join(self._params.topics)} at {', '.join(self._params.brokers)}, or none to see"
+                )
             self._heard_at = time.monotonic()  # others have all partitions, or are slow to share them
             return
         raise SourceFailed(f"no answer from {', '.join(self._params.brokers)} for {SILENT_S:.0f} s{said()}")
@@ -262,7 +268,7 @@ def _told(params: KafkaParams) -> Any:
         yield
     except BROKEN as error:
         raise SourceBroken(_reason(error, params)) from None
-    except (kafka.KafkaError, OSError) as error:
+    except (kafka.KafkaError, OSError, ValueError) as error:  # ValueError: a batch that is damaged
         raise SourceFailed(_reason(error, params)) from None
 
 

@@ -13,6 +13,7 @@ which delivery is it? fire            202, or 422, 503
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -42,6 +43,8 @@ class Endpoint:
         """Why nothing is taken at the moment; "": it is."""
         self.answering = 0
         """Requests that were not answered yet."""
+        self.turned_away: Counter[int] = Counter()
+        """Requests that were refused, by status."""
         self._guard = guard
         self._fire = fire
         self._outcomes = outcomes
@@ -56,6 +59,9 @@ class Endpoint:
         self.answering += 1
         try:
             return await self._answer(request)
+        except Refusal as refusal:
+            self.turned_away[refusal.status] += 1
+            raise
         finally:
             self.answering -= 1
             request.done()

@@ -27,7 +27,8 @@ from .routes import Routes
 Scope: TypeAlias = Mapping[str, Any]
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 
-HEALTH = b"/-/health"
+OWN_PATHS = b"/-/"
+HEALTH = OWN_PATHS + b"health"
 BODIES_MAX_BYTES = 256 << 20
 LINGER_S, LINGER_BYTES = 1.0, 1 << 20
 """How much is still read of what a caller sends who has its reply already: one that is cut off might not see it."""
@@ -108,11 +109,17 @@ class Listener:
         if endpoint is not None:
             reply: Reply = await endpoint.answer(Request(scope, receive, params, self._room))
             return reply
+        if path.startswith(OWN_PATHS):
+            return self._own(method, path)
+        if not allowed:
+            raise _not_found()
+        return _plain(method, allowed) or _not_allowed(allowed)
+
+    def _own(self, method: str, path: bytes) -> Reply:
+        """The listener's own paths, which no trigger can have."""
         if path == HEALTH:
             return _plain(method, ["GET"]) or json_reply(200, {"status": "ok"})
-        if not allowed:
-            raise Refusal(404, "NOT_FOUND", "nobody listens at this path", close=True)
-        return _plain(method, allowed) or _not_allowed(allowed)
+        raise _not_found()
 
 
 def _plain(method: str, allowed: list[str]) -> Reply | None:
@@ -124,6 +131,10 @@ def _plain(method: str, allowed: list[str]) -> Reply | None:
     if method in allowed:
         return None
     return _not_allowed(allowed)
+
+
+def _not_found() -> Refusal:
+    return Refusal(404, "NOT_FOUND", "nobody listens at this path", close=True)
 
 
 def _not_allowed(allowed: list[str]) -> Reply:

@@ -13,6 +13,7 @@ import resource
 from collections.abc import Awaitable, Callable
 
 import msgspec
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -110,6 +111,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._too_large = False
         self._ended = False
+        self._staying = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(InOnePiece(transport, self.loop))  # type: ignore[arg-type]
@@ -126,7 +128,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._ended or self.transport.is_closing():
             return
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_MAX_BYTES:
@@ -138,10 +141,22 @@ class BoundedProtocol(HttpToolsProtocol):
             self._set_deadline()
 
     def on_message_begin(self) -> None:
+        if self._staying:
+            return
         self._in_head, self._head_bytes = True, 0
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        if not self._staying:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._staying:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        if self._staying:
+            return
         self._in_head = False
         size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
         if size > HEAD_MAX_BYTES or len(self.headers) > HEADERS_MAX:
@@ -149,11 +164,38 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("the head is too large")
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade() and not self._staying:
+            return  # its body, if it has one, is still to come
+        self._staying = False
+        super().on_message_complete()
+
     def send_400_response(self, msg: str) -> None:
         if self._too_large:
             self._end(431, "HEAD_TOO_LARGE", f"the head has more than {HEAD_MAX_BYTES:,} bytes or {HEADERS_MAX} headers")
         else:
             self._end(400, "BAD_REQUEST", "this is no HTTP/1.1 request")
+
+    def _feed(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest.nbytes:
+            try:
+                self.parser.feed_data(rest)
+                return
+            except HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+                self._stay()
+            except HttpParserError:
+                self.send_400_response("")
+                return
+
+    def _stay(self) -> None:
+        """A caller offers another protocol, as some clients do with every request. The parser stops behind such a head, body or not; so
+        another one, made to believe it has read it, reads on: we stay with HTTP/1.1, as we may."""
+        frame = [name + b": " + value + b"\r\n" for name, value in self.headers if name in (b"content-length", b"transfer-encoding")]
+        self.parser = HttpRequestParser(self)
+        self._staying = True
+        self.parser.feed_data(b"".join((b"POST / HTTP/1.1\r\n", *frame, b"\r\n")))
 
     def _is_busy(self) -> bool:
         """Whether a request is complete as far as its head goes, and not answered."""

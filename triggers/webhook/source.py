@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from ...broker.triggers.firing import Fate, Firing
@@ -92,7 +92,9 @@ class WebhookSource(Source):
             return ""
         host, port = self.address
         host = f"[{host}]" if ":" in host else host
-        return f"{'|'.join(self._params.methods)} http://{host}:{port}{self._params.path}"
+        where = f"{'|'.join(self._params.methods)} http://{host}:{port}{self._params.path}"
+        refused = ", ".join(f"{status}: {count:,}" for status, count in sorted(self._turned_away().items()))
+        return f"{where} (turned away: {refused})" if refused else where
 
     # ---
 
@@ -129,6 +131,9 @@ class WebhookSource(Source):
         self._refusing = why
         if self._endpoint is not None:
             self._endpoint.refusing = why
+
+    def _turned_away(self) -> Mapping[int, int]:
+        return {} if self._endpoint is None else self._endpoint.turned_away
 
     async def _leave(self, listener: Listener) -> None:
         assert self._endpoint is not None

@@ -182,7 +182,10 @@ class CronSource(Source):
         found = await state(self._client, run, self._flow, self._trigger)
         if found is RunState.OVER:
             return True
-        if found is RunState.UNSURE or overlap == "queue":
+        if found is RunState.UNSURE:
+            await self._again(message, RETRY_S)
+            return False
+        if overlap == "queue" or (overlap == "skip" and tick.is_decided):  # what is made up for is not left out after all
             await self._wait(message, tick, waiting=tick.is_decided, marked=msgspec.structs.replace(tick, until=tick.at))
             return False
         if overlap == "skip":

@@ -105,6 +105,25 @@ def test_who_has_forgotten_and_who_watches_elsewhere_fire_under_the_same_keys(tm
     run(test())
 
 
+def test_a_trigger_with_other_params_goes_on_with_what_it_knew(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, patterns="*.csv") as one:
+            one.write("a.csv")
+            await one.fired(1)
+        one.write("b.txt")
+        async with watched(tmp_path, settle_ms=20) as other:
+            assert [payload["name"] for payload in await other.fired(1)] == ["b.txt"], "what did not count before is new"
+        one.write("c.csv")
+        async with watched(tmp_path, patterns="*.csv") as again:
+            assert [payload["name"] for payload in await again.fired(1)] == ["c.csv"]
+            (one.folder / "b.txt").unlink()
+            await again.nothing_more()
+        async with watched(tmp_path, trigger="another") as another:
+            await another.fired(2)
+
+    run(test())
+
+
 def test_two_sources_may_share_a_memory(tmp_path: Path) -> None:
     async def test() -> None:
         async with watched(tmp_path) as one, watched(tmp_path) as other:

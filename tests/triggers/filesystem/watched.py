@@ -26,7 +26,7 @@ from ...fleet.trouble import until
 STORED = Fate({"flow": "run"})
 REFUSED = Fate({}, {"flow": EventRejected("not what the flow wants")})
 SETTLE_MS = 30
-QUIET_S = 0.5
+QUIET_S = 0.3
 """Time enough to see more than was meant to happen."""
 
 
@@ -85,13 +85,13 @@ class Watched:
 
 @asynccontextmanager
 async def watched(
-    tmp_path: Path, *, data: str = "data", confirms: Callable[[Firing], Fate | None] = lambda _: STORED, **params: Any
+    tmp_path: Path, *, data: str = "data", trigger: str = "in", confirms: Callable[[Firing], Fate | None] = lambda _: STORED, **params: Any
 ) -> AsyncIterator[Watched]:
-    """The folder `in` of `tmp_path`, watched. `data`: what remembers."""
+    """The folder `in` of `tmp_path`, watched. `data`: what remembers; `trigger`: whose it is."""
     folder = tmp_path / "in"
     folder.mkdir(exist_ok=True)
     given = FilesystemParams.model_validate({"paths": [str(folder)], "settle_ms": SETTLE_MS} | params)
-    source = FilesystemSource(Spec("filesystem", given, (("flow", "in"),)), Site(None, Shared(), tmp_path / data))  # type: ignore[arg-type]
+    source = FilesystemSource(Spec("filesystem", given, (("flow", trigger),)), Site(None, Shared(), tmp_path / data))  # type: ignore[arg-type]
     one = Watched(folder, source, confirms)
     running = asyncio.create_task(one.run())
     try:

@@ -45,10 +45,20 @@ class RealKafka:
         self.up()
 
     def create_topic(self, name: str, partitions: int = 4) -> None:
+        """A broker that has just started takes connections before it takes topics."""
+        from confluent_kafka import KafkaException
         from confluent_kafka.admin import AdminClient, NewTopic
 
         admin = AdminClient({"bootstrap.servers": self.brokers})  # held until the answer is there
-        admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
+        end = time.monotonic() + START_S
+        while True:
+            try:
+                admin.create_topics([NewTopic(name, partitions, 1)])[name].result(START_S)
+                return
+            except KafkaException:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     def up(self) -> None:
         self._process = self._java("kafka.Kafka", str(self._settings))
@@ -107,6 +117,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
 group.min.session.timeout.ms=500
 broker.session.timeout.ms=2000
 """

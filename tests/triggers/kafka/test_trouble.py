@@ -20,6 +20,7 @@ from ...fleet.fleets import NODES, Fleet, fleet
 from ...fleet.running import run
 from ...fleet.trouble import frozen, until
 from . import mock_cluster
+from .conftest import REAL
 from .mock_cluster import MockKafka
 from .topics import Cluster, Topic, serving
 
@@ -63,7 +64,7 @@ def test_a_process_that_is_killed_in_the_middle_leaves_every_record_to_the_next(
         topic = Topic(kafka)
         sent = await topic.send(values(count))
         async with fleet(fresh_url, tmp_path) as one:
-            await one.client.deploy(topic.flow(max_in_flight=50, max_poll_records=50), nodes=[NODES])
+            await one.client.deploy(topic.flow(max_in_flight=10, max_poll_records=10), nodes=[NODES])
             with serving(fresh_url, tmp_path) as process:
                 await one.log.until(lambda: len(one.log.begun) > count // 10, "the first runs", 30)
                 process.kill()
@@ -148,6 +149,22 @@ def test_brokers_that_go_down_and_come_back_cost_nothing(
             await all_committed(topic, 200)
 
     run(test(), 90)
+
+
+@pytest.mark.parametrize("_", [REAL])
+def test_a_topic_that_does_not_exist_is_named(
+    request: pytest.FixtureRequest, fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: str
+) -> None:
+    monkeypatch.setattr(group, "SILENT_S", 1.0)
+
+    async def test() -> None:
+        flow = Topic(request.getfixturevalue("real_kafka")).flow(topic="ordres")
+        async with fleet(fresh_url, tmp_path, workers=0) as one, Triggers(one.client, types=("kafka",), data=tmp_path) as triggers:
+            await one.client.deploy(flow, nodes=[NODES])
+            await until(lambda: any(each.error for each in triggers.status()), "a source that says so")
+            assert "there is no topic ordres" in triggers.status()[0].error
+
+    run(test(), 60)
 
 
 def test_requests_that_fail_are_made_again(mock_kafka: MockKafka, fresh_url: str, tmp_path: Path) -> None:

@@ -109,11 +109,15 @@ def test_a_port_that_is_taken_is_named(fresh_url: str, tmp_path: Path, monkeypat
     run(test())
 
 
-def test_a_webhook_says_where_it_listens(fresh_url: str, tmp_path: Path) -> None:
+def test_a_webhook_says_where_it_listens_and_whom_it_turned_away(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with hooks(fresh_url, tmp_path, flow("f", t={"path": "/orders", "methods": ["POST", "PUT"]})) as one:
             host, port = one.address
-            assert one.triggers.status()[0].detail == f"POST|PUT http://{host}:{port}/orders"
+            where = f"POST|PUT http://{host}:{port}/orders"
+            assert one.triggers.status()[0].detail == where
+            for body in (b"{", b"[", b"x" * 2_000_000):
+                await post(one.address, "/orders", body=body)
+            assert one.triggers.status()[0].detail == f"{where} (turned away: 400: 2, 413: 1)"
 
     run(test())
 

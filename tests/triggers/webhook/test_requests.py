@@ -142,6 +142,23 @@ def test_a_caller_that_waits_gets_what_the_run_gave(fresh_url: str, tmp_path: Pa
     run(test())
 
 
+def test_a_caller_that_would_rather_speak_another_protocol_loses_nothing(fresh_url: str, tmp_path: Path) -> None:
+    """As Java's client does with every request, unless it is told not to."""
+
+    async def test() -> None:
+        offer = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMA")]
+        async with hooks(fresh_url, tmp_path, flow("f", t={"methods": ["GET", "POST"]})) as one, line(one.address) as connection:
+            connection.send(request("POST", "/", b"1", offer) + request("POST", "/", b"2", offer) + request("GET", "/?n=3", None, offer))
+            connection.send(request("POST", "/", None, [*offer, ("Transfer-Encoding", "chunked")]) + b"1\r\n4\r\n0\r\n\r\n")
+            connection.send(request("POST", "/", b"5678", offer)[:-3])
+            assert [(await connection.answer()).status for _ in range(4)] == [202] * 4
+            connection.send(b"678" + request("POST", "/", b"9"))
+            assert [(await connection.answer()).status for _ in range(2)] == [202] * 2
+            assert await one.payloads() == [1, 2, {"n": "3"}, 4, 5678, 9]
+
+    run(test())
+
+
 def test_requests_on_one_connection_are_answered_in_order(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with hooks(fresh_url, tmp_path, flow("f", t={})) as one, line(one.address) as connection:

@@ -1,0 +1,58 @@
+"""Queues and their server: it is killed, it has no room for another queue."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from jetfleet.broker.queues import BYTES_MIN
+from jetfleet.broker.topology import FLEET_BYTES
+
+from ...fleet.conftest import ServerFactory
+from ...fleet.fleets import LONG_S, fleet
+from ...fleet.running import run
+from ...fleet.trouble import restarted, until
+from .places import listening, run_of, there
+
+
+def test_messages_are_a_run_each_although_the_server_is_killed_while_they_are_sent_and_taken(
+    server_factory: ServerFactory, tmp_path: Path
+) -> None:
+    async def test() -> None:
+        server = server_factory()
+        async with fleet(server.url, tmp_path) as one:
+            await one.deploy(listening("shop", {"name": "orders", "capacity": 1_000}), listening("audit", {"subjects": "shop.>"}))
+            queue, client = one.client.queue("orders"), one.client
+            await there(client.connection, "QUEUE_orders")
+            sending = [asyncio.create_task(queue.put(n, id=f"q{n}")) for n in range(200)]
+            sending += [asyncio.create_task(client.publish("shop.eu.created", n, id=f"s{n}")) for n in range(200)]
+            await one.log.until(lambda: len(one.log.begun) > 20, "the first runs")
+            await restarted(server)
+            await asyncio.gather(*sending)
+            runs = {run_of("shop", f"q{n}") for n in range(200)} | {run_of("audit", f"s{n}") for n in range(200)}
+            await one.log.ended(*runs, deadline_s=LONG_S)
+            assert one.log.begun == runs and not one.log.letters
+
+    run(test(), 90)
+
+
+def test_a_queue_for_which_the_server_has_no_room_says_so_and_the_others_go_on(server_factory: ServerFactory, tmp_path: Path) -> None:
+    async def test() -> None:
+        left_bytes = (1 << 30) * 7 // 100
+        count = left_bytes // BYTES_MIN + 1
+        async with fleet(server_factory(store_bytes=(1 << 30) + FLEET_BYTES).url, tmp_path) as one:
+            triggers = [{"id": f"in{n}", "type": "queue"} for n in range(count)]
+            await one.deploy(listening("shop", {}) | {"triggers": triggers, "edges": [{"from": "in0", "to": "seen"}]})
+            (coordinator,) = one.coordinators
+            await until(lambda: any(each.state == "failing" for each in coordinator.triggers.served()), "a queue without room")
+            failing = [each for each in coordinator.triggers.served() if each.state == "failing"]
+            assert failing[0].error.startswith("SOURCE_BROKEN") and "store is too small" in failing[0].error
+            assert len(failing) < count
+            full = {each.trigger for each in failing}
+            going = next(f"in{n}" for n in range(count) if f"in{n}" not in full)
+            await one.client.queue(f"shop-{going}").send(1)
+            async with asyncio.timeout(15):
+                while await one.client.queue(f"shop-{going}").depth():
+                    await asyncio.sleep(0.01)
+
+    run(test(), 60)

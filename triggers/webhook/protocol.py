@@ -107,7 +107,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.logger = _silent
         self._bounds = server
         self._deadline: asyncio.TimerHandle | None = None
-        self._in_head = False
+        self._in_head = self._head_begins = False
         self._head_bytes = 0
         self._too_large = False
         self._ended = False
@@ -129,8 +129,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._ended or self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
+        self._head_begins = False
         self._feed(data)
-        if self._in_head:
+        if self._in_head and not self._head_begins:  # what came with its first bytes may belong to requests before it
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_MAX_BYTES:
                 self._too_large = True
@@ -143,7 +144,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if self._staying:
             return
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_begins, self._head_bytes = True, True, 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
+
 from jetfleet.broker.triggers.cron.schedule import Times
 from jetfleet.broker.triggers.cron.tick import Tick, milliseconds
 from jetfleet.schemas import messages, subjects
@@ -122,4 +124,33 @@ class Files(Outside):
         return self.folder / "files"
 
 
-WORLDS: tuple[type[Outside], ...] = (Memory, Manual, NamedQueue, Subjects, Ticks, Files)
+class Records(Outside):
+    """Records of a topic."""
+
+    type: ClassVar[str] = "kafka"
+
+    async def open(self) -> None:
+        for library in ("aiokafka", "confluent_kafka"):
+            pytest.importorskip(library, reason="pip install 'jetfleet[dev]'")
+        from aiokafka import AIOKafkaProducer
+
+        from ..kafka.mock_cluster import MockKafka
+
+        self._cluster = MockKafka(partitions=2)
+        self._cluster.create_topic("orders")
+        self._producer = AIOKafkaProducer(bootstrap_servers=self._cluster.brokers)
+        await self._producer.start()
+
+    async def close(self) -> None:
+        await self._producer.stop()
+        self._cluster.close()
+
+    def params(self) -> dict[str, Any]:
+        often = {"session_timeout_ms": 1_000, "commit_interval_ms": 50, "fetch_max_wait_ms": 20}
+        return {"brokers": self._cluster.brokers, "group_id": "shop", "topic": "orders", **often}
+
+    async def happen(self, number: int) -> None:
+        await self._producer.send_and_wait("orders", json.dumps({"n": number}).encode(), partition=number % 2)
+
+
+WORLDS: tuple[type[Outside], ...] = (Memory, Manual, NamedQueue, Subjects, Ticks, Files, Records)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from jetfleet.broker.queues import BYTES_MIN
+import pytest
+
+from jetfleet.broker.queues import ensure_queue
+from jetfleet.broker.store_size import StoreTooSmall
 from jetfleet.broker.topology import FLEET_BYTES
 
 from ...fleet.conftest import ServerFactory
@@ -38,21 +41,17 @@ def test_messages_are_a_run_each_although_the_server_is_killed_while_they_are_se
 
 def test_a_queue_for_which_the_server_has_no_room_says_so_and_the_others_go_on(server_factory: ServerFactory, tmp_path: Path) -> None:
     async def test() -> None:
-        left_bytes = (1 << 30) * 7 // 100
-        count = left_bytes // BYTES_MIN + 1
         async with fleet(server_factory(store_bytes=(1 << 30) + FLEET_BYTES).url, tmp_path) as one:
-            triggers = [{"id": f"in{n}", "type": "queue"} for n in range(count)]
-            await one.deploy(listening("shop", {}) | {"triggers": triggers, "edges": [{"from": "in0", "to": "seen"}]})
+            with pytest.raises(StoreTooSmall, match="jetfleet queue delete"):
+                for n in range(100):
+                    await ensure_queue(one.client.connection, f"q{n}")
+            two = [{"id": "in", "type": "queue", "params": {"name": "q0"}}, {"id": "more", "type": "queue", "params": {"name": "another"}}]
+            await one.deploy(listening("shop", {}) | {"triggers": two})
             (coordinator,) = one.coordinators
             await until(lambda: any(each.state == "failing" for each in coordinator.triggers.served()), "a queue without room")
-            failing = [each for each in coordinator.triggers.served() if each.state == "failing"]
-            assert failing[0].error.startswith("SOURCE_BROKEN") and "store is too small" in failing[0].error
-            assert len(failing) < count
-            full = {each.trigger for each in failing}
-            going = next(f"in{n}" for n in range(count) if f"in{n}" not in full)
-            await one.client.queue(f"shop-{going}").send(1)
-            async with asyncio.timeout(15):
-                while await one.client.queue(f"shop-{going}").depth():
-                    await asyncio.sleep(0.01)
+            (failing,) = [each for each in coordinator.triggers.served() if each.state == "failing"]
+            assert failing.trigger == "more" and failing.error.startswith("SOURCE_BROKEN") and "store is too small" in failing.error
+            await one.client.queue("q0").send(1, id="fits")
+            await one.log.until(lambda: run_of("shop", "fits") in one.log.begun, "a run of the other queue")
 
     run(test(), 60)

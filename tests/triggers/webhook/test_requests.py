@@ -155,6 +155,8 @@ def test_a_caller_that_would_rather_speak_another_protocol_loses_nothing(fresh_u
             connection.send(b"678" + request("POST", "/", b"9"))
             assert [(await connection.answer()).status for _ in range(2)] == [202] * 2
             assert await one.payloads() == [1, 2, {"n": "3"}, 4, 5678, 9]
+            connection.send(request("POST", "/", b"0", offer) * 1_000)  # in one piece, ending in the middle of a head for the server
+            assert {(await connection.answer()).status for _ in range(1_000)} == {202}
 
     run(test())
 

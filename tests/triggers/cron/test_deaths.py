@@ -28,18 +28,19 @@ def test_every_second_is_one_run_whoever_is_killed_or_frozen(server_factory: Any
         number = 0
         alive = [another(), another()]
         async with fleet(server.url, tmp_path, coordinators=0, workers=0) as one:
-            await stage.deploy(one, stage.EVERY_SECOND, overlap="allow")
-            await stage.many(one, 3)
+            sweep = stage.Sweep(one)
+            await sweep.deploy(stage.EVERY_SECOND, overlap="allow")
+            await sweep.many(3)
             for _ in range(ROUNDS):
                 alive[0].kill()
                 alive = [alive[1], another()]
-                await stage.many(one, len(stage.times(one)) + 4)
+                await sweep.many(len(sweep.times()) + 4)
                 alive[0].freeze()
-                await stage.many(one, len(stage.times(one)) + 4)
+                await sweep.many(len(sweep.times()) + 4)
                 alive[0].thaw()
-                await stage.many(one, len(stage.times(one)) + 2)
+                await sweep.many(len(sweep.times()) + 2)
                 await restarted(server)
-                found = await stage.many(one, len(stage.times(one)) + 3)
+                found = await sweep.many(len(sweep.times()) + 3)
                 assert stage.without_a_gap(found)
 
     with ExitStack() as processes:

@@ -1,9 +1,8 @@
-"""What a time does that finds the run of an earlier one still open."""
+"""What a time does that finds the run of an earlier one still open. The policies are looked at side by side: each takes some seconds."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from pathlib import Path
 
 from jetfleet.schemas.payload import decode
@@ -16,62 +15,56 @@ from . import stage
 WAITING = {"type": "std::wait", "config": {"signal": "go on"}}
 
 
-async def one_open_run(one: Fleet, overlap: str | None) -> str:
-    """The id of the run of the first time, which stays open."""
-    policy = {} if overlap is None else {"overlap": overlap}
-    await stage.deploy(one, stage.EVERY_SECOND, WAITING, **policy)
-    await stage.many(one, 1)
-    return stage.runs(one)[0].run
+async def skipped(one: Fleet) -> None:
+    """By default: the time becomes no run, and the next run says how many did not."""
+    sweep = stage.Sweep(one, "skipping")
+    await sweep.deploy(stage.EVERY_SECOND, WAITING)
+    await sweep.many(1)
+    (first,) = sweep.runs()
+    source = await sweep.source(one.coordinators[0])
+    await until(lambda: source.skipped >= 2, "skipped times")
+    assert sweep.runs() == [first]
+    assert " skipped" in source.status()
+    await one.client.signal(first.run, "go on")
+    await sweep.many(2)
+    second = sweep.runs()[1]
+    between = (stage.scheduled_at(second) - stage.scheduled_at(first)).total_seconds()
+    assert decode(second.meta)["missed"] == between - 1 >= 2
 
 
-def test_by_default_the_time_is_skipped(fresh_url: str, tmp_path: Path) -> None:
+async def queued(one: Fleet) -> None:
+    """It runs when the run before it has ended."""
+    sweep = stage.Sweep(one, "queueing")
+    await sweep.deploy(stage.EVERY_SECOND, WAITING, overlap="queue")
+    await sweep.many(1)
+    (first,) = sweep.runs()
+    await sweep.waiting(lambda tick: tick.is_decided)
+    assert sweep.runs() == [first]
+    await one.client.signal(first.run, "go on")
+    assert stage.without_a_gap((await sweep.many(2))[:2])
+    await one.log.ended(first.run)
+
+
+async def cancelling(one: Fleet) -> None:
+    """The run before it is cancelled."""
+    sweep = stage.Sweep(one, "cancelling")
+    await sweep.deploy(stage.EVERY_SECOND, WAITING, overlap="cancel_running")
+    assert stage.without_a_gap(await sweep.many(3))
+    (ended, _) = await one.log.ended(*(each.run for each in sweep.runs()[:2]))
+    assert ended.status == "cancelled"
+
+
+async def beside(one: Fleet) -> None:
+    """They run beside each other."""
+    sweep = stage.Sweep(one, "allowing")
+    await sweep.deploy(stage.EVERY_SECOND, WAITING, overlap="allow")
+    assert stage.without_a_gap(await sweep.many(3))
+    assert all(one.log.summary(each.run) is None for each in sweep.runs())
+
+
+def test_a_time_is_skipped_or_waits_or_cancels_the_run_before_it_or_runs_beside_it(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:
-            first = await one_open_run(one, None)
-            source = await stage.source(one.coordinators[0])
-            await until(lambda: source.skipped >= 2, "skipped times")
-            assert [each.run for each in stage.runs(one)] == [first]
-            assert "2 skipped" in source.status()
-            await one.client.signal(first, "go on")
-            await stage.many(one, 2)
-            before, after = stage.runs(one)[:2]
-            between = (stage.scheduled_at(after) - stage.scheduled_at(before)).total_seconds()
-            assert decode(after.meta)["missed"] == between - 1 >= 2
-
-    run(test(), 40)
-
-
-def test_a_time_that_is_queued_runs_when_the_run_before_it_has_ended(fresh_url: str, tmp_path: Path) -> None:
-    async def test() -> None:
-        async with fleet(fresh_url, tmp_path, workers=0) as one:
-            first = await one_open_run(one, "queue")
-            while not ((waiting := (await stage.chain(one).fired()).tick) and waiting.is_decided):
-                await asyncio.sleep(0.02)
-            assert [each.run for each in stage.runs(one)] == [first]
-            await one.client.signal(first, "go on")
-            found = await stage.many(one, 2)
-            assert found[1] == found[0] + timedelta(seconds=1)
-            await one.log.ended(first)
-
-    run(test(), 40)
-
-
-def test_the_run_before_it_may_be_cancelled(fresh_url: str, tmp_path: Path) -> None:
-    async def test() -> None:
-        async with fleet(fresh_url, tmp_path, workers=0) as one:
-            first = await one_open_run(one, "cancel_running")
-            (ended,) = await one.log.ended(first)
-            assert ended.status == "cancelled"
-            assert stage.without_a_gap(await stage.many(one, 3))
-
-    run(test(), 40)
-
-
-def test_or_they_run_beside_each_other(fresh_url: str, tmp_path: Path) -> None:
-    async def test() -> None:
-        async with fleet(fresh_url, tmp_path, workers=0) as one:
-            await one_open_run(one, "allow")
-            assert stage.without_a_gap(await stage.many(one, 3))
-            assert all(one.log.summary(each.run) is None for each in stage.runs(one))
+            await asyncio.gather(skipped(one), queued(one), cancelling(one), beside(one))
 
     run(test(), 40)

@@ -7,11 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from jetfleet.broker.api import Client
-from jetfleet.broker.triggers.cron.schedule import Times
-from jetfleet.broker.triggers.cron.tick import Tick, milliseconds
-from jetfleet.schemas import messages, subjects
-from jetfleet.schemas.flow.triggers.cron import CronParams
+from jetfleet.schemas import subjects
 from jetfleet.schemas.payload import decode
 
 from ...fleet.fleets import fleet
@@ -20,21 +16,16 @@ from ...fleet.trouble import restarted, until
 from . import stage
 
 
-async def feed(client: Client, at: datetime, **params: Any) -> None:
-    """A tick, as the server sends it when its clock comes to a time."""
-    identity = Times(CronParams.model_validate(params)).identity
-    await client.connection.publisher.publish(subjects.tick(stage.FLOW, stage.TRIGGER), messages.encode(Tick(milliseconds(at), identity)))
-
-
 def test_every_second_is_one_run_with_two_coordinators_and_when_one_of_them_leaves(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
-        async with fleet(fresh_url, tmp_path, coordinators=2) as one:
-            await stage.deploy(one, stage.EVERY_SECOND, timezone="Europe/Berlin")
-            await stage.many(one, 3)
+        async with fleet(fresh_url, tmp_path, coordinators=2, workers=0) as one:
+            sweep = stage.Sweep(one)
+            await sweep.deploy(stage.EVERY_SECOND, overlap="allow", timezone="Europe/Berlin")
+            await sweep.many(2)
             await one.leave(one.coordinators[0])
-            found = await stage.many(one, 6)
+            found = await sweep.many(4)
             assert stage.without_a_gap(found)
-            for started in stage.runs(one):
+            for started in sweep.runs():
                 payload, meta = decode(started.payload), decode(started.meta)
                 local = datetime.fromisoformat(payload["local_time"])
                 assert local == stage.scheduled_at(started) and local.utcoffset() != timedelta(0)
@@ -49,13 +40,14 @@ def test_every_second_is_one_run_with_two_coordinators_and_when_one_of_them_leav
 def test_what_dies_between_the_event_and_the_next_link_is_carried_on_by_another(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:
+            sweep = stage.Sweep(one)
             dying = one.coordinators[0]
-            await stage.deploy(one, stage.EVERY_SECOND, overlap="allow")
-            reached = hanging_before_the_next_link(await stage.source(dying))
+            await sweep.deploy(stage.EVERY_SECOND, overlap="allow")
+            reached = hanging_before_the_next_link(await sweep.source(dying))
             await reached.wait()
             await one.coordinator()
             await one.crash(dying)
-            found = await stage.many(one, 4)
+            found = await sweep.many(3)
             assert stage.without_a_gap(found)
 
     run(test(), 40)
@@ -77,14 +69,14 @@ def hanging_before_the_next_link(source: Any) -> asyncio.Event:
 def test_what_fires_while_nobody_is_there_waits_on_the_server(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:
-            await stage.deploy(one, stage.EVERY_SECOND, overlap="allow")
-            before = await stage.many(one, 2)
+            sweep = stage.Sweep(one)
+            await sweep.deploy(stage.EVERY_SECOND, overlap="allow")
+            before = await sweep.many(2)
             await one.leave(one.coordinators[0])
-            end = datetime.now(UTC) + timedelta(seconds=2)
+            end = (await sweep.waiting(lambda tick: True)).time + timedelta(seconds=1)
             await until(lambda: datetime.now(UTC) > end, "some times have passed")
-            assert (await stage.chain(one).fired()).tick is not None
             await one.coordinator()
-            found = await stage.many(one, len(before) + 4)
+            found = await sweep.many(len(before) + 3)
             assert stage.without_a_gap(found), "a few seconds are not missed, whatever the policy"
 
     run(test(), 40)
@@ -93,10 +85,11 @@ def test_what_fires_while_nobody_is_there_waits_on_the_server(fresh_url: str, tm
 def test_a_server_that_is_killed_and_comes_back_goes_on_where_it_was(server_factory: Any, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(server.url, tmp_path, workers=0) as one:
-            await stage.deploy(one, stage.EVERY_SECOND, overlap="allow")
-            before = await stage.many(one, 2)
+            sweep = stage.Sweep(one)
+            await sweep.deploy(stage.EVERY_SECOND, overlap="allow")
+            before = await sweep.many(2)
             await restarted(server)
-            assert stage.without_a_gap(await stage.many(one, len(before) + 2))
+            assert stage.without_a_gap(await sweep.many(len(before) + 2))
 
     server = server_factory()
     run(test(), 40)
@@ -105,15 +98,16 @@ def test_a_server_that_is_killed_and_comes_back_goes_on_where_it_was(server_fact
 def test_a_coordinator_whose_clock_is_set_ahead_and_back_neither_loses_nor_doubles_a_time(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:
-            await stage.deploy(one, stage.EVERY_SECOND, overlap="allow")
-            source = await stage.source(one.coordinators[0])
+            sweep = stage.Sweep(one)
+            await sweep.deploy(stage.EVERY_SECOND, overlap="allow")
+            source = await sweep.source(one.coordinators[0])
             right = source._clock
             source._clock = lambda: right() + 3_600_000
-            found = await stage.many(one, 2)
+            found = await sweep.many(2)
             source._clock = lambda: right() - 3_600_000
-            found = await stage.many(one, len(found) + 2)
+            found = await sweep.many(len(found) + 2)
             assert stage.without_a_gap(found)
-            assert all(decode(started.meta)["late_ms"] < 60_000 for started in stage.runs(one)), "by the server's clock"
+            assert all(decode(started.meta)["late_ms"] < 60_000 for started in sweep.runs()), "by the server's clock"
 
     run(test(), 40)
 
@@ -121,16 +115,17 @@ def test_a_coordinator_whose_clock_is_set_ahead_and_back_neither_loses_nor_doubl
 def test_a_server_whose_clock_was_set_sends_a_time_early_or_twice_and_it_is_one_run(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:
-            await stage.deploy(one, stage.FAR)
-            await stage.scheduled(one)
+            sweep = stage.Sweep(one)
+            await sweep.deploy(stage.FAR)
+            await sweep.scheduled()
             early = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
             for _ in range(3):
-                await feed(one.client, early, schedule=stage.FAR)
-            await feed(one.client, early + timedelta(hours=1), schedule=stage.FAR)
-            await stage.many(one, 2)
+                await sweep.feed(early, schedule=stage.FAR)
+            await sweep.feed(early + timedelta(hours=1), schedule=stage.FAR)
+            await sweep.many(2)
             await one.quiet()
-            assert stage.times(one) == [early, early + timedelta(hours=1)]
-            link = await stage.scheduled(one)
+            assert sweep.times() == [early, early + timedelta(hours=1)]
+            link = await sweep.scheduled()
             assert link.tick is not None and link.tick.time.month == 1, "what was scheduled still is"
 
     run(test(), 40)
@@ -140,17 +135,18 @@ def test_missed_times_are_made_up_for_as_the_trigger_says(fresh_url: str, tmp_pa
     async def test() -> None:
         params = {"schedule": "0 * * * *", "catch_up": "all", "catch_up_max": 3}
         async with fleet(fresh_url, tmp_path) as one:
-            await stage.deploy(one, **params)  # type: ignore[arg-type]
-            link = await stage.scheduled(one)
+            sweep = stage.Sweep(one)
+            await sweep.deploy(**params)  # type: ignore[arg-type]
+            link = await sweep.scheduled()
             assert link.tick is not None
-            await stage.chain(one).remove(link)  # as if the one that follows had fired, ten hours ago
-            await feed(one.client, link.tick.time - timedelta(hours=10), **params)
-            found = await stage.many(one, 3)
-            following = (await stage.scheduled(one)).tick
+            await sweep.chain.remove(link)  # as if the one that follows had fired, ten hours ago
+            await sweep.feed(link.tick.time - timedelta(hours=10), **params)
+            found = await sweep.many(3)
+            following = (await sweep.scheduled()).tick
             assert found == [found[0] + n * timedelta(hours=1) for n in range(3)]
             assert following is not None and following.time - found[-1] <= timedelta(hours=2)
-            assert [decode(started.meta)["missed"] for started in stage.runs(one)][1:] == [0, 0]
-            assert decode(stage.runs(one)[0].meta)["missed"] >= 6
+            assert [decode(started.meta)["missed"] for started in sweep.runs()][1:] == [0, 0]
+            assert decode(sweep.runs()[0].meta)["missed"] >= 6
 
     run(test(), 40)
 
@@ -158,19 +154,19 @@ def test_missed_times_are_made_up_for_as_the_trigger_says(fresh_url: str, tmp_pa
 def test_a_paused_trigger_fires_nothing_and_catches_up_when_it_is_resumed(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:
-            await stage.deploy(one, stage.EVERY_SECOND, catch_up="one", overlap="allow")
-            await stage.many(one, 1)
-            await one.client.pause_trigger(stage.FLOW, stage.TRIGGER, "stock-taking")
-            while not ((held := (await stage.chain(one).fired()).tick) and held.held):
-                await asyncio.sleep(0.02)
+            sweep = stage.Sweep(one)
+            await sweep.deploy(stage.EVERY_SECOND, catch_up="one", overlap="allow")
+            await sweep.many(1)
+            await one.client.pause_trigger(sweep.name, stage.TRIGGER, "stock-taking")
+            held = await sweep.waiting(lambda tick: tick.held)
             end = held.time + timedelta(seconds=2)
             await until(lambda: datetime.now(UTC) > end, "some times have passed")
             await one.quiet()
-            before = stage.times(one)
+            before = sweep.times()
             assert before[-1] < held.time
-            await one.client.resume_trigger(stage.FLOW, stage.TRIGGER)
-            found = await stage.many(one, len(before) + 3)
-            first = stage.runs(one)[len(before)]
+            await one.client.resume_trigger(sweep.name, stage.TRIGGER)
+            found = await sweep.many(len(before) + 3)
+            first = sweep.runs()[len(before)]
             assert decode(first.meta)["missed"] == (found[len(before)] - before[-1]).total_seconds() - 1 >= 2
             assert stage.without_a_gap(found[len(before) :])
 
@@ -180,24 +176,25 @@ def test_a_paused_trigger_fires_nothing_and_catches_up_when_it_is_resumed(fresh_
 def test_another_schedule_takes_the_place_of_the_first_and_a_trigger_that_is_gone_leaves_nothing(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, coordinators=2, workers=0) as one:
+            sweep = stage.Sweep(one)
 
             async def none_left() -> None:
                 while await one.client.connection.streams.subjects(subjects.TIMERS, ">"):
                     await asyncio.sleep(0.02)
 
-            await stage.deploy(one, stage.EVERY_SECOND, overlap="allow")
-            await stage.many(one, 2)
-            await stage.deploy(one, stage.FAR)
-            while (link := await stage.scheduled(one)).tick is None or link.tick.time.month != 1:
+            await sweep.deploy(stage.EVERY_SECOND, overlap="allow")
+            await sweep.many(2)
+            await sweep.deploy(stage.FAR)
+            while (link := await sweep.scheduled()).tick is None or link.tick.time.month != 1:
                 await asyncio.sleep(0.02)
             assert link.tick.previous, "it is known which run was the last"
-            await one.client.disable_trigger(stage.FLOW, stage.TRIGGER)
+            await one.client.disable_trigger(sweep.name, stage.TRIGGER)
             await none_left()
-            await one.client.enable_trigger(stage.FLOW, stage.TRIGGER)
-            await stage.scheduled(one)
-            await one.client.undeploy(stage.FLOW)
+            await one.client.enable_trigger(sweep.name, stage.TRIGGER)
+            await sweep.scheduled()
+            await one.client.undeploy(sweep.name)
             await none_left()
-            assert stage.without_a_gap(stage.times(one))
+            assert stage.without_a_gap(sweep.times())
 
     run(test(), 40)
 
@@ -205,15 +202,16 @@ def test_another_schedule_takes_the_place_of_the_first_and_a_trigger_that_is_gon
 def test_a_chain_that_is_broken_is_mended_by_whoever_comes(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:
-            await stage.deploy(one, stage.FAR)
-            link = await stage.scheduled(one)
-            await stage.chain(one).remove(link)
+            sweep = stage.Sweep(one)
+            await sweep.deploy(stage.FAR)
+            link = await sweep.scheduled()
+            await sweep.chain.remove(link)
             await asyncio.gather(one.coordinator(), one.coordinator())
-            mended = await stage.scheduled(one)
+            mended = await sweep.scheduled()
             assert mended.tick == link.tick
             for coordinator in one.coordinators:
-                await (await stage.source(coordinator))._mend()
-            assert (await stage.chain(one).link()).seq == mended.seq, "nobody sets what is there"
+                await (await sweep.source(coordinator))._mend()
+            assert (await sweep.chain.link()).seq == mended.seq, "nobody sets what is there"
 
     run(test(), 40)
 
@@ -221,14 +219,15 @@ def test_a_chain_that_is_broken_is_mended_by_whoever_comes(fresh_url: str, tmp_p
 def test_a_tick_of_a_trigger_that_is_deployed_nowhere_is_dropped(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:
-            await stage.deploy(one, stage.FAR)
-            await stage.source(one.coordinators[0])
+            sweep = stage.Sweep(one)
+            await sweep.deploy(stage.FAR)
+            await sweep.source(one.coordinators[0])
             streams = one.client.connection.streams
             await one.client.connection.publisher.publish(subjects.tick("gone", "tick"), b"")
-            await feed(one.client, datetime.now(UTC), schedule="0 5 * * *")  # of an old version of the flow
+            await sweep.feed(datetime.now(UTC), schedule="0 5 * * *")  # of an old version of the flow
             while await streams.subjects(subjects.TIMERS, "tick.>"):
                 await asyncio.sleep(0.02)
             await one.quiet()
-            assert stage.times(one) == [] and one.log.letters == []
+            assert sweep.times() == [] and one.log.letters == []
 
     run(test(), 40)

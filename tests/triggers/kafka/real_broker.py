@@ -15,6 +15,8 @@ import time
 import uuid
 from pathlib import Path
 
+from .certificates import Certificates
+
 HOME = "JETFLEET_KAFKA_HOME"
 START_S = 60
 USER, PASSWORD = "shop", "s3cret-of-the-shop"
@@ -30,15 +32,27 @@ def missing() -> str:
 
 
 class RealKafka:
-    """`brokers`: its address; `guarded`: the address of the listener that wants SASL (PLAIN, without TLS)."""
+    """`brokers`: its address. `guarded`: that of the listener that wants a password (SASL PLAIN, without TLS). `encrypted`: that of the one
+    that speaks TLS and wants a certificate of the client's; `certificates` are for both ends."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        port, controller, guarded = _free_ports(3)
-        self.brokers, self.guarded = f"127.0.0.1:{port}", f"127.0.0.1:{guarded}"
+        port, controller, guarded, encrypted = _free_ports(4)
+        self.brokers, self.guarded, self.encrypted = (f"127.0.0.1:{each}" for each in (port, guarded, encrypted))
+        self.certificates = Certificates(folder)
         self._port = port
         self._settings = folder / "server.properties"
-        self._settings.write_text(_SETTINGS.format(port=port, controller=controller, guarded=guarded, data=folder / "data"))
+        self._settings.write_text(
+            _SETTINGS.format(
+                port=port,
+                controller=controller,
+                guarded=guarded,
+                encrypted=encrypted,
+                data=folder / "data",
+                store=self.certificates.store,
+                ca=self.certificates.ca,
+            )
+        )
         self._process: subprocess.Popen[bytes] | None = None
         id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         self._java("kafka.tools.StorageTool", "format", "-t", id, "-c", str(self._settings)).wait(START_S)
@@ -103,9 +117,14 @@ _SETTINGS = f"""
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{{controller}}
-listeners=PLAIN://127.0.0.1:{{port}},GUARDED://127.0.0.1:{{guarded}},CONTROLLER://127.0.0.1:{{controller}}
-advertised.listeners=PLAIN://127.0.0.1:{{port}},GUARDED://127.0.0.1:{{guarded}}
-listener.security.protocol.map=PLAIN:PLAINTEXT,GUARDED:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAIN://127.0.0.1:{{port}},GUARDED://127.0.0.1:{{guarded}},TLS://127.0.0.1:{{encrypted}},CONTROLLER://127.0.0.1:{{controller}}
+advertised.listeners=PLAIN://127.0.0.1:{{port}},GUARDED://127.0.0.1:{{guarded}},TLS://127.0.0.1:{{encrypted}}
+listener.security.protocol.map=PLAIN:PLAINTEXT,GUARDED:SASL_PLAINTEXT,TLS:SSL,CONTROLLER:PLAINTEXT
+listener.name.tls.ssl.keystore.type=PEM
+listener.name.tls.ssl.keystore.location={{store}}
+listener.name.tls.ssl.truststore.type=PEM
+listener.name.tls.ssl.truststore.location={{ca}}
+listener.name.tls.ssl.client.auth=required
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAIN
 sasl.enabled.mechanisms=PLAIN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import pytest
 
 from jetfleet.broker import secrets
-from jetfleet.broker.kafka import INSTALL
+from jetfleet.broker.kafka import INSTALL, KafkaUnusable, connection_options
+from jetfleet.schemas.flow.kafka import KafkaSecurity
+from jetfleet.schemas.source.loader import parse_flow
 from jetfleet.triggers import Triggers
 
 from ...fleet.fleets import NODES, fleet
 from ...fleet.running import run
 from ...fleet.trouble import until
 from . import real_broker
+from .certificates import KEY_PASSWORD, Certificates
 from .conftest import REAL
 from .mock_cluster import MockKafka
 from .real_broker import PASSWORD, USER, RealKafka
@@ -85,6 +89,59 @@ def test_a_user_with_the_right_password_reads_and_another_one_is_told(
             await one.log.until(lambda: sent <= one.log.begun, "runs")
 
     run(test(), 30)
+
+
+def tls(certificates: Certificates, **keys: Any) -> dict[str, Any]:
+    files = {"ca_file": str(certificates.ca), "cert_file": str(certificates.cert), "key_file": str(certificates.key)}
+    return {"protocol": "SSL", "key_secret": "kafka_key", **files, **keys}
+
+
+@pytest.mark.parametrize("_", [REAL])
+def test_brokers_are_known_by_their_authority_and_clients_by_their_certificate(
+    request: pytest.FixtureRequest, fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: str
+) -> None:
+    broker: RealKafka = request.getfixturevalue("real_kafka")
+    monkeypatch.setenv("JETFLEET_SECRET_KAFKA_KEY", KEY_PASSWORD)
+    topic = Topic(broker, 1)
+    strangers = why(fresh_url, tmp_path / "wrong", topic.flow(brokers=broker.encrypted, security={"protocol": "SSL"}))
+    assert "CERTIFICATE_VERIFY_FAILED" in strangers
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one, Triggers(one.client, types=("kafka",), data=tmp_path):
+            await one.client.deploy(topic.flow(brokers=broker.encrypted, security=tls(broker.certificates)), nodes=[NODES])
+            sent = set(await topic.send([b"1", b"2"]))
+            await one.log.until(lambda: sent <= one.log.begun, "runs")
+
+    run(test(), 30)
+
+
+def test_a_key_is_opened_with_its_secret_and_a_wrong_one_is_told(tmp_path: Path) -> None:
+    security = KafkaSecurity.model_validate(tls(Certificates(tmp_path)))
+    options = connection_options(["b:1"], security, {"JETFLEET_SECRET_KAFKA_KEY": KEY_PASSWORD})
+    assert options["ssl_context"].check_hostname and options["security_protocol"] == "SSL"
+    for wrong in ("another one", ""):
+        with pytest.raises((KafkaUnusable, secrets.SecretMissing), match=r"key\.pem|KAFKA_KEY"):
+            connection_options(["b:1"], security, {"JETFLEET_SECRET_KAFKA_KEY": wrong})
+    with pytest.raises(KafkaUnusable, match=r"key\.pem"):  # and nobody is asked for it at the terminal
+        connection_options(["b:1"], security.model_copy(update={"key_secret": None}), {})
+
+
+@pytest.mark.parametrize(
+    ("security", "code"),
+    [
+        ({"protocol": "SASL_SSL", "username": "shop"}, "MISSING_FIELD"),
+        ({"protocol": "SASL_SSL", "username": "shop", "password": "s3cret"}, "INVALID_VALUE"),
+        ({"username": "shop", "secret": "kafka"}, "INVALID_VALUE"),
+        ({"ca_file": "ca.pem"}, "INVALID_VALUE"),
+        ({"protocol": "SSL", "cert_file": "cert.pem"}, "MISSING_FIELD"),
+        ({"protocol": "TLS"}, "INVALID_VALUE"),
+    ],
+)
+def test_security_that_cannot_work_is_refused_when_the_flow_is_validated(security: dict[str, Any], code: str) -> None:
+    params = {"brokers": "b:1", "group_id": "g", "topic": "t", "security": security}
+    flow = {"name": "f", "triggers": [{"id": "in", "type": "kafka", "params": params}]}
+    assert [problem.code for problem in parse_flow(json.dumps(flow).encode()).errors] == [code]
+    assert "s3cret" not in str(parse_flow(json.dumps(flow).encode()).errors)
 
 
 def test_a_secret_is_a_variable_or_a_file(tmp_path: Path) -> None:

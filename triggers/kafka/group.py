@@ -67,6 +67,7 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]
         self._partitions: dict[TopicPartition, Offsets] = {}
         self._consumer = _consumer(params, options)
         self._held = False
+        self._tracked = True
         self._heard_at = time.monotonic()
         self._progress = asyncio.Event()
         self._committing: asyncio.Task[None] | None = None
@@ -116,7 +117,7 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         if self._committing is not None and self._committing.done():
             self._committing.result()  # it ends with an error only
-        with _told(self._params):
+        with self._losing_track(), _told(self._params):
             found: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]] = {}
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_ms / 1_000 + 1):  # it would wait for an assignment for ever
@@ -126,6 +127,15 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]
             return []
         self._heard_at = time.monotonic()
         return [taken for key, records in found.items() for taken in self._taken(key, records)]
+
+    @contextlib.contextmanager
+    def _losing_track(self) -> Iterator[None]:
+        """A poll that fails may have passed over records of other partitions: from then on the consumer's positions prove nothing."""
+        try:
+            yield
+        except BaseException:
+            self._tracked = False
+            raise
 
     def hold(self) -> None:
         """Take nothing until `release`, of no partition that is there or comes."""
@@ -189,7 +199,7 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]
                 for key, partition in list(self._partitions.items()):
                     if partition.idle:
                         found[key] = await self._consumer.position(key)
-        return found
+        return found if self._tracked else {}
 
     async def _commit_within(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -262,7 +272,7 @@ def _consumer(params: KafkaParams, options: dict[str, Any]) -> AIOKafkaConsumer:
 
 
 @contextlib.contextmanager
-def _told(params: KafkaParams) -> Any:
+def _told(params: KafkaParams) -> Iterator[None]:
     """Errors of the library as those of a source."""
     try:
         yield

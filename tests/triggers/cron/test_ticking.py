@@ -10,7 +10,7 @@ from typing import Any
 from jetfleet.schemas import subjects
 from jetfleet.schemas.payload import decode
 
-from ...fleet.fleets import fleet
+from ...fleet.fleets import Fleet, fleet
 from ...fleet.running import run
 from ...fleet.trouble import restarted, until
 from . import stage
@@ -66,48 +66,62 @@ def hanging_before_the_next_link(source: Any) -> asyncio.Event:
     return reached
 
 
-def test_what_fires_while_nobody_is_there_waits_on_the_server(fresh_url: str, tmp_path: Path) -> None:
-    async def test() -> None:
-        async with fleet(fresh_url, tmp_path, workers=0) as one:
-            sweep = stage.Sweep(one)
-            await sweep.deploy(stage.EVERY_SECOND, overlap="allow")
-            before = await sweep.many(2)
-            await one.leave(one.coordinators[0])
-            end = (await sweep.waiting(lambda tick: True)).time + timedelta(seconds=1)
-            await until(lambda: datetime.now(UTC) > end, "some times have passed")
-            await one.coordinator()
-            found = await sweep.many(len(before) + 3)
-            assert stage.without_a_gap(found), "a few seconds are not missed, whatever the policy"
-
-    run(test(), 40)
-
-
-def test_a_server_that_is_killed_and_comes_back_goes_on_where_it_was(server_factory: Any, tmp_path: Path) -> None:
+def test_what_fires_while_nobody_is_there_waits_on_the_server_even_if_that_is_killed(server_factory: Any, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(server.url, tmp_path, workers=0) as one:
             sweep = stage.Sweep(one)
             await sweep.deploy(stage.EVERY_SECOND, overlap="allow")
             before = await sweep.many(2)
+            await one.leave(one.coordinators[0])
+            end = (await sweep.waiting(lambda tick: True)).time + stage.SECOND
             await restarted(server)
-            assert stage.without_a_gap(await sweep.many(len(before) + 2))
+            await until(lambda: datetime.now(UTC) > end, "some times have passed")
+            await one.coordinator()
+            found = await sweep.many(len(before) + 3)
+            await restarted(server)
+            found = await sweep.many(len(found) + 1)
+            assert stage.without_a_gap(found), "a few seconds are not missed, whatever the policy"
 
     server = server_factory()
     run(test(), 40)
 
 
-def test_a_coordinator_whose_clock_is_set_ahead_and_back_neither_loses_nor_doubles_a_time(fresh_url: str, tmp_path: Path) -> None:
+async def clock_is_set_ahead_and_back(one: Fleet) -> None:
+    """It neither loses nor doubles a time."""
+    sweep = stage.Sweep(one, "set")
+    await sweep.deploy(stage.EVERY_SECOND, overlap="allow")
+    source = await sweep.source(one.coordinators[0])
+    right = source._clock
+    source._clock = lambda: right() + 3_600_000
+    found = await sweep.many(2)
+    source._clock = lambda: right() - 3_600_000
+    found = await sweep.many(len(found) + 2)
+    assert stage.without_a_gap(found)
+    assert all(decode(started.meta)["late_ms"] < 60_000 for started in sweep.runs()), "by the server's clock"
+
+
+async def paused_and_resumed(one: Fleet) -> None:
+    """It fires nothing meanwhile, and catches up with the last time."""
+    sweep = stage.Sweep(one, "paused")
+    await sweep.deploy(stage.EVERY_SECOND, catch_up="one", overlap="allow")
+    await sweep.many(1)
+    await one.client.pause_trigger(sweep.name, stage.TRIGGER, "stock-taking")
+    held = await sweep.waiting(lambda tick: tick.held)
+    end = held.time + 2 * stage.SECOND
+    await until(lambda: datetime.now(UTC) > end, "some times have passed")
+    before = sweep.times()
+    assert before[-1] < held.time
+    await one.client.resume_trigger(sweep.name, stage.TRIGGER)
+    found = await sweep.many(len(before) + 2)
+    first = sweep.runs()[len(before)]
+    assert decode(first.meta)["missed"] == (found[len(before)] - before[-1]).total_seconds() - 1 >= 2
+    assert stage.without_a_gap(found[len(before) :])
+
+
+def test_a_coordinator_whose_clock_is_wrong_and_a_trigger_that_is_paused(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:
-            sweep = stage.Sweep(one)
-            await sweep.deploy(stage.EVERY_SECOND, overlap="allow")
-            source = await sweep.source(one.coordinators[0])
-            right = source._clock
-            source._clock = lambda: right() + 3_600_000
-            found = await sweep.many(2)
-            source._clock = lambda: right() - 3_600_000
-            found = await sweep.many(len(found) + 2)
-            assert stage.without_a_gap(found)
-            assert all(decode(started.meta)["late_ms"] < 60_000 for started in sweep.runs()), "by the server's clock"
+            await asyncio.gather(clock_is_set_ahead_and_back(one), paused_and_resumed(one))
 
     run(test(), 40)
 
@@ -147,28 +161,6 @@ def test_missed_times_are_made_up_for_as_the_trigger_says(fresh_url: str, tmp_pa
             assert following is not None and following.time - found[-1] <= timedelta(hours=2)
             assert [decode(started.meta)["missed"] for started in sweep.runs()][1:] == [0, 0]
             assert decode(sweep.runs()[0].meta)["missed"] >= 6
-
-    run(test(), 40)
-
-
-def test_a_paused_trigger_fires_nothing_and_catches_up_when_it_is_resumed(fresh_url: str, tmp_path: Path) -> None:
-    async def test() -> None:
-        async with fleet(fresh_url, tmp_path, workers=0) as one:
-            sweep = stage.Sweep(one)
-            await sweep.deploy(stage.EVERY_SECOND, catch_up="one", overlap="allow")
-            await sweep.many(1)
-            await one.client.pause_trigger(sweep.name, stage.TRIGGER, "stock-taking")
-            held = await sweep.waiting(lambda tick: tick.held)
-            end = held.time + timedelta(seconds=2)
-            await until(lambda: datetime.now(UTC) > end, "some times have passed")
-            await one.quiet()
-            before = sweep.times()
-            assert before[-1] < held.time
-            await one.client.resume_trigger(sweep.name, stage.TRIGGER)
-            found = await sweep.many(len(before) + 3)
-            first = sweep.runs()[len(before)]
-            assert decode(first.meta)["missed"] == (found[len(before)] - before[-1]).total_seconds() - 1 >= 2
-            assert stage.without_a_gap(found[len(before) :])
 
     run(test(), 40)
 

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from jetfleet.schemas import subjects
 from jetfleet.triggers import Triggers
@@ -13,6 +14,7 @@ from jetfleet.triggers import Triggers
 from ...fleet.fleets import NODES, Fleet, fleet
 from ...fleet.running import run
 from ...fleet.trouble import until
+from .conftest import REAL
 from .topics import Cluster, Topic, started
 
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -132,6 +134,31 @@ def test_a_group_that_begins_at_the_latest_record_misses_nothing_from_then_on(ka
     run(test(), 60)
 
 
+@pytest.mark.parametrize("_", [REAL])
+def test_records_of_a_transaction_that_was_aborted_are_no_runs_and_its_marks_no_backlog(
+    request: pytest.FixtureRequest, fresh_url: str, tmp_path: Path, _: str
+) -> None:
+    async def test() -> None:
+        topic = Topic(request.getfixturevalue("real_kafka"), 1)
+        async with fleet(fresh_url, tmp_path) as one, kafka_triggers(one, tmp_path):
+            await one.client.deploy(topic.flow(), nodes=[NODES])
+            producer = AIOKafkaProducer(bootstrap_servers=topic.cluster.brokers, transactional_id=topic.name)
+            try:
+                await producer.start()
+                for value, commits in ((b"1", True), (b"2", False), (b"3", True)):
+                    await producer.begin_transaction()
+                    await producer.send_and_wait(topic.name, value)
+                    await (producer.commit_transaction() if commits else producer.abort_transaction())
+            finally:
+                await producer.stop()
+            runs = {topic.run_id(0, 0), topic.run_id(0, 4)}  # each transaction ends with a mark, which has an offset
+            await all_begun(one, runs)
+            await all_committed(topic, [6])
+            assert one.log.begun == runs
+
+    run(test(), 60)
+
+
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
 def test_compressed_batches_are_read(kafka: Cluster, fresh_url: str, tmp_path: Path, codec: str) -> None:
     async def test() -> None:
@@ -158,8 +185,8 @@ def test_a_trigger_that_is_paused_takes_nothing_and_keeps_its_partitions(kafka: 
                 await until(lambda: source._group._held, "partitions that are held")
                 rebalances = source._group.rebalances
                 waiting = await topic.send([b"2", b"3"], partition=1)
-                deadline = asyncio.get_running_loop().time() + 2  # two sessions
-                await until(lambda: asyncio.get_running_loop().time() > deadline, "two sessions")
+                deadline = asyncio.get_running_loop().time() + 1.3  # more than a session
+                await until(lambda: asyncio.get_running_loop().time() > deadline, "more than a session")
                 assert not one.log.begun & set(waiting)
                 assert source._group.rebalances == rebalances and len(source._group.partitions) == 2
                 await one.client.resume_trigger("orders", "in")

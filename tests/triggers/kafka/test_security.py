@@ -84,9 +84,9 @@ def test_a_user_with_the_right_password_reads_and_another_one_is_told(
     monkeypatch.setenv("JETFLEET_SECRET_KAFKA_SHOP", PASSWORD)
 
     async def test() -> None:
-        async with fleet(fresh_url, tmp_path, workers=0) as one, Triggers(one.client, types=("kafka",), data=tmp_path):
+        async with fleet(fresh_url, tmp_path, workers=0) as one, Triggers(one.client, types=("kafka",), data=tmp_path) as triggers:
             sent = set(await topic.send([b"1", b"2"]))
-            await one.log.until(lambda: sent <= one.log.begun, "runs")
+            await until(lambda: sent <= one.log.begun, f"runs, {triggers.status()}")
 
     run(test(), 30)
 

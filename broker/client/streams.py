@@ -115,6 +115,10 @@ class Streams:
         """The last message on a subject, which may have wildcards; None: there is none. Raises NotFound if there is no such stream."""
         return await self._message(stream, {"last_by_subj": subject}, f"the last message on {subject!r} of stream {stream}")
 
+    async def first(self, stream: str, subject: str) -> StoredMessage | None:
+        """The oldest message on a subject, which may have wildcards; None: there is none. Raises NotFound if there is no such stream."""
+        return await self._message(stream, {"seq": 1, "next_by_subj": subject}, f"the first message on {subject!r} of stream {stream}")
+
     async def get(self, stream: str, seq: int) -> StoredMessage | None:
         """The message with this sequence; None: it was never there, or was removed. Raises NotFound if there is no such stream."""
         return await self._message(stream, {"seq": seq}, f"message {seq} of stream {stream}")

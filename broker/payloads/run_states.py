@@ -4,7 +4,8 @@ Asked are the owners of the partitions. A run is over when its owner says that i
 as not over: no answer, an answer that cannot be read, a partition that is being taken over.
 
 A run that its owner does not know may have ended so long ago that it was forgotten, or may not have begun: the payload of an event is
-written before its run. So such a run counts as over only after it has been unknown here for FORGOTTEN_AFTER_S.
+written before its run. So such a run counts as over only after it has been unknown here for FORGOTTEN_AFTER_S, and not while an event of
+its flow waits that is as old as that: of a paused trigger, of a flow that is full or not deployed.
 
 Runs of sub-flows hand values up, and are handed values from above; a detached one outlives the run that started it. So no run of a family
 is over before all of them are: every owner is asked about the run at its top.
@@ -13,6 +14,7 @@ is over before all of them are: every owner is asked about the run at its top.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -26,8 +28,9 @@ from ..client import BrokerError, Connection
 UNKNOWN, OPEN, OVER = 0, 1, 2
 """The answers of an owner."""
 FORGOTTEN_AFTER_S = 3_600.0
-"""An owner remembers a run for an hour after its end, and an event is tried for less than that until it is a run. Who has not known a run
-for an hour without a break will not come to know it by something that was written before."""
+"""An owner remembers a run for an hour after its end, and an event is published within less than that of its payload."""
+PUBLISHED_AFTER_S = 1_800.0
+"""No event is published later than this after its payload was written."""
 BATCH = 1_000
 ANSWER_S = 5.0
 """An owner answers when it has taken in its WAL up to now: under load that takes a while, and who frees payloads is in no hurry."""
@@ -37,12 +40,21 @@ _log = structlog.get_logger(__name__)
 
 
 class RunStates:
-    """`clock` gives monotonic seconds. One per process that frees payloads: it remembers since when runs have been unknown."""
+    """`clock` gives monotonic seconds, `wall` those since the epoch. One per process that frees payloads: it remembers since when runs
+    have been unknown.
+    """
 
-    def __init__(self, connection: Connection, partitions: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        partitions: int,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._connection = connection
         self._partitions = partitions
         self._clock = clock
+        self._wall = wall
         self._unknown: dict[str, tuple[float, float]] = {}
         """By run: since when it has been unknown, and when that was seen last."""
 
@@ -50,7 +62,8 @@ class RunStates:
         """Those of the runs that are over: nothing will ask for their payloads any more. Raises nothing for a broker that is away."""
         asked = set(runs)
         states = await self._of_owners(asked)
-        ended = {run for run in asked if states.get(run) == OVER} | self._forgotten(asked, states)
+        forgotten = self._forgotten(asked, states)
+        ended = {run for run in asked if states.get(run) == OVER} | forgotten - await self._not_begun(forgotten)
         for _ in range(
             2
         ):  # between two answers a member that is seen open in neither place may have started one; the second time that shows
@@ -100,6 +113,27 @@ class RunStates:
         for run in [run for run, (_, seen) in self._unknown.items() if seen < now - FORGOTTEN_AFTER_S]:
             del self._unknown[run]  # nobody asks about it any more
         return {run for run in asked if states.get(run) == UNKNOWN and now - self._unknown[run][0] >= FORGOTTEN_AFTER_S}
+
+    async def _not_begun(self, runs: set[str]) -> set[str]:
+        """Those whose event may still wait, as far as is known."""
+        by_flow: defaultdict[str, set[str]] = defaultdict(set)
+        for run in runs:
+            by_flow[family(run).rpartition("-")[0]].add(run)
+        found: set[str] = set()
+        ahead_s = self._wall() - self._clock()
+        for flow, members in by_flow.items():
+            oldest_at_s = await self._oldest_event(flow)
+            found |= {run for run in members if oldest_at_s <= self._unknown[run][0] + ahead_s + PUBLISHED_AFTER_S}
+        return found
+
+    async def _oldest_event(self, flow: str) -> float:
+        """When the oldest event of the flow was stored that is no run yet, s since the epoch; 0: nobody can tell, infinite: none waits."""
+        try:
+            firsts = [await self._connection.streams.first(subjects.EVENTS, subject) for subject in subjects.events_of(flow)]
+        except BrokerError as error:
+            _log.debug("it is not known which events wait", flow=flow, reason=str(error))
+            return 0.0
+        return min((first.time_ns / 1e9 for first in firsts if first is not None), default=math.inf)
 
 
 def family(run: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -168,6 +169,27 @@ def test_a_run_that_begins_late_is_not_taken_for_forgotten(fresh_url: str, tmp_p
             await until(lambda: one.open_run(id) is not None, "the run")
             now += 2
             assert await states.over({id}) == set()
+
+    run(test())
+
+
+def test_a_run_whose_event_waits_for_longer_than_an_hour_is_not_taken_for_forgotten(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        passed_s = 0.0
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await one.deploy(chain("orders", "f.echo"))
+            await one.client.pause_trigger("orders", "go")
+            waiting = await one.client.send("orders", 1, id="held")
+            never = subjects.run_id("others", "never published")
+            states = RunStates(
+                one.client.connection, PARTITIONS, lambda: 1_000.0 + passed_s, lambda: time.time() + passed_s
+            )  # fmt: skip
+            assert await states.over({waiting, never}) == set()
+            passed_s = 10 * FORGOTTEN_AFTER_S
+            assert await states.over({waiting, never}) == {never}
+            await one.client.resume_trigger("orders", "go")
+            await until(lambda: one.open_run(waiting) is not None, "the run")
+            assert await states.over({waiting}) == set()
 
     run(test())
 

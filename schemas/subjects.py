@@ -88,11 +88,6 @@ def on(subject: str) -> str:
     return f"on.{subject}"
 
 
-def events_of(flow: str) -> tuple[str, str]:
-    """All events of a flow: those without a trigger, and those of each."""
-    return event(flow), event(flow, ">")
-
-
 def tasks(queue: str, host: str = "") -> str:
     """`host`: the arena whose workers take them first; "": anybody's."""
     return f"tasks.{queue}.{host}" if host else f"tasks.{queue}"

@@ -129,7 +129,8 @@ class RunStates:
     async def _oldest_event(self, flow: str) -> float:
         """When the oldest event of the flow was stored that is no run yet, s since the epoch; 0: nobody can tell, infinite: none waits."""
         try:
-            firsts = [await self._connection.streams.first(subjects.EVENTS, subject) for subject in subjects.events_of(flow)]
+            all_of_it = (subjects.event(flow), subjects.event(flow, ">"))
+            firsts = [await self._connection.streams.first(subjects.EVENTS, subject) for subject in all_of_it]
         except BrokerError as error:
             _log.debug("it is not known which events wait", flow=flow, reason=str(error))
             return 0.0

@@ -3,14 +3,16 @@
     QUEUE_<name>   queue.<name>, queue.<name>.>    a queue; `capacity` messages at most, the next one is refused
     INBOX          on.>                            messages on subjects, for every trigger with a pattern that matches
 
-Both are work queues with one consumer, `triggers`, which all who serve them share: a message is given to one of them at a time, and leaves
-when it has become an event for each trigger that it is for.
+Both have one consumer, `triggers`, which all who serve them share: a message is given to one of them at a time, and is acknowledged when it
+has become an event for each trigger that it is for. What is acknowledged leaves many at a time, up to the first message that is not: in
+a work queue each acknowledgement would be a write to the disk of its own.
 
 They are made when somebody serves or sends to them first, and stay: what waits in them waits also while no flow is deployed.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -23,7 +25,7 @@ from ..schemas.flow.triggers.queue import QueueParams, matches
 from ..schemas.limits import MESSAGE_MAX_BYTES
 from ..schemas.messages import DISABLED
 from ..schemas.plan.plan import PlanTrigger
-from .client import Connection, StreamFull
+from .client import Connection, Refused, StreamFull
 from .deployment import deployed
 from .flows import Flows
 from .store_size import StoreTooSmall
@@ -34,8 +36,8 @@ CONSUMER = "triggers"
 BYTES_MIN = MESSAGE_MAX_BYTES + (1 << 20)
 """Of any of them: a message as large as it may be has to fit."""
 INBOX = Stream(
-    name=subjects.INBOX, subjects=(subjects.on(">"),), share=1 / 64, retention="workqueue", consumers_max=10,
-    purpose="messages on subjects that flows listen to",
+    name=subjects.INBOX, subjects=(subjects.on(">"),), share=1 / 64, consumers_max=10,
+    purpose="messages on subjects that flows listen to", features={"allow_atomic": True},
 )  # fmt: skip
 
 
@@ -43,23 +45,21 @@ def queue_stream(name: str) -> Stream:
     """Shares are of what the streams of the topology leave: queues may be many."""
     return Stream(
         name=subjects.queue_stream(name), subjects=(subjects.queue(name), subjects.queue(name, ">")), share=1 / 1_024,
-        retention="workqueue", consumers_max=10, purpose=f"messages of queue {name}",
+        consumers_max=10, purpose=f"messages of queue {name}", features={"allow_atomic": True},
     )  # fmt: skip
 
 
-async def ensure_queue(connection: Connection, name: str, capacity: int | None = None) -> None:
-    """Make the queue's stream, or give it this capacity; None: leave it as it is. Raises StoreTooSmall, BrokerError."""
-    found = await connection.streams.stream_info(subjects.queue_stream(name))
-    if found is None:
-        await _make(connection, queue_stream(name), {"max_msgs": capacity or CAPACITY_DEFAULT})
-    elif capacity is not None and found["config"]["max_msgs"] != capacity:
-        await connection.streams.create_or_update_stream(found["config"] | {"max_msgs": capacity})
+async def ensure_queue(connection: Connection, name: str, capacity: int | None = None, *, otherwise: int = CAPACITY_DEFAULT) -> None:
+    """Make the queue's stream, or give it this capacity. None: leave it as it is; a new one gets `otherwise`.
+
+    Raises StoreTooSmall, BrokerError.
+    """
+    await _ensure(connection, queue_stream(name), {"max_msgs": otherwise if capacity is None else capacity}, keep=capacity is None)
 
 
 async def ensure_inbox(connection: Connection) -> None:
     """Make the stream of messages on subjects. Raises StoreTooSmall, BrokerError."""
-    if await connection.streams.stream_info(subjects.INBOX) is None:
-        await _make(connection, INBOX, {})
+    await _ensure(connection, INBOX, {}, keep=True)
 
 
 async def ensure_consumer(connection: Connection, stream: str) -> None:
@@ -67,11 +67,50 @@ async def ensure_consumer(connection: Connection, stream: str) -> None:
     await connection.streams.create_or_update_consumer(stream, trigger_consumer_config(CONSUMER))
 
 
+async def clear(connection: Connection, stream: str, above: int = 0) -> int:
+    """Take away what is acknowledged, up to the first message that is not. Raises BrokerError.
+
+    The sequence up to which everything is acknowledged. `above`: what a call before this one returned; nothing is done unless it is more.
+    """
+    info = await connection.streams.consumer_info(stream, CONSUMER)
+    floor = 0 if info is None else int(info["ack_floor"]["stream_seq"])
+    if floor > above:
+        await connection.streams.purge(stream, seq=floor + 1)
+    return max(floor, above)
+
+
+async def depth(connection: Connection, stream: str) -> int:
+    """How many messages wait, or are taken and not acknowledged. Raises BrokerError."""
+    taken = await connection.streams.consumer_info(stream, CONSUMER)
+    if taken is not None:
+        return int(taken["num_pending"]) + int(taken["num_ack_pending"])
+    found = await connection.streams.stream_info(stream)
+    return 0 if found is None else int(found["state"]["messages"])
+
+
+async def _ensure(connection: Connection, stream: Stream, limits: dict[str, Any], *, keep: bool) -> None:
+    """`keep`: leave the limits of one that is there."""
+    found = await connection.streams.stream_info(stream.name)
+    if found is None:
+        try:
+            await _make(connection, stream, limits)
+            return
+        except Refused:  # somebody else may have made it this moment
+            found = await connection.streams.stream_info(stream.name)
+            if found is None:
+                raise
+    wanted = found["config"] | stream.features | ({} if keep else limits)
+    if wanted != found["config"]:
+        await connection.streams.create_or_update_stream(wanted)
+
+
 async def _make(connection: Connection, stream: Stream, limits: dict[str, Any]) -> None:
     here = await deployed(connection)
     replicas, store_bytes = (here.replicas, here.store_bytes) if here is not None else (1, 0)
     config = stream.config(replicas, store_bytes) | limits
     config["max_bytes"] = max(BYTES_MIN, config["max_bytes"])
+    # No sequence comes a second time when it is deleted and made anew: a `clear` that was meant for the old one must not reach into the new.
+    config["first_seq"] = time.time_ns() // 1_000
     try:
         await connection.streams.create_or_update_stream(config)
     except StreamFull as error:

@@ -31,7 +31,6 @@ from ..client import Connection
 from ..deployment import deployed, ensure
 from ..flows import DeployedFlow, Flows
 from . import letters
-from . import queue as queues
 from .definitions import FlowSource, definition_of
 from .endings import Ending, Endings
 from .errors import UnknownFlow
@@ -40,7 +39,7 @@ from .handle import RunHandle
 from .inspection import Inspection
 from .letters import Letter
 from .outgoing import checkable
-from .queue import Queue
+from .queue import Queue, Subjects
 from .result import Result
 from .steering import Steering
 from .triggers import TriggerControl, TriggerView
@@ -57,6 +56,7 @@ class Client(Inspection):
         self._endings = Endings(connection, partitions, self.outcome)
         self._steering = Steering(connection, partitions)
         self._triggers = TriggerControl(connection, self.flows)
+        self._subjects = Subjects(connection, self.flows)
 
     @classmethod
     async def connect(
@@ -270,7 +270,7 @@ class Client(Inspection):
 
         The arguments are those of `Queue.send`. Raises NobodyListens, UnencodableValue, UsageError, BrokerError.
         """
-        return await queues.publish(self.connection, self.flows, subject, value, id=id, key=key, headers=headers, trace=trace)
+        return await self._subjects.send(subject, value, id=id, key=key, headers=headers, trace=trace)
 
     # --- dead letters
 

@@ -4,6 +4,8 @@
     await queue.send({"id": 7}, id="order-7", key="customer-3")     # raises QueueFull if there is no room
     await queue.put({"id": 8}, timeout_s=10)                        # waits for room
 
+Calls at the same time share a write to the disk; each message stays one of its own.
+
 Guarantees: a call that returns has its message on disk; it becomes an event of every flow that listens to the queue. The same `id` within
 two minutes is the same message, and as long as a run remembers its key the same run. A call that raises QueueFull has stored nothing.
 Does not: wait for what becomes of the message. `jetfleet dlq list` has those that no flow can take.
@@ -20,14 +22,13 @@ from ...schemas import subjects
 from ...schemas.errors import JetfleetError, UsageError
 from ...schemas.flow.triggers.queue import is_queue_name
 from ...schemas.payload import encode
-from ..client import Connection, NoResponders, StreamFull
+from ..client import Connection, StreamFull
 from ..flows import Flows
-from ..queues import CAPACITY_DEFAULT, capacities, ensure_inbox, ensure_queue, on_subject
+from ..queues import CAPACITY_DEFAULT, capacities, depth, ensure_inbox, ensure_queue, on_subject
+from .feed import FULL, Feed
 
 CONTENT_TYPE = "application/msgpack"
 AGAIN_S, AGAIN_MAX_S = 0.01, 0.5
-_LIMIT = 10077
-"""JetStream's code for a stream that has as many messages, or bytes, as it may have."""
 
 
 class QueueFull(JetfleetError):
@@ -56,7 +57,8 @@ class Queue:
             raise UsageError(f"{name!r} is no name of a queue: letters, digits, _ and -, the first one a letter or _")
         self.name = name
         self._connection, self._flows = connection, flows
-        self._there = False
+        self._stream = subjects.queue_stream(name)
+        self._feed = Feed(connection, self._stream, lambda: ensure_queue(connection, name, otherwise=self._declared))
 
     async def send(
         self,
@@ -75,15 +77,11 @@ class Queue:
         """
         data, sent = outgoing(value, key, headers, trace)
         id = uuid.uuid4().hex if id is None else id
-        await self._ensure()
         try:
-            await self._connection.publisher.publish(subjects.queue(self.name, topic), data, id=id, headers=sent)
+            await self._feed.store(subjects.queue(self.name, topic), data, id, sent)
         except StreamFull as error:
-            if error.err_code == _LIMIT:
+            if error.err_code == FULL:
                 raise QueueFull(self.name, error.description) from None
-            raise
-        except NoResponders:  # somebody has deleted it
-            self._there = False
             raise
         return id
 
@@ -104,52 +102,49 @@ class Queue:
 
     async def depth(self) -> int:
         """How many messages wait, or are taken and not events yet."""
-        info = await self._connection.streams.stream_info(subjects.queue_stream(self.name))
-        return 0 if info is None else int(info["state"]["messages"])
+        return await depth(self._connection, self._stream)
 
     async def capacity(self) -> int:
         """How many may wait."""
-        info = await self._connection.streams.stream_info(subjects.queue_stream(self.name))
+        info = await self._connection.streams.stream_info(self._stream)
         return self._declared if info is None else int(info["config"]["max_msgs"])
 
     async def delete(self) -> bool:
         """With everything in it. False: there was none. While a flow listens to it, it comes back, empty."""
-        self._there = False
-        return await self._connection.streams.delete_stream(subjects.queue_stream(self.name))
+        self._feed.there = False
+        return await self._connection.streams.delete_stream(self._stream)
 
     @property
     def _declared(self) -> int:
         return capacities(self._flows).get(self.name, CAPACITY_DEFAULT)
 
-    async def _ensure(self) -> None:
-        """Make the queue if nobody has. It is looked for once: afterwards whoever serves it keeps it there."""
-        if not self._there:
-            if await self._connection.streams.stream_info(subjects.queue_stream(self.name)) is None:
-                await ensure_queue(self._connection, self.name, self._declared)
-            self._there = True
 
+class Subjects:
+    """Where messages go that are for whoever listens. One per client."""
 
-async def publish(
-    connection: Connection,
-    flows: Flows,
-    subject: str,
-    value: Any = None,
-    *,
-    id: str | None = None,
-    key: str | None = None,
-    headers: Mapping[str, str] | None = None,
-    trace: str = "",
-) -> str:
-    """Send a message to all flows that listen to its subject; its id. As `Queue.send`, and raises NobodyListens."""
-    data, sent = outgoing(value, key, headers, trace)
-    id = uuid.uuid4().hex if id is None else id
-    if not on_subject(flows, subject):
-        await flows.caught_up()
-        if not on_subject(flows, subject):
-            raise NobodyListens(f"no deployed flow has a queue trigger whose `subjects` match {subject!r}: deploy one first")
-    await ensure_inbox(connection)
-    await connection.publisher.publish(subjects.on(subject), data, id=id, headers=sent)
-    return id
+    def __init__(self, connection: Connection, flows: Flows) -> None:
+        self._flows = flows
+        self._feed = Feed(connection, subjects.INBOX, lambda: ensure_inbox(connection))
+
+    async def send(
+        self,
+        subject: str,
+        value: Any = None,
+        *,
+        id: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        trace: str = "",
+    ) -> str:
+        """Send a message to all flows that listen to its subject; its id. As `Queue.send`, and raises NobodyListens."""
+        data, sent = outgoing(value, key, headers, trace)
+        id = uuid.uuid4().hex if id is None else id
+        if not on_subject(self._flows, subject):
+            await self._flows.caught_up()
+            if not on_subject(self._flows, subject):
+                raise NobodyListens(f"no deployed flow has a queue trigger whose `subjects` match {subject!r}: deploy one first")
+        await self._feed.store(subjects.on(subject), data, id, sent)
+        return id
 
 
 def outgoing(value: Any, key: str | None, headers: Mapping[str, str] | None, trace: str) -> tuple[bytes, dict[str, str]]:

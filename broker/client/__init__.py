@@ -2,7 +2,8 @@
 
 Connection    kept alive for ever; `send`, `subscribe`, `request`; has `publisher` and `streams`
 Publisher     stores messages, many at a time, each once
-Batcher       group commit for one subject
+Batcher       group commit for one subject: entries share a message
+Group         group commit for one stream: messages of their own share a write
 Pull          a durable consumer's messages, as many as there is room for
 Tail          a stream from a sequence on, in order, without holes
 Streams       management, and reading without a consumer
@@ -26,6 +27,7 @@ from .errors import (
     Unreachable,
     WrongSequence,
 )
+from .group import Group
 from .message import Message
 from .opening import without_password
 from .publisher import PubAck, Publisher
@@ -39,6 +41,7 @@ __all__ = [
     "BrokerError",
     "Connection",
     "ConnectionClosed",
+    "Group",
     "Hole",
     "Message",
     "NoJetStream",

@@ -16,6 +16,7 @@ from types import TracebackType
 import structlog
 
 from .errors import BrokerError, ConnectionClosed, NoResponders, Unknown, too_large
+from .group import Group
 from .inbox import Inbox
 from .message import Message
 from .opening import check, checked_urls, connect, without_password
@@ -62,6 +63,7 @@ class Connection:
         self.inbox = Inbox(wire)
         self.publisher = Publisher(self)
         self.streams = Streams(self)
+        self._groups: dict[str, Group] = {}
 
     @classmethod
     async def open(cls, url: str | Sequence[str], *, name: str, credentials: str | None = None) -> Connection:
@@ -116,10 +118,21 @@ class Connection:
         if self._closed:
             return
         self._closed = True
+        for group in self._groups.values():
+            group.close()
         self.publisher.close()
         await self._wire.settled()
         with contextlib.suppress(Exception):
             await self._wire.close()
+
+    def group(self, stream: str) -> Group:
+        """Of those who store many single messages in this stream at a time."""
+        found = self._groups.get(stream)
+        if found is None:
+            found = self._groups[stream] = Group(self)
+            if self._closed:
+                found.close()
+        return found
 
     # --- messages that are not stored
 

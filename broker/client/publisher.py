@@ -36,14 +36,16 @@ class PubAck(msgspec.Struct, frozen=True):
     duplicate: bool = False
 
 
-class _Answer(msgspec.Struct):
+class Answer(msgspec.Struct):
+    """What a stream says: a PubAck, or why there is none."""
+
     stream: str = ""
     seq: int = 0
     duplicate: bool = False
     error: dict[str, Any] | None = None
 
 
-_decode = msgspec.json.Decoder(_Answer).decode
+_decode = msgspec.json.Decoder(Answer).decode
 
 
 class _Pending:

@@ -178,23 +178,28 @@ def encode_publish(subject: str, payload: bytes, reply: str = "", headers: Mappi
 
     Raises UsageError for a subject or header that cannot be sent.
     """
-    name = _encoded(subject)
+    name = encode_subject(subject)
     if not headers:
         return b"PUB %b %b %d\r\n%b\r\n" % (name, reply.encode(), len(payload), payload), len(payload)
-    block = _encode_headers(headers)
-    size = len(block) + len(payload)
-    return b"HPUB %b %b %d %d\r\n%b%b\r\n" % (name, reply.encode(), len(block), size, block, payload), size
+    block = encode_headers(headers)
+    return encode_headed(name, reply, block, payload), len(block) + len(payload)
+
+
+def encode_headed(name: bytes, reply: str, block: bytes, payload: bytes) -> bytes:
+    """The command that publishes with a block of headers. `name`: the subject, encoded."""
+    return b"HPUB %b %b %d %d\r\n%b%b\r\n" % (name, reply.encode(), len(block), len(block) + len(payload), block, payload)
 
 
 @lru_cache(maxsize=4_096)
-def _encoded(subject: str) -> bytes:
+def encode_subject(subject: str) -> bytes:
     """Checked once for each subject: white space in one would be a second command on the wire."""
     if _FORBIDDEN.search(subject) or not all(token and token not in ("*", ">") for token in subject.split(".")):
         raise UsageError(f"{subject!r} is no subject to publish on: words joined by dots, without white space and wildcards")
     return subject.encode()
 
 
-def _encode_headers(headers: Mapping[str, str]) -> bytes:
+def encode_headers(headers: Mapping[str, str]) -> bytes:
+    """As a block with the blank line at its end. Raises UsageError."""
     fields = []
     for name, value in headers.items():
         if not name or ":" in name or _FORBIDDEN.search(name) or _LINE_END.search(value):

@@ -138,5 +138,6 @@ transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 group.min.session.timeout.ms=500
-broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=200
+broker.session.timeout.ms=4000
 """

@@ -1,0 +1,10 @@
+"""How many things are handed over, and how often who serves them is killed."""
+
+from __future__ import annotations
+
+import pytest
+
+WITHIN_S = 600
+AMOUNTS = pytest.mark.parametrize(
+    ("count", "kills"), [pytest.param(1_000, 2, id="1000"), pytest.param(10_000, 5, id="10000", marks=pytest.mark.soak)]
+)

@@ -1,0 +1,223 @@
+"""The stage: a fleet of processes on a server that writes before it acknowledges, a world outside that hands things over, and a killer.
+
+    handing over (as fast as runs begin) ─▶ trigger process ─▶ coordinator ─▶ WAL ─▶ read here
+           │                                     ╳ kill -9, at moments drawn by the seed, and started again
+         ledger
+
+Nothing is asked of the processes themselves: what was published is seen by a subscription, what has begun in the WAL, what was handed over
+stands in the ledger. `JETFLEET_KILLS_SEED` repeats the moments of a run that failed, as far as they are ours to choose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from jetfleet.broker.client import Message
+from jetfleet.schemas import messages, subjects
+from jetfleet.schemas.messages import BatchedEvent
+from jetfleet.schemas.payload import decode
+from jetfleet.schemas.records import RunStarted
+
+from ...fleet.fleets import NODES, Fleet, coordinator_process, fleet
+from ...fleet.worker_processes import CommandProcess
+from .ledger import UNNUMBERED, Begun, Kill, Ledger, Verdict, judge, not_injected
+
+FLOW, TRIGGER = "killed", "in"
+PARTITIONS = 2
+SEED = "JETFLEET_KILLS_SEED"
+PHASE_S = 0.03
+"""The killer strikes up to so long after the run that gives it its cue, else it would always be just after something was written."""
+EARLIEST, LATEST = 0.05, 0.7
+"""The shares of all things between which the kills happen."""
+UNLIMITED = {"max_concurrent_executions": 1_000_000}
+
+
+class World(Protocol):
+    """Whatever hands things over. `ledger`: what it has handed over, and what it was told."""
+
+    ledger: Ledger
+
+    @property
+    def trigger(self) -> dict[str, Any]:
+        """Type and params."""
+
+    def commands(self) -> Sequence[Callable[[], CommandProcess]]:
+        """Start the processes that are to be killed."""
+
+    def number(self, payload: Any) -> int:
+        """What the payload of an event is about. May raise anything for one that is not as it should be."""
+
+    async def hand_over(self, numbers: Sequence[int]) -> None:
+        """Returns when all are acknowledged."""
+
+    async def under_way(self, stage: Stage) -> int:
+        """Of what was offered, how much was in the hands of what has just been killed."""
+
+    async def settled(self, stage: Stage) -> None:
+        """Wait until nothing is left to be done outside, after all runs have begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`absorbed`: events that were published more than once, each time beyond the first."""
+
+    verdict: Verdict
+    ledger: Ledger
+    absorbed: int
+    seconds: float
+
+    def line(self, name: str, seed: int) -> str:
+        kills = ", ".join(f"{kill.under_way} under way at run {kill.runs}" for kill in self.ledger.kills)
+        return (
+            f"{name}: {self.verdict.acknowledged} acknowledged, {len(self.ledger.kills)} kills ({kills}), {self.verdict.runs} runs, "
+            f"{len(self.verdict.missing)} missing, {len(self.verdict.doubled)} doubled, {self.absorbed} events absorbed, "
+            f"{self.ledger.retries} retries, {self.seconds:.1f} s; {SEED}={seed}"
+        )
+
+
+class Stage:
+    """`published`: how often an event of each thing was published."""
+
+    def __init__(self, one: Fleet, world: World, seed: int) -> None:
+        self.one, self.world, self.random = one, world, random.Random(seed)
+        self.published: Counter[int] = Counter()
+        self._processes: list[CommandProcess] = []
+
+    # --- what is seen
+
+    def runs(self) -> set[str]:
+        return self.one.log.begun
+
+    def begun(self) -> list[Begun]:
+        """Every RunStarted of the WAL."""
+        return [
+            Begun(run, self._number(bytes(record.payload)))
+            for run, records in self.one.log.records.items() for record in records if isinstance(record, RunStarted)
+        ]  # fmt: skip
+
+    async def caught_up(self) -> None:
+        """What was published and logged until now has been seen."""
+        await self.one.client.connection.streams.stream_info(subjects.EVENTS)  # its answer comes after what was published before
+        await self.one.log.caught_up()
+
+    async def subscribe(self) -> None:
+        await self.one.client.connection.subscribe(subjects.event(FLOW, TRIGGER), self._event)
+
+    def _event(self, message: Message) -> None:
+        for entry in messages.split(message.data):
+            self.published[self._number(bytes(messages.decode(BatchedEvent, bytes(entry)).payload))] += 1
+
+    def _number(self, payload: bytes) -> int:
+        try:
+            return self.world.number(decode(payload))
+        except Exception:  # a payload that is not as it was handed over: the verdict says so
+            return UNNUMBERED
+
+    # --- what is done
+
+    async def play(self, count: int, kills: int) -> Outcome:
+        """Hand over so many things while the processes are killed so often; returns when all is over."""
+        began = time.perf_counter()
+        ledger = self.world.ledger
+        self._processes = [start() for start in self.world.commands()]
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._hand_over(count))
+                both.create_task(self._kill(count, kills))
+            await self._until(lambda: len(self.runs()) >= len(ledger.told), "a run for each acknowledged thing")
+            await self.one.log.ended(*self.runs(), deadline_s=120)
+            await self.world.settled(self)
+            await self._drained()
+        finally:
+            for process in self._processes:
+                process.kill_if_alive()
+        absorbed = self.published.total() - len(self.published)
+        return Outcome(judge(ledger, self.begun()), ledger, absorbed, time.perf_counter() - began)
+
+    async def _hand_over(self, count: int) -> None:
+        """In portions, and never more than a window ahead of the runs: so there is something under way all the time."""
+        window = max(100, count // 5)
+        portion = window // 4
+        for first in range(0, count, portion):
+            await self._until(lambda: first - len(self.runs()) <= window - portion, "runs")  # noqa: B023
+            await self.world.hand_over(range(first, min(first + portion, count)))
+
+    async def _kill(self, count: int, kills: int) -> None:
+        cues = sorted(self.random.sample(range(int(count * EARLIEST), int(count * LATEST)), kills))
+        for place, cue in enumerate(cues, 1):
+            enough = max(cue, len(self.runs()) + 1)  # whoever was started again has done something
+            await self._until(lambda: len(self.runs()) >= enough, "the cue of a kill")  # noqa: B023
+            await asyncio.sleep(self.random.random() * PHASE_S)
+            await self._strike(everybody=place == kills)
+
+    async def _strike(self, everybody: bool) -> None:
+        """Kill one of the processes, or all of them, and start them again."""
+        places = list(range(len(self._processes)))
+        victims = places if everybody else [self.random.choice(places)]
+        for place in victims:
+            self._processes[place].kill()
+        offered = Kill(len(victims), len(self.runs()), await self.world.under_way(self))
+        self.world.ledger.kills.append(offered)
+        for place in victims:
+            self._processes[place] = self.world.commands()[place]()
+
+    async def _drained(self) -> None:
+        """Nothing waits to become a run any more, and nothing that came twice."""
+        streams = self.one.client.connection.streams
+        async with asyncio.timeout(30):
+            while (info := await streams.stream_info(subjects.EVENTS)) is None or info["state"]["messages"]:
+                await asyncio.sleep(0.02)
+        await self.caught_up()
+        assert all(tail.hole is None for tail in self.one.log._tails), "the log has been read without a gap"
+
+    async def _until(self, condition: Callable[[], bool], what: str) -> None:
+        await self.one.log.until(condition, what, 120)
+
+
+@asynccontextmanager
+async def stage(url: str, folder: Path, world: World, seed: int, *, coordinator: bool = True) -> AsyncIterator[Stage]:
+    """`coordinator`: there is one that nobody kills."""
+    async with fleet(url, folder, partitions=PARTITIONS, coordinators=0) as one:
+        found = Stage(one, world, seed)
+        await found.subscribe()
+        await one.client.deploy(_flow(world.trigger), nodes=[NODES])
+        if not coordinator:
+            yield found
+            return
+        with coordinator_process(url, folder / "coordinator"):
+            yield found
+
+
+def _flow(trigger: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": FLOW,
+        "triggers": [{"id": TRIGGER, **trigger}],
+        "nodes": {"seen": {"type": "f.echo"}},
+        "edges": [{"from": TRIGGER, "to": "seen"}],
+        "settings": UNLIMITED,
+    }
+
+
+def chosen_seed() -> int:
+    return int(os.environ.get(SEED) or random.SystemRandom().randrange(2**32))
+
+
+async def proven(name: str, url: str, folder: Path, world: World, count: int, kills: int, *, coordinator: bool = True) -> None:
+    """Play it, say what came of it, and fail if it is not what is promised. `coordinator`: there is one that nobody kills."""
+    seed = chosen_seed()
+    print(f"{name}: {SEED}={seed}", flush=True)
+    async with stage(url, folder, world, seed, coordinator=coordinator) as found:
+        outcome = await found.play(count, kills)
+    print(outcome.line(name, seed), flush=True)
+    assert not_injected(outcome.ledger, kills) == []
+    assert outcome.verdict.complaints == []
+    assert outcome.verdict.acknowledged == count

@@ -1,0 +1,189 @@
+"""The worlds outside: who writes files, calls webhooks, sends to queues, and what each of them was told.
+
+A file is acknowledged to its writer when its name is there; a request, by 202 with the run's id; a message, when the client returns. The one
+that produces to Kafka is in `kafka_world.py`, since it needs libraries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from jetfleet.broker.api import Client
+from jetfleet.broker.api.queue import Queue
+from jetfleet.schemas import subjects
+
+from ...fleet.trouble import until
+from ...fleet.worker_processes import CommandProcess
+from ..webhook.calling import Answer, Line, request
+from .ledger import Ledger
+from .stage import FLOW, TRIGGER, Stage
+
+ENDS_S = 60
+
+
+class Served:
+    """What the worlds have in common whose trigger a process of its own serves."""
+
+    def __init__(self, url: str, folder: Path, type: str, params: dict[str, Any]) -> None:
+        self.ledger = Ledger()
+        self.trigger = {"type": type, "params": params}
+        self._url, self._folder, self._type = url, folder, type
+
+    def commands(self) -> Sequence[Callable[[], CommandProcess]]:
+        return [self._serve]
+
+    def number(self, payload: Any) -> int:
+        return int(payload["n"])
+
+    async def under_way(self, stage: Stage) -> int:
+        """What is there, and has not been published as an event."""
+        there = set(self.ledger.handed_over)
+        await stage.caught_up()
+        return len(there - stage.published.keys())
+
+    def _serve(self) -> CommandProcess:
+        arguments = ("trigger", "serve", "--type", self._type, "--nats", self._url, "--data", str(self._folder / "trigger"))
+        return CommandProcess(self._folder / "trigger.log", *arguments)
+
+
+class Files(Served):
+    """Each is written in one step, and moved away afterwards."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self._in, self._done = folder / "in", folder / "done"
+        self._in.mkdir()
+        params = {"path": str(self._in), "settle_ms": 50, "content": "json", "on_success": "move", "processed": str(self._done)}
+        super().__init__(url, folder, "filesystem", params)
+
+    def number(self, payload: Any) -> int:
+        number = int(payload["content"]["n"])
+        assert payload["name"] == f"{number}.json" and payload["event"] == "create"
+        return number
+
+    async def hand_over(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            half = self._in / ".half"
+            half.write_bytes(msgspec.json.encode({"n": number}))
+            self.ledger.offered(number)
+            half.rename(self._in / f"{number}.json")
+            self.ledger.acknowledged(number)
+
+    async def settled(self, stage: Stage) -> None:
+        """All are moved, none under two names."""
+        count = len(self.ledger.told)
+        await until(lambda: len(os.listdir(self._done)) >= count, "files moved", ENDS_S)
+        assert set(os.listdir(self._done)) == {f"{number}.json" for number in self.ledger.told}
+        assert set(os.listdir(self._in)) <= {".half"}
+
+
+class Callers(Served):
+    """They keep at it, each with the same key, until they are told 202."""
+
+    COUNT = 32
+    BACKOFF_S = 0.05
+
+    def __init__(self, url: str, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._address: tuple[str, int] = probe.getsockname()
+        super().__init__(url, folder, "webhook", {"host": self._address[0], "port": self._address[1], "path": "/in"})
+
+    async def hand_over(self, numbers: Sequence[int]) -> None:
+        waiting = iter(numbers)
+        async with asyncio.TaskGroup() as callers:
+            for _ in range(self.COUNT):
+                callers.create_task(self._caller(waiting))
+
+    async def under_way(self, stage: Stage) -> int:
+        """Requests without an answer."""
+        return len(self.ledger.handed_over - self.ledger.told.keys())
+
+    async def settled(self, stage: Stage) -> None:
+        """Nobody waits: all were answered."""
+
+    async def _caller(self, numbers: Iterator[int]) -> None:
+        line: Line | None = None
+        for number in numbers:
+            answer = None
+            while answer is None or answer.status == 503:
+                try:
+                    line = line or Line(*await asyncio.open_connection(*self._address))
+                    answer = await self._ask(line, number)
+                except (OSError, asyncio.IncompleteReadError):
+                    answer = None
+                if answer is None or answer.status == 503:
+                    line = _hung_up(line)
+                    self.ledger.retries += number in self.ledger.handed_over
+                    await asyncio.sleep(self.BACKOFF_S)
+            assert answer.status == 202, answer
+            self.ledger.acknowledged(number, answer.value["run"])
+        _hung_up(line)
+
+    async def _ask(self, line: Line, number: int) -> Answer:
+        headers = [("Content-Type", "application/json"), ("Idempotency-Key", f"k{number}")]
+        self.ledger.offered(number)
+        line.send(request("POST", "/in", msgspec.json.encode({"n": number}), headers))
+        return await line.answer()
+
+
+class Senders:
+    """They send to a queue, which the two coordinators serve: these are killed, one of them or both."""
+
+    COUNT = 64
+    CAPACITY = 100_000
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.ledger = Ledger()
+        self.trigger = {"type": "queue", "params": {"name": FLOW, "capacity": self.CAPACITY}}
+        self._url, self._folder = url, folder
+        self._client: Client | None = None
+
+    def commands(self) -> Sequence[Callable[[], CommandProcess]]:
+        return [lambda: self._coordinate("one"), lambda: self._coordinate("other")]
+
+    def number(self, payload: Any) -> int:
+        return int(payload["n"])
+
+    async def hand_over(self, numbers: Sequence[int]) -> None:
+        if self._client is None:
+            self._client = await Client.connect(self._url)
+        waiting, queue = iter(numbers), self._client.queue(FLOW)
+        async with asyncio.TaskGroup() as senders:
+            for _ in range(self.COUNT):
+                senders.create_task(self._sender(queue, waiting))
+
+    async def under_way(self, stage: Stage) -> int:
+        """Messages without a run: in the queue, or events that no coordinator has made runs of."""
+        there = set(self.ledger.told)
+        await stage.caught_up()
+        return len(there - {each.number for each in stage.begun()})
+
+    async def settled(self, stage: Stage) -> None:
+        """The queue is empty: what a dead coordinator had taken has come again, and is settled."""
+        assert self._client is not None
+        async with asyncio.timeout(ENDS_S):
+            while await self._client.queue(FLOW).depth():
+                await asyncio.sleep(0.02)
+        await self._client.close()
+
+    async def _sender(self, queue: Queue, numbers: Iterator[int]) -> None:
+        for number in numbers:
+            self.ledger.offered(number)
+            id = await queue.put({"n": number}, id=f"m{number}")
+            self.ledger.acknowledged(number, subjects.run_id(FLOW, f"{TRIGGER}/{id}"))
+
+    def _coordinate(self, name: str) -> CommandProcess:
+        folder = self._folder / name
+        return CommandProcess(folder / "coordinator.log", "coordinator", "--nats", self._url, "--data", str(folder))
+
+
+def _hung_up(line: Line | None) -> None:
+    if line is not None:
+        line.writer.close()

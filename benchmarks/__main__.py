@@ -16,11 +16,14 @@ from jetfleet.schemas.errors import JetfleetError
 
 from .processes import BenchmarkFailed
 
-BENCHMARKS = ("bare", "chain", "engine", "fanout", "payload", "recovery")
+BENCHMARKS = ("bare", "chain", "engine", "fanout", "payload", "recovery", "triggers")
 """Each a module with `measure(scale)`; imported when asked for, since only some of them need a server."""
-OWN_OPTIONS = {"huge": "recovery", "uvloop": "engine", "profile": "engine", "arena": "payload", "sizes": "payload", "runs": "payload"}
+OWN_OPTIONS = {
+    "huge": "recovery", "uvloop": "engine", "profile": "engine", "arena": "payload", "sizes": "payload", "runs": "payload",
+    "only": "triggers",
+}  # fmt: skip
 """The options that only one benchmark has."""
-MEASURES = ("huge", "arena", "sizes", "runs")
+MEASURES = ("huge", "arena", "sizes", "runs", "only")
 """Those that its `measure` takes."""
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -38,6 +41,7 @@ def main() -> int:
     )
     parser.add_argument("--sizes", type=_sizes, metavar="SIZE,…", help="payload: of these sizes, like 1KiB,16MiB")
     parser.add_argument("--runs", type=int, metavar="N", help="payload: so many runs of each size, a quarter of that above 16 MiB")
+    parser.add_argument("--only", type=lambda text: text.split(","), metavar="TYPE,…", help="triggers: of these types, like memory,webhook")
     options = parser.parse_args()
     _refuse_misplaced(parser, options)
     logs.configure("error")

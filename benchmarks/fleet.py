@@ -6,6 +6,7 @@ jetfleet's own client.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -114,6 +115,10 @@ class Fleet:
 
     def rss_mib(self) -> dict[str, float]:
         return self._processes.rss_mib()
+
+    def cpu_s(self) -> dict[str, float]:
+        """Processor time of each process so far, and of this one as `load`."""
+        return {**self._processes.cpu_s(), "load": time.process_time()}
 
     async def watch_over(self, work: Awaitable[Result], deadline_s: float) -> Result:
         """The work's result. Raises BenchmarkFailed as soon as a process dies that nobody killed, or when the time is up."""

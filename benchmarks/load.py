@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -27,14 +27,16 @@ class Load:
 
     @property
     def p50_ms(self) -> float:
-        return self._percentile(0.5)
+        return percentile(self.latencies_ms, 0.5)
 
     @property
     def p99_ms(self) -> float:
-        return self._percentile(0.99)
+        return percentile(self.latencies_ms, 0.99)
 
-    def _percentile(self, share: float) -> float:
-        return round(self.latencies_ms[min(int(len(self.latencies_ms) * share), len(self.latencies_ms) - 1)], 2)
+
+def percentile(ascending: Sequence[float], share: float) -> float:
+    """One of the values, rounded to hundredths."""
+    return round(ascending[min(int(len(ascending) * share), len(ascending) - 1)], 2)
 
 
 async def drive(one: Callable[[int], Awaitable[None]], runs: int, concurrency: int, nodes_per_run: int) -> Load:

@@ -96,6 +96,10 @@ class Process:
         """Resident memory of the process, by its name, and of its children, by their programs' names."""
         return {self.name: rss_mib(self.pid), **{name: rss_mib(pid) for name, pid in self.children().items()}}
 
+    def cpu_s(self) -> dict[str, float]:
+        """Processor time so far of the process, by its name, and of its children, by their programs' names."""
+        return {self.name: cpu_s(self.pid), **{name: cpu_s(pid) for name, pid in self.children().items()}}
+
     def last_lines(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
         return "\n".join(f"    {line}" for line in lines)
@@ -132,6 +136,10 @@ class Processes:
         """Resident memory by process, in MiB."""
         return {name: mib for process in self._running for name, mib in process.rss_mib().items()}
 
+    def cpu_s(self) -> dict[str, float]:
+        """Processor time by process, in seconds."""
+        return {name: seconds for process in self._running for name, seconds in process.cpu_s().items()}
+
     async def watch_over(self, work: Awaitable[Result], deadline_s: float) -> Result:
         """The work's result. Raises BenchmarkFailed as soon as one of the processes dies, or when the time is up."""
         task = asyncio.ensure_future(work)
@@ -157,6 +165,13 @@ def rss_mib(pid: int) -> float:
     """Resident memory of a process in MiB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of a process so far, in seconds."""
+    _, _, fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")
+    user, system = fields.split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:

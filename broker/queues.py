@@ -109,7 +109,7 @@ async def _make(connection: Connection, stream: Stream, limits: dict[str, Any]) 
     replicas, store_bytes = (here.replicas, here.store_bytes) if here is not None else (1, 0)
     config = stream.config(replicas, store_bytes) | limits
     config["max_bytes"] = max(BYTES_MIN, config["max_bytes"])
-    # No sequence comes a second time when it is deleted and made anew: a `clear` that was meant for the old one must not reach into the new.
+    # No sequence comes a second time when it is deleted and made anew: a `clear` meant for the old one must not reach into the new.
     config["first_seq"] = time.time_ns() // 1_000
     try:
         await connection.streams.create_or_update_stream(config)

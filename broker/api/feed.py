@@ -1,7 +1,7 @@
 """The feed: a stream of messages for queue triggers, as those who send see it.
 
-It makes the stream if nobody has, stores many messages at a time, and where there is no room takes away what is done with before it says so:
-whoever serves the stream does that only every few milliseconds.
+It makes the stream if nobody has, and stores many messages at a time. Where there is no room it takes away what is done with before it says
+so: whoever serves the stream does that only every few milliseconds.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -132,8 +133,8 @@ class Group:
             if not entry.future.done():
                 deadline_s = max(1.0, entry.deadline_s - now)
                 single = publisher.submit(entry.subject, entry.payload, id=entry.id, headers=entry.headers, deadline_s=deadline_s)
-                single.add_done_callback(lambda single, entry=entry: _pass_on(single, entry.future))
-                entry.future.add_done_callback(lambda future, single=single: single.cancel() if future.cancelled() else None)
+                single.add_done_callback(partial(_pass_on, entry.future))
+                entry.future.add_done_callback(partial(_call_off, single))
                 sent.append(single)
         if sent:
             await asyncio.wait(sent)
@@ -202,7 +203,7 @@ def _answer(message: Message | None) -> Answer | None:
         return None
 
 
-def _pass_on(single: asyncio.Future[PubAck], future: asyncio.Future[PubAck]) -> None:
+def _pass_on(future: asyncio.Future[PubAck], single: asyncio.Future[PubAck]) -> None:
     if future.done() or single.cancelled():
         return
     error = single.exception()
@@ -211,6 +212,11 @@ def _pass_on(single: asyncio.Future[PubAck], future: asyncio.Future[PubAck]) -> 
     else:
         future.set_exception(error)
         future.exception()  # who submits without waiting does not want to read about it at exit
+
+
+def _call_off(single: asyncio.Future[PubAck], future: asyncio.Future[PubAck]) -> None:
+    if future.cancelled():
+        single.cancel()
 
 
 def _fail(entries: Sequence[_Entry] | deque[_Entry], error: ConnectionClosed | Unknown) -> None:

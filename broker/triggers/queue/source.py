@@ -4,7 +4,7 @@
                   ├─ pull, no more than there is room for ──▶ firing for each trigger that it is for ──▶ confirmed: acknowledged
     INBOX ────────┘                                      ╲─▶ nobody listens to its subject: a dead letter, NO_FLOW         │
           ▲                                                                                                                ▼
-          └──────────────────── cleared every few ms: all up to the first message that is not acknowledged ────────────────┘
+          └──────────────────── cleared every few ms, many at a time ─────────────────────────────────────────────────────┘
 
 Guarantees: a message leaves the server only when it is an event of each trigger that it is for, or a dead letter. All who serve the same
 queue share one consumer: what one of them had taken when it died comes to another 2 s later, under the same key, and is the same run.
@@ -25,17 +25,16 @@ import structlog
 from ....schemas import subjects
 from ....schemas.flow.triggers.queue import QueueParams
 from ...client import BrokerError, Message, Pull, StreamFull
-from ...queues import CONSUMER, capacities, clear, ensure_consumer, ensure_inbox, ensure_queue, of_queue, on_subject
+from ...queues import CONSUMER, capacities, ensure_consumer, ensure_inbox, ensure_queue, of_queue, on_subject
 from ...store_size import StoreTooSmall
 from ..firing import Fate, Firing
 from ..source import Site, Source, SourceBroken, SourceFailed, Spec
+from .clearing import Clearing
 from .reading import firing_of
 from .unrouted import bury
 
 HELD_EVERY_S = 0.6
 """How often the server is told that what is taken is not forgotten: a third of the consumer's `ack_wait`."""
-CLEAR_EVERY_S = 0.02
-"""So long the messages that are done with keep their places. To clear them away costs about as much as to store one."""
 NOBODY_S = 1.0
 """After so long a message comes again whose flows were undeployed when it came."""
 ROUTES_KEPT = 4_096
@@ -60,9 +59,7 @@ class QueueSource(Source):
         self._tasks: set[asyncio.Task[None]] = set()
         self._routes: dict[str, tuple[tuple[str, str], ...]] = {}
         self._capacity = 0
-        self._settled = asyncio.Event()
-        self._settled_seq = 0
-        """The last message of the stream that is done with here."""
+        self._clearing = Clearing(site.client.connection, self._stream)
         self._failure: BaseException | None = None
         self.unrouted = 0
         """Messages that nobody listened to."""
@@ -70,10 +67,9 @@ class QueueSource(Source):
     async def firings(self) -> AsyncIterator[Firing]:
         await self._ensure()
         self._client.flows.on_change.append(self._flow_changed)
-        for work in (self._keep_pulling(), self._hold(), self._keep_clear()):
+        for work in (self._keep_pulling(), self._hold(), self._clearing.run()):
             self._spawn(work, vital=True)
         self._turned.set()
-        self._settled.set()  # whoever served it before may have left some
         while True:
             while not self._waiting:
                 if self._failure is not None:
@@ -197,24 +193,9 @@ class QueueSource(Source):
     def _settle(self, message: Message) -> None:
         if self._held.pop(message, None) is not None:
             message.done()
-            self._settled_seq = max(self._settled_seq, message.stream_seq)
-            self._settled.set()
+            self._clearing.settled(message.stream_seq)
             if self._pull is not None:
                 self._pull.wake()
-
-    async def _keep_clear(self) -> None:
-        """Make room for others, again and again while something that is done with lies behind something that is not."""
-        cleared = 0
-        while True:
-            await self._settled.wait()
-            self._settled.clear()
-            await asyncio.sleep(CLEAR_EVERY_S)
-            try:
-                cleared = await clear(self._client.connection, self._stream, cleared)
-            except BrokerError as error:
-                log.info("what is taken cannot be cleared away yet", stream=self._stream, reason=str(error))
-            if cleared < self._settled_seq:
-                self._settled.set()
 
     # --- who it is for
 

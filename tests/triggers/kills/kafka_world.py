@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
 from ..kafka.topics import Cluster, Topic
 from .stage import FLOW, Stage
 from .worlds import ENDS_S, Served
+
+PORTION = 50
 
 
 class Producers(Served):
@@ -19,12 +20,15 @@ class Producers(Served):
         (trigger,) = self._topic.flow(FLOW, max_in_flight=50, max_poll_records=50)["triggers"]
         super().__init__(url, folder, "kafka", trigger["params"])
 
-    async def hand_over(self, numbers: Sequence[int]) -> None:
-        for number in numbers:
-            self.ledger.offered(number)
-        runs = await self._topic.send([b'{"n": %d}' % number for number in numbers])
-        for number, run in zip(numbers, runs, strict=True):
-            self.ledger.acknowledged(number, run)
+    async def hand_over(self, stage: Stage, count: int) -> None:
+        for first in range(0, count, PORTION):
+            numbers = range(first, min(first + PORTION, count))
+            await stage.room(numbers[-1])
+            for number in numbers:
+                self.ledger.offered(number)
+            runs = await self._topic.send([b'{"n": %d}' % number for number in numbers])
+            for number, run in zip(numbers, runs, strict=True):
+                self.ledger.acknowledged(number, run)
 
     async def settled(self, stage: Stage) -> None:
         """Everything is committed, and nothing beyond it."""

@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from jetfleet.broker.api import Client
 from jetfleet.broker.api.queue import Queue
 from jetfleet.schemas import subjects
 
@@ -67,9 +66,10 @@ class Files(Served):
         assert payload["name"] == f"{number}.json" and payload["event"] == "create"
         return number
 
-    async def hand_over(self, numbers: Sequence[int]) -> None:
-        for number in numbers:
-            half = self._in / ".half"
+    async def hand_over(self, stage: Stage, count: int) -> None:
+        half = self._in / ".half"
+        for number in range(count):
+            await stage.room(number)
             half.write_bytes(msgspec.json.encode({"n": number}))
             self.ledger.offered(number)
             half.rename(self._in / f"{number}.json")
@@ -95,8 +95,9 @@ class Callers(Served):
             self._address: tuple[str, int] = probe.getsockname()
         super().__init__(url, folder, "webhook", {"host": self._address[0], "port": self._address[1], "path": "/in"})
 
-    async def hand_over(self, numbers: Sequence[int]) -> None:
-        waiting = iter(numbers)
+    async def hand_over(self, stage: Stage, count: int) -> None:
+        """Callers wait for their answers: that is room enough."""
+        waiting = iter(range(count))
         async with asyncio.TaskGroup() as callers:
             for _ in range(self.COUNT):
                 callers.create_task(self._caller(waiting))
@@ -143,7 +144,6 @@ class Senders:
         self.ledger = Ledger()
         self.trigger = {"type": "queue", "params": {"name": FLOW, "capacity": self.CAPACITY}}
         self._url, self._folder = url, folder
-        self._client: Client | None = None
 
     def commands(self) -> Sequence[Callable[[], CommandProcess]]:
         return [lambda: self._coordinate("one"), lambda: self._coordinate("other")]
@@ -151,13 +151,11 @@ class Senders:
     def number(self, payload: Any) -> int:
         return int(payload["n"])
 
-    async def hand_over(self, numbers: Sequence[int]) -> None:
-        if self._client is None:
-            self._client = await Client.connect(self._url)
-        waiting, queue = iter(numbers), self._client.queue(FLOW)
+    async def hand_over(self, stage: Stage, count: int) -> None:
+        waiting, queue = iter(range(count)), stage.one.client.queue(FLOW)
         async with asyncio.TaskGroup() as senders:
             for _ in range(self.COUNT):
-                senders.create_task(self._sender(queue, waiting))
+                senders.create_task(self._sender(stage, queue, waiting))
 
     async def under_way(self, stage: Stage) -> int:
         """Messages without a run: in the queue, or events that no coordinator has made runs of."""
@@ -167,14 +165,14 @@ class Senders:
 
     async def settled(self, stage: Stage) -> None:
         """The queue is empty: what a dead coordinator had taken has come again, and is settled."""
-        assert self._client is not None
+        queue = stage.one.client.queue(FLOW)
         async with asyncio.timeout(ENDS_S):
-            while await self._client.queue(FLOW).depth():
+            while await queue.depth():
                 await asyncio.sleep(0.02)
-        await self._client.close()
 
-    async def _sender(self, queue: Queue, numbers: Iterator[int]) -> None:
+    async def _sender(self, stage: Stage, queue: Queue, numbers: Iterator[int]) -> None:
         for number in numbers:
+            await stage.room(number)
             self.ledger.offered(number)
             id = await queue.put({"n": number}, id=f"m{number}")
             self.ledger.acknowledged(number, subjects.run_id(FLOW, f"{TRIGGER}/{id}"))

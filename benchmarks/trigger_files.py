@@ -21,6 +21,8 @@ OLD_S = 2.5
 
 class Files(Adapter):
     events = 10_000
+    window = 1_024
+    """As the supervisor lets it."""
 
     async def open(self, stage: Stage, stack: AsyncExitStack) -> None:
         self._stage, self._folders, self._count = stage, 0, 0

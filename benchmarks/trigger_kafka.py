@@ -33,6 +33,9 @@ def missing() -> list[str]:
 
 
 class Kafka(Adapter):
+    window = 1_000
+    """As `max_in_flight` lets it."""
+
     async def open(self, stage: Stage, stack: AsyncExitStack) -> None:
         self._stage, self._sent = stage, 0
         brokers = await stack.enter_async_context(_cluster())

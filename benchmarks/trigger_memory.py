@@ -1,4 +1,4 @@
-"""The memory trigger, served by the process that fires it: WINDOW calls at a time."""
+"""The memory trigger, served by the process that fires it: 256 calls at a time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from jetfleet.triggers import Triggers, inject
 from .load import drive
 from .trigger_stage import FLOW, TRIGGER, VALUE_BYTES, Adapter, Stage
 
-WINDOW = 256
-
 
 class Memory(Adapter):
     async def open(self, stage: Stage, stack: AsyncExitStack) -> None:
@@ -19,7 +17,7 @@ class Memory(Adapter):
         self._triggers = await stack.enter_async_context(Triggers(stage.fleet.client, types=("memory",), data=stage.fleet.folder))
 
     async def crowd(self, count: int) -> None:
-        await drive(self._fire, count, WINDOW, 1)
+        await drive(self._fire, count, self.window, 1)
 
     async def one(self) -> float:
         began = time.perf_counter()

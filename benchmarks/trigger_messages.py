@@ -1,4 +1,4 @@
-"""The queue trigger: this process sends messages, WINDOW at a time, and the coordinator makes events of them."""
+"""The queue trigger: this process sends messages, 256 at a time, and the coordinator makes events of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from .load import drive
 from .trigger_stage import VALUE_BYTES, Adapter, Stage
 
-WINDOW = 256
 NAME, CAPACITY = "orders", 1_000_000
 
 
@@ -21,7 +20,7 @@ class Messages(Adapter):
 
     async def crowd(self, count: int) -> None:
         async with self._stage.arrivals() as arrivals:
-            await drive(self._send, count, WINDOW, 1)
+            await drive(self._send, count, self.window, 1)
             await arrivals.on_disk(count)
 
     async def one(self) -> float:

@@ -2,8 +2,8 @@
 
     measured = await measure(Webhook(), scale)
 
-`events_per_s`: of many at a time, from the source to the event on disk. `ceiling_per_s`: as many events of the same size put by our own
-publisher, in batches, without anything before it; measured before and after each crowd, on the same fleet, and taken in by the same
+`events_per_s`: of many at a time, from the source to the event on disk. `ceiling_per_s`: as many events, as many of them at a time, put by our
+own publisher, in batches, without anything before it; measured before and after each crowd, on the same fleet, and taken in by the same
 coordinator. `ratio`: of the two. `p50_ms`, `p99_ms`: one at a time with nothing else going on, from when it happens outside until its
 RunStarted is on disk and read back here. `cpu_us_per_event`: by process, everything up to the end of the runs included.
 """
@@ -16,6 +16,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from itertools import islice
 from typing import Any
 
 from jetfleet.broker.api.events import BATCH_HEADERS
@@ -40,7 +41,6 @@ class Stage:
 
     def __init__(self) -> None:
         self.fleet = Fleet()
-        self._sent = 0
 
     async def __aenter__(self) -> Stage:
         await self.fleet.__aenter__()
@@ -65,19 +65,10 @@ class Stage:
         while all(each.state != state for each in (await self.fleet.client.trigger(FLOW, TRIGGER)).served.values()):
             await asyncio.sleep(LOOK_S)
 
-    async def ceiling(self, count: int) -> float:
-        """Bare events per second. Raises BenchmarkFailed if one is refused."""
-        batcher = Batcher(self.fleet.client.connection.publisher, subjects.event(FLOW, TRIGGER), headers=BATCH_HEADERS)
-        receipt = _Receipt(count)
-        value = encode({"note": "x" * VALUE_BYTES})
-        began = time.perf_counter()
-        for number in range(self._sent, self._sent + count):
-            batcher.put(messages.encode(BatchedEvent(f"bare{number}", value)), receipt)
-        await receipt.done
-        seconds = time.perf_counter() - began
-        self._sent += count
-        await batcher.close()
-        return count / seconds
+    async def ceiling(self, count: int, window: int) -> float:
+        """Bare events per second, with so many of them not on disk at a time. Raises BenchmarkFailed if one is refused."""
+        bare = _Bare(Batcher(self.fleet.client.connection.publisher, subjects.event(FLOW, TRIGGER), headers=BATCH_HEADERS), count)
+        return await bare.per_s(window)
 
     async def quiet(self) -> None:
         """Wait until all events are runs, and all runs have ended."""
@@ -153,9 +144,10 @@ class Arrivals:
 
 
 class Adapter(ABC):
-    """One kind of source. `events`: how many make a crowd."""
+    """One kind of source. `events`: how many make a crowd; `window`: how many of them are on their way at a time."""
 
     events = 20_000
+    window = 256
 
     @abstractmethod
     async def open(self, stage: Stage, stack: AsyncExitStack) -> None:
@@ -190,7 +182,7 @@ async def measure(adapter: Adapter, scale: float) -> dict[str, Any]:
 
 async def _crowds(stage: Stage, adapter: Adapter, count: int, rounds: int) -> dict[str, Any]:
     await stage.fleet.watch_over(_warm_up(stage, adapter, count // 10), LOAD_S)
-    ceilings, rates, cpu_s = [await _ceiling(stage, count)], [], dict.fromkeys(stage.fleet.cpu_s(), 0.0)
+    ceilings, rates, cpu_s = [await _ceiling(stage, adapter, count)], [], dict.fromkeys(stage.fleet.cpu_s(), 0.0)
     for _ in range(rounds):
         await adapter.prepare(count)
         cpu_before, began = stage.fleet.cpu_s(), time.perf_counter()
@@ -198,7 +190,7 @@ async def _crowds(stage: Stage, adapter: Adapter, count: int, rounds: int) -> di
         rates.append(count / (time.perf_counter() - began))
         await stage.quiet()
         cpu_s = {name: cpu_s.get(name, 0.0) + seconds - cpu_before.get(name, 0.0) for name, seconds in stage.fleet.cpu_s().items()}
-        ceilings.append(await _ceiling(stage, count))
+        ceilings.append(await _ceiling(stage, adapter, count))
     ratios = [rate / statistics.mean(ceilings[number : number + 2]) for number, rate in enumerate(rates)]
     return {
         "events_per_s": round(statistics.median(rates)),
@@ -211,28 +203,45 @@ async def _crowds(stage: Stage, adapter: Adapter, count: int, rounds: int) -> di
 async def _warm_up(stage: Stage, adapter: Adapter, count: int) -> None:
     await adapter.prepare(count)
     await adapter.crowd(count)
-    await _ceiling(stage, count)
+    await _ceiling(stage, adapter, count)
 
 
-async def _ceiling(stage: Stage, count: int) -> float:
+async def _ceiling(stage: Stage, adapter: Adapter, count: int) -> float:
     await stage.quiet()
-    per_s = await stage.ceiling(count)
+    per_s = await stage.ceiling(count, adapter.window)
     await stage.quiet()
     return per_s
 
 
-class _Receipt:
-    """Of so many entries."""
+class _Bare:
+    """So many events, each with the next one behind it as soon as it is on disk."""
 
-    def __init__(self, count: int) -> None:
-        self._left = count
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(self, batcher: Batcher, count: int) -> None:
+        self._batcher, self._count, self._left = batcher, count, count
+        prefix, value = time.monotonic_ns(), encode({"note": "x" * VALUE_BYTES})
+        self._entries = (messages.encode(BatchedEvent(f"{prefix}-{number}", value)) for number in range(count))
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def per_s(self, window: int) -> float:
+        began = time.perf_counter()
+        self._put(window)
+        try:
+            await self._done
+        finally:
+            await self._batcher.close()
+        return self._count / (time.perf_counter() - began)
 
     def settled(self, count: int, error: BrokerError | None) -> None:
         self._left -= count
-        if self.done.done():
+        if self._done.done():
             return
         if error is not None:
-            self.done.set_exception(BenchmarkFailed(f"a bare event is refused: {error}"))
-        elif not self._left:
-            self.done.set_result(None)
+            self._done.set_exception(BenchmarkFailed(f"a bare event is refused: {error}"))
+        elif self._left:
+            self._put(count)
+        else:
+            self._done.set_result(None)
+
+    def _put(self, count: int) -> None:
+        for entry in islice(self._entries, count):
+            self._batcher.put(entry, self)

@@ -19,11 +19,13 @@ from .processes import ROOT, BenchmarkFailed, free_port, listening
 from .trigger_stage import Adapter, Stage
 from .webhook_load import Target, body_length, is_accepted, request
 
-CONNECTIONS = 64
 HOST, PATH = "127.0.0.1", "/orders"
 
 
 class Webhook(Adapter):
+    window = 64
+    """Connections."""
+
     async def open(self, stage: Stage, stack: AsyncExitStack) -> None:
         self._target = Target(HOST, free_port(), PATH)
         self._loads: list[dict[str, float]] = []
@@ -31,7 +33,7 @@ class Webhook(Adapter):
         await stage.deploy("webhook", {"host": HOST, "port": self._target.port, "path": PATH})
         await listening(self._target.port)
         self._callers = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.webhook_load", HOST, str(self._target.port), PATH, str(CONNECTIONS),
+            sys.executable, "-m", "benchmarks.webhook_load", HOST, str(self._target.port), PATH, str(self.window),
             cwd=ROOT, stdin=PIPE, stdout=PIPE,
         )  # fmt: skip
         stack.push_async_callback(self._end_callers)

@@ -14,6 +14,7 @@ from ...schemas import messages, subjects
 from ...schemas.limits import MESSAGE_MAX_BYTES
 from ...schemas.messages import DeadLetter, Ended
 from ..client import Batcher, BrokerError, Connection
+from ..dead_letter import fitting
 from .acknowledged import Ticket
 from .durations import BATCH_US, Durations
 from .patient import PatientPublisher
@@ -22,8 +23,6 @@ TASKS_IN_FLIGHT, WAL_IN_FLIGHT = 4, 4
 ENTRIES_MAX = 512
 ENVELOPE_BYTES = 64 * 1024
 """For everything in a message besides payloads: ids, errors, headers."""
-LETTER_HEAD_BYTES = 1_024
-"""What a dead letter needs besides the message that died: the subject, an id, what is added to the reason."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -108,11 +107,7 @@ class Outbox:
 
     def dead(self, letter: DeadLetter, settled: Callable[[], None] | None = None) -> None:
         """Keep what could not be read or placed; `settled` is called when it is on disk. Of a message that is too large: its beginning."""
-        too_many = len(messages.encode(letter)) + LETTER_HEAD_BYTES - self._connection.max_payload
-        if too_many > 0:
-            kept = max(0, len(letter.data) - too_many)
-            reason = f"{letter.reason[: LETTER_HEAD_BYTES // 4]} (the first {kept:,} of its {len(letter.data):,} bytes are kept)"
-            letter = msgspec.structs.replace(letter, data=letter.data[:kept], reason=reason)
+        letter = fitting(letter, self._connection.max_payload)
         self.singles.publish(subjects.dead(letter.kind), messages.encode(letter), settled or _nobody)
 
     def pin(self, subject: str, body: bytes, ticket: Ticket) -> None:

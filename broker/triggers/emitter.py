@@ -28,6 +28,7 @@ from ..api.client import Client
 from ..api.events import BATCH_HEADERS
 from ..api.outgoing import checkable
 from ..client import Batcher, BrokerError, ConnectionClosed, Unknown
+from ..dead_letter import fitting
 from ..payloads.layout import small_payload
 from .firing import Fate, Firing
 from .source import Source
@@ -148,21 +149,19 @@ class Emitter:
         self._spawn(self._bury(part, error))
 
     async def _bury(self, part: _Part, error: JetfleetError) -> None:
-        flow, trigger, firing = part.flow, part.trigger, part.delivery.firing
-        log.warning("a firing is put with the dead letters", flow=flow, trigger=trigger, code=error.code, reason=str(error))
-        letter = DeadLetter(
-            "event", error.code, str(error), subjects.event(flow, trigger), _bytes(firing), time.time_ns() // 1_000_000,
-            {"Content-Type": _content_type(firing), "Nats-Msg-Id": f"{trigger}/{firing.key}"}, f"trigger {trigger} of flow {flow}",
-        )  # fmt: skip
+        publisher = self._client.connection.publisher
+        letter = fitting(_letter(part, error), self._client.connection.max_payload)
+        id = f"dead {part.flow} {part.trigger}/{part.delivery.firing.key}"
+        told = {"flow": part.flow, "trigger": part.trigger}
+        log.warning("a firing is put with the dead letters", **told, code=error.code, reason=letter.reason)
         while True:
             try:
-                publisher = self._client.connection.publisher
-                await publisher.publish(subjects.dead("event"), messages.encode(letter), id=f"dead {flow} {trigger}/{firing.key}")
+                await publisher.publish(subjects.dead("event"), messages.encode(letter), id=id)
                 break
             except ConnectionClosed:
                 return
             except BrokerError as failure:
-                log.warning("a dead letter cannot be stored yet", flow=flow, trigger=trigger, reason=str(failure))
+                log.warning("a dead letter cannot be stored yet", **told, reason=str(failure))
                 await asyncio.sleep(LATER_S)
         part.refused(error)
 
@@ -227,17 +226,24 @@ def checked(plan: Plan, trigger: str, value: object) -> object:
     return value
 
 
-def _bytes(firing: Firing) -> bytes:
-    """The payload as a letter keeps it, or what came instead of one; of a value without bytes, what it is."""
-    value = firing.payload
-    if firing.error is not None and isinstance(value, bytes):
-        return value[:PAYLOAD_INLINE_MAX_BYTES]
+def _letter(part: _Part, error: JetfleetError) -> DeadLetter:
+    """The firing as a dead letter: sent again, it is the event that it would have been."""
+    firing = part.delivery.firing
+    raw = firing.error is not None and isinstance(firing.payload, bytes)
+    headers = {
+        "Content-Type": "application/octet-stream" if raw else "application/msgpack",
+        "Nats-Msg-Id": f"{part.trigger}/{firing.key}",
+    }
+    data = firing.payload if raw else _encoded(firing.payload)
+    where = f"trigger {part.trigger} of flow {part.flow}"
+    return DeadLetter(
+        "event", error.code, str(error), subjects.event(part.flow, part.trigger), data, time.time_ns() // 1_000_000, headers, where
+    )
+
+
+def _encoded(value: object) -> bytes:
+    """The payload; of a value without bytes, what it is."""
     try:
-        data = bytes(encode(value))
+        return bytes(encode(value))
     except JetfleetError:
-        data = bytes(encode(repr(type(value))))
-    return data[:PAYLOAD_INLINE_MAX_BYTES]
-
-
-def _content_type(firing: Firing) -> str:
-    return "application/msgpack" if firing.error is None else "application/octet-stream"
+        return bytes(encode(repr(value)))

@@ -22,6 +22,7 @@ from .plan import Plan
 _Place: TypeAlias = tuple[str | int, ...]
 
 PROBLEMS_SHOWN = 5
+MESSAGE_MAX = 400
 _LOOKING_INSIDE = frozenset({"anyOf", "oneOf", "not", "if", "then", "else", "contains", "uniqueItems", "const", "enum"})
 _HINTS = {
     "type": "the types are: string, number, integer, boolean, object, array, null",
@@ -56,7 +57,7 @@ def check_event(plan: Plan, value: Any) -> None:
         # A value that is no JSON, or a schema that came past the compiler: either way nothing can be said for the event.
         raise EventRejected(f"the event cannot be checked against the inputs of flow {plan.name!r}: {_one_line(error)}") from None
     if errors:
-        found = [f"{'.'.join(map(str, error.instance_path)) or 'event'}: {error.message}" for error in errors[:PROBLEMS_SHOWN]]
+        found = [f"{'.'.join(map(str, error.instance_path)) or 'event'}: {_shortened(error.message)}" for error in errors[:PROBLEMS_SHOWN]]
         more = f" (and {len(errors) - PROBLEMS_SHOWN} more)" if len(errors) > PROBLEMS_SHOWN else ""
         raise EventRejected(f"the event does not fit the inputs of flow {plan.name!r}: {'; '.join(found)}{more}")
 
@@ -119,6 +120,11 @@ def _validator(schema: bytes) -> Any:
 
 def _nothing_outside(uri: str) -> NoReturn:
     raise ValueError("a schema reads nothing from outside")
+
+
+def _shortened(message: str) -> str:
+    """A message quotes what it refuses, however large that is."""
+    return message if len(message) <= MESSAGE_MAX else f"{message[: MESSAGE_MAX // 2]} … {message[-MESSAGE_MAX // 2 :]}"
 
 
 def _one_line(error: object) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from jetfleet.schemas.errors import UsageError
+from jetfleet.schemas.payload import decode
 from jetfleet.triggers import Triggers, inject
 
 from ..fleet.fleets import NODES, fleet
@@ -55,3 +56,20 @@ def test_a_thousand_firings_at_a_time_are_a_thousand_runs(fresh_url: str, tmp_pa
                     await triggers.source("orders", "desk")
 
     run(test(), 60)
+
+
+def test_a_refused_value_of_megabytes_is_kept_whole_with_a_reason_that_can_be_read(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        narrow = {"name": "narrow", "inputs": {"allOf": [{"type": "integer"}, {"type": "array"}, {"type": "null"}]}}
+        queue = {"triggers": [{"id": "in", "type": "queue", "params": {"name": "large"}}], "edges": [{"from": "in", "to": "seen"}]}
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.client.deploy(narrow | queue | {"nodes": {"seen": {"type": "f.echo"}}}, nodes=[NODES])
+            text = "x" * 3_000_000
+            await one.client.queue("large").send(text)
+            await one.log.until(lambda: bool(one.log.letters), "a dead letter")
+            (letter,) = one.log.letters
+            assert decode(letter.data) == text and letter.code == "EVENT_REJECTED" and len(letter.reason) < 2_500
+            await one.client.queue("large").send("next")
+            await one.log.until(lambda: len(one.log.letters) == 2, "the next one")
+
+    run(test(), 30)

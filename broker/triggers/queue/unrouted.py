@@ -13,6 +13,7 @@ import structlog
 from ....schemas import messages, subjects
 from ....schemas.messages import DeadLetter
 from ...client import BrokerError, Connection, ConnectionClosed, Message
+from ...dead_letter import fitting
 
 NO_FLOW = "NO_FLOW"
 AGAIN_S = 1.0
@@ -29,6 +30,7 @@ async def bury(connection: Connection, message: Message) -> None:
         "event", NO_FLOW, reason, message.subject, message.data, time.time_ns() // 1_000_000, headers,
         f"{message.stream} sequence {message.stream_seq}",
     )  # fmt: skip
+    letter = fitting(letter, connection.max_payload)
     id = f"{message.stream} {message.timestamp_ns} {message.stream_seq}"
     while True:
         try:

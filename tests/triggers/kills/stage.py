@@ -15,7 +15,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,15 +31,16 @@ from ...fleet.fleets import NODES, Fleet, coordinator_process, fleet
 from ...fleet.worker_processes import CommandProcess
 from .ledger import UNNUMBERED, Begun, Kill, Ledger, Verdict, judge, not_injected
 
-FLOW, TRIGGER = "killed", "in"
+FLOW, TRIGGER = "orders", "in"
 PARTITIONS = 2
+LONG_S = 120
 SEED = "JETFLEET_KILLS_SEED"
 PHASE_S = 0.03
 """The killer strikes up to so long after the run that gives it its cue, else it would always be just after something was written."""
-EARLIEST, LATEST = 0.05, 0.7
-"""The shares of all things between which the kills happen."""
-WINDOW_MIN = 100
-"""How far the world is ahead of the runs at most: so there is something under way all the time, until the end."""
+AHEAD = 0.4
+"""How far the world may be ahead of the runs, as a share of all things: what waits when the process has been started again."""
+CUE = 0.1
+"""So many runs at most, as a share of all, between a start and the next kill."""
 UNLIMITED = {"max_concurrent_executions": 1_000_000}
 
 
@@ -52,8 +53,8 @@ class World(Protocol):
     def trigger(self) -> dict[str, Any]:
         """Type and params."""
 
-    def commands(self) -> Sequence[Callable[[], CommandProcess]]:
-        """Start the processes that are to be killed."""
+    def start(self) -> CommandProcess:
+        """The process that is to be killed."""
 
     def number(self, payload: Any) -> int:
         """What the payload of an event is about. May raise anything for one that is not as it should be."""
@@ -92,8 +93,7 @@ class Stage:
     def __init__(self, one: Fleet, world: World, seed: int) -> None:
         self.one, self.world, self.random = one, world, random.Random(seed)
         self.published: Counter[int] = Counter()
-        self._processes: list[CommandProcess] = []
-        self._window = WINDOW_MIN
+        self._window = 0
 
     # --- what is seen
 
@@ -106,6 +106,11 @@ class Stage:
             Begun(run, self._number(bytes(record.payload)))
             for run, records in self.one.log.records.items() for record in records if isinstance(record, RunStarted)
         ]  # fmt: skip
+
+    def lives(self) -> dict[str, int]:
+        """How many different first records each run has in the history."""
+        firsts = {run: {bytes(part.records[0]) for part in parts if not part.first} for run, parts in self.one.log.parts.items()}
+        return {run: len(found) for run, found in firsts.items()}
 
     async def caught_up(self) -> None:
         """What was published and logged until now has been seen."""
@@ -128,48 +133,37 @@ class Stage:
     async def room(self, number: int) -> None:
         """Wait until the thing with this number may be handed over."""
         if number - len(self.runs()) >= self._window:
-            await self._until(lambda: number - len(self.runs()) < self._window, "runs")
+            await self._until(lambda: number - len(self.runs()) < self._window, "runs of what was handed over")
 
     # --- what is done
 
     async def play(self, count: int, kills: int) -> Outcome:
         """Hand over so many things while the processes are killed so often; returns when all is over."""
         began = time.perf_counter()
-        self._window = max(WINDOW_MIN, count // 5)
+        self._window = int(count * AHEAD)
         ledger = self.world.ledger
-        self._processes = [start() for start in self.world.commands()]
+        self._process = self.world.start()
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self.world.hand_over(self, count))
-                both.create_task(self._kill(count, kills))
+                both.create_task(self._kill(int(count * CUE), kills))
             await self._until(lambda: len(self.runs()) >= len(ledger.told), "a run for each acknowledged thing")
-            await self.one.log.ended(*self.runs(), deadline_s=120)
+            await self.one.log.ended(*self.runs(), deadline_s=LONG_S)
             await self.world.settled(self)
             await self._drained()
         finally:
-            for process in self._processes:
-                process.kill_if_alive()
-        absorbed = self.published.total() - len(self.published)
-        return Outcome(judge(ledger, self.begun()), ledger, absorbed, time.perf_counter() - began)
+            self._process.kill_if_alive()
+        verdict = judge(ledger, self.begun(), self.lives())
+        return Outcome(verdict, ledger, self.published.total() - len(self.published), time.perf_counter() - began)
 
-    async def _kill(self, count: int, kills: int) -> None:
-        cues = sorted(self.random.sample(range(int(count * EARLIEST), int(count * LATEST)), kills))
-        for place, cue in enumerate(cues, 1):
-            enough = max(cue, len(self.runs()) + 1)  # whoever was started again has done something
-            await self._until(lambda: len(self.runs()) >= enough, "the cue of a kill")  # noqa: B023
+    async def _kill(self, runs_max: int, kills: int) -> None:
+        for _ in range(kills):
+            cue = len(self.runs()) + self.random.randint(1, runs_max)
+            await self._until(lambda: len(self.runs()) >= cue, "the cue of a kill")  # noqa: B023
             await asyncio.sleep(self.random.random() * PHASE_S)
-            await self._strike(everybody=place == kills)
-
-    async def _strike(self, everybody: bool) -> None:
-        """Kill one of the processes, or all of them, and start them again."""
-        places = list(range(len(self._processes)))
-        victims = places if everybody else [self.random.choice(places)]
-        for place in victims:
-            self._processes[place].kill()
-        offered = Kill(len(victims), len(self.runs()), await self.world.under_way(self))
-        self.world.ledger.kills.append(offered)
-        for place in victims:
-            self._processes[place] = self.world.commands()[place]()
+            self._process.kill()
+            self.world.ledger.kills.append(Kill(len(self.runs()), await self.world.under_way(self)))
+            self._process = self.world.start()
 
     async def _drained(self) -> None:
         """Nothing waits to become a run any more, and nothing that came twice."""
@@ -181,7 +175,7 @@ class Stage:
         assert all(tail.hole is None for tail in self.one.log._tails), "the log has been read without a gap"
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
-        await self.one.log.until(condition, what, 120)
+        await self.one.log.until(condition, what, LONG_S)
 
 
 @asynccontextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .ledger import UNNUMBERED, Begun, Kill, Ledger, judge, not_injected
+from .ledger import UNNUMBERED, Begun, Kill, Ledger, Verdict, not_injected
+from .ledger import judge as judged
 
 
 def told(*numbers: int) -> Ledger:
@@ -14,6 +15,11 @@ def told(*numbers: int) -> Ledger:
 
 def runs(*numbers: int) -> list[Begun]:
     return [Begun(f"run{number}", number) for number in numbers]
+
+
+def judge(ledger: Ledger, begun: list[Begun]) -> Verdict:
+    """Where each run lived once."""
+    return judged(ledger, begun, dict.fromkeys((each.run for each in begun), 1))
 
 
 def test_one_run_for_each_acknowledged_thing_is_no_reason_to_complain() -> None:
@@ -47,15 +53,19 @@ def test_a_run_with_the_payload_of_another_is_misnamed() -> None:
     assert verdict.misnamed == [1, 2] and len(verdict.complaints) == 1
 
 
-def test_a_run_that_begins_twice_is_repeated_with_whatever_payload() -> None:
-    assert judge(told(1), runs(1, 1)).repeated == ["run1"]
-    assert judge(told(1, 2), [*runs(1, 2), Begun("run1", 2)]).repeated == ["run1"]
+def test_a_run_that_stands_twice_in_the_wal_is_one_if_it_lived_once() -> None:
+    assert judge(told(1), runs(1, 1)).complaints == []
+    assert judge(told(1, 2), [*runs(1, 2), Begun("run1", 2)]).doubled == [2], "with another payload it is not the same"
+
+
+def test_a_run_that_lived_twice_or_never_ended_is_told() -> None:
+    assert judged(told(1, 2, 3), runs(1, 2, 3), {"run1": 2, "run2": 1, "ghost": 1, "other": 2}).reborn == ["other", "run1", "run3"]
 
 
 def test_kills_that_hit_nothing_prove_nothing() -> None:
     ledger = told(1)
-    ledger.kills = [Kill(victims=1, runs=10, under_way=3)]
+    ledger.kills = [Kill(runs=10, under_way=3)]
     assert not_injected(ledger, 1) == []
     assert not_injected(ledger, 2) == ["1 kills instead of 2"]
-    ledger.kills.append(Kill(victims=1, runs=20, under_way=0))
+    ledger.kills.append(Kill(runs=20, under_way=0))
     assert not_injected(ledger, 2) == ["nothing was under way at kill 2"]

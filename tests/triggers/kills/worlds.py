@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,6 @@ class Served:
         self.trigger = {"type": type, "params": params}
         self._url, self._folder, self._type = url, folder, type
 
-    def commands(self) -> Sequence[Callable[[], CommandProcess]]:
-        return [self._serve]
-
     def number(self, payload: Any) -> int:
         return int(payload["n"])
 
@@ -47,7 +44,7 @@ class Served:
         await stage.caught_up()
         return len(there - stage.published.keys())
 
-    def _serve(self) -> CommandProcess:
+    def start(self) -> CommandProcess:
         arguments = ("trigger", "serve", "--type", self._type, "--nats", self._url, "--data", str(self._folder / "trigger"))
         return CommandProcess(self._folder / "trigger.log", *arguments)
 
@@ -87,7 +84,7 @@ class Callers(Served):
     """They keep at it, each with the same key, until they are told 202."""
 
     COUNT = 32
-    BACKOFF_S = 0.05
+    BACKOFF_S = 0.2
 
     def __init__(self, url: str, folder: Path) -> None:
         with socket.socket() as probe:
@@ -135,7 +132,7 @@ class Callers(Served):
 
 
 class Senders:
-    """They send to a queue, which the two coordinators serve: these are killed, one of them or both."""
+    """They send to a queue, which the coordinator serves: it is killed."""
 
     COUNT = 64
     CAPACITY = 100_000
@@ -144,9 +141,6 @@ class Senders:
         self.ledger = Ledger()
         self.trigger = {"type": "queue", "params": {"name": FLOW, "capacity": self.CAPACITY}}
         self._url, self._folder = url, folder
-
-    def commands(self) -> Sequence[Callable[[], CommandProcess]]:
-        return [lambda: self._coordinate("one"), lambda: self._coordinate("other")]
 
     def number(self, payload: Any) -> int:
         return int(payload["n"])
@@ -177,8 +171,8 @@ class Senders:
             id = await queue.put({"n": number}, id=f"m{number}")
             self.ledger.acknowledged(number, subjects.run_id(FLOW, f"{TRIGGER}/{id}"))
 
-    def _coordinate(self, name: str) -> CommandProcess:
-        folder = self._folder / name
+    def start(self) -> CommandProcess:
+        folder = self._folder / "coordinator"
         return CommandProcess(folder / "coordinator.log", "coordinator", "--nats", self._url, "--data", str(folder))
 
 

@@ -2,8 +2,8 @@
 
     measured = await measure(Webhook(), scale)
 
-`events_per_s`: of many at a time, from the source to the event on disk. `ceiling_per_s`: as many events, as many of them at a time, put by our
-own publisher, in batches, without anything before it; measured before and after each crowd, on the same fleet, and taken in by the same
+`events_per_s`: of many at a time, from the source to the event on disk. `ceiling_per_s`: as many events, as many of them at a time, put by
+our own publisher, in batches, without anything before it; measured before and after each crowd, on the same fleet, and taken in by the same
 coordinator. `ratio`: of the two. `p50_ms`, `p99_ms`: one at a time with nothing else going on, from when it happens outside until its
 RunStarted is on disk and read back here. `cpu_us_per_event`: by process, everything up to the end of the runs included.
 """
@@ -125,7 +125,7 @@ class Arrivals:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._subscription.stop()
+        await self._subscription.stop()
 
     async def on_disk(self, count: int) -> None:
         """Wait until so many are."""

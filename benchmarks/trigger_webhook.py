@@ -37,23 +37,27 @@ class Webhook(Adapter):
             cwd=ROOT, stdin=PIPE, stdout=PIPE,
         )  # fmt: skip
         stack.push_async_callback(self._end_callers)
-        self._reader, self._writer = await asyncio.open_connection(HOST, self._target.port)
-        stack.callback(self._writer.close)
+        self._stack = stack
+        self._caller: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def crowd(self, count: int) -> None:
         assert self._callers.stdin is not None and self._callers.stdout is not None
         self._callers.stdin.write(b"%d\n" % count)
         line = await self._callers.stdout.readline()
-        load = json.loads(line) if line else {"error": "the callers' process has ended"}
+        load: dict[str, Any] = json.loads(line) if line else {"error": "the callers' process has ended"}
         if "error" in load:
             raise BenchmarkFailed(load["error"])
         self._loads.append(load)
 
     async def one(self) -> float:
+        if self._caller is None:  # not before it is needed: who connects and says nothing is sent away
+            self._caller = await asyncio.open_connection(HOST, self._target.port)
+            self._stack.callback(self._caller[1].close)
+        reader, writer = self._caller
         began = time.perf_counter()
-        self._writer.write(request(self._target, 0))
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        body = await self._reader.readexactly(body_length(head))
+        writer.write(request(self._target, 0))
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readexactly(body_length(head))
         if not is_accepted(head):
             raise BenchmarkFailed(f"the webhook answers {head[:40]!r}: {body!r}")
         return began

@@ -11,6 +11,7 @@ from typing import Any
 
 from . import trigger_kafka
 from .loops import run_in_loop
+from .processes import BenchmarkFailed
 from .trigger_files import Files
 from .trigger_kafka import Kafka
 from .trigger_memory import Memory
@@ -29,7 +30,10 @@ ADAPTERS: Mapping[str, Callable[[], Adapter]] = {
 
 
 def measure(scale: float, only: Sequence[str] = ()) -> dict[str, Any]:
-    """By adapter. `only`: these; none: all for which everything is installed."""
+    """By adapter. `only`: these; none: all for which everything is installed. Raises BenchmarkFailed."""
+    for name in only:
+        if name not in ADAPTERS:
+            raise BenchmarkFailed(f"{name} is none of {', '.join(ADAPTERS)}")
     return run_in_loop(_measure(scale, only))
 
 

@@ -25,7 +25,7 @@ from ..schemas.flow.triggers.queue import QueueParams, matches
 from ..schemas.limits import MESSAGE_MAX_BYTES
 from ..schemas.messages import DISABLED
 from ..schemas.plan.plan import PlanTrigger
-from .client import Connection, Refused, StreamFull
+from .client import Connection, StreamFull
 from .deployment import deployed
 from .flows import Flows
 from .store_size import StoreTooSmall
@@ -67,16 +67,16 @@ async def ensure_consumer(connection: Connection, stream: str) -> None:
     await connection.streams.create_or_update_consumer(stream, trigger_consumer_config(CONSUMER))
 
 
-async def clear(connection: Connection, stream: str, above: int = 0) -> int:
+async def clear(connection: Connection, stream: str, known: int = 0) -> int:
     """Take away what is acknowledged, up to the first message that is not. Raises BrokerError.
 
-    The sequence up to which everything is acknowledged. `above`: what a call before this one returned; nothing is done unless it is more.
+    The sequence up to which everything is acknowledged. `known`: what a call before this one returned; if it is the same, nothing is done.
     """
     info = await connection.streams.consumer_info(stream, CONSUMER)
     floor = 0 if info is None else int(info["ack_floor"]["stream_seq"])
-    if floor > above:
+    if floor not in (0, known):
         await connection.streams.purge(stream, seq=floor + 1)
-    return max(floor, above)
+    return floor
 
 
 async def depth(connection: Connection, stream: str) -> int:
@@ -91,20 +91,17 @@ async def depth(connection: Connection, stream: str) -> int:
 async def _ensure(connection: Connection, stream: Stream, limits: dict[str, Any], *, keep: bool) -> None:
     """`keep`: leave the limits of one that is there."""
     found = await connection.streams.stream_info(stream.name)
-    if found is None:
-        try:
-            await _make(connection, stream, limits)
+    while found is None:
+        if await _made(connection, stream, limits):
             return
-        except Refused:  # somebody else may have made it this moment
-            found = await connection.streams.stream_info(stream.name)
-            if found is None:
-                raise
+        found = await connection.streams.stream_info(stream.name)
     wanted = found["config"] | stream.features | ({} if keep else limits)
     if wanted != found["config"]:
         await connection.streams.create_or_update_stream(wanted)
 
 
-async def _make(connection: Connection, stream: Stream, limits: dict[str, Any]) -> None:
+async def _made(connection: Connection, stream: Stream, limits: dict[str, Any]) -> bool:
+    """False: somebody else has made it this moment."""
     here = await deployed(connection)
     replicas, store_bytes = (here.replicas, here.store_bytes) if here is not None else (1, 0)
     config = stream.config(replicas, store_bytes) | limits
@@ -112,7 +109,7 @@ async def _make(connection: Connection, stream: Stream, limits: dict[str, Any]) 
     # No sequence comes a second time when it is deleted and made anew: a `clear` meant for the old one must not reach into the new.
     config["first_seq"] = time.time_ns() // 1_000
     try:
-        await connection.streams.create_or_update_stream(config)
+        return await connection.streams.create_stream(config)
     except StreamFull as error:
         raise StoreTooSmall(f"stream {stream.name} wants {config['max_bytes']:,} bytes. A queue that is needed no longer can be deleted "
                             "(`jetfleet queue delete`)") from error  # fmt: skip

@@ -26,13 +26,13 @@ class Feed:
         self.there = False
         self._connection, self._stream, self._ensure = connection, stream, ensure
         self._cleared = 0
+        self._making: asyncio.Task[None] | None = None
         self._clearing: asyncio.Task[None] | None = None
 
     async def store(self, subject: str, data: bytes, id: str, headers: Mapping[str, str]) -> None:
         """Returns when the message is on disk. Raises StreamFull (with FULL, where a limit of the stream says so), BrokerError."""
         if not self.there:
-            await self._ensure()
-            self.there = True
+            await self._made()
         group = self._connection.group(self._stream)
         try:
             try:
@@ -45,6 +45,19 @@ class Feed:
         except NoResponders:  # somebody has deleted it
             self.there = False
             raise
+
+    async def _made(self) -> None:
+        """All who ask at the same time wait for the same one, and go on in their order."""
+        if self._making is None:
+            self._making = asyncio.get_running_loop().create_task(self._made_once())
+        await asyncio.shield(self._making)
+
+    async def _made_once(self) -> None:
+        try:
+            await self._ensure()
+            self.there = True
+        finally:
+            self._making = None
 
     async def _clear(self) -> None:
         """All who are refused at the same time wait for the same one."""

@@ -51,6 +51,16 @@ class Streams:
                 raise
         return await self._ask(f"STREAM.UPDATE.{name}", config, f"stream {name}")
 
+    async def create_stream(self, config: Mapping[str, Any]) -> bool:
+        """False: there is one of this name with another config already, and it stays as it is."""
+        try:
+            await self._ask(f"STREAM.CREATE.{config['name']}", config, f"stream {config['name']}")
+        except Refused as error:
+            if error.err_code != _EXISTS_OTHERWISE:
+                raise
+            return False
+        return True
+
     async def stream_info(self, name: str) -> dict[str, Any] | None:
         """`config`, `state`, `created`…; None: there is no such stream."""
         return await self._unless(_NO_STREAM, f"STREAM.INFO.{name}", None, f"stream {name}")

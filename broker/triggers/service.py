@@ -86,11 +86,14 @@ class Triggers:
 
     async def source(self, flow: str, trigger: str) -> Source:
         """The source that a trigger listens to here, once it listens. Raises UsageError if it is not served here."""
-        await self._client.flows.caught_up()
-        await self._follow_once()
-        for supervisor in self._supervisors.values():
-            if (flow, trigger) in supervisor.bound:
-                return await supervisor.ready()
+        in_step = not (self._changed.is_set() or self._step.locked())
+        supervisor = self._serving(flow, trigger) if in_step else None
+        if supervisor is None:  # perhaps it was deployed a moment ago
+            await self._client.flows.caught_up()
+            await self._follow_once()
+            supervisor = self._serving(flow, trigger)
+        if supervisor is not None:
+            return await supervisor.ready()
         raise UsageError(f"trigger {trigger!r} of flow {flow!r} is not served here: it is not deployed, disabled, or of a type that is not "
                          f"among {', '.join(self.types)}")  # fmt: skip
 
@@ -143,6 +146,9 @@ class Triggers:
         for key, binding in wanted.items():
             if key not in self._supervisors:
                 self._supervisors[key] = self._supervisor(binding)
+
+    def _serving(self, flow: str, trigger: str) -> Supervisor | None:
+        return next((each for each in self._supervisors.values() if (flow, trigger) in each.bound), None)
 
     def _supervisor(self, binding: Binding) -> Supervisor:
         spec = binding.spec

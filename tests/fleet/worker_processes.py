@@ -23,9 +23,10 @@ _MAIN = "import sys; from jetfleet.schemas.cli import main; sys.exit(main(sys.ar
 
 
 def _with(constants: Mapping[str, float]) -> str:
-    """A program that sets constants (`module.NAME`) before it does what the command does."""
-    lines = [f"import {name.rpartition('.')[0]} as one; one.{name.rpartition('.')[2]} = {value}" for name, value in constants.items()]
-    return "\n".join([*lines, _MAIN])
+    """A program that sets constants (`module.NAME`, `module.Class.name`) before it does what the command does."""
+    places = [(*name.rpartition(".")[::2], value) for name, value in constants.items()]
+    lines = [f"setattr(pkgutil.resolve_name({holder!r}), {name!r}, {value})" for holder, name, value in places]
+    return "\n".join(["import pkgutil", *lines, _MAIN])
 
 
 @asynccontextmanager

@@ -55,7 +55,7 @@ class Clearing:
 
     async def _clear(self) -> None:
         floor = await clear(self._connection, self._stream, self._floor)
-        if floor > self._floor:
+        if floor != self._floor:
             self._floor, self._since = floor, time.monotonic()
             self._done = {seq for seq in self._done if seq > floor}
         elif time.monotonic() - self._since > HELD_UP_S:

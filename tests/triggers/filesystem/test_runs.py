@@ -25,7 +25,7 @@ from jetfleet.triggers import Triggers
 from ...fleet.fleets import NODES, Fleet, fleet
 from ...fleet.running import run
 from ...fleet.trouble import until
-from ...fleet.worker_processes import CommandProcess, worker
+from ...fleet.worker_processes import worker
 
 FILE_NODES = str(Path(__file__).with_name("file_nodes.py"))
 LARGE_BYTES = 3 << 20
@@ -74,49 +74,6 @@ def test_a_thousand_files_are_a_thousand_runs_and_are_moved(fresh_url: str, tmp_
             assert decode(started(one)[0].meta)["event"] == "create"
 
     run(test(), 60)
-
-
-def killed_in_the_middle(url: str, tmp_path: Path, count: int) -> None:
-    async def test() -> None:
-        folder = inbox(tmp_path)
-        async with fleet(url, tmp_path) as one:
-            await one.client.deploy(flow(folder), nodes=[NODES])
-            for number in range(count):
-                (folder / f"{number}.csv").write_text("x")
-            serving = serve(url, tmp_path)
-            try:
-                for number in range(2):
-                    before = len(started(one))
-                    await one.log.until(lambda: len(started(one)) > before, "runs", 60)  # noqa: B023
-                    serving.kill()
-                    await one.quiet()
-                    assert len(started(one)) < count, "it was in the middle"
-                    put(folder, f"after kill {number}.csv")
-                    serving = serve(url, tmp_path)
-                await one.log.until(lambda: len(started(one)) >= count + 2, "all runs", 240)
-                await one.quiet()
-                names = Counter(decode(record.payload)["name"] for record in started(one))
-                assert len(names) == count + 2 and set(names.values()) == {1}
-            finally:
-                serving.kill_if_alive()
-
-    run(test(), 600)
-
-
-def serve(url: str, tmp_path: Path) -> CommandProcess:
-    """In small steps, so that there is a middle."""
-    arguments = ["trigger", "serve", "--type", "filesystem", "--nats", url, "--data", str(tmp_path / "remembers")]
-    steps = {"jetfleet.triggers.filesystem.intake.FIRINGS_PER_STEP": 5, "jetfleet.triggers.filesystem.intake.LOOKS_PER_STEP": 5}
-    return CommandProcess(tmp_path / "serve.log", *arguments, constants=steps)
-
-
-def test_each_file_is_one_run_though_whoever_watches_is_killed_twice(fresh_url: str, tmp_path: Path) -> None:
-    killed_in_the_middle(fresh_url, tmp_path, 2_000)
-
-
-@pytest.mark.soak
-def test_each_of_ten_thousand_files_is_one_run_though_whoever_watches_is_killed_twice(fresh_url: str, tmp_path: Path) -> None:
-    killed_in_the_middle(fresh_url, tmp_path, 10_000)
 
 
 def test_what_no_flow_can_use_is_a_dead_letter_and_moved_aside(fresh_url: str, tmp_path: Path) -> None:

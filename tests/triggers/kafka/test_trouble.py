@@ -22,7 +22,7 @@ from ...fleet.trouble import frozen, until
 from . import mock_cluster
 from .conftest import REAL
 from .mock_cluster import MockKafka
-from .topics import Cluster, Topic, serving
+from .topics import Cluster, Topic
 
 
 @pytest.fixture
@@ -54,26 +54,6 @@ async def all_committed(topic: Topic, total: int) -> None:
     async with asyncio.timeout(15):
         while sum(await topic.committed()) != total:
             await asyncio.sleep(0.05)
-
-
-@pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.soak)])
-def test_a_process_that_is_killed_in_the_middle_leaves_every_record_to_the_next(
-    kafka: Cluster, fresh_url: str, tmp_path: Path, count: int
-) -> None:
-    async def test() -> None:
-        topic = Topic(kafka)
-        sent = await topic.send(values(count))
-        async with fleet(fresh_url, tmp_path) as one:
-            await one.client.deploy(topic.flow(max_in_flight=10, max_poll_records=10), nodes=[NODES])
-            with serving(fresh_url, tmp_path) as process:
-                await one.log.until(lambda: len(one.log.begun) > count // 10, "the first runs", 30)
-                process.kill()
-            assert sum(await topic.committed()) < count, "it was killed too late"
-            with serving(fresh_url, tmp_path):
-                await one_run_each(one, sent, 60)
-                await all_committed(topic, count)
-
-    run(test(), 120)
 
 
 def test_no_offset_is_committed_while_events_are_not_on_disk(kafka: Cluster, server_factory: ServerFactory, tmp_path: Path) -> None:

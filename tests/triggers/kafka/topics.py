@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -89,17 +85,3 @@ def started(log: Log, run: str) -> tuple[Any, Mapping[str, Any]]:
     """Payload and meta with which a run was started, and that it was started once."""
     (record,) = log.of(run, RunStarted)
     return decode(record.payload), decode(record.meta)
-
-
-@contextmanager
-def serving(url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that serves kafka triggers."""
-    with (folder / "serving.log").open("ab") as log:
-        program = [sys.executable, str(Path(__file__).with_name("serving.py")), url, str(folder)]
-        process = subprocess.Popen(program, stdout=log, stderr=log)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..kafka.topics import Cluster, Topic
 from .stage import FLOW, Stage
-from .worlds import ENDS_S, Served
+from .worlds import AT_A_TIME, ENDS_S, Served
 
 PORTION = 50
 
@@ -17,7 +17,7 @@ class Producers(Served):
 
     def __init__(self, url: str, folder: Path, cluster: Cluster) -> None:
         self._topic = Topic(cluster)
-        (trigger,) = self._topic.flow(FLOW, max_in_flight=50, max_poll_records=50)["triggers"]
+        (trigger,) = self._topic.flow(FLOW, max_in_flight=AT_A_TIME, max_poll_records=AT_A_TIME)["triggers"]
         super().__init__(url, folder, "kafka", trigger["params"])
 
     async def hand_over(self, stage: Stage, count: int) -> None:

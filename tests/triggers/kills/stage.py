@@ -16,7 +16,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +27,7 @@ from jetfleet.schemas.messages import BatchedEvent
 from jetfleet.schemas.payload import decode
 from jetfleet.schemas.records import RunStarted
 
-from ...fleet.fleets import NODES, Fleet, coordinator_process, fleet
+from ...fleet.fleets import NODES, Fleet, coordinator_process, fleet, worker_process
 from ...fleet.worker_processes import CommandProcess
 from .ledger import UNNUMBERED, Begun, Kill, Ledger, Verdict, judge, not_injected
 
@@ -181,14 +181,14 @@ class Stage:
 @asynccontextmanager
 async def stage(url: str, folder: Path, world: World, seed: int, *, coordinator: bool = True) -> AsyncIterator[Stage]:
     """`coordinator`: there is one that nobody kills."""
-    async with fleet(url, folder, partitions=PARTITIONS, coordinators=0) as one:
-        found = Stage(one, world, seed)
-        await found.subscribe()
-        await one.client.deploy(_flow(world.trigger), nodes=[NODES])
-        if not coordinator:
-            yield found
-            return
-        with coordinator_process(url, folder / "coordinator"):
+    async with fleet(url, folder, partitions=PARTITIONS, coordinators=0, workers=0) as one:
+        with ExitStack() as processes:
+            processes.enter_context(worker_process(url, folder / "worker"))
+            if coordinator:
+                processes.enter_context(coordinator_process(url, folder / "coordinator"))
+            found = Stage(one, world, seed)
+            await found.subscribe()
+            await one.client.deploy(_flow(world.trigger), nodes=[NODES])
             yield found
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from jetfleet.broker.api.queue import Queue
+from jetfleet.broker.server.ports import free_port
 from jetfleet.schemas import subjects
 
 from ...fleet.trouble import until
@@ -25,10 +25,14 @@ from .ledger import Ledger
 from .stage import FLOW, TRIGGER, Stage
 
 ENDS_S = 60
+AT_A_TIME = 50
+"""What a source takes at most, where it would take a thousand things at once: so there is a middle in which it can be killed."""
 
 
 class Served:
-    """What the worlds have in common whose trigger a process of its own serves."""
+    """What the worlds have in common whose trigger a process of its own serves. `constants`: other than usual in there, by `module.NAME`."""
+
+    constants: Mapping[str, float] = {}
 
     def __init__(self, url: str, folder: Path, type: str, params: dict[str, Any]) -> None:
         self.ledger = Ledger()
@@ -46,11 +50,16 @@ class Served:
 
     def start(self) -> CommandProcess:
         arguments = ("trigger", "serve", "--type", self._type, "--nats", self._url, "--data", str(self._folder / "trigger"))
-        return CommandProcess(self._folder / "trigger.log", *arguments)
+        return CommandProcess(self._folder / "trigger.log", *arguments, constants=self.constants)
 
 
 class Files(Served):
     """Each is written in one step, and moved away afterwards."""
+
+    constants: Mapping[str, float] = {
+        "jetfleet.triggers.filesystem.intake.FIRINGS_PER_STEP": 5,
+        "jetfleet.triggers.filesystem.intake.LOOKS_PER_STEP": AT_A_TIME,
+    }
 
     def __init__(self, url: str, folder: Path) -> None:
         self._in, self._done = folder / "in", folder / "done"
@@ -87,9 +96,7 @@ class Callers(Served):
     BACKOFF_S = 0.2
 
     def __init__(self, url: str, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._address: tuple[str, int] = probe.getsockname()
+        self._address = ("127.0.0.1", free_port())
         super().__init__(url, folder, "webhook", {"host": self._address[0], "port": self._address[1], "path": "/in"})
 
     async def hand_over(self, stage: Stage, count: int) -> None:
@@ -173,7 +180,8 @@ class Senders:
 
     def start(self) -> CommandProcess:
         folder = self._folder / "coordinator"
-        return CommandProcess(folder / "coordinator.log", "coordinator", "--nats", self._url, "--data", str(folder))
+        small = {"jetfleet.broker.triggers.queue.source.QueueSource.in_flight_max": AT_A_TIME}
+        return CommandProcess(folder / "coordinator.log", "coordinator", "--nats", self._url, "--data", str(folder), constants=small)
 
 
 def _hung_up(line: Line | None) -> None:

@@ -32,8 +32,11 @@ class Injected(Source):
     async def fire(self, payload: Any = None, *, key: str | None = None, meta: Mapping[str, Any] | None = None, trace: str = "") -> Fate:
         """Fire the trigger and wait until the events are on disk. The same `key` is the same run, however often it is fired.
 
-        Raises SourceFailed if the source was closed before that was certain: fire again, with the same key.
+        Raises UsageError for a key that is no text, SourceFailed if the source was closed before that was certain: fire again then, with
+        the same key.
         """
+        if key is not None and not _is_text(key):
+            raise UsageError(f"the key {key!r} is no text that UTF-8 can hold")
         future: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
         self._open.add(future)
         try:
@@ -68,6 +71,13 @@ class Injected(Source):
     def _require_open(self) -> None:
         if self._closed:
             raise SourceFailed(_CLOSED)
+
+
+def _is_text(key: Any) -> bool:
+    try:
+        return isinstance(key, str) and bool(key.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 _CLOSED = "the trigger was closed before its event was on disk for certain: fire it again, with the same key"

@@ -13,6 +13,7 @@ Also moves what far timers fired from TIMERS into the WAL.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Coroutine
@@ -22,7 +23,7 @@ import structlog
 
 from ...schemas import messages, subjects
 from ...schemas.codec import encode_record
-from ...schemas.errors import JetfleetError, UnreadableRecord
+from ...schemas.errors import EventRejected, JetfleetError, UnreadableRecord
 from ...schemas.messages import DISABLED, PAUSED, DeadLetter
 from ...schemas.plan.plan import Plan
 from ..client import BrokerError, Connection, Message, Pull
@@ -43,6 +44,7 @@ HELD_EVERY_S = 0.6
 dead coordinator had taken come to another one when it is over."""
 PAUSED_S, PAUSED_MAX_S = 1, 30
 """After so long an event comes again that was under way when its trigger was paused, each time after twice as long."""
+AGAIN_S = 1.0
 
 log = structlog.get_logger("jetfleet.coordinator")
 
@@ -195,8 +197,10 @@ class FlowIntake:
         site = self._site
         try:
             record = start_of(event, plan, now)
-        except JetfleetError as error:
-            self._bury(receipt, error)
+        except Exception as error:  # a defect too must leave the events behind it alone
+            if not isinstance(error, JetfleetError):
+                log.exception("a defect of jetfleet: an event cannot be started", flow=plan.name, seq=receipt.message.stream_seq)
+            self._bury(receipt, error if isinstance(error, JetfleetError) else EventRejected(f"a defect of jetfleet: {error!r}"))
             receipt.settled(1, None)
             return False
         partition = subjects.partition_of(record.run, site.partitions)
@@ -245,7 +249,10 @@ class Intake:
 
     async def start(self) -> None:
         await self._fired.start()
-        await self.flows_changed()
+        try:
+            await self.flows_changed()
+        except BrokerError:
+            self._spawn(self._follow_the_rest())
         self._spawn(self._hold())
 
     async def stop(self) -> None:
@@ -256,7 +263,8 @@ class Intake:
             await flow.stop()
 
     async def flows_changed(self) -> None:
-        """Follow the flows that are deployed now."""
+        """Follow the flows that are deployed now. Raises BrokerError if one of them cannot be: all others are, then."""
+        failed: BrokerError | None = None
         async with self._changing:
             deployed = set(self._site.flows.names())
             for name in deployed - set(self._flows):
@@ -264,7 +272,19 @@ class Intake:
             for name in set(self._flows) - deployed:
                 await self._flows.pop(name).stop()
             for flow in self._flows.values():
-                await flow.fit()
+                try:
+                    await flow.fit()
+                except BrokerError as error:
+                    log.warning("the events of a flow cannot be taken yet", flow=flow.flow, code=error.code, reason=str(error))
+                    failed = error
+        if failed is not None:
+            raise failed
+
+    async def _follow_the_rest(self) -> None:
+        while True:
+            await asyncio.sleep(AGAIN_S)
+            with contextlib.suppress(BrokerError):
+                return await self.flows_changed()
 
     def wake(self, flow: str) -> None:
         intake = self._flows.get(flow)

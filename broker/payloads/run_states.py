@@ -27,10 +27,10 @@ from ..client import BrokerError, Connection
 
 UNKNOWN, OPEN, OVER = 0, 1, 2
 """The answers of an owner."""
-FORGOTTEN_AFTER_S = 3_600.0
-"""An owner remembers a run for an hour after its end, and an event is published within less than that of its payload."""
-PUBLISHED_AFTER_S = 1_800.0
-"""No event is published later than this after its payload was written."""
+FORGOTTEN_AFTER_S = 6 * 3_600.0
+"""Longer than an owner remembers a run after its end, and than an event may wait for room in EVENTS."""
+PUBLISHED_AFTER_S = 5 * 3_600.0
+"""No event is published later than this after its payload was written: who waits for room in a full EVENTS for longer loses the payload."""
 BATCH = 1_000
 ANSWER_S = 5.0
 """An owner answers when it has taken in its WAL up to now: under load that takes a while, and who frees payloads is in no hurry."""

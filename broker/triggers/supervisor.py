@@ -110,6 +110,11 @@ class Supervisor:
             try:
                 await self._live()
                 self.error = "its source came to an end"
+            except asyncio.CancelledError as error:
+                if self._ending is not None or _is_cancelled():
+                    raise
+                self.error = f"something that its source waited for was cancelled: {error!r}"  # which is not our end
+                log.exception("a trigger's source failed unexpectedly", trigger=self.spec.name, type=self.spec.type)
             except JetfleetError as error:
                 self.error, broken = f"{error.code}: {error}", isinstance(error, SourceBroken)
                 log.warning("a trigger's source failed", trigger=self.spec.name, type=self.spec.type, code=error.code, reason=str(error))
@@ -229,6 +234,11 @@ class Supervisor:
 
     def _no_source(self, why: str) -> SourceFailed:
         return SourceFailed(f"trigger {self.spec.name} has no source: {why}")
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _closed(firings: AsyncIterator[Firing] | None) -> None:

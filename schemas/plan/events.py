@@ -50,9 +50,11 @@ def check_event(plan: Plan, value: Any) -> None:
     if plan.inputs is None:
         return
     elsewhere: list[_Place] = []
-    inline = _inline(value, (), elsewhere)
     try:
+        inline = _inline(value, (), elsewhere)
         errors = [error for error in _validator(_key(plan.inputs)).iter_errors(inline) if not _is_of(error, elsewhere)]
+    except RecursionError:
+        raise EventRejected(f"the event is nested too deeply to be checked against the inputs of flow {plan.name!r}") from None
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         # A value that is no JSON, or a schema that came past the compiler: either way nothing can be said for the event.
         raise EventRejected(f"the event cannot be checked against the inputs of flow {plan.name!r}: {_one_line(error)}") from None

@@ -193,3 +193,40 @@ def test_a_batch_with_one_bad_event_keeps_the_others_going(fresh_url: str, tmp_p
             assert [letter.code for letter in one.log.letters] == ["EVENT_REJECTED"]
 
     run(test())
+
+
+def test_an_event_nested_too_deeply_is_put_aside_and_holds_nothing_up(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await one.deploy(chain("orders", inputs={"type": ["array", "integer"]}))
+            for depth in (700, 900):
+                await publish(one.client, "events.orders.go", b"[" * depth + b"]" * depth, Nats_Msg_Id=f"deep {depth}")
+            await publish(one.client, "events.orders.go", b"1", Nats_Msg_Id="flat")
+            await all_taken(one)
+            assert subjects.run_id("orders", "flat") in one.log.begun
+            aside = {letter.headers["Nats-Msg-Id"] for letter in one.log.letters}
+            begun = {key for key in ("deep 700", "deep 900") if subjects.run_id("orders", key) in one.log.begun}
+            assert aside | begun == {"deep 700", "deep 900"} and not aside & begun
+            assert {letter.code for letter in one.log.letters} <= {"EVENT_REJECTED", "UNREADABLE_EVENT"}
+
+    run(test())
+
+
+def test_a_flow_whose_events_cannot_be_taken_keeps_no_other_flow_from_its_own(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await one.deploy(chain("first"), chain("last"))
+            await one.leave(one.coordinators[0])
+            streams = one.client.connection.streams
+            config = (await streams.consumer_info(subjects.EVENTS, "flow-first") or {})["config"]
+            await streams.delete_consumer(subjects.EVENTS, "flow-first")
+            foreign = config | {"durable_name": "foreign", "name": "foreign", "filter_subjects": ["events.first.>"]}
+            await streams.create_or_update_consumer(subjects.EVENTS, foreign)
+            await one.coordinator()
+            await one.client.send("last", 1, id="k")
+            await until(lambda: subjects.run_id("last", "k") in one.log.begun, "a run of the other flow")
+            await streams.delete_consumer(subjects.EVENTS, "foreign")
+            await one.client.send("first", 1, id="k")
+            await until(lambda: subjects.run_id("first", "k") in one.log.begun, "a run of the flow when it can be")
+
+    run(test())

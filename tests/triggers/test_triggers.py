@@ -52,6 +52,8 @@ def test_a_thousand_firings_at_a_time_are_a_thousand_runs(fresh_url: str, tmp_pa
                 runs = {fate.runs["orders"] for fate in fates}
                 assert len(runs) == 1_000
                 await one.log.ended(*runs)
+                with pytest.raises(UsageError, match="no text"):
+                    await inject(triggers, "orders", "shop", {}, key="\ud800")
                 with pytest.raises(UsageError, match="not served here"):
                     await triggers.source("orders", "desk")
 

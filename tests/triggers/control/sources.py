@@ -19,12 +19,12 @@ class ByHand(Source):
         self.gate: asyncio.Event | None = None
         self.confirmed: dict[str, Fate] = {}
         self.asked = 0
-        self._happens: asyncio.Queue[Firing | Exception | None] = asyncio.Queue()
+        self._happens: asyncio.Queue[Firing | BaseException | None] = asyncio.Queue()
 
     def fire(self, key: str, payload: Any = None) -> None:
         self._happens.put_nowait(Firing(key, payload))
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         self._happens.put_nowait(error)
 
     def end(self) -> None:
@@ -37,7 +37,7 @@ class ByHand(Source):
             happens = await self._happens.get()
             if happens is None:
                 return
-            if isinstance(happens, Exception):
+            if isinstance(happens, BaseException):
                 raise happens
             yield happens
 

@@ -97,6 +97,17 @@ def test_a_source_that_fails_is_closed_and_made_anew_and_says_why_until_it_fires
     living(test, fresh_url)
 
 
+def test_what_is_cancelled_inside_a_source_is_a_failure_and_no_end(fresh_url: str) -> None:
+    async def test(one: Supervisor, workshop: Workshop) -> None:
+        workshop.last.fail(asyncio.CancelledError())
+        await until(lambda: len(workshop.made) == 2, "another one")
+        assert one.state == FAILING and "cancelled" in one.error
+        workshop.last.fire("k", {})
+        await until(lambda: "k" in workshop.last.confirmed, "a firing")
+
+    living(test, fresh_url)
+
+
 def test_an_adapters_mistake_is_a_failure_like_any_other(fresh_url: str) -> None:
     class Clumsy(ByHand):
         def confirm(self, firing: object, fate: object) -> None:

@@ -1,4 +1,4 @@
-"""Files as runs of a fleet: each exactly one, whoever dies, with its content where the flow says."""
+"""Files as runs of a fleet: each exactly one, with its content where the flow says. tests/triggers/kills has what dies in the middle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever dies, stalls or is shared anew in the middle: every record is one run, and no offset is committed before its event is on disk."""
+"""Whatever stalls, goes down or is shared anew in the middle: every record is one run, and no offset is committed before its event is on disk."""
 
 from __future__ import annotations
 

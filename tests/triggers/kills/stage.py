@@ -1,11 +1,10 @@
 """The stage: a fleet of processes on a server that writes before it acknowledges, a world outside that hands things over, and a killer.
 
-    handing over (as fast as runs begin) ─▶ trigger process ─▶ coordinator ─▶ WAL ─▶ read here
-           │                                     ╳ kill -9, at moments drawn by the seed, and started again
-         ledger
+    handing over ─▶ trigger process ─▶ events ─▶ coordinator ─▶ WAL ─▶ worker, history
+         │                 ╳ kill -9, at moments drawn by the seed, and started again
+      ledger                              witness of events, WAL, history
 
-Nothing is asked of the processes themselves: what was published is seen by a subscription, what has begun in the WAL, what was handed over
-stands in the ledger. `JETFLEET_KILLS_SEED` repeats the moments of a run that failed, as far as they are ours to choose.
+Nothing is asked of the processes themselves. `JETFLEET_KILLS_SEED` repeats the moments of a run that failed, as far as they are ours to choose.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ import asyncio
 import os
 import random
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from jetfleet.broker.client import Message
-from jetfleet.schemas import messages, subjects
-from jetfleet.schemas.messages import BatchedEvent
-from jetfleet.schemas.payload import decode
-from jetfleet.schemas.records import RunStarted
+from jetfleet.broker.api import Client
+from jetfleet.broker.client import Connection
+from jetfleet.broker.deployment import ensure
+from jetfleet.broker.topology import Topology
+from jetfleet.schemas import subjects
 
-from ...fleet.fleets import NODES, Fleet, coordinator_process, fleet, worker_process
+from ...fleet.fleets import NODES, coordinator_process, worker_process
 from ...fleet.worker_processes import CommandProcess
-from .ledger import UNNUMBERED, Begun, Kill, Ledger, Verdict, judge, not_injected
+from .ledger import Kill, Ledger, Verdict, judge, not_injected
+from .witness import Witness
 
 FLOW, TRIGGER = "orders", "in"
 PARTITIONS = 2
@@ -88,108 +87,73 @@ class Outcome:
 
 
 class Stage:
-    """`published`: how often an event of each thing was published."""
+    """One fleet, one flow, one world."""
 
-    def __init__(self, one: Fleet, world: World, seed: int) -> None:
-        self.one, self.world, self.random = one, world, random.Random(seed)
-        self.published: Counter[int] = Counter()
+    def __init__(self, client: Client, witness: Witness, world: World, seed: int) -> None:
+        self.client, self.witness, self.world, self.random = client, witness, world, random.Random(seed)
         self._window = 0
-
-    # --- what is seen
-
-    def runs(self) -> set[str]:
-        return self.one.log.begun
-
-    def begun(self) -> list[Begun]:
-        """Every RunStarted of the WAL."""
-        return [
-            Begun(run, self._number(bytes(record.payload)))
-            for run, records in self.one.log.records.items() for record in records if isinstance(record, RunStarted)
-        ]  # fmt: skip
-
-    def lives(self) -> dict[str, int]:
-        """How many different first records each run has in the history."""
-        firsts = {run: {bytes(part.records[0]) for part in parts if not part.first} for run, parts in self.one.log.parts.items()}
-        return {run: len(found) for run, found in firsts.items()}
-
-    async def caught_up(self) -> None:
-        """What was published and logged until now has been seen."""
-        await self.one.client.connection.streams.stream_info(subjects.EVENTS)  # its answer comes after what was published before
-        await self.one.log.caught_up()
-
-    async def subscribe(self) -> None:
-        await self.one.client.connection.subscribe(subjects.event(FLOW, TRIGGER), self._event)
-
-    def _event(self, message: Message) -> None:
-        for entry in messages.split(message.data):
-            self.published[self._number(bytes(messages.decode(BatchedEvent, bytes(entry)).payload))] += 1
-
-    def _number(self, payload: bytes) -> int:
-        try:
-            return self.world.number(decode(payload))
-        except Exception:  # a payload that is not as it was handed over: the verdict says so
-            return UNNUMBERED
 
     async def room(self, number: int) -> None:
         """Wait until the thing with this number may be handed over."""
-        if number - len(self.runs()) >= self._window:
-            await self._until(lambda: number - len(self.runs()) < self._window, "runs of what was handed over")
-
-    # --- what is done
+        await asyncio.sleep(0)  # a world that never waits would keep the witness from seeing anything
+        if number - len(self.witness.runs) >= self._window:
+            await self._until(lambda: number - len(self.witness.runs) < self._window, "runs of what was handed over")
 
     async def play(self, count: int, kills: int) -> Outcome:
-        """Hand over so many things while the processes are killed so often; returns when all is over."""
-        began = time.perf_counter()
+        """Hand over so many things while the process is killed so often; returns when all is over."""
+        began, ledger, witness = time.perf_counter(), self.world.ledger, self.witness
         self._window = int(count * AHEAD)
-        ledger = self.world.ledger
         self._process = self.world.start()
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self.world.hand_over(self, count))
-                both.create_task(self._kill(int(count * CUE), kills))
-            await self._until(lambda: len(self.runs()) >= len(ledger.told), "a run for each acknowledged thing")
-            await self.one.log.ended(*self.runs(), deadline_s=LONG_S)
+                both.create_task(self._kill(count, kills))
+            await self._until(lambda: len(witness.runs) >= count, "a run of each acknowledged thing")
             await self.world.settled(self)
             await self._drained()
+            await self._until(lambda: witness.ended >= witness.runs, "the ends of all runs")
         finally:
             self._process.kill_if_alive()
-        verdict = judge(ledger, self.begun(), self.lives())
-        return Outcome(verdict, ledger, self.published.total() - len(self.published), time.perf_counter() - began)
+        verdict = judge(ledger, witness.begun, witness.lives())
+        return Outcome(verdict, ledger, witness.published.total() - len(witness.published), time.perf_counter() - began)
 
-    async def _kill(self, runs_max: int, kills: int) -> None:
+    async def _kill(self, count: int, kills: int) -> None:
+        runs = self.witness.runs
         for _ in range(kills):
-            cue = len(self.runs()) + self.random.randint(1, runs_max)
-            await self._until(lambda: len(self.runs()) >= cue, "the cue of a kill")  # noqa: B023
+            cue = min(count, len(runs) + self.random.randint(1, int(count * CUE)))
+            await self._until(lambda: len(runs) >= cue, "the cue of a kill")  # noqa: B023
             await asyncio.sleep(self.random.random() * PHASE_S)
             self._process.kill()
-            self.world.ledger.kills.append(Kill(len(self.runs()), await self.world.under_way(self)))
+            self.world.ledger.kills.append(Kill(len(runs), await self.world.under_way(self)))
             self._process = self.world.start()
 
     async def _drained(self) -> None:
         """Nothing waits to become a run any more, and nothing that came twice."""
-        streams = self.one.client.connection.streams
-        async with asyncio.timeout(30):
+        streams = self.client.connection.streams
+        async with asyncio.timeout(LONG_S):
             while (info := await streams.stream_info(subjects.EVENTS)) is None or info["state"]["messages"]:
                 await asyncio.sleep(0.02)
-        await self.caught_up()
-        assert all(tail.hole is None for tail in self.one.log._tails), "the log has been read without a gap"
+        await self.witness.caught_up()
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
-        await self.one.log.until(condition, what, LONG_S)
+        await self.witness.until(condition, what, LONG_S)
 
 
 @asynccontextmanager
 async def stage(url: str, folder: Path, world: World, seed: int, *, coordinator: bool = True) -> AsyncIterator[Stage]:
     """`coordinator`: there is one that nobody kills."""
-    async with fleet(url, folder, partitions=PARTITIONS, coordinators=0, workers=0) as one:
-        with ExitStack() as processes:
-            processes.enter_context(worker_process(url, folder / "worker"))
-            if coordinator:
-                processes.enter_context(coordinator_process(url, folder / "coordinator"))
-            found = Stage(one, world, seed)
-            await found.subscribe()
-            await one.client.deploy(_flow(world.trigger), nodes=[NODES])
-            yield found
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(await Connection.open(url, name="witness"))
+        await ensure(connection, Topology(partitions=PARTITIONS, store_bytes=1 << 30))
+        client = await stack.enter_async_context(await Client.connect(url))
+        witness = Witness(connection, world.number)
+        stack.push_async_callback(witness.stop)
+        await witness.start(subjects.event(FLOW, TRIGGER))
+        stack.enter_context(worker_process(url, folder / "worker"))
+        if coordinator:
+            stack.enter_context(coordinator_process(url, folder / "coordinator"))
+        await client.deploy(_flow(world.trigger), nodes=[NODES])
+        yield Stage(client, witness, world, seed)
 
 
 def _flow(trigger: Mapping[str, Any]) -> dict[str, Any]:

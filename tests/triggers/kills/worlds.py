@@ -45,8 +45,8 @@ class Served:
     async def under_way(self, stage: Stage) -> int:
         """What is there, and has not been published as an event."""
         there = set(self.ledger.handed_over)
-        await stage.caught_up()
-        return len(there - stage.published.keys())
+        await stage.witness.caught_up()
+        return len(there - stage.witness.published.keys())
 
     def start(self) -> CommandProcess:
         arguments = ("trigger", "serve", "--type", self._type, "--nats", self._url, "--data", str(self._folder / "trigger"))
@@ -83,10 +83,10 @@ class Files(Served):
 
     async def settled(self, stage: Stage) -> None:
         """All are moved, none under two names."""
-        count = len(self.ledger.told)
-        await until(lambda: len(os.listdir(self._done)) >= count, "files moved", ENDS_S)
-        assert set(os.listdir(self._done)) == {f"{number}.json" for number in self.ledger.told}
-        assert set(os.listdir(self._in)) <= {".half"}
+        expected = {f"{number}.json" for number in self.ledger.told}
+        await until(lambda: set(os.listdir(self._in)) <= {".half"}, "files moved", ENDS_S)
+        found = set(os.listdir(self._done))
+        assert found == expected, f"not moved, or twice: {sorted(found ^ expected)[:5]}"
 
 
 class Callers(Served):
@@ -100,11 +100,10 @@ class Callers(Served):
         super().__init__(url, folder, "webhook", {"host": self._address[0], "port": self._address[1], "path": "/in"})
 
     async def hand_over(self, stage: Stage, count: int) -> None:
-        """Callers wait for their answers: that is room enough."""
         waiting = iter(range(count))
         async with asyncio.TaskGroup() as callers:
             for _ in range(self.COUNT):
-                callers.create_task(self._caller(waiting))
+                callers.create_task(self._caller(stage, waiting))
 
     async def under_way(self, stage: Stage) -> int:
         """Requests without an answer."""
@@ -113,9 +112,10 @@ class Callers(Served):
     async def settled(self, stage: Stage) -> None:
         """Nobody waits: all were answered."""
 
-    async def _caller(self, numbers: Iterator[int]) -> None:
+    async def _caller(self, stage: Stage, numbers: Iterator[int]) -> None:
         line: Line | None = None
         for number in numbers:
+            await stage.room(number)
             answer = None
             while answer is None or answer.status == 503:
                 try:
@@ -124,7 +124,8 @@ class Callers(Served):
                 except (OSError, asyncio.IncompleteReadError):
                     answer = None
                 if answer is None or answer.status == 503:
-                    line = _hung_up(line)
+                    _hung_up(line)
+                    line = None
                     self.ledger.retries += number in self.ledger.handed_over
                     await asyncio.sleep(self.BACKOFF_S)
             assert answer.status == 202, answer
@@ -153,7 +154,7 @@ class Senders:
         return int(payload["n"])
 
     async def hand_over(self, stage: Stage, count: int) -> None:
-        waiting, queue = iter(range(count)), stage.one.client.queue(FLOW)
+        waiting, queue = iter(range(count)), stage.client.queue(FLOW)
         async with asyncio.TaskGroup() as senders:
             for _ in range(self.COUNT):
                 senders.create_task(self._sender(stage, queue, waiting))
@@ -161,12 +162,12 @@ class Senders:
     async def under_way(self, stage: Stage) -> int:
         """Messages without a run: in the queue, or events that no coordinator has made runs of."""
         there = set(self.ledger.told)
-        await stage.caught_up()
-        return len(there - {each.number for each in stage.begun()})
+        await stage.witness.caught_up()
+        return len(there - {each.number for each in stage.witness.begun})
 
     async def settled(self, stage: Stage) -> None:
         """The queue is empty: what a dead coordinator had taken has come again, and is settled."""
-        queue = stage.one.client.queue(FLOW)
+        queue = stage.client.queue(FLOW)
         async with asyncio.timeout(ENDS_S):
             while await queue.depth():
                 await asyncio.sleep(0.02)

@@ -9,6 +9,7 @@ called once per firing, when all its events are on disk or refused for good.
 from __future__ import annotations
 
 import asyncio
+import reprlib
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -246,4 +247,4 @@ def _encoded(value: object) -> bytes:
     try:
         return bytes(encode(value))
     except JetfleetError:
-        return bytes(encode(repr(value)))
+        return bytes(encode(reprlib.repr(value)))  # which stops where it gets deep

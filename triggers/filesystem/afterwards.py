@@ -6,19 +6,15 @@ never overwritten. Moving is one rename, on one file system.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from collections.abc import Mapping
-from pathlib import PurePath
 
 from ...broker.triggers.source import SourceBroken, SourceFailed
 from .entry import Entry
 from .folder import GONE, Folder, View, open_folder
 from .memory import DELETE, MOVE, MOVE_FAILED
+from .move import move
 from .policy import PathPolicy
-
-_NUMBERED = 100
 
 
 class Afterwards:
@@ -53,36 +49,17 @@ class Afterwards:
             if todo == DELETE:
                 os.unlink(name, dir_fd=folder)
             else:
-                _move(name, folder, self._folders[todo, view.folder.path])
+                self._move(name, folder, self._folders[todo, view.folder.path])
         except FileNotFoundError:  # another process that watches did it
             return True
         return True
 
-
-def _move(name: str, folder: int, to: str) -> None:
-    target = open_folder(to)
-    try:
-        free = _claimed(name, target)
+    def _move(self, name: str, folder: int, to: str) -> None:
+        target = open_folder(to)
         try:
-            os.rename(name, free, src_dir_fd=folder, dst_dir_fd=target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(free, dir_fd=target)
-            raise
-    finally:
-        os.close(target)
-
-
-def _claimed(name: str, target: int) -> str:
-    """A name like this one that nobody has: an empty file has it now, which the rename replaces."""
-    path = PurePath(name)
-    suffixes = ["", *(f".{number}" for number in range(1, _NUMBERED)), f".{secrets.token_hex(8)}"]
-    for suffix in suffixes:
-        free = f"{path.stem}{suffix}{path.suffix}"
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(free, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=target))
-            return free
-    raise FileExistsError(f"no free name like {name}")
+            move(name, folder, target)
+        finally:
+            os.close(target)
 
 
 def _made(folder: Folder, name: str, policy: PathPolicy) -> str:

@@ -24,7 +24,13 @@ _OURS = ("nats-", "jetfleet-")
 
 def firing_of(message: Message, triggers: Sequence[tuple[str, str]]) -> Firing:
     """The firing of a message for these triggers; the message is its token."""
-    headers = {name.lower(): value for name, value in message.headers.items()}  # clients differ in how they write them
+    headers: dict[str, str] = {}  # in lower case: clients differ in how they write them
+    told: dict[str, str] = {}
+    for name, value in message.headers.items():
+        known = name.lower()
+        headers[known] = value
+        if not known.startswith(_OURS):
+            told[name] = value
     key = headers.get("nats-msg-id") or f"#{message.timestamp_ns}.{message.stream_seq}"
     payload: Any = message.data
     error: JetfleetError | None = None
@@ -35,6 +41,6 @@ def firing_of(message: Message, triggers: Sequence[tuple[str, str]]) -> Firing:
     meta = {
         "subject": message.subject.partition(".")[2],
         "key": headers.get(KEY.lower()),
-        "headers": {name: value for name, value in message.headers.items() if not name.lower().startswith(_OURS)},
+        "headers": told,
     }
     return Firing(key, payload, meta, message, headers.get("traceparent", ""), error, triggers)

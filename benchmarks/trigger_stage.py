@@ -196,7 +196,7 @@ async def _crowds(stage: Stage, adapter: Adapter, count: int, rounds: int) -> di
         "events_per_s": round(statistics.median(rates)),
         "ceiling_per_s": round(statistics.median(ceilings)),
         "ratio": round(statistics.median(ratios), 3),
-        "cpu_us_per_event": {name: round(seconds / (count * rounds) * 1e6) for name, seconds in cpu_s.items()},
+        "cpu_us_per_event": {name: cost for name, seconds in cpu_s.items() if (cost := round(seconds / (count * rounds) * 1e6))},
     }
 
 

@@ -3,6 +3,8 @@
 A secret is an environment variable `JETFLEET_SECRET_<NAME>`, or a file that has its name in the folder `JETFLEET_SECRETS` (default
 `/run/secrets`, where container platforms put theirs). Names are the same in any case; the variable counts before the file.
 
+A text that is no name is never repeated.
+
 Read whenever it is asked for, so that a file that was replaced counts from then on. Nothing is kept or logged here.
 """
 
@@ -15,12 +17,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..schemas.errors import JetfleetError
+from ..schemas.flow.secret_name import WORDS, is_secret_name
 
 PREFIX = "JETFLEET_SECRET_"
 FOLDER = "JETFLEET_SECRETS"
 FOLDER_DEFAULT = "/run/secrets"
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-"""What may be the name of a file: nothing that leads out of the folder."""
+_VARIABLE = re.compile(r"[A-Za-z0-9_]+")
+"""What a shell takes as (the end of) the name of a variable."""
 
 
 class SecretMissing(JetfleetError):
@@ -32,7 +35,7 @@ class SecretMissing(JetfleetError):
 def find(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
     """The secret's value, without a line break at its end; None if it is not set, or its file cannot be read."""
     value = environ.get(PREFIX + name.upper())
-    if value is not None or not _NAME.fullmatch(name):
+    if value is not None or not is_secret_name(name):
         return value
     folder = Path(environ.get(FOLDER, FOLDER_DEFAULT))
     for written in dict.fromkeys((name, name.lower(), name.upper())):
@@ -47,19 +50,22 @@ def require(name: str, environ: Mapping[str, str] = os.environ) -> str:
     """The secret's value. Raises SecretMissing, with what to do; an empty one is missing too."""
     value = find(name, environ)
     if not value:
-        raise SecretMissing(f"the secret `{name}` is not set: {remedy(name, environ)}")
+        raise SecretMissing(missing(name, environ))
     return value
 
 
-def remedy(name: str, environ: Mapping[str, str] = os.environ) -> str:
-    """What to do for a secret that is not set."""
-    file = f"{environ.get(FOLDER, FOLDER_DEFAULT)}/{name.lower()}"
-    return f"export {PREFIX}{name.upper()} where this process runs, or put it into the file {file}"
+def missing(name: str, environ: Mapping[str, str] = os.environ) -> str:
+    """That a secret is not set, and what to do. A text that is no name is not repeated: it may be the secret itself."""
+    if not is_secret_name(name):
+        return f"a secret is asked for by a text that is no name (it is not shown: it may be the secret itself); a name has {WORDS}"
+    file = f"put it into the file {environ.get(FOLDER, FOLDER_DEFAULT)}/{name.lower()}"
+    variable = f"export {PREFIX}{name.upper()} where this process runs, or " if _VARIABLE.fullmatch(name) else ""
+    return f"the secret `{name}` is not set: {variable}{file}"
 
 
 def names(environ: Mapping[str, str] = os.environ) -> Iterator[str]:
     """Of all secrets that are set here, in lower case."""
     found = {key.removeprefix(PREFIX).lower() for key in environ if key.startswith(PREFIX)}
     with contextlib.suppress(OSError):
-        found |= {entry.name.lower() for entry in Path(environ.get(FOLDER, FOLDER_DEFAULT)).iterdir() if _NAME.fullmatch(entry.name)}
+        found |= {entry.name.lower() for entry in Path(environ.get(FOLDER, FOLDER_DEFAULT)).iterdir() if is_secret_name(entry.name)}
     yield from sorted(found)

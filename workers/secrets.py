@@ -34,7 +34,7 @@ class Secrets:
         """Raises Permanent (`missing_secret`) if it is not set."""
         value = self.get(name)
         if value is None:
-            raise Permanent(f"the secret `{name}` is not set: {secrets.remedy(name, self._environ)}", type="missing_secret")
+            raise Permanent(secrets.missing(name, self._environ), type="missing_secret")
         return value
 
     def get(self, name: str, default: str | None = None) -> str | None:

@@ -47,7 +47,7 @@ def bindings(flows: Flows, types: Collection[str], only: Collection[str] = ()) -
         try:
             params = parse_params(TRIGGER_TYPES[trigger.type], trigger.params)
         except ValidationError as error:  # deployed by another version, which took them
-            log.error("the params of a trigger are not valid here", flow=flow, trigger=trigger.id, reason=str(error))
+            log.error("the params of a trigger are not valid here", flow=flow, trigger=trigger.id, reason=_reason(error))
             continue
         owner = [flow, trigger.id] if trigger.type in PRIVATE else []
         key = msgspec.json.encode([trigger.type, _shared(params, flow, trigger.id), owner]).decode()
@@ -57,6 +57,12 @@ def bindings(flows: Flows, types: Collection[str], only: Collection[str] = ()) -
     for binding in found.values():
         binding.spec = replace(binding.spec, triggers=tuple(binding.bound))
     return found
+
+
+def _reason(error: ValidationError) -> str:
+    """Without the values, which may hold what nobody may see."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found)
 
 
 def _shared(params: Block, flow: str, trigger: str) -> Any:

@@ -7,10 +7,12 @@ trigger of the type is served.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
 from typing import TypeAlias
 
+from ...schemas.errors import UsageError
+from ...schemas.flow.trigger_types import TRIGGER_TYPES, suggest
 from .source import Site, Source, SourceBroken, Spec
 
 GROUP = "jetfleet.triggers"
@@ -31,3 +33,14 @@ def make(spec: Spec, site: Site) -> Source:
         raise SourceBroken(f"no adapter for triggers of type {spec.type!r} is installed here")
     factory: Factory = found.load()
     return factory(spec, site)
+
+
+def known(types: Iterable[str]) -> tuple[str, ...]:
+    """These types. Raises UsageError if one of them is none, with the nearest."""
+    found = tuple(types)
+    for name in found:
+        if name not in TRIGGER_TYPES:
+            near = suggest(name)
+            hint = f"did you mean {near!r}?" if near else f"there are {', '.join(TRIGGER_TYPES)}"
+            raise UsageError(f"there is no trigger type {name!r}: {hint}")
+    return found

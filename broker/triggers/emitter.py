@@ -29,6 +29,7 @@ from ..api.client import Client
 from ..api.events import BATCH_HEADERS
 from ..api.outgoing import checkable
 from ..client import Batcher, BrokerError, ConnectionClosed, Unknown
+from ..codecs.opened import OpenedFile
 from ..dead_letter import fitting
 from ..payloads.layout import small_payload
 from .firing import Fate, Firing
@@ -243,7 +244,9 @@ def _letter(part: _Part, error: JetfleetError) -> DeadLetter:
 
 
 def _encoded(value: object) -> bytes:
-    """The payload; of a value without bytes, what it is."""
+    """The payload, but for files that go along with it, which a letter cannot keep; of a value without bytes, what it is."""
+    if isinstance(value, dict):
+        value = {name: each for name, each in value.items() if not isinstance(each, OpenedFile)}
     try:
         return bytes(encode(value))
     except JetfleetError:

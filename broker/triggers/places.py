@@ -15,15 +15,12 @@ from ...schemas.errors import UsageError
 from ...schemas.flow.trigger_types import TRIGGER_TYPES, parse_params
 from ...schemas.flow.triggers.cron import CronParams
 
-EVERY_ADDRESS = frozenset(("", "0.0.0.0", "::"))
-HERE = "127.0.0.1"
 
-
-def place(type: str, params: Any, here: str = "") -> str:
-    """Where a trigger of a deployed flow listens; "" for one that is only called. `here`: what to call a host that is every address."""
+def place(type: str, params: Any) -> str:
+    """Where a trigger of a deployed flow listens; "" for one that is only called."""
     words = _WORDS.get(type)
     try:
-        return "" if words is None else words(parse_params(TRIGGER_TYPES[type], params), here)
+        return "" if words is None else words(parse_params(TRIGGER_TYPES[type], params))
     except ValidationError:  # deployed by another version, which took them
         return "(its params are not valid here)"
 
@@ -37,25 +34,25 @@ def next_times(type: str, params: Any, count: int, after: datetime | None = None
     return upcoming(CronParams.model_validate(params or {}), after or datetime.now(UTC), count)
 
 
-def _webhook(params: Any, here: str) -> str:
-    host = here if here and params.host in EVERY_ADDRESS else params.host
+def _webhook(params: Any) -> str:
+    host = params.host
     methods = ",".join(str(method) for method in params.methods)
     return f"{methods} http://{f'[{host}]' if ':' in host else host}:{params.port}{params.path}"
 
 
-def _cron(params: Any, here: str) -> str:
+def _cron(params: Any) -> str:
     return f"{_listed(params.schedule)} {params.timezone}"
 
 
-def _filesystem(params: Any, here: str) -> str:
+def _filesystem(params: Any) -> str:
     return f"{_listed(params.paths)}{' and below' if params.recursive else ''}"
 
 
-def _kafka(params: Any, here: str) -> str:
+def _kafka(params: Any) -> str:
     return f"{_listed(params.topics or [f'/{params.pattern}/'])} at {_listed(params.brokers)}"
 
 
-def _queue(params: Any, here: str) -> str:
+def _queue(params: Any) -> str:
     if params.subjects:
         return f"subjects {_listed(params.subjects)}"
     return f"queue {params.name}" if params.name else ""
@@ -65,6 +62,6 @@ def _listed(texts: Any) -> str:
     return texts if isinstance(texts, str) else ", ".join(map(str, texts))
 
 
-_WORDS: Mapping[str, Callable[[Any, str], str]] = {
+_WORDS: Mapping[str, Callable[[Any], str]] = {
     "webhook": _webhook, "cron": _cron, "filesystem": _filesystem, "kafka": _kafka, "queue": _queue,
 }  # fmt: skip

@@ -45,10 +45,11 @@ class Triggers:
         data: Path = Path(".jetfleet"),
         arena: Path | None = None,
     ) -> None:
-        self.types, self.only = tuple(types), tuple(only)
+        """Raises UsageError for a type that there is not."""
+        self.types, self.only = catalogue.known(types), tuple(only)
         self._client = client
         self._emitter = Emitter(client)
-        self._site = Site(client, Shared(), data / "triggers", arena)
+        self._site = Site(client, Shared(), data / "triggers", arena, self.only)
         self._supervisors: dict[str, Supervisor] = {}
         self._changed = asyncio.Event()
         self._following: asyncio.Task[None] | None = None

@@ -10,6 +10,7 @@ backpressure, restarts) is in one place, the supervisor. What the supervisor pro
   paused: a source that is not asked must not take more from outside than it can hold.
 * `confirm` is called once for every firing, in any order, after its events are on disk or refused for good. It must not block or raise;
   what takes time is done in a task of the source's own.
+* `bound` is called before `firings`, and whenever other triggers listen.
 * `pause` and `resume` come in turn. `close` comes last: after the iteration has ended and, if that took no longer than a grace, after
   everything was confirmed. What was never confirmed must come again, from whichever process serves the trigger next.
 * If `firings` raises, the source is closed and a new one made, after a pause that grows. `SourceBroken` says that this helps only after
@@ -19,7 +20,7 @@ backpressure, restarts) is in one place, the supervisor. What the supervisor pro
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,8 @@ class SourceBroken(JetfleetError):
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a source is made for. `params`: those of the type, validated. `triggers`: (flow, trigger id) of those it is first made for."""
+    """What a source is made for. `params`: those of the type, validated. `triggers`: (flow, trigger id) of those it is first made for;
+    `Source.bound` tells of those that listen now."""
 
     type: str
     params: Any
@@ -64,13 +66,15 @@ class Spec:
 class Site:
     """Where sources live. `data`: a folder for what they have to remember; `arena`: this host's arena, if payloads may go there.
 
-    `shared`: what several sources of this process need one of, such as an HTTP listener.
+    `shared`: what several sources of this process need one of, such as an HTTP listener. `only`: the flows that the process keeps to; none:
+    all.
     """
 
     client: Client
     shared: Shared
     data: Path
     arena: Path | None = None
+    only: tuple[str, ...] = ()
 
 
 class Source(ABC):
@@ -94,6 +98,9 @@ class Source(ABC):
 
     async def close(self) -> None:  # noqa: B027 (most have something to do, and need not)
         """Let go of everything outside."""
+
+    def bound(self, triggers: Sequence[tuple[str, str]]) -> None:  # noqa: B027
+        """The triggers that listen from now on, as (flow, trigger id)."""
 
     def pause(self) -> None:  # noqa: B027
         """Nothing is taken until `resume`. What happens meanwhile waits outside, or is turned away with the reason."""

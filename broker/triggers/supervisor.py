@@ -42,13 +42,13 @@ class Supervisor:
 
     def __init__(self, spec: Spec, make: Callable[[], Source], emitter: Emitter) -> None:
         self.spec = spec
-        self.bound: Sequence[Bound] = spec.triggers
         self.source: Source | None = None
         self.error: str = ""
         self.fired = self.refused = self.restarts = 0
         self.last_at = 0
         """When it fired last, ms since the epoch; 0: never."""
         self.in_flight = 0
+        self._bound: Sequence[Bound] = spec.triggers
         self._make = make
         self._emitter = emitter
         self._going = asyncio.Event()
@@ -60,6 +60,17 @@ class Supervisor:
         self._letting_go = False
         self._born = 0.0
         self._waiting: set[asyncio.Future[Source]] = set()
+
+    @property
+    def bound(self) -> Sequence[Bound]:
+        """The triggers that listen."""
+        return self._bound
+
+    @bound.setter
+    def bound(self, bound: Sequence[Bound]) -> None:
+        if tuple(bound) != tuple(self._bound):
+            self._bound = bound
+            self._tell_bound()
 
     @property
     def state(self) -> str:
@@ -143,6 +154,7 @@ class Supervisor:
     def _made(self) -> Source:
         source = self._make()
         self.source, self.in_flight, self._source_paused, self._born = source, 0, False, time.monotonic()
+        self._tell_bound()
         self._tell_source()
         for waiter in self._waiting:
             if not waiter.done():
@@ -186,6 +198,14 @@ class Supervisor:
             source.pause() if paused else source.resume()
         except Exception:
             log.exception("a source cannot be paused or resumed", trigger=self.spec.name, paused=paused)
+
+    def _tell_bound(self) -> None:
+        if self.source is None or self._letting_go:
+            return
+        try:
+            self.source.bound(self._bound)
+        except Exception:
+            log.exception("a source cannot be told who listens", trigger=self.spec.name)
 
     # --- its end
 

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from .block import Refused, Spelled
 from .definition import Text
+from .secret_name import SecretName
 
 
 def _brokers(value: Any) -> Any:
@@ -33,11 +34,11 @@ class KafkaSecurity(Spelled):
     protocol: Annotated[Protocol, BeforeValidator(_word, json_schema_input_type=str)] = "PLAINTEXT"
     sasl_mechanism: Annotated[Mechanism, BeforeValidator(_word, json_schema_input_type=str)] = "PLAIN"
     username: Text | None = None
-    secret: Text | None = None
+    secret: SecretName | None = None
     ca_file: Text | None = None
     cert_file: Text | None = None
     key_file: Text | None = None
-    key_secret: Text | None = None
+    key_secret: SecretName | None = None
     verify_hostname: bool = True
 
     @model_validator(mode="before")

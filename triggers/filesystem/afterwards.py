@@ -1,11 +1,12 @@
 """What becomes of a file after its event: it stays, is removed, or moved to a folder of those that are done, or that nobody took.
 
 Guarantees: what is moved or removed is the version that fired, looked at the moment before; a file that is there by that name already is
-never overwritten. Moving is one rename, on one file system.
+never overwritten. Moving is one rename, on one file system. What was in a folder below the watched one gets into such a folder there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 
@@ -45,19 +46,18 @@ class Afterwards:
         now = view.look(entry.path)
         if now is None or now.mark != entry.mark:
             return now is None
-        try:
-            if todo == DELETE:
+        if todo == DELETE:
+            with contextlib.suppress(FileNotFoundError):  # another process that watches did it
                 os.unlink(name, dir_fd=folder)
-            else:
-                self._move(name, folder, self._folders[todo, view.folder.path])
-        except FileNotFoundError:  # another process that watches did it
-            return True
+        else:
+            self._move(name, folder, self._folders[todo, view.folder.path], view.folder.below(entry.path).rpartition("/")[0])
         return True
 
-    def _move(self, name: str, folder: int, to: str) -> None:
-        target = open_folder(to)
+    def _move(self, name: str, folder: int, to: str, below: str) -> None:
+        target = open_folder(to, below)
         try:
-            move(name, folder, target)
+            with contextlib.suppress(FileNotFoundError):
+                move(name, folder, target)
         finally:
             os.close(target)
 

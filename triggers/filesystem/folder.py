@@ -113,25 +113,40 @@ class View:
             os.close(before)
 
 
-def open_folder(path: str) -> int:
-    """A descriptor of the folder at a canonical path, no component of which may be a link. Raises OSError."""
+def open_folder(path: str, below: str = "") -> int:
+    """A descriptor of the folder at a canonical path, no component of which may be a link; or of one below it, which is made if it is not
+    there. Raises OSError.
+    """
     root = os.open("/", _PATH)
     try:
-        return _descended(root, path.strip("/"))
+        folder = _descended(root, path.strip("/"))
     finally:
         os.close(root)
+    if not below:
+        return folder
+    try:
+        return _descended(folder, below, makes=True)
+    finally:
+        os.close(folder)
 
 
-def _descended(fd: int, below: str) -> int:
-    """A folder below an open one."""
+def _descended(fd: int, below: str, makes: bool = False) -> int:
+    """A folder below an open one. `makes`: those that are missing."""
     *through, last = below.split("/") if below else ["."]
     here = fd
     try:
         for name in through:
-            before, here = here, os.open(name, _PATH, dir_fd=here)
+            before, here = here, _entered(here, name, _PATH, makes)
             if before != fd:
                 os.close(before)
-        return os.open(last, _LIST, dir_fd=here)
+        return _entered(here, last, _LIST, makes)
     finally:
         if here != fd:
             os.close(here)
+
+
+def _entered(fd: int, name: str, flags: int, makes: bool) -> int:
+    if makes:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, dir_fd=fd)
+    return os.open(name, flags, dir_fd=fd)

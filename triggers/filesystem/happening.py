@@ -27,11 +27,11 @@ class Happening:
 
 
 def firing_of(happening: Happening, content: Any) -> Firing:
-    """`content`: None for none; an error if it cannot be had: then every flow refuses the firing for it."""
+    """`content`: None for none; an error if it cannot be had: then every flow refuses the firing for it, with all but the content."""
     key = key_of(happening.entry, happening.change)
-    if isinstance(content, JetfleetError):
-        return Firing(key, os.fsencode(happening.entry.path), token=happening, error=content)
     payload = payload_of(happening)
+    if isinstance(content, JetfleetError):
+        return Firing(key, payload, token=happening, error=content)
     if content is not None:
         payload["content"] = content
     return Firing(key, payload, {"event": happening.change, "path": payload["path"]}, happening)

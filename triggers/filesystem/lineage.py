@@ -59,3 +59,7 @@ def _forget_others(memory: Memory, counts: Callable[[str], bool]) -> None:
     while entries := memory.after(last, CHECKED_AT_ONCE):
         last = entries[-1].path
         memory.change(forget=[entry.path for entry in entries if not counts(entry.path)])
+    last = ""
+    while waiting := memory.to_do(last, CHECKED_AT_ONCE):
+        last = waiting[-1][0].path
+        memory.change(forget=[entry.path for entry, _ in waiting if not counts(entry.path)])

@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS served (flow TEXT, trigger TEXT, last_ns INTEGER NOT 
 _WAIT_S = 10.0
 _ASKED_AT_ONCE = 500
 _FIELDS = "path, mtime_ns, size, inode"
+_INTEGERS = range(-(1 << 63), 1 << 63)
+"""Those that the base has. File systems have others: times after the year 2262, inodes of 64 bits."""
 
 
 class Memory:
@@ -94,16 +96,16 @@ class Memory:
         with self._errors():
             for asked in _pieces([os.fsencode(path) for path in paths]):
                 rows = self._base.execute(f"SELECT {_FIELDS} FROM files WHERE path IN ({_places(asked)})", asked)
-                found |= {os.fsdecode(path): Mark(*mark) for path, *mark in rows}
+                found |= {os.fsdecode(path): _mark(mark) for path, *mark in rows}
         return found
 
     def of_marks(self, marks: Sequence[Mark]) -> dict[Mark, list[str]]:
         """The files that have fired with these marks: those that others, with other paths, may have been."""
         found: dict[Mark, list[str]] = {}
         with self._errors():
-            for asked in _pieces([mark.inode for mark in marks]):
+            for asked in _pieces([_stored(mark.inode) for mark in marks]):
                 for path, *mark in self._base.execute(f"SELECT {_FIELDS} FROM files WHERE inode IN ({_places(asked)})", asked):
-                    found.setdefault(Mark(*mark), []).append(os.fsdecode(path))
+                    found.setdefault(_mark(mark), []).append(os.fsdecode(path))
         return found
 
     def count(self) -> int:
@@ -117,14 +119,14 @@ class Memory:
         asked = "path > ? AND todo = '' ORDER BY path LIMIT ?"
         with self._errors():
             rows = self._base.execute(f"SELECT {_FIELDS} FROM files WHERE {asked}", (os.fsencode(path), count))
-            return [Entry(os.fsdecode(path), Mark(*mark)) for path, *mark in rows]
+            return [Entry(os.fsdecode(path), _mark(mark)) for path, *mark in rows]
 
     def to_do(self, path: str, count: int) -> list[tuple[Entry, str]]:
         """The next files behind a path with which something is still to be done."""
         asked = "path > ? AND todo != '' ORDER BY path LIMIT ?"
         with self._errors():
             rows = self._base.execute(f"SELECT {_FIELDS}, todo FROM files WHERE {asked}", (os.fsencode(path), count))
-            return [(Entry(os.fsdecode(path), Mark(*mark)), todo) for path, *mark, todo in rows]
+            return [(Entry(os.fsdecode(path), _mark(mark)), todo) for path, *mark, todo in rows]
 
     def change(self, remember: Iterable[tuple[Entry, str]] = (), forget: Iterable[str] = ()) -> None:
         """Remember files, with what is to be done with them, and forget others, all or nothing."""
@@ -134,7 +136,7 @@ class Memory:
                 self._base.executemany("DELETE FROM files WHERE path = ?", ((os.fsencode(path),) for path in forget))
                 self._base.executemany(
                     "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
-                    ((os.fsencode(entry.path), *entry.mark, todo) for entry, todo in remember),
+                    ((os.fsencode(entry.path), *map(_stored, entry.mark), todo) for entry, todo in remember),
                 )
             except BaseException:
                 self._base.execute("ROLLBACK")
@@ -157,6 +159,15 @@ class Memory:
                 f"{self.file} is no memory of a trigger: {error}. Remove it, with its -wal and -shm: then what lies in the folder "
                 "fires again, under the same keys"
             ) from None
+
+
+def _stored(number: int) -> int | bytes:
+    """As it stands in the base, each in its own way: digits, where it is none of the base's integers."""
+    return number if number in _INTEGERS else b"%d" % number
+
+
+def _mark(stored: Iterable[int | bytes]) -> Mark:
+    return Mark(*map(int, stored))
 
 
 def _pieces(asked: Sequence[Any]) -> Iterator[Sequence[Any]]:

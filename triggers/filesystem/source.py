@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
 import msgspec
+import structlog
 
 from ...broker.triggers.firing import Fate, Firing
 from ...broker.triggers.source import Site, Source, Spec
@@ -38,6 +40,7 @@ OPEN_IN_FLIGHT = 64
 """Contents by reference are open files."""
 PAUSE_MAX_S = 60.0
 CLOSE_S = 10.0
+log = structlog.get_logger("jetfleet.triggers")
 Value = TypeVar("Value")
 
 
@@ -48,8 +51,9 @@ class FilesystemSource(Source):
         params: FilesystemParams = spec.params
         self._params = params
         self._triggers = spec.triggers
-        self._file = site.data / "filesystem" / f"{digest_of(params)}.db"
+        self._data = site.data / "filesystem"
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="filesystem")
+        self._watched: list[str] = []
         self._intake: Intake | None = None
         self._watcher: Watcher | None = None
         self._memory: Memory | None = None
@@ -89,6 +93,10 @@ class FilesystemSource(Source):
         if self._remembering is None:
             self._remembering = asyncio.get_running_loop().create_task(self._remember())
 
+    def bound(self, triggers: Sequence[tuple[str, str]]) -> None:
+        self._triggers = tuple(triggers)
+        self._thread.submit(self._serve)
+
     def pause(self) -> None:
         self._going.clear()
 
@@ -108,7 +116,7 @@ class FilesystemSource(Source):
     def status(self) -> str:
         if self._intake is None or self._watcher is None:
             return ""
-        said = [f"watches {', '.join(self._params.paths)}"]
+        said = [f"watches {', '.join(self._watched)}{' and below' if self._params.recursive else ''}"]
         if self._watcher.polls:
             said.append(f"by polling every {self._params.poll_ms} ms, as {self._watcher.polls}")
         if self._intake.settling:
@@ -122,13 +130,38 @@ class FilesystemSource(Source):
     def _open(self) -> None:
         """Open everything that the source works with. Raises SourceFailed, SourceBroken."""
         params, policy = self._params, PathPolicy.of_process()
-        folders = _distinct([Folder.at(policy.canonical(path)) for path in params.paths], params.recursive)
+        self._watched = [policy.canonical(path) for path in params.paths]
+        folders = _distinct([Folder.at(path) for path in self._watched], params.recursive)
         afterwards = Afterwards.prepared(folders, params.processed, params.failed, policy)
-        memory = self._memory = Memory(self._file)
+        memory = self._memory = Memory(self._data / f"{digest_of(params, self._watched)}.db")
         watcher = self._watcher = Watcher(folders, params.watch, params.poll_ms)
         rules = Rules(Names(params.patterns, params.ignore, params.hidden), params.recursive, afterwards.places, watcher.folder)
         inherit(memory, self._triggers, lambda path: any(folder.has(path) and rules.counts(folder, path) for folder in folders))
         self._intake = Intake(params, folders, rules, memory, watcher, afterwards)
+
+    def _serve(self) -> None:
+        """Whoever listens later inherits as well, should its params be changed."""
+        if self._intake is None or self._memory is None:
+            return  # `_open` does that
+        try:
+            self._memory.serves(self._triggers, time.time_ns())
+        except JetfleetError as error:
+            self._failed = error
+
+    def _keep(self, confirmed: Sequence[tuple[Happening, Fate]]) -> None:
+        """Remember these at once; if one of them is the undoing of all, each by itself. Raises SourceFailed, SourceBroken."""
+        assert self._intake is not None
+        try:
+            self._intake.confirm(confirmed)
+        except JetfleetError:
+            raise
+        except Exception:
+            if len(confirmed) > 1:
+                for each in confirmed:
+                    self._keep([each])
+                return
+            ((happening, _),) = confirmed
+            log.exception("a file that has fired cannot be remembered; it may fire again, under the same key", path=happening.entry.path)
 
     def _shut(self) -> None:
         for each in (self._memory, self._watcher):
@@ -156,11 +189,10 @@ class FilesystemSource(Source):
 
     async def _remember(self) -> None:
         """What was confirmed, as long as something is. If that fails, the source does."""
-        assert self._intake is not None
         try:
             while self._confirmed:
                 confirmed, self._confirmed = self._confirmed, []
-                await self._call(partial(self._intake.confirm, confirmed))
+                await self._call(partial(self._keep, confirmed))
         except JetfleetError as error:
             self._failed = error
         finally:
@@ -168,9 +200,9 @@ class FilesystemSource(Source):
             self._woken.set()
 
 
-def digest_of(params: FilesystemParams) -> str:
-    """What the memory of a source is known by."""
-    return hashlib.sha256(msgspec.json.encode(params.model_dump(mode="json"))).hexdigest()[:32]
+def digest_of(params: FilesystemParams, watched: Sequence[str]) -> str:
+    """What the memory of a source is known by: its params, with the canonical paths. The same words may mean another folder tomorrow."""
+    return hashlib.sha256(msgspec.json.encode(params.model_dump(mode="json") | {"paths": list(watched)})).hexdigest()[:32]
 
 
 def _in_flight_max(params: FilesystemParams) -> int:

@@ -1,10 +1,11 @@
 """An endpoint: from a request to its reply, one question after the other, the cheap ones first.
 
-does the trigger take anything now?   503
+is it being closed?                   503
 may this address call?                403
 who calls (key, token, password)?     401
 is the body of a kind, and small?     415, 413, 408
 is the signature right?               401
+is the trigger paused?                503
 how often is it called?               429
 what does it say?                     400
 which delivery is it? fire            202, or 422, 503
@@ -28,19 +29,31 @@ from .outcome import Outcomes, accepted
 from .rate import Rate
 from .replies import Refusal, Reply, unavailable
 from .request import Request
+from .routes import PathTaken
 
 KEY_MAX = 256
 
 
 class Endpoint:
-    """`fire`: what makes an event of a firing. `outcomes`: where the caller waits for the end of the run; None: it does not."""
+    """`fire`: what makes an event of a firing. `outcomes`: where the caller waits for the end of the run; None: it does not. `on_loss`: told
+    when the path goes to another trigger."""
 
     def __init__(
-        self, name: str, params: WebhookParams, guard: Guard, fire: Callable[[Firing], Awaitable[Fate]], outcomes: Outcomes | None
+        self,
+        name: str,
+        params: WebhookParams,
+        guard: Guard,
+        fire: Callable[[Firing], Awaitable[Fate]],
+        outcomes: Outcomes | None,
+        on_loss: Callable[[], None],
     ) -> None:
         self.name, self.params = name, params
         self.refusing = ""
-        """Why nothing is taken at the moment; "": it is."""
+        """Why nothing is taken any more; "": it is."""
+        self.paused = ""
+        """Why nothing is taken for a while. That is for those to know who may call."""
+        self.lost: PathTaken | None = None
+        """Why the path is another one's by now."""
         self.answering = 0
         """Requests that were not answered yet."""
         self.turned_away: Counter[int] = Counter()
@@ -48,11 +61,17 @@ class Endpoint:
         self._guard = guard
         self._fire = fire
         self._outcomes = outcomes
+        self._on_loss = on_loss
         self._addresses = Addresses(params.allow_ips, params.trusted_proxies)
         self._rate = None if params.rate_limit is None else Rate(params.rate_limit, params.rate_burst)
         self._deliveries = Deliveries()
         self._id_header = guard.id_header if params.idempotency_header is None else params.idempotency_header.lower().encode()
         self._timeout_s = params.read_timeout_ms / 1000
+
+    def lose(self, error: PathTaken) -> None:
+        """The path goes to another trigger."""
+        self.lost, self.refusing = error, "the path belongs to another trigger now: send the request again"
+        self._on_loss()
 
     async def answer(self, request: Request) -> Reply:
         """Raises Refusal, Disconnected."""
@@ -74,6 +93,8 @@ class Endpoint:
         content.check_head(request, self.params.content)
         body = await request.body(self.params.max_body_bytes, self._timeout_s)
         self._guard.verify(request, body)
+        if self.paused:
+            raise unavailable("NOT_TAKING", self.paused, close=True)
         if self._rate is not None:
             self._rate.take()
         value = await content.read(request, body, self.params.content)

@@ -18,11 +18,12 @@ import structlog
 
 from ...broker.triggers.source import SourceBroken
 from ...schemas.flow.triggers.webhook import WebhookParams
+from .claims import Claims
 from .endpoint import Endpoint
 from .protocol import HEAD_TIMEOUT_S, Server
-from .replies import Disconnected, Headers, Refusal, Reply, json_reply
+from .replies import Disconnected, Headers, Refusal, Reply, json_reply, unavailable
 from .request import Receive, Request, Room
-from .routes import Routes
+from .routes import PathTaken, Routes
 
 Scope: TypeAlias = Mapping[str, Any]
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
@@ -33,6 +34,8 @@ BODIES_MAX_BYTES = 256 << 20
 LINGER_S, LINGER_BYTES = 1.0, 1 << 20
 """How much is still read of what a caller sends who has its reply already: one that is cut off might not see it."""
 CLOSE_S = 1.0
+NOT_SERVING_S = 10
+"""When to come back to a trigger whose source fails."""
 log = structlog.get_logger("jetfleet.triggers")
 
 
@@ -43,10 +46,10 @@ class PortTaken(SourceBroken):
 
 
 class Listener:
-    """`port` 0: a free one."""
+    """`port` 0: a free one. `claims`: whose the paths are."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+    def __init__(self, host: str, port: int, claims: Claims) -> None:
+        self._host, self._port, self._claims = host, port, claims
         self._routes = Routes()
         self._room = Room(BODIES_MAX_BYTES)
         self._server = Server(self._app)
@@ -69,8 +72,15 @@ class Listener:
             host, port = self.address
             log.info("listens for webhooks", host=host, port=port)
 
+    def claim(self, params: WebhookParams) -> None:
+        """Make sure of the path: who had it while this trigger was not deployed lets go of it. Raises PathTaken if it is another one's."""
+        self._claims.require(params)
+        for endpoint in self._routes.holders(params.path, params.methods):
+            self.remove(endpoint)
+            endpoint.lose(PathTaken(f"{params.path} belongs to a trigger that was deployed meanwhile"))
+
     def add(self, params: WebhookParams, endpoint: Endpoint) -> None:
-        """Raises PathTaken."""
+        """Raises PathTaken, never after `claim`."""
         self._routes.add(params.path, params.methods, endpoint, endpoint.name)
         self._timeouts_s[endpoint] = params.read_timeout_ms / 1000
         self._server.head_timeout_s = max(self._timeouts_s.values())
@@ -87,6 +97,7 @@ class Listener:
             await asyncio.sleep(0.01)
 
     async def close(self) -> None:
+        self._claims.close()
         await self._server.close(CLOSE_S)
 
     # --- the ASGI app
@@ -111,6 +122,8 @@ class Listener:
             return reply
         if path.startswith(OWN_PATHS):
             return self._own(method, path)
+        if self._claims.wanted(path, method):  # its source fails, or is being made anew
+            raise unavailable("NOT_SERVING", "the trigger cannot take requests: send the request again later", NOT_SERVING_S, close=True)
         if not allowed:
             raise _not_found()
         return _plain(method, allowed) or _not_allowed(allowed)

@@ -55,11 +55,13 @@ def refusals(fate: Fate) -> dict[str, Any]:
 
 
 class Outcomes:
-    """How runs end. `timeout_s`: how long they may take until the caller is told that they go on without it."""
+    """How runs end. `timeout_s`: how long they may take until the caller is told that they go on without it. `reveal`: whether it may read
+    the messages of errors, which nodes write and which may tell of what is inside."""
 
-    def __init__(self, client: Client, timeout_s: float) -> None:
+    def __init__(self, client: Client, timeout_s: float, reveal: bool = False) -> None:
         self._client = client
         self._timeout_s = timeout_s
+        self._reveal = reveal
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def end(self) -> None:
@@ -78,7 +80,7 @@ class Outcomes:
         finally:
             for each in waiting.values():
                 each.cancel()
-        told = {flow: _told(fate.runs[flow], result) for flow, result in found.items()}
+        told = {flow: _told(fate.runs[flow], result, self._reveal) for flow, result in found.items()}
         status = max(status for status, _ in told.values())
         if len(told) == 1 and not fate.refused:
             return json_reply(status, next(iter(told.values()))[1])
@@ -97,7 +99,7 @@ class Outcomes:
 _GOES_ON = JetfleetError("the run goes on: ask for it by its id")
 
 
-def _told(run: str, result: Result | JetfleetError) -> tuple[int, Mapping[str, Any]]:
+def _told(run: str, result: Result | JetfleetError, reveal: bool) -> tuple[int, Mapping[str, Any]]:
     if result is _GOES_ON:
         return 504, {"run": run, "error": {"code": "NOT_ENDED", "message": str(result)}}
     if isinstance(result, JetfleetError):
@@ -109,5 +111,7 @@ def _told(run: str, result: Result | JetfleetError) -> tuple[int, Mapping[str, A
         return 200, {"run": run, "status": result.status, "output": result.output}
     error: dict[str, Any] = {"code": f"RUN_{result.status.upper()}", "message": f"the run was {result.status}"}
     if result.error is not None:
-        error |= {"type": result.error.type, "message": result.error.message}
+        error["type"] = result.error.type
+        if reveal:
+            error["message"] = result.error.message
     return 500, {"run": run, "status": result.status, "error": error}

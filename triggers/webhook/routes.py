@@ -42,13 +42,18 @@ class Routes:
         taken = self._methods(route)
         for method in methods:
             if method in taken:
-                raise PathTaken(f"{method} {path} is answered by trigger {taken[method][1].name} already, whose params are others: "
-                                f"give {name} another path, method or port, or both the same params")  # fmt: skip
+                raise PathTaken(f"{method} {path} belongs to trigger {taken[method][1].name}, whose params are others: give {name} another path, "
+                                "method or port, or both the same params (the first by flow and id has it, also while it is disabled)")  # fmt: skip
         if not taken:
             self._shapes.append((Route(route.parts, (), route.rest), taken))
             self._shapes.sort(key=_rank)
         taken.update((method, (route, endpoint)) for method in methods)
         self._index()
+
+    def holders(self, path: str, methods: Iterable[str]) -> list[Endpoint]:
+        """Those that answer this path, whatever its parameters are called, with one of these methods."""
+        found = self._methods(parse_route(path))
+        return list({id(found[method][1]): found[method][1] for method in methods if method in found}.values())
 
     def remove(self, endpoint: Endpoint) -> None:
         for _, methods in self._shapes:

@@ -13,14 +13,19 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import structlog
+
 from ...broker.triggers.firing import Fate, Firing
 from ...broker.triggers.source import Site, Source, SourceBroken, Spec
-from ...schemas.flow.triggers.webhook import WebhookParams
+from ...schemas.flow.triggers.webhook import EVERY_ADDRESS, WebhookParams
+from .claims import Claims
 from .endpoint import Endpoint
 from .guards import guard_of
 from .listener import Listener
 from .outcome import RETRY_AFTER_S, Outcomes
 from .replies import unavailable
+
+log = structlog.get_logger("jetfleet.triggers")
 
 LISTEN = "JETFLEET_WEBHOOK_LISTEN"
 """Environment: `host:port` to listen on instead of what flows say, for all webhooks of the process. Port 0: a free one."""
@@ -42,7 +47,7 @@ class WebhookSource(Source):
         self._open: set[asyncio.Future[Fate]] = set()
         self._arrived = asyncio.Event()
         self._listening = asyncio.Event()
-        self._refusing = ""
+        self._paused = self._closing = ""
         self._key: Any = None
         self._listener: Listener | None = None
         self._endpoint: Endpoint | None = None
@@ -64,6 +69,8 @@ class WebhookSource(Source):
         while True:
             while self._waiting:
                 yield self._waiting.popleft()
+            if self._endpoint is not None and self._endpoint.lost is not None:
+                raise self._endpoint.lost
             self._arrived.clear()
             await self._arrived.wait()
 
@@ -72,13 +79,13 @@ class WebhookSource(Source):
             firing.token.set_result(fate)
 
     def pause(self) -> None:
-        self._refuse("the trigger is paused: send the request again later")
+        self._tell(paused="the trigger is paused: send the request again later")
 
     def resume(self) -> None:
-        self._refuse("")
+        self._tell()
 
     async def close(self) -> None:
-        self._refuse("the trigger is being closed: send the request again later")
+        self._tell(closing="the trigger is being closed: send the request again later")
         for future in self._open:
             if not future.done():
                 future.set_exception(unavailable("CLOSED", "the trigger was closed before the event was stored: send the request again"))
@@ -100,21 +107,27 @@ class WebhookSource(Source):
 
     async def _listen(self) -> None:
         """Raises SourceBroken: a secret is missing, the port or the path is taken."""
-        guard = guard_of(self._params.auth)
         host, port = listen_on(self._params)
-        if self._params.wait:
-            self._outcomes = Outcomes(self._site.client, self._params.timeout_ms / 1000)
-        self._endpoint = Endpoint(self._spec.name, self._params, guard, self._fire, self._outcomes)
-        self._endpoint.refusing = self._refusing
         self._key = ("http listener", host, port)
-        self._listener = await self._site.shared.use(self._key, lambda: Listener(host, port))
+        self._listener = await self._site.shared.use(self._key, lambda: Listener(host, port, _claims(self._site, host, port)))
+        self._listener.claim(self._params)
+        guard = guard_of(self._params.auth)
+        if self._params.wait:
+            self._outcomes = Outcomes(self._site.client, self._params.timeout_ms / 1000, self._params.reveal_errors)
+        self._endpoint = Endpoint(self._spec.name, self._params, guard, self._fire, self._outcomes, self._arrived.set)
+        self._endpoint.paused, self._endpoint.refusing = self._paused, self._closing
         await self._listener.open()
+        self._listener.claim(self._params)  # once more: others may have come while it was opened
         self._listener.add(self._params, self._endpoint)
         self._listening.set()
+        if self._params.open_to_all and host in EVERY_ADDRESS:
+            log.warning("a webhook takes requests of everybody, on every address", trigger=self._spec.name, port=self.address[1],
+                        next="give it `auth` or `allow_ips`, or `host: 127.0.0.1` behind a proxy")  # fmt: skip
 
     async def _fire(self, firing: Firing) -> Fate:
-        if self._refusing or len(self._open) >= self.in_flight_max:
-            raise unavailable("NOT_TAKING", self._refusing or "too many requests at a time: try again")
+        refusing = self._closing or self._paused
+        if refusing or len(self._open) >= self.in_flight_max:
+            raise unavailable("NOT_TAKING", refusing or "too many requests at a time: try again")
         if not self._site.client.connection.is_connected:  # known at once: nobody has to wait until the publish gives up
             raise unavailable("NOT_STORED", "the event cannot be stored at the moment: send the request again later", RETRY_AFTER_S)
         future: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
@@ -127,21 +140,27 @@ class WebhookSource(Source):
         finally:
             self._open.discard(future)
 
-    def _refuse(self, why: str) -> None:
-        self._refusing = why
+    def _tell(self, paused: str = "", closing: str = "") -> None:
+        self._paused, self._closing = paused, closing
         if self._endpoint is not None:
-            self._endpoint.refusing = why
+            self._endpoint.paused, self._endpoint.refusing = paused, closing
 
     def _turned_away(self) -> Mapping[int, int]:
         return {} if self._endpoint is None else self._endpoint.turned_away
 
     async def _leave(self, listener: Listener) -> None:
-        assert self._endpoint is not None
         try:
-            await listener.answered(self._endpoint, ANSWER_S)
+            if self._endpoint is not None:
+                await listener.answered(self._endpoint, ANSWER_S)
         finally:
-            listener.remove(self._endpoint)
+            if self._endpoint is not None:
+                listener.remove(self._endpoint)
             await self._site.shared.leave(self._key)
+
+
+def _claims(site: Site, host: str, port: int) -> Claims:
+    """Those of this address. What the environment says holds for all triggers of the process."""
+    return Claims(site, lambda params: listen_on(params) == (host, port))
 
 
 def listen_on(params: WebhookParams) -> tuple[str, int]:

@@ -42,8 +42,9 @@ MEND_S, MEND_FIRST_S = 60.0, 2.0
 """How often it is made sure that the chain is there. Soon after the start once more: the one who left may have been taking it away."""
 AGAIN_S, AGAIN_MAX_S = 0.25, 5.0
 RETRY_S = 1.0
-LAST_WORDS_S = 2.0
-"""How long a source that is closed waits for what it has begun to write."""
+LAST_WORDS_S, REMOVAL_S = 1.0, 1.0
+"""How long a source that is closed waits for what it has begun to write, and for its schedule to be taken away: less together than the
+supervisor lets it be."""
 TRUSTED_EARLY_MS, TRUSTED_LATE_MS = 500, 5_000
 """A tick that seems to be this early or late asks the server for the time: more likely than not a clock was set."""
 log = structlog.get_logger("jetfleet.triggers")
@@ -93,21 +94,34 @@ class CronSource(Source):
         self._spawn(self._go_on(message, self._after(tick, previous=tick.at, missed=0)))
 
     async def close(self) -> None:
+        """Whatever the server answers or does not, nothing is held any more then."""
         if self._ticks is None:
             return
         self._ticks.leave(self._flow, self._trigger)
-        if self._mending is not None:
-            self._mending.cancel()
-            await asyncio.gather(self._mending, return_exceptions=True)
-        await self._last_words()
-        gone = await self._removed()
-        for message in list(self._mine):
-            await (self._ack(message) if gone else self._again(message))
-        await self._shared.leave(SHARED)
+        try:
+            if self._mending is not None:
+                self._mending.cancel()
+                await asyncio.gather(self._mending, return_exceptions=True)
+            await self._last_words()
+            if await self._removed():
+                for message in list(self._mine):
+                    await self._ack(message)
+        finally:
+            self._ticks.give_back(self._flow, self._trigger)
+            await self._shared.leave(SHARED)
 
     def status(self) -> str:
-        following = f"next at {key(self._next)}" if self._next else ""
-        return ", ".join(filter(None, (following, f"{self.skipped} skipped" if self.skipped else "")))
+        return ", ".join(filter(None, (self._following(), f"{self.skipped} skipped" if self.skipped else "")))
+
+    def _following(self) -> str:
+        """What is scheduled; if its time has come, what comes after that."""
+        now = self._clock()
+        if not self._next or is_paused(self._client.flows, self._flow, self._trigger):
+            return ""
+        if self._next > now:
+            return f"next at {key(self._next)}"
+        following = self._times.next(moment(now))
+        return "" if following is None else f"next at {key(milliseconds(following))}"
 
     # --- a tick
 
@@ -275,14 +289,15 @@ class CronSource(Source):
         if is_wanted(self._client.flows, self._flow, self._trigger):
             return False
         try:
-            links = [await self._chain.link(), await self._chain.fired()]
-            await self._client.flows.caught_up()
-            if is_wanted(self._client.flows, self._flow, self._trigger):
-                return False  # deployed again meanwhile
-            for link in links:
-                await self._chain.remove(link)
-        except BrokerError as error:
-            self._log.warning("the schedule may be left behind; it ends with its next time", reason=str(error))
+            async with asyncio.timeout(REMOVAL_S):
+                links = [await self._chain.link(), await self._chain.fired()]
+                await self._client.flows.caught_up()
+                if is_wanted(self._client.flows, self._flow, self._trigger):
+                    return False  # deployed again meanwhile
+                for link in links:
+                    await self._chain.remove(link)
+        except (BrokerError, TimeoutError) as error:
+            self._log.warning("the schedule may be left behind; it ends with its next time", reason=repr(error))
             return False
         return True
 

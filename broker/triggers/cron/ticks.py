@@ -47,11 +47,11 @@ class Ticks:
             await self._pull.start()
 
     async def close(self) -> None:
-        if self._pull is not None:
-            await self._pull.stop()
-        for task in list(self._tasks):
+        for task in list(self._tasks):  # first of all nobody says any more that a tick is not forgotten
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._pull is not None:
+            await self._pull.stop()
         for message in self._held:
             message.give_back()
         self._held.clear()
@@ -61,7 +61,15 @@ class Ticks:
         self._sources[subjects.tick(flow, trigger)] = take
 
     def leave(self, flow: str, trigger: str) -> None:
+        """No more ticks go there. Those that it still has it may let go of, until `give_back`."""
         self._sources.pop(subjects.tick(flow, trigger), None)
+
+    def give_back(self, flow: str, trigger: str) -> None:
+        """Whatever of the trigger is still held comes again, to whoever serves it then. For who has left."""
+        subject = subjects.tick(flow, trigger)
+        for message in [each for each in self._held if each.subject == subject]:
+            self._let_go(message)
+            message.give_back()
 
     async def ack(self, message: Message) -> None:
         self._let_go(message)

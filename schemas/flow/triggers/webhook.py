@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ..block import Refused, Spelled, as_list
 from ..definition import Milliseconds, Text
+from ..secret_name import SecretNames
 from .route import parse_route
-from .values import Texts
 
 
 def _route(path: str) -> str:
@@ -62,7 +62,7 @@ class WebhookAuth(Spelled):
     spellings: ClassVar[Mapping[str, str]] = {"secret": "secrets"}
 
     type: Annotated[Proof, BeforeValidator(_proof, json_schema_input_type=str)]
-    secrets: Texts
+    secrets: SecretNames
     key: Text = "token"
     header: HeaderName | None = None
     query: Text | None = None
@@ -95,6 +95,10 @@ _FIELDS: Mapping[str, set[str]] = {
 """Which fields mean something for which proof, besides those that all have."""
 
 
+EVERY_ADDRESS = frozenset(("", "0.0.0.0", "::"))
+"""Hosts that stand for all addresses of the machine."""
+
+
 class WebhookParams(Spelled):
     """An HTTP endpoint. What a request brings is the payload; the answer is the id of the run, or with `wait` its output."""
 
@@ -108,6 +112,7 @@ class WebhookParams(Spelled):
     content: Literal["auto", "json", "form", "multipart", "raw"] = "auto"
     wait: bool = False
     timeout_ms: Milliseconds = 30_000
+    reveal_errors: bool = False
     max_body_bytes: Annotated[int, Field(ge=1, le=1 << 30)] = 1 << 20
     read_timeout_ms: Milliseconds = 10_000
     idempotency_header: HeaderName | None = None
@@ -115,3 +120,8 @@ class WebhookParams(Spelled):
     rate_burst: Annotated[int, Field(ge=1)] | None = None
     allow_ips: Networks = []
     trusted_proxies: Networks = []
+
+    @property
+    def open_to_all(self) -> bool:
+        """Whether whoever reaches it may call: nobody has to prove who it is, from whatever address."""
+        return self.auth is None and not self.allow_ips

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from jetfleet.broker.triggers.source import SourceBroken
 from jetfleet.schemas.flow.triggers.filesystem import FilesystemParams
+from jetfleet.triggers.filesystem import move
 
 from ...fleet.running import run
 from ...fleet.trouble import until
@@ -36,7 +39,13 @@ def test_what_is_done_is_moved_and_does_not_fire_again(tmp_path: Path) -> None:
     run(test())
 
 
-def test_no_file_that_was_moved_is_overwritten_by_another_of_its_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("knows_renameat2", [True, False])
+def test_no_file_that_was_moved_is_overwritten_by_another_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knows_renameat2: bool
+) -> None:
+    if not knows_renameat2:
+        monkeypatch.setattr(move, "_renameat2", lambda: None)
+
     async def test() -> None:
         async with watched(tmp_path, **MOVE) as one:
             done = one.folder / "done"
@@ -73,6 +82,23 @@ def test_what_is_refused_goes_to_the_folder_of_failed_ones_or_stays(tmp_path: Pa
             await other.fired(1)
             await other.nothing_more()
             assert "stays.csv" in names(other.folder)
+
+    run(test())
+
+
+def test_a_file_system_that_cannot_rename_without_replacing_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: Any) -> int:
+        ctypes.set_errno(errno.EINVAL)
+        return -1
+
+    monkeypatch.setattr(move, "_renameat2", lambda: refuses)
+
+    async def test() -> None:
+        async with watched(tmp_path, **MOVE) as one:
+            one.write("a.csv", "0")
+            await one.fired(1)
+            await until(lambda: names(one.folder) == ["done"], "a moved file")
+            assert names(one.folder / "done") == ["a.csv"]
 
     run(test())
 

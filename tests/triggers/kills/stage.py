@@ -36,10 +36,10 @@ LONG_S = 120
 SEED = "JETFLEET_KILLS_SEED"
 PHASE_S = 0.03
 """The killer strikes up to so long after the run that gives it its cue, else it would always be just after something was written."""
-AHEAD = 0.4
-"""How far the world may be ahead of the runs, as a share of all things: what waits when the process has been started again."""
-CUE = 0.1
-"""So many runs at most, as a share of all, between a start and the next kill."""
+AHEAD = 0.8
+"""How far the world may be ahead of the runs, as a share of all things between two kills: what waits when the process has been started again."""
+CUE = 0.25
+"""How much of that becomes runs at most between a start and the next kill."""
 UNLIMITED = {"max_concurrent_executions": 1_000_000}
 
 
@@ -102,7 +102,7 @@ class Stage:
     async def play(self, count: int, kills: int) -> Outcome:
         """Hand over so many things while the process is killed so often; returns when all is over."""
         began, ledger, witness = time.perf_counter(), self.world.ledger, self.witness
-        self._window = int(count * AHEAD)
+        self._window = int(AHEAD * count / (kills + 1))
         self._process = self.world.start()
         try:
             async with asyncio.TaskGroup() as both:
@@ -120,7 +120,7 @@ class Stage:
     async def _kill(self, count: int, kills: int) -> None:
         runs = self.witness.runs
         for _ in range(kills):
-            cue = min(count, len(runs) + self.random.randint(1, int(count * CUE)))
+            cue = min(count, len(runs) + self.random.randint(1, int(self._window * CUE)))
             await self._until(lambda: len(runs) >= cue, "the cue of a kill")  # noqa: B023
             await asyncio.sleep(self.random.random() * PHASE_S)
             self._process.kill()

@@ -142,7 +142,7 @@ class Callers(Served):
 class Senders:
     """They send to a queue, which the coordinator serves: it is killed."""
 
-    COUNT = 64
+    COUNT = 128
     CAPACITY = 100_000
 
     def __init__(self, url: str, folder: Path) -> None:
@@ -181,7 +181,7 @@ class Senders:
 
     def start(self) -> CommandProcess:
         folder = self._folder / "coordinator"
-        small = {"jetfleet.broker.triggers.queue.source.QueueSource.in_flight_max": AT_A_TIME}
+        small = {"jetfleet.broker.triggers.queue.source.QueueSource.in_flight_max": AT_A_TIME // 5}
         return CommandProcess(folder / "coordinator.log", "coordinator", "--nats", self._url, "--data", str(folder), constants=small)
 
 

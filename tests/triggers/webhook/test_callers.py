@@ -172,8 +172,14 @@ def test_a_secret_that_is_missing_leaves_no_door_open(
             await until(lambda: any(each.error for each in one.triggers.status()), "a source that says what is missing")
             (broken,) = [each for each in one.triggers.status() if each.error]
             assert broken.flow == "f" and says in broken.error
-            assert (await post(one.address, "/", {})).status == 404
+            turned_away = await post(one.address, "/", {})
+            assert (turned_away.status, turned_away.code) == (503, "NOT_SERVING") and "retry-after" in turned_away.headers
+            assert b"shop" not in turned_away.body
+            assert (await post(one.address, "/other", {})).status == 404
             assert (await post(one.address, "/open", {})).status == 202
+            await one.client.disable_trigger("f", "t")
+            await until(lambda: len(one.triggers.status()) == 1, "a trigger that is served no more")
+            assert (await post(one.address, "/", {})).status == 404
 
     run(test())
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from jetfleet.schemas import subjects
-from jetfleet.triggers import Triggers
-from jetfleet.triggers.webhook.source import LISTEN
+from jetfleet.triggers import SourceFailed, Triggers
+from jetfleet.triggers.webhook.source import LISTEN, WebhookSource
 
 from ...fleet.fleets import NODES
 from ...fleet.running import run
@@ -79,7 +81,64 @@ def test_what_a_flow_does_not_take_is_told_with_the_reason(fresh_url: str, tmp_p
     run(test())
 
 
-def test_a_path_belongs_to_whoever_had_it_first(fresh_url: str, tmp_path: Path) -> None:
+def test_a_paused_webhook_says_so_only_to_who_may_call(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JETFLEET_SECRET_SHOP", "k-123")
+
+    async def test() -> None:
+        proofs = {"bearer": ("Authorization", "Bearer k-123"), "github": ("X-Hub-Signature-256", github(b"{}", b"k-123"))}
+        flows = [flow(type, t={"path": f"/{type}", "auth": {"type": type, "secret": "shop"}}) for type in proofs]
+        async with hooks(fresh_url, tmp_path, *flows) as one:
+            for type in proofs:
+                await one.client.pause_trigger(type, "t")
+            await until(lambda: {each.state for each in one.triggers.status()} == {"paused"}, "triggers that are paused")
+            for type, proof in proofs.items():
+                assert (await post(one.address, f"/{type}", {})).status == 401
+                assert refused(await post(one.address, f"/{type}", {}, [proof])) == (503, True)
+
+    run(test())
+
+
+def github(body: bytes, key: bytes) -> str:
+    return "sha256=" + hmac.new(key, body, "sha256").hexdigest()
+
+
+def test_an_open_webhook_is_spoken_of_and_a_guarded_one_is_not(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LISTEN, "0.0.0.0:0")
+
+    async def test() -> None:
+        with capture_logs() as lines:
+            async with hooks(fresh_url, tmp_path, flow("f", t={}), flow("g", t={"path": "/g", "allow_ips": "127.0.0.1"})):
+                pass
+        assert [line["trigger"] for line in lines if "of everybody" in line["event"]] == ["f.t"]
+
+    run(test())
+
+
+def test_whose_a_path_is_depends_on_names_and_on_nothing_that_happens(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        first, second = flow("first", t={"path": "/orders"}), flow("second", t={"path": "/orders", "rate_limit": 9})
+        async with hooks(fresh_url, tmp_path, second, flow("other", t={"path": "/other"})) as one:
+            await one.deploy(first)
+            assert (await broken(one, "second")).startswith("PATH_TAKEN"), "it had the path before the other one was deployed"
+            for decide in (one.client.disable_trigger, one.client.enable_trigger, one.client.pause_trigger, one.client.resume_trigger):
+                await decide("first", "t")
+                source = await one.triggers.source("other", "t")
+                assert source is not None
+                with pytest.raises(SourceFailed):
+                    await one.triggers.source("second", "t")
+                assert not await one.events("second")
+            await until(lambda: any(each.flow == "first" and each.detail for each in one.triggers.status()), "the first one again")
+            assert (await post(one.address, "/orders", {})).value["run"].startswith("first-")
+            async with Triggers(one.client, types=("webhook",), only=("second",), data=tmp_path) as elsewhere:
+                source = await elsewhere.source("second", "t")
+                assert isinstance(source, WebhookSource)
+                answer = await post(await source.listening(), "/orders", {})
+                assert answer.value["run"].startswith("second-"), "a process that does not serve the first one"
+
+    run(test())
+
+
+def test_a_path_belongs_to_the_first_by_name(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with hooks(fresh_url, tmp_path, flow("first", t={"path": "/orders/{id}", "methods": ["POST", "PUT"]})) as one:
             await one.client.deploy(flow("second", t={"path": "/orders/{order}"}), nodes=[NODES])

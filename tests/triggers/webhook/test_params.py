@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from jetfleet.broker import secrets
 from jetfleet.schemas.flow.trigger_types import TRIGGER_TYPES, parse_params
+from jetfleet.schemas.source.deployment import for_deployment
 from jetfleet.schemas.source.loader import parse_flow
 
 
@@ -42,10 +44,60 @@ def test_every_spelling_of_a_proof_is_understood(auth: dict[str, Any], expected:
         ({"auth": {"type": "api_key", "secret": "a", "header": "X", "query": "k"}}, "INVALID_VALUE", "exclude"),
         ({"rate_limit": 0}, "INVALID_VALUE", "rate_limit"),
         ({"secret": "s3cret"}, "UNKNOWN_KEY", "secret"),
+        ({"auth": {"type": "bearer", "secret": "-leading"}}, "INVALID_VALUE", "no name of a secret"),
+        ({"auth": {"type": "bearer", "secret": "a" * 65}}, "INVALID_VALUE", "no name of a secret"),
     ],
 )
 def test_what_makes_no_sense_is_refused(params: dict[str, Any], code: str, says: str) -> None:
-    flow = {"name": "f", "triggers": [{"id": "t", "type": "webhook", "params": params}], "nodes": {"a": {"type": "std::log"}}}
-    flow["edges"] = [{"from": "t", "to": "a"}]
-    (problem,) = parse_flow(yaml.safe_dump(flow).encode()).problems
+    (problem,) = parse_flow(_flow("webhook", params)).problems
     assert problem.code == code and says in str(problem)
+
+
+PASTED = "sk-live my s3cret!"
+KAFKA = {"brokers": "b:9092", "group_id": "g", "topic": "t"}
+
+
+@pytest.mark.parametrize(
+    ("type", "params"),
+    [
+        ("webhook", {"auth": {"type": "bearer", "secret": PASTED}}),
+        ("webhook", {"auth": {"type": "bearer", "secrets": ["new", PASTED]}}),
+        ("kafka", KAFKA | {"security": {"protocol": "SASL_SSL", "username": "u", "secret": PASTED}}),
+        ("kafka", KAFKA | {"security": {"protocol": "SSL", "cert_file": "c", "key_file": "k", "key_secret": PASTED}}),
+    ],
+)
+def test_a_secret_that_stands_where_its_name_belongs_is_refused_and_not_repeated(type: str, params: dict[str, Any]) -> None:
+    (problem,) = parse_flow(_flow(type, params)).problems
+    assert problem.code == "INVALID_VALUE" and "no name of a secret" in problem.message
+    assert "s3cret" not in repr(problem)
+
+
+def test_a_text_that_is_no_name_is_not_repeated_where_secrets_are_looked_up() -> None:
+    with pytest.raises(secrets.SecretMissing) as error:
+        secrets.require(PASTED, {})
+    assert "s3cret" not in str(error.value).lower()
+    with pytest.raises(secrets.SecretMissing, match="JETFLEET_SECRET_SHOP_KEY .*/shop_key"):
+        secrets.require("shop_key", {})
+    with pytest.raises(secrets.SecretMissing) as error:
+        secrets.require("shop-key", {})
+    assert "JETFLEET_SECRET_" not in str(error.value), "a shell takes no such name"
+
+
+@pytest.mark.parametrize(
+    ("params", "warned"),
+    [
+        (None, True),
+        ({"host": "::"}, True),
+        ({"host": "127.0.0.1"}, False),
+        ({"allow_ips": "192.0.2.0/24"}, False),
+        ({"auth": {"type": "bearer", "secret": "shop"}}, False),
+    ],
+)
+def test_an_open_webhook_is_warned_of_before_it_is_deployed(params: Any, warned: bool) -> None:
+    problems = for_deployment(parse_flow(_flow("webhook", params)))
+    assert [(problem.code, problem.severity) for problem in problems] == [("OPEN_WEBHOOK", "warning")] * warned
+
+
+def _flow(type: str, params: Any) -> bytes:
+    flow = {"name": "f", "triggers": [{"id": "t", "type": type, "params": params}], "nodes": {"a": {"type": "std::log"}}}
+    return yaml.safe_dump(flow | {"edges": [{"from": "t", "to": "a"}]}).encode()

@@ -126,13 +126,14 @@ def test_nodes_can_know_where_a_request_came_from_but_none_of_its_secrets(fresh_
 def test_a_caller_that_waits_gets_what_the_run_gave(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         waits = {"wait": True, "timeout_ms": 20_000}
-        flows = [flow("good", t={"path": "/good", **waits}), flow("bad", "f.picky", t={"path": "/bad", **waits})]
+        flows = [flow("good", t={"path": "/good", **waits}), flow("bad", "f.picky", t={"path": "/bad", **waits}), flow("told", "f.picky", t={"path": "/told", "reveal_errors": True, **waits})]
         slow = flow("slow", "f.gated", t={"path": "/slow", "wait": True, "timeout_ms": 50})
         async with hooks(fresh_url, tmp_path, *flows, slow, runs=True) as one:
             good = await post(one.address, "/good", {"id": 7})
             assert good.status == 200 and good.value == {"run": good.value["run"], "status": "completed", "output": {"id": 7}}
             bad = await post(one.address, "/bad", {"fails": 99})
-            assert bad.status == 500 and bad.value["error"]["type"] == "picky" and "was told to fail" in bad.value["error"]["message"]
+            assert bad.status == 500 and bad.value["error"]["type"] == "picky" and b"was told to fail" not in bad.body
+            assert "was told to fail" in (await post(one.address, "/told", {"fails": 99})).value["error"]["message"]
             gate = tmp_path / "gate"
             late = await post(one.address, "/slow", {"gate": str(gate)})
             assert late.status == 504 and late.code == "NOT_ENDED"

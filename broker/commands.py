@@ -5,6 +5,7 @@ commands = {
     "coordinator": "jetfleet.broker.coordinator_command:coordinator_command",
     "reader": "jetfleet.broker.reader_command:reader_command",
     "deploy": "jetfleet.broker.cli.deploy_command:deploy_command",
+    "undeploy": "jetfleet.broker.cli.undeploy_command:undeploy_command",
     "send": "jetfleet.broker.cli.send_command:send_command",
     "runs": "jetfleet.broker.cli.runs_command:runs_command",
     "queue": "jetfleet.broker.cli.queue_command:queue_command",

@@ -115,6 +115,12 @@ async def _made(connection: Connection, stream: Stream, limits: dict[str, Any]) 
                             "(`jetfleet queue delete`)") from error  # fmt: skip
 
 
+def key_on(subject: str, id: str) -> str:
+    """The key of a message on a subject: the same id on another subject is another message."""
+    prefix = f"{subject} "
+    return id if id.startswith(prefix) else prefix + id
+
+
 # --- what the deployed flows say
 
 PARSED_MAX = 10_000

@@ -73,6 +73,16 @@ class UsageError(JetfleetError):
     code = "USAGE"
 
 
+class SeveralTriggers(UsageError):
+    """It is not said which of a flow's triggers is meant. `triggers`: those that it may be."""
+
+    def __init__(self, flow: str, triggers: Sequence[str], naming: str = "") -> None:
+        """`naming`: how to name one where the call was made."""
+        naming = naming or f"--trigger (trigger=… in Python, events.{flow}.TRIGGER as the subject of a message)"
+        super().__init__(f"flow {flow!r} has several triggers: {', '.join(triggers)}; name one with {naming}")
+        self.flow, self.triggers = flow, tuple(triggers)
+
+
 class UnreadablePayload(JetfleetError):
     """The bytes of a payload are no value."""
 

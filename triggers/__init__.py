@@ -12,6 +12,6 @@ The contract that they fulfil, and what looks after them, is in `jetfleet.broker
 from ..broker.triggers.firing import Fate, Firing
 from ..broker.triggers.service import Triggers
 from ..broker.triggers.source import Source, SourceBroken, SourceFailed
-from .injected import inject
+from .injected import NotFired, inject
 
-__all__ = ["Fate", "Firing", "Source", "SourceBroken", "SourceFailed", "Triggers", "inject"]
+__all__ = ["Fate", "Firing", "NotFired", "Source", "SourceBroken", "SourceFailed", "Triggers", "inject"]

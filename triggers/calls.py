@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import structlog
 from aiohttp import web
@@ -27,6 +27,7 @@ from ..schemas.errors import EventRejected, JetfleetError, UsageError
 from ..schemas.messages import PAUSED
 
 BODY_BYTES_MAX = 1 << 20
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY_CHARACTERS_MAX = 512
 SHUTDOWN_S = 2.0
 RETRY_AFTER_S = "5"
@@ -70,7 +71,8 @@ class Calls:
 
     async def __aenter__(self) -> Self:
         """Raises CannotListen."""
-        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_in_json])
+        app.on_response_prepare.append(_without_banner)
         app.add_routes([web.post("/-/fire/{flow}/{trigger}", self._answer)])
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
@@ -94,7 +96,7 @@ class Calls:
         except Refused as error:
             headers = {"Retry-After": RETRY_AFTER_S} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
             headers |= {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else {}
-            return web.json_response({"error": {"code": error.code, "message": str(error)}}, status=error.status, headers=headers)
+            return _refusal(error.status, error.code, str(error), headers)
 
     async def _fire(self, request: web.Request) -> dict[str, Any]:
         self._require_token(request)
@@ -133,6 +135,27 @@ class Calls:
         found = self._client.require(flow).trigger(trigger)
         if found is None or found.type != "manual" or (self._flows and flow not in self._flows):
             raise UnknownTrigger(flow, trigger, ())
+
+
+@web.middleware
+async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What the server says itself, of paths and methods that there are not, in the form of all errors."""
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", f"possible here: {allowed}", {"Allow": allowed})
+    except web.HTTPNotFound:
+        return _refusal(HTTPStatus.NOT_FOUND, "NOT_FOUND", "there is nothing here but POST /-/fire/FLOW/TRIGGER")
+
+
+async def _without_banner(request: web.Request, response: web.StreamResponse) -> None:
+    """Nobody needs to know which server this is, and of which version."""
+    response.headers["Server"] = "jetfleet"
+
+
+def _refusal(status: HTTPStatus, code: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.json_response({"error": {"code": code, "message": message}}, status=status, headers=headers)
 
 
 async def _value(request: web.Request) -> Any:

@@ -14,7 +14,13 @@ from typing import Any
 from ..broker.triggers.firing import Fate, Firing
 from ..broker.triggers.service import Triggers
 from ..broker.triggers.source import Site, Source, SourceFailed, Spec
-from ..schemas.errors import UsageError
+from ..schemas.errors import JetfleetError, UsageError
+
+
+class NotFired(JetfleetError):
+    """A firing was not known to be on disk when its time was over. It may get there yet: the same key is the same run."""
+
+    code = "NOT_FIRED"
 
 
 class Injected(Source):
@@ -84,12 +90,31 @@ _CLOSED = "the trigger was closed before its event was on disk for certain: fire
 
 
 async def inject(
-    triggers: Triggers, flow: str, trigger: str, payload: Any = None, *, key: str | None = None, meta: Mapping[str, Any] | None = None
+    triggers: Triggers,
+    flow: str,
+    trigger: str,
+    payload: Any = None,
+    *,
+    key: str | None = None,
+    meta: Mapping[str, Any] | None = None,
+    timeout_s: float | None = None,
 ) -> Fate:
-    """Fire a memory or manual trigger that `triggers` serves. Raises UsageError if it is none, SourceFailed."""
+    """Fire a memory or manual trigger that `triggers` serves: its runs by flow, and by flow why it was refused.
+
+    While the trigger is paused the call waits, for `timeout_s` at most; None: until it is resumed. Raises UsageError if it is no such
+    trigger, SourceFailed, NotFired if the time is over.
+    """
     source = await triggers.source(flow, trigger)
     if not isinstance(source, Injected):
         raise UsageError(
             f"trigger {trigger!r} of flow {flow!r} is of type {type(source).__name__}: only memory and manual ones are injected"
         )
-    return await source.fire(payload, key=key, meta=meta)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await source.fire(payload, key=key, meta=meta)
+    except TimeoutError:
+        state = triggers.state(flow, trigger)
+        raise NotFired(
+            f"trigger {flow}.{trigger} ({state}) did not take the event within {timeout_s:g} s, and may still: "
+            "fire it again with the same key"
+        ) from None

@@ -61,6 +61,7 @@ async def serve(settings: ServeSettings, watch: Observed) -> None:
             _telling(membership, triggers),
         ):
             state.not_serving = ""
+            _warn_of_unknown(client, settings.flows)
             log.info("serves triggers", types=list(settings.types), triggers=len(triggers.status()))
             await stop.wait()
             state.not_serving = "is about to end"
@@ -78,6 +79,14 @@ async def _present(membership: Membership, triggers: Triggers) -> AsyncIterator[
         finally:
             await triggers.stop()
             await membership.stop()
+
+
+def _warn_of_unknown(client: Client, flows: tuple[str, ...]) -> None:
+    """They may be deployed later; or the name is a slip."""
+    deployed = client.flows.names()
+    for flow in flows:
+        if flow not in deployed:
+            log.warning("no deployed flow is called so: its triggers are served once one is", flow=flow, deployed=deployed)
 
 
 def _calls(client: Client, settings: ServeSettings) -> AbstractAsyncContextManager[object]:
@@ -113,8 +122,9 @@ async def _telling(membership: Membership, triggers: Triggers) -> AsyncIterator[
 
 
 async def _tell(membership: Membership, triggers: Triggers) -> None:
-    """What the triggers do into the facts; and every change of a state into the log, and to the fleet at once."""
+    """What the triggers do into the facts; and every change of a state into the log, and to the fleet at once, as is a new error."""
     states: dict[tuple[str, str], str] = {}
+    said: dict[tuple[str, str], tuple[str, str, bool]] = {}
     while True:
         served = {(each.flow, each.trigger): each for each in triggers.status()}
         membership.facts.update(triggers.facts())
@@ -122,8 +132,10 @@ async def _tell(membership: Membership, triggers: Triggers) -> None:
         for name in now.keys() | states.keys():
             if now.get(name) != states.get(name):
                 _log_change(name, served.get(name))
-        if now != states:
-            states = now
+        states = now
+        saying = {name: (each.state, each.error, bool(each.detail)) for name, each in served.items()}
+        if saying != said:
+            said = saying
             membership.tell()
         await asyncio.sleep(LOOK_S)
 

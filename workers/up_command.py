@@ -100,6 +100,6 @@ async def _up(fleet: LocalFleet, folder: FlowFolder, watch: bool) -> None:
         async with fleet:
             await folder.deploy(fleet.client)
             await fleet.triggers_up()
-            click.echo(screen(fleet))
+            click.echo(screen(fleet, await fleet.trigger_views(), folder.absent(fleet.client)))
             await asyncio.gather(fleet.server.wait(), *([folder.watch(fleet.client)] if watch else []))
     click.echo("stopped", err=True)

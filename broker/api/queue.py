@@ -24,7 +24,7 @@ from ...schemas.flow.triggers.queue import is_queue_name
 from ...schemas.payload import encode
 from ..client import Connection, StreamFull
 from ..flows import Flows
-from ..queues import CAPACITY_DEFAULT, capacities, depth, ensure_inbox, ensure_queue, on_subject
+from ..queues import CAPACITY_DEFAULT, capacities, depth, ensure_inbox, ensure_queue, key_on, on_subject
 from .feed import FULL, Feed
 
 CONTENT_TYPE = "application/msgpack"
@@ -143,7 +143,7 @@ class Subjects:
             await self._flows.caught_up()
             if not on_subject(self._flows, subject):
                 raise NobodyListens(f"no deployed flow has a queue trigger whose `subjects` match {subject!r}: deploy one first")
-        await self._feed.store(subjects.on(subject), data, id, sent)
+        await self._feed.store(subjects.on(subject), data, key_on(subject, id), sent)  # the stream of all subjects drops an id it has had
         return id
 
 

@@ -43,6 +43,11 @@ class TriggerView:
     served: Mapping[str, Serving] = field(default_factory=dict)
 
     @property
+    def condition(self) -> str:
+        """Its `state`; or `failing`, where it should run and fails in a process that serves it."""
+        return FAILING if self.state == RUNNING and self.error else self.state
+
+    @property
     def fired(self) -> int:
         """How often, since the processes that serve it began."""
         return sum(each.fired for each in self.served.values())

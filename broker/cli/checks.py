@@ -9,7 +9,7 @@ from ...schemas.errors import JetfleetError
 from ...schemas.flow.node_types import Kind, node_type
 from ...schemas.subjects import QUEUE_DEFAULT, queue_stream
 from ..fleet.arenas import silent_hosts
-from ..fleet.membership import COORDINATOR, READER, WORKER
+from ..fleet.membership import COORDINATOR, READER, TRIGGER, WORKER
 from ..high_water import HighWater, file_name
 from ..server.folder import RESERVE_BYTES
 from ..topology import streams
@@ -101,6 +101,8 @@ def clocks(found: Checkup) -> Iterator[Finding]:
 def members(found: Checkup) -> Iterator[Finding]:
     counts = {role: len(found.of_role(role)) for role in (COORDINATOR, WORKER, READER)}
     there = ", ".join(f"{count} {role}{'' if count == 1 else 's'}" for role, count in counts.items())
+    serving = len(found.of_role(TRIGGER))
+    there += f", {serving} trigger {'process' if serving == 1 else 'processes'}" if serving else ""  # not every fleet needs one
     absent = [role for role, count in counts.items() if not count]
     yield Finding(
         "members", "bad" if absent else "ok", there + (f"; start: {', '.join(f'jetfleet {role}' for role in absent)}" if absent else "")

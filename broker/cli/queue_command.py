@@ -12,6 +12,7 @@ import click
 from ...schemas import subjects
 from ...schemas.errors import UsageError
 from ..api import Client
+from ..api.errors import nearest
 from .event_input import read_value
 from .options import form_option, with_client
 from .printing import as_json, note, show_rows
@@ -65,7 +66,16 @@ async def send_command(
         sent = await client.publish(to.removeprefix("on."), value, id=id, key=key, headers=known)
     else:
         sent = await client.queue(to).put(value, id=id, key=key, headers=known, timeout_s=timeout_s or 0)
+        _note_if_nobody_listens(client, to)
     click.echo(as_json({"id": sent}) if form == "json" else sent)
+
+
+def _note_if_nobody_listens(client: Client, name: str) -> None:
+    from ..queues import capacities, of_queue
+
+    if not of_queue(client.flows, name):
+        meant = nearest(name, list(capacities(client.flows)))
+        note(f"note: no deployed flow listens to queue {name!r}{meant}: the message waits there until one does")
 
 
 @queue_command.command("delete")

@@ -37,6 +37,7 @@ from .locality import Locality
 from .object_keeping import keep_objects
 from .outbox import Outbox
 from .owner import Owner
+from .stray_events import keep_strays
 from .triggers import CoordinatorTriggers
 
 RETRY_S = 1.0
@@ -111,6 +112,7 @@ class Coordinator:
         await self.triggers.start()
         self._spawn(self._keep_facts())
         self._spawn(keep_objects(self.connection, self.partitions, lambda: self.leases.holds(0)))
+        self._spawn(keep_strays(self, lambda: self.leases.holds(0)))
         self.connection.on_reconnect.append(self._reconnected)
 
     async def stop(self) -> None:

@@ -8,13 +8,14 @@ An event without a key is told apart from others by its place in the stream, so 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ...schemas import messages, subjects
 from ...schemas.errors import EventRejected, JetfleetError, UnreadableRecord, UsageError
 from ...schemas.limits import PAYLOAD_INLINE_MAX_BYTES
-from ...schemas.messages import BatchedEvent
+from ...schemas.messages import BatchedEvent, DeadLetter
 from ...schemas.payload import NULL, Payload, decode, encode, is_whole
 from ...schemas.plan.events import check_event, choose_trigger
 from ...schemas.plan.parameters import parameters, with_defaults
@@ -80,6 +81,13 @@ def trigger_of(event: Event, plan: Plan) -> str | None:
         return choose_trigger(plan, event.trigger)
     except UsageError as error:
         raise UnknownTrigger(str(error)) from None
+
+
+def letter_of(subject: str, seq: int, data: bytes, headers: Mapping[str, str], error: JetfleetError) -> DeadLetter:
+    """What is kept of an event's message that no run can be made of."""
+    return DeadLetter(
+        "event", error.code, str(error), subject, data, time.time_ns() // 1_000_000, dict(headers), f"EVENTS sequence {seq}"
+    )  # fmt: skip
 
 
 def _batch(message: Message) -> list[BatchedEvent]:

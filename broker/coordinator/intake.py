@@ -24,7 +24,7 @@ import structlog
 from ...schemas import messages, subjects
 from ...schemas.codec import encode_record
 from ...schemas.errors import EventRejected, JetfleetError, UnreadableRecord
-from ...schemas.messages import DISABLED, PAUSED, DeadLetter
+from ...schemas.messages import DISABLED, PAUSED
 from ...schemas.plan.plan import Plan
 from ..client import BrokerError, Connection, Message, Pull
 from ..content import UnreadableEvent
@@ -33,7 +33,7 @@ from ..flows import Flows
 from ..observe.counters import CoordinatorCounters
 from ..topology import flow_consumer
 from .admission import Admission
-from .events import Event, UnknownTrigger, read_events, start_of, trigger_of
+from .events import Event, UnknownTrigger, letter_of, read_events, start_of, trigger_of
 from .outbox import Outbox
 from .paused_events import consumers, decisions
 
@@ -216,10 +216,7 @@ class FlowIntake:
             "an event is put with the dead letters", subject=message.subject, seq=message.stream_seq, code=error.code, reason=str(error)
         )
         receipt.left += 1
-        letter = DeadLetter(
-            "event", error.code, str(error), message.subject, message.data, time.time_ns() // 1_000_000, dict(message.headers),
-            f"EVENTS sequence {message.stream_seq}",
-        )  # fmt: skip
+        letter = letter_of(message.subject, message.stream_seq, message.data, message.headers, error)
         self._site.outbox.dead(letter, lambda: receipt.settled(1, None))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -105,10 +105,13 @@ class Outbox:
         ticket.pending += 1
         batcher.put(part, ticket)
 
-    def dead(self, letter: DeadLetter, settled: Callable[[], None] | None = None) -> None:
-        """Keep what could not be read or placed; `settled` is called when it is on disk. Of a message that is too large: its beginning."""
+    def dead(self, letter: DeadLetter, settled: Callable[[], None] | None = None, *, id: str | None = None) -> None:
+        """Keep what could not be read or placed; `settled` is called when it is on disk. Of a message that is too large: its beginning.
+
+        `id`: the same one again within the server's memory is the same letter.
+        """
         letter = fitting(letter, self._connection.max_payload)
-        self.singles.publish(subjects.dead(letter.kind), messages.encode(letter), settled or _nobody)
+        self.singles.publish(subjects.dead(letter.kind), messages.encode(letter), settled or _nobody, id=id)
 
     def pin(self, subject: str, body: bytes, ticket: Ticket) -> None:
         """Keep an object of the object store for a while. The same pin again replaces itself."""

@@ -9,7 +9,7 @@ that are under way. A consumer never goes back to what it has passed, so none is
 deleted while it is made again under its name can be broken for good (nats-server 2.15), so none is deleted. One that is made new begins
 with the first message in the stream: what was under way comes a second time, and is the same run.
 
-In this second form events that name a trigger which the flow does not have wait until it has: nobody asks for them.
+In this second form nobody asks for events that name a trigger which the flow does not have: stray_events.py looks for those.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ class Firing:
 
     `payload` is any value that a payload may be, `meta` what nodes read as `${trigger.meta}`. `token`: the source's own, by which it
     knows what `confirm` speaks of. `trace`: a W3C traceparent, or "". `error`: the source cannot make a payload of what came; then
-    `payload` is what came, as bytes, or what can be said of it, as a value, and every flow refuses it for this reason. `only`: the triggers that it is for, as (flow, trigger
-    id), where the source knows better than by its params; None: all that listen.
+    `payload` is what came, as bytes, or what can be said of it, as a value, and every flow refuses it for this reason. `only`: the triggers
+    that it is for, as (flow, trigger id), where the source knows better than by its params; None: all that listen.
     """
 
     key: str

@@ -45,7 +45,9 @@ def _cron(params: Any) -> str:
 
 
 def _filesystem(params: Any) -> str:
-    return f"{_listed(params.paths)}{' and below' if params.recursive else ''}"
+    relative = [path for path in params.paths if not path.startswith(("/", "~"))]
+    where = ", seen from the folder in which the serving process was started" if relative else ""
+    return f"{_listed(params.paths)}{' and below' if params.recursive else ''}{where}"
 
 
 def _kafka(params: Any) -> str:

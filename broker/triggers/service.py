@@ -109,6 +109,11 @@ class Triggers:
         ]  # fmt: skip
         return sorted(found, key=lambda each: (each.flow, each.trigger))
 
+    def state(self, flow: str, trigger: str) -> str:
+        """In a word how a trigger is served here; "" if it is not."""
+        supervisor = self._serving(flow, trigger)
+        return "" if supervisor is None else supervisor.state
+
     def facts(self) -> dict[str, Any]:
         """What the process's Member says about its triggers."""
         return told(self.status(), self.types, self.only)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 TOLD_MAX = 200
-TEXT_MAX = 160
+TEXT_MAX = 400
+"""Of a longer text the beginning and the end are told: what happened stands first, what to do about it last."""
 SERVED, UNTOLD, TYPES, ONLY = "triggers", "triggers_untold", "trigger_types", "trigger_flows"
 """Keys of the facts: the triggers, how many are not among them, the types that the process serves, its flows, none for all."""
 FAILING = "failing"
@@ -39,7 +40,12 @@ class Serving:
     def fact(self) -> list[Any]:
         """As it stands in the process's Member."""
         values = [getattr(self, name) for name in _NAMES]
-        return [value[:TEXT_MAX] if isinstance(value, str) else value for value in values]
+        return [_shortened(value) if isinstance(value, str) else value for value in values]
+
+
+def _shortened(text: str) -> str:
+    half = (TEXT_MAX - 3) // 2
+    return text if len(text) <= TEXT_MAX else f"{text[:half]} … {text[-half:]}"
 
 
 _NAMES = tuple(field.name for field in fields(Serving))

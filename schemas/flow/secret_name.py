@@ -1,7 +1,7 @@
 """The names of secrets, as definitions and commands write them.
 
-A text that is no name may be a secret itself, pasted where its name belongs: it is refused and never repeated, neither in a problem nor in a
-log or a list.
+A text that is no name may be a secret itself, pasted where its name belongs: it is refused and never repeated, neither in a problem nor in
+a log or a list.
 """
 
 from __future__ import annotations

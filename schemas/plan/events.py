@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeAlias
 import jsonschema_rs
 import msgspec
 
-from ..errors import EventRejected, UsageError
+from ..errors import EventRejected, SeveralTriggers, UsageError
 from ..flow.problems import Problem
 from ..ref import Coded, Ref
 from .plan import Plan
@@ -102,7 +102,7 @@ def choose_trigger(plan: Plan, trigger: str | None, disabled: Collection[str] = 
         todo = f"`jetfleet trigger enable {plan.name}` ends that"
         raise UsageError(f"all triggers of flow {plan.name!r} are disabled: {', '.join(enabled)}; {todo}")
     if len(running) > 1:
-        raise UsageError(f"flow {plan.name!r} has several triggers: {', '.join(running)}; name one with --trigger (trigger=… in Python)")
+        raise SeveralTriggers(plan.name, running)
     return running[0] if running else None
 
 

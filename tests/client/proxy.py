@@ -7,11 +7,11 @@ from types import TracebackType
 
 
 class Proxy:
-    """`deaf`: what the server sends is lost from now on. `cut` ends all connections; new ones hear again."""
+    """`deafen`: what the server sends is lost from now on. `cut` ends all connections; new ones hear again. While it is `shut` there are none."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._deaf = False
+        self._deaf = self._shut = False
         self._writers: list[asyncio.StreamWriter] = []
         self._pumps: set[asyncio.Task[None]] = set()
 
@@ -28,6 +28,13 @@ class Proxy:
     def deafen(self) -> None:
         self._deaf = True
 
+    def shut(self) -> None:
+        self._shut = True
+        self.cut()
+
+    def reopen(self) -> None:
+        self._shut = False
+
     def cut(self) -> None:
         self._deaf = False
         writers, self._writers = self._writers, []
@@ -35,6 +42,9 @@ class Proxy:
             writer.transport.abort()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._shut:
+            writer.transport.abort()
+            return
         try:
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
         except OSError:

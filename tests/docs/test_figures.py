@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from jetfleet.broker.arena.settings import ArenaSettings
+from jetfleet.broker.cli import arena_options
 from jetfleet.broker.coordinator import effects, ended_runs, intake, owner, partition, timers
 from jetfleet.broker.engine import waits
-from jetfleet.broker.cli import arena_options
 from jetfleet.broker.fleet import membership
 from jetfleet.broker.objects import janitor, patience
 from jetfleet.broker.payloads import remote, room

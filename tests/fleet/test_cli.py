@@ -314,6 +314,19 @@ def test_the_doctor_says_what_is_missing_and_exits_with_1(cli: Cli, whole: Backg
     assert bad["triggers"] == "lonely.hook (webhook): nobody serves it: start `jetfleet trigger serve`"
 
 
+def test_a_flow_that_is_undeployed_starts_no_run_until_it_is_deployed_again(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "brief.yaml"
+    file.write_text("name: brief\nnodes: {a: {type: std::log, config: {message: hi}}}\n")
+    assert cli("deploy", str(file)).code == 0
+    assert cli("undeploy", "brief").err == "undeployed: brief\n"
+    assert cli("send", "brief", "1").code == 1
+    said = cli("undeploy", "brieff", "brief")
+    assert said.code == 1 and said.err.count("UNKNOWN_FLOW") == 2
+    assert cli("deploy", str(file)).code == 0
+    assert cli("run", "brief").code == 0
+    assert cli("undeploy", "brief").code == 0
+
+
 def test_the_doctor_of_a_server_without_a_fleet_asks_for_one(fresh_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--nats", fresh_url]) == 1
     bad = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("bad")]

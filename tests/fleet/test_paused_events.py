@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import pytest
+
+from jetfleet.broker.coordinator import stray_events
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.messages import BatchedEvent
 from jetfleet.schemas.payload import encode
@@ -113,5 +117,55 @@ def test_an_event_of_a_trigger_that_somebody_disabled_becomes_a_dead_letter(fres
             await one.log.until(lambda: bool(one.log.letters), "a dead letter")
             (letter,) = one.log.letters
             assert (letter.code, letter.subject) == ("UNKNOWN_TRIGGER", "events.orders.go") and "disabled" in letter.reason
+
+    run(test(), 30)
+
+
+def test_an_event_of_a_trigger_that_the_flow_does_not_have_becomes_a_dead_letter_also_after_a_pause(
+    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stray_events.keep_strays, "__defaults__", (0.1,))
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.deploy(TWO, chain("others"))
+            await one.client.pause_trigger("orders", "desk")
+            await paused(one, "orders", "go")
+            await one.client.resume_trigger("orders", "desk")
+            held = await publish(one, "events.orders.go", "held")
+            typos = ["events.orders.gooo", "events.orders.go.eu", "events.orders.*"]
+            for subject in typos:
+                await publish(one, subject, "typo")
+            await one.log.until(lambda: len(one.log.letters) == 3, "dead letters")
+            assert {(letter.code, letter.subject) for letter in one.log.letters} == {("UNKNOWN_TRIGGER", subject) for subject in typos}
+            assert {"desk, go" in letter.reason for letter in one.log.letters} == {True}, "it says which ones there are"
+            await until(lambda: one.coordinators[0].counters.quarantined == 3, "events that were deleted")
+            streams = one.client.connection.streams
+            assert await streams.subjects(subjects.EVENTS, "events.>") == {"events.orders.go": 1}, "a paused one's is not among them"
+            await publish(one, "events.orders.new", "early")
+            await publish(one, "events.nobody.go", "of a flow that is not deployed")
+            await one.log.until(lambda: len(one.log.letters) == 4, "a dead letter")
+            await one.deploy(TWO | {"triggers": [*TWO["triggers"], {"id": "new", "type": "manual"}]})
+            await one.log.ended(*await publish(one, "events.orders.new", "late"))
+            await one.client.resume_trigger("orders", "go")
+            await one.log.ended(*held)
+            assert await streams.subjects(subjects.EVENTS, "events.>") == {"events.nobody.go": 1}
+            assert len(one.log.letters) == 4
+
+    run(test(), 60)
+
+
+def test_a_letter_that_was_written_before_its_event_could_be_deleted_is_not_written_twice(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.deploy(TWO)
+            await paused(one, "orders", "go")
+            await publish(one, "events.orders.typo", "typo")
+            (site,) = one.coordinators
+            looks = [stray_events.bury_strays(site) for _ in range(3)]  # as of owners that follow each other
+            await asyncio.gather(*looks, return_exceptions=True)
+            await one.log.until(lambda: bool(one.log.letters), "a dead letter")
+            info = await one.client.connection.streams.stream_info(subjects.DEAD)
+            assert info is not None and info["state"]["messages"] == 1
 
     run(test(), 30)

@@ -109,15 +109,32 @@ def test_it_serves_triggers_and_says_where_they_listen(folder: Path) -> None:
     port = free_port()
     (folder / "flows" / "orders.yaml").write_text(
         f"name: orders\ntriggers: [{{id: web, type: webhook, params: {{port: {port}, path: /orders}}}}, "
+        f"{{id: shut, type: webhook, params: {{port: {port}, path: /shut, auth: {{type: bearer, secret: nobody_set_this}}}}}}, "
+        f"{{id: here, type: webhook, params: {{host: 127.0.0.1, port: {free_port()}, path: /here}}}}, "
         "{id: nightly, type: cron, params: {schedule: 0 2 * * *}}]\n"
-        "nodes: {a: {type: f.echo}}\nedges: [{from: web, to: a}, {from: nightly, to: a}]\n"
+        "nodes: {a: {type: f.echo}}\nedges: [{from: web, to: a}, {from: shut, to: a}, {from: here, to: a}, {from: nightly, to: a}]\n"
     )
     with up(folder, "--nodes", NODES, "--ephemeral") as one:
         one.up()
-        assert f"POST http://127.0.0.1:{port}/orders → web" in one.said
+        assert f"POST http://0.0.0.0:{port}/orders → web  (on every address, without auth)" in one.said
+        assert re.search(r"POST http://127.0.0.1:\d+/here → here$", one.said, re.MULTILINE)
+        assert re.search(r"failing: shut \(webhook\): SOURCE_BROKEN: SECRET_MISSING.*JETFLEET_SECRET_NOBODY_SET_THIS", one.said)
+        assert "/shut" not in one.said
         assert "trigger" in one.pids()
         assert re.search(r"0 2 \* \* \* UTC → nightly, next 20", one.said)
-        one.until(lambda: served(one.url) == {"web": "trigger", "nightly": "coordinator"}, "who serves them")
+        one.until(lambda: served(one.url) == dict.fromkeys(("web", "shut", "here"), "trigger") | {"nightly": "coordinator"}, "who serves them")
+
+
+def test_flows_that_are_deployed_and_not_in_the_folder_any_more_are_named(folder: Path) -> None:
+    (folder / "flows" / "gone.yaml").write_text(FLOW.format(name="gone"))
+    with up(folder, "--nodes", NODES, "--data", "data") as one:
+        one.up()
+        assert "not in the folder" not in one.said
+    (folder / "flows" / "gone.yaml").unlink()
+    with up(folder, "--nodes", NODES, "--data", "data") as one:
+        one.up()
+        assert "not in the folder (or not valid there): gone\n" in one.said
+        assert "`jetfleet undeploy gone`" in one.said
 
 
 def served(url: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+
 from jetfleet.schemas.errors import UsageError
 from jetfleet.schemas.payload import decode
 from jetfleet.triggers import Triggers, inject

@@ -17,7 +17,7 @@ from ...broker.cli.printing import as_json, note
 from ...broker.cli.watching import print_outcome, watch
 from ...broker.loop import run
 from ...schemas.cli import FAILED
-from ...schemas.errors import UsageError
+from ...schemas.errors import SeveralTriggers, UsageError
 from ...schemas.plan.parameters import parameters
 from .asking import Declared, asked, assigned
 
@@ -25,10 +25,9 @@ from .asking import Declared, asked, assigned
 @click.command("fire", short_help="Start a run as if a trigger had fired.")
 @click.argument("flow")
 @click.argument("trigger", required=False)
-@click.option("--input", "input_", metavar="JSON|@FILE", help="The payload: JSON, @file, or @- for standard input.")
-@click.option(
-    "--param", "params", multiple=True, metavar="NAME=VALUE", help="A value of the payload, as a manual trigger declares it. Repeatable."
-)
+@click.option("--input", "input_", metavar="JSON|@FILE", help="The payload: JSON, @file, or @- for standard input. --param adds to it.")
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE",
+              help="A value of the payload, as a manual trigger declares it; counts before the same one in --input. Repeatable.")  # fmt: skip
 @click.option("--id", "key", metavar="KEY", help="What fired with this key already is not fired again.")
 @click.option("--wait", is_flag=True, help="Wait for the end of the run and print it.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0), metavar="SECONDS", help="Wait no longer than this; the run goes on.")
@@ -58,15 +57,23 @@ def fire_command(
     Parameters that a manual trigger declares are asked for on a terminal; other triggers take the payload as it is given.
     """
     value = read_value(input_)
-    declared = run(_declared(url, credentials, flow, trigger)) if params or sys.stdin.isatty() else ()
-    payload = _payload(value, assigned(params, declared), declared)  # outside of any loop: a person may take long, or press Ctrl-C
+
+    async def declared() -> Declared:
+        async with await connect(url, credentials) as client:
+            return parameters(client.require(flow), client.chosen_trigger(flow, trigger))
 
     async def fire() -> int:
         async with await connect(url, credentials) as client:
             handle = await client.fire(flow, trigger, payload, key=key)
             return await _tell(client, handle, wait, timeout_s, form)
 
-    context.exit(run(fire()))
+    try:
+        known = run(declared()) if params or sys.stdin.isatty() else ()
+        payload = _payload(value, assigned(params, known), known)  # outside of any loop: a person may take long, or press Ctrl-C
+        code = run(fire())
+    except SeveralTriggers as error:
+        raise SeveralTriggers(flow, error.triggers, f"`jetfleet trigger fire {flow} TRIGGER`") from None
+    context.exit(code)
 
 
 def _payload(value: Any, given: dict[str, Any], declared: Declared) -> Any:
@@ -79,11 +86,6 @@ def _payload(value: Any, given: dict[str, Any], declared: Declared) -> Any:
     if sys.stdin.isatty() and declared:
         together |= asked(declared, together)
     return together if together or value is not None else None
-
-
-async def _declared(url: str, credentials: str | None, flow: str, trigger: str | None) -> Declared:
-    async with await connect(url, credentials) as client:
-        return parameters(client.require(flow), client.chosen_trigger(flow, trigger))
 
 
 async def _tell(client: Client, handle: RunHandle, wait: bool, timeout_s: float | None, form: str) -> int:

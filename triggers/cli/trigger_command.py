@@ -21,7 +21,7 @@ from ...broker.cli.waiting import span
 from ...broker.triggers.places import next_times, place
 from ...broker.triggers.serving import Serving
 from ...schemas.errors import UsageError
-from ...schemas.messages import TriggerState
+from ...schemas.messages import DISABLED, PAUSED, TriggerState
 from .fire_command import fire_command
 from .serve_command import serve_command
 
@@ -117,8 +117,13 @@ async def enable_command(client: Client, flow: str, trigger: str | None, reason:
 async def next_command(client: Client, flow: str, trigger: str, count: int, form: str) -> None:
     """Show when a cron trigger fires next, in its time zone."""
     view = await client.trigger(flow, trigger)
-    now = time.time()
-    rows = [{"at": at.isoformat(), "in": _until(at, now) if form != "json" else at.timestamp() - now} for at in _times(view, count)]
+    stopped, now = _stopped(view), time.time()
+    rows = [
+        {"at": at.isoformat(), "in": _until(at, now) if form != "json" else at.timestamp() - now, "fires": not stopped}
+        for at in _times(view, count)
+    ]
+    if stopped:
+        note(f"{stopped}; these are the times of its schedule")
     show_rows(rows, ("at", "in"), form, "never: it has no time left")
 
 
@@ -126,9 +131,19 @@ async def next_command(client: Client, flow: str, trigger: str, count: int, form
 
 
 async def _decide(client: Client, decide: Decide, flow: str, trigger: str | None, reason: str) -> None:
-    for id in [trigger] if trigger is not None else _all(client, flow):
-        said = await decide(flow, id, reason)
-        note(f"{said.state}: {flow}.{id}")
+    """Of all triggers of a flow, those that it makes no sense for are left as they are, and said last."""
+    refused: list[UsageError] = []
+    chosen = [trigger] if trigger is not None else _all(client, flow)
+    for id in chosen:
+        try:
+            said = await decide(flow, id, reason)
+            note(f"{said.state}: {flow}.{id}")
+        except UsageError as error:
+            refused.append(error)
+    if len(refused) == len(chosen):
+        raise refused[0]
+    for why in refused:
+        note(f"left as it is: {why}")
 
 
 def _all(client: Client, flow: str) -> list[str]:
@@ -143,7 +158,7 @@ def _all(client: Client, flow: str) -> list[str]:
 
 
 def _row(view: TriggerView, form: str) -> dict[str, Any]:
-    row = {"flow": view.flow, "trigger": view.id, "type": view.type, "state": view.state}
+    row = {"flow": view.flow, "trigger": view.id, "type": view.type, "state": view.condition}
     if form == "json":
         at = view.last_at or None
         return row | {"reason": view.reason, "served_by": list(view.served), "fired": view.fired, "last_fired": at, "error": trouble(view)}
@@ -172,6 +187,8 @@ def _lines(view: TriggerView) -> Iterator[tuple[str, str]]:
         yield "listens", listens
     if times := _next(view):
         yield "next", ", ".join(at.isoformat() for at in times)
+    elif view.type == "cron":
+        yield "next", _stopped(view) or "never: it has no time left"
     if wrong := trouble(view):
         yield "error", wrong
     for id, each in view.served.items():
@@ -181,6 +198,8 @@ def _lines(view: TriggerView) -> Iterator[tuple[str, str]]:
 def _state(view: TriggerView) -> str:
     if not view.in_flow:
         return f"{view.state}, in the flow's definition"
+    if view.condition != view.state:
+        return view.condition
     since = f" since {moment(view.since)}" if view.since else ""
     return f"{view.state}{since}" + (f": {view.reason}" if view.reason else "")
 
@@ -192,7 +211,15 @@ def _served(each: Serving) -> str:
 
 
 def _next(view: TriggerView) -> list[datetime]:
-    return _times(view, TIMES_SHOWN) if view.type == "cron" else []
+    """None while somebody keeps it from firing."""
+    return _times(view, TIMES_SHOWN) if view.type == "cron" and not _stopped(view) else []
+
+
+def _stopped(view: TriggerView) -> str:
+    """Why it does not fire, whatever its schedule says; "" if it does."""
+    if view.state not in (PAUSED, DISABLED):
+        return ""
+    return f"it is {view.state} and does not fire" + ("" if view.in_flow else ": its definition says `enabled: false`")
 
 
 def _times(view: TriggerView, count: int) -> list[datetime]:

@@ -1,7 +1,7 @@
 """Claims: which trigger each path of an address belongs to, as the deployed flows say it.
 
-Triggers are looked at in the order of flow and id; one whose path and method an earlier one has, with other params, gets nothing. So whose a
-path is follows from what is deployed alone: not from who came first, nor from who is paused, disabled or fails at the moment.
+Triggers are looked at in the order of flow and id; one whose path and method an earlier one has, with other params, gets nothing. So whose
+a path is follows from what is deployed alone: not from who came first, nor from who is paused, disabled or fails at the moment.
 """
 
 from __future__ import annotations

@@ -35,8 +35,10 @@ KEY_MAX = 256
 
 
 class Endpoint:
-    """`fire`: what makes an event of a firing. `outcomes`: where the caller waits for the end of the run; None: it does not. `on_loss`: told
-    when the path goes to another trigger."""
+    """`fire`: what makes an event of a firing. `outcomes`: where the caller waits for the end of the run; None: it does not.
+
+    `on_loss`: told when the path goes to another trigger.
+    """
 
     def __init__(
         self,

@@ -42,8 +42,9 @@ class Routes:
         taken = self._methods(route)
         for method in methods:
             if method in taken:
-                raise PathTaken(f"{method} {path} belongs to trigger {taken[method][1].name}, whose params are others: give {name} another path, "
-                                "method or port, or both the same params (the first by flow and id has it, also while it is disabled)")  # fmt: skip
+                owner = taken[method][1].name  # the first by flow and id, also while it is disabled
+                raise PathTaken(f"{method} {path} belongs to trigger {owner}, whose params are others: "
+                                f"give {name} another path, method or port, or both the same params")  # fmt: skip
         if not taken:
             self._shapes.append((Route(route.parts, (), route.rest), taken))
             self._shapes.sort(key=_rank)

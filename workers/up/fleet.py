@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ...broker.api import Client
+from ...broker.api import Client, TriggerView
 from ...broker.client import Connection
 from ...broker.deployment import ensure
 from ...broker.fleet.membership import COORDINATOR, READER, TRIGGER, WORKER
@@ -24,10 +24,12 @@ from ...broker.topology import Topology
 from ...broker.triggers.catalogue import ON_CALL, OUTSIDE
 from ...schemas import messages, subjects
 from ...schemas.errors import JetfleetError
-from ...schemas.messages import Lease, Member
+from ...schemas.messages import DISABLED, Lease, Member
 from .child import Child
 
 READY_S, LOOK_S = 60.0, 0.05
+SETTLE_S = 3.0
+"""How long the screen waits for triggers to say whether they listen."""
 NEED_A_PROCESS = frozenset(OUTSIDE) - frozenset(ON_CALL)
 """Types of triggers."""
 
@@ -100,6 +102,15 @@ class LocalFleet:
         """Returns when the process for triggers is there, if a deployed flow needs one. Raises NotReady."""
         if self._triggers is not None:
             await asyncio.shield(self._triggers)
+
+    async def trigger_views(self) -> list[TriggerView]:
+        """All triggers, once those that need a process listen or say why not; at most a few seconds later."""
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            views = await self.client.triggers()
+            if self._triggers is None or all(map(_settled, views)) or time.monotonic() > deadline:
+                return views
+            await asyncio.sleep(LOOK_S)
 
     async def stop(self) -> None:
         if self._triggers is not None:
@@ -177,6 +188,12 @@ class LocalFleet:
         leases = [messages.decode(Lease, each.data) for each in await streams.last_of_each(subjects.FLEET, "lease.>")]
         owned = sum(lease.owner in pids.values() for lease in leases)
         return "" if owned == partitions else f"{partitions - owned} of {partitions} partitions have no owner"
+
+
+def _settled(view: TriggerView) -> bool:
+    if view.type not in NEED_A_PROCESS or view.state == DISABLED:
+        return True
+    return any(each.detail or each.error for each in view.served.values())
 
 
 def _name(role: str, number: int, count: int) -> str:

@@ -24,13 +24,19 @@ class FlowFolder:
         self._path = path
         self._nodes = tuple(nodes)
         self._seen: dict[Path, tuple[int, int]] = {}
+        self._names: set[str] = set()
 
     async def deploy(self, client: Client) -> Deployment:
         """Deploy what is new or changed since the last time. Raises UsageError if there is no flow at all, BrokerError."""
         files = [file for file in flow_files([self._path]) if self._changed(file)]
         deployment = await deploy_files(client, files, self._nodes)
         report_invalid(deployment)
+        self._names |= {flow.name for flow in deployment.flows}
         return deployment
+
+    def absent(self, client: Client) -> list[str]:
+        """Flows that are deployed and were in none of its files, or only in some that are not valid."""
+        return [name for name in client.flows.names() if name not in self._names]
 
     async def watch(self, client: Client) -> None:
         """Deploy what changes, for ever."""

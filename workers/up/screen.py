@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ...broker.api import TriggerView
 from ...broker.server.settings import PORT_DEFAULT, SYNC_ALWAYS
-from ...broker.triggers.places import HERE, next_times, place
+from ...broker.triggers.places import next_times, place
+from ...broker.triggers.serving import FAILING
 from ...schemas import subjects
+from ...schemas.flow.triggers.webhook import WebhookParams
+from ...schemas.messages import RUNNING
 from ...schemas.plan.plan import Plan, PlanTrigger
-from .fleet import LocalFleet
+from .fleet import NEED_A_PROCESS, LocalFleet
 
 EXAMPLES_OF_TYPES: dict[str, Any] = {
     "string": "text", "integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}, "null": None,
 }  # fmt: skip
 
 
-def screen(fleet: LocalFleet) -> str:
-    return "\n".join([*_processes(fleet), "", *_flows(fleet), "", "Ctrl-C stops everything."])
+Views = Mapping[tuple[str, str], TriggerView]
+
+
+def screen(fleet: LocalFleet, triggers: Sequence[TriggerView], absent: Sequence[str]) -> str:
+    """`absent`: flows that are deployed, and not in the folder."""
+    views = {(view.flow, view.id): view for view in triggers}
+    return "\n".join([*_processes(fleet), "", *_flows(fleet, views, absent), "", "Ctrl-C stops everything."])
 
 
 def _processes(fleet: LocalFleet) -> Iterator[str]:
@@ -31,7 +40,7 @@ def _processes(fleet: LocalFleet) -> Iterator[str]:
         yield f"{child.name:<{width}}  pid {child.pid}"
 
 
-def _flows(fleet: LocalFleet) -> Iterator[str]:
+def _flows(fleet: LocalFleet, views: Views, absent: Sequence[str]) -> Iterator[str]:
     registry = fleet.client.flows
     plans = [plan for name in registry.names() if (plan := registry.current(name)) is not None]
     if not plans:
@@ -41,7 +50,10 @@ def _flows(fleet: LocalFleet) -> Iterator[str]:
     yield "flows"
     for plan in plans:
         yield f"  {f'{plan.name} {plan.version}':<{width}}  {'  '.join(_subjects(plan))}"
-        yield from (f"  {'':<{width}}  {line}" for line in _listening(plan))
+        yield from (f"  {'':<{width}}  {line}" for line in _listening(plan, views))
+    if absent:
+        yield f"  from before, and not in the folder (or not valid there): {', '.join(absent)}"
+        yield f"  they are still deployed; `jetfleet undeploy {' '.join(absent)}` changes that"
     yield ""
     yield "send the first event, and look at it"
     yield from (f"  {line}" for line in _first_steps(fleet, plans[0]))
@@ -52,12 +64,34 @@ def _subjects(plan: Plan) -> list[str]:
     return [subjects.event(plan.name, trigger) for trigger in triggers] or [subjects.event(plan.name)]
 
 
-def _listening(plan: Plan) -> Iterator[str]:
-    """Where its triggers listen, of those that listen somewhere, and when they fire next."""
+def _listening(plan: Plan, views: Views) -> Iterator[str]:
+    """Where its triggers listen, of those that listen somewhere, and when they fire next; or why they do not."""
     for trigger in plan.triggers:
-        where = place(trigger.type, trigger.params, HERE) if trigger.enabled else ""
-        if where:
-            yield f"{where} → {trigger.id}{_next(trigger)}"
+        view = views.get((plan.name, trigger.id))
+        if not trigger.enabled or view is None:
+            continue
+        where = _where(view)
+        if view.condition == FAILING:
+            yield f"failing: {trigger.id} ({trigger.type}): {view.error}"
+        elif where and view.state != RUNNING:
+            yield f"{view.state}: {where} → {trigger.id}"
+        elif where and trigger.type in NEED_A_PROCESS and not view.served:
+            yield f"not served: {where} → {trigger.id}; start `jetfleet trigger serve`"
+        elif where:
+            yield f"{where} → {trigger.id}{_next(trigger)}{_open(view, where)}"
+
+
+def _where(view: TriggerView) -> str:
+    """Of a webhook where it really listens: the environment may have moved it."""
+    real = next((each.detail for each in view.served.values() if each.detail), "") if view.type == "webhook" else ""
+    return real or place(view.type, view.params)
+
+
+def _open(view: TriggerView, where: str) -> str:
+    """A mark for webhooks that other machines can call, and anybody on them."""
+    if view.type != "webhook" or not any(f"http://{host}:" in where for host in ("0.0.0.0", "[::]")):
+        return ""
+    return "  (on every address, without auth)" if WebhookParams.model_validate(view.params or {}).open_to_all else ""
 
 
 def _next(trigger: PlanTrigger) -> str:

@@ -1,6 +1,6 @@
 """Reading a queue's message: its key, its value, and what it says about itself.
 
-    key      `Nats-Msg-Id`; without one, when it was stored and its place
+    key      `Nats-Msg-Id`; without one, when it was stored and its place; of messages on subjects `<subject> <key>`
     payload  the body, by its Content-Type
     meta     subject (without `queue.` or `on.`), key (`Jetfleet-Key`), headers (without the broker's and our own)
 
@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ....schemas import subjects
 from ....schemas.errors import JetfleetError
 from ...client import Message
 from ...content import UnreadableEvent, value_of
+from ...queues import key_on
 from ..firing import Firing
 
 KEY = "Jetfleet-Key"
@@ -31,7 +33,10 @@ def firing_of(message: Message, triggers: Sequence[tuple[str, str]]) -> Firing:
         headers[known] = value
         if not known.startswith(_OURS):
             told[name] = value
+    subject = message.subject.partition(".")[2]
     key = headers.get("nats-msg-id") or f"#{message.timestamp_ns}.{message.stream_seq}"
+    if message.stream == subjects.INBOX:
+        key = key_on(subject, key)
     payload: Any = message.data
     error: JetfleetError | None = None
     try:
@@ -39,7 +44,7 @@ def firing_of(message: Message, triggers: Sequence[tuple[str, str]]) -> Firing:
     except UnreadableEvent as failure:
         error = failure
     meta = {
-        "subject": message.subject.partition(".")[2],
+        "subject": subject,
         "key": headers.get(KEY.lower()),
         "headers": told,
     }

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 import structlog
@@ -35,6 +35,7 @@ from .unrouted import bury
 
 HELD_EVERY_S = 0.6
 """How often the server is told that what is taken is not forgotten: a third of the consumer's `ack_wait`."""
+AGAIN_S = 0.25
 NOBODY_S = 1.0
 """After so long a message comes again whose flows were undeployed when it came."""
 ROUTES_KEPT = 4_096
@@ -76,12 +77,24 @@ class QueueSource(Source):
                     raise SourceFailed(f"{self._stream} is not read any more: {self._failure!r}") from self._failure
                 self._arrived.clear()
                 await self._arrived.wait()
-            message = self._waiting.popleft()
-            listening = self._listening(message)
-            if listening:
-                yield firing_of(message, listening)
-            else:
-                self._unlistened(message)
+            for message in await self._routable():
+                listening = self._listening(message)
+                if listening:
+                    yield firing_of(message, listening)
+                else:
+                    self._unlistened(message)
+
+    async def _routable(self) -> Iterator[Message]:
+        """The messages that are here now. What was deployed before they were sent is known when this returns, also after a cut."""
+        count = len(self._waiting)
+        while True:
+            try:
+                await self._client.flows.caught_up()
+                break
+            except BrokerError as error:
+                log.debug("it is not known who listens", stream=self._stream, reason=str(error))
+                await asyncio.sleep(AGAIN_S)
+        return (self._waiting.popleft() for _ in range(count) if self._waiting)
 
     def confirm(self, firing: Firing, fate: Fate) -> None:
         self._settle(firing.token)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from jetfleet.broker.triggers.source import Source
 from jetfleet.schemas.payload import NULL
 from jetfleet.schemas.records import RunStarted
@@ -146,24 +147,23 @@ def confirmations(source: Source) -> list[str]:
 @every_world
 def test_what_happens_while_a_trigger_is_paused_waits_or_is_turned_away(world: type[Outside], fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
-        async with fleet(fresh_url, tmp_path) as one, world_of(world, one) as outside:
-            async with served(one, outside, flow("first", outside)):
-                await outside.happen(0)
-                await all_run(one, outside, [0])
-                await one.client.pause_trigger("first", "in", "stock-taking")
-                happening = asyncio.create_task(outside.happen_all(range(1, 5)))
-                await asyncio.wait([happening], timeout=1)
-                await one.quiet()
-                assert set(numbers(one, outside)) == {0}
-                await one.client.resume_trigger("first", "in")
-                if outside.waits:
+        async with fleet(fresh_url, tmp_path) as one, world_of(world, one) as outside, served(one, outside, flow("first", outside)):
+            await outside.happen(0)
+            await all_run(one, outside, [0])
+            await one.client.pause_trigger("first", "in", "stock-taking")
+            happening = asyncio.create_task(outside.happen_all(range(1, 5)))
+            await asyncio.wait([happening], timeout=1)
+            await one.quiet()
+            assert set(numbers(one, outside)) == {0}
+            await one.client.resume_trigger("first", "in")
+            if outside.waits:
+                await happening
+                await all_run(one, outside, range(5))
+            else:
+                with pytest.raises(Refused):
                     await happening
-                    await all_run(one, outside, range(5))
-                else:
-                    with pytest.raises(Refused):
-                        await happening
-                    await outside.happen(5)
-                    await all_run(one, outside, [0, 5])
+                await outside.happen(5)
+                await all_run(one, outside, [0, 5])
 
     run(test(), DEADLINE_S)
 

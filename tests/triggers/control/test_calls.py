@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ class Caller:
         options.setdefault("json", {"id": 7} if body is None else body) if "data" not in options else None
         async with self._session.post(f"http://127.0.0.1:{self._port}/-/fire/{path}", **options) as answer:
             return answer.status, await answer.json()
+
+    async def get(self, path: str) -> tuple[Answer, Mapping[str, str]]:
+        async with self._session.get(f"http://127.0.0.1:{self._port}{path}") as answer:
+            return (answer.status, await answer.json()), answer.headers
 
 
 @asynccontextmanager
@@ -80,6 +84,9 @@ def test_what_is_wrong_is_said_with_the_status_that_fits(fresh_url: str, tmp_pat
             assert (await caller.post("orders/shop"))[1] == (await caller.post("orders/shop"))[1]
             for path in ("orders/shop", "orders/nothing", "nothing/desk"):
                 assert (await caller.post(path))[0] == 404, "only what is manual can be called"
+            for path, status, code in (("/", 404, "NOT_FOUND"), ("/-/fire/orders/desk", 405, "METHOD_NOT_ALLOWED")):
+                answer, headers = await caller.get(path)
+                assert (answer[0], answer[1]["error"]["code"], headers["Server"]) == (status, code, "jetfleet")
 
     run(test(), 40)
 

@@ -24,6 +24,13 @@ def test_many_triggers_and_long_words_stay_short_and_what_fails_is_told_first() 
     assert len(msgspec.msgpack.encode(facts)) < TOLD_MAX * (TEXT_MAX + 100)
 
 
+def test_of_a_long_error_the_end_is_told_which_says_what_to_do() -> None:
+    error = f"SECRET_MISSING: {'x' * 2_000}: put it into the file /run/secrets/shop"
+    (told_of,) = heard(told([Serving("f", "t", "webhook", "failing", error=error)], ("webhook",)))
+    assert told_of.error.startswith("SECRET_MISSING: xxx") and told_of.error.endswith("the file /run/secrets/shop")
+    assert len(told_of.error) <= TEXT_MAX
+
+
 def test_facts_of_other_versions_are_read_as_far_as_they_can_be() -> None:
     newer, older = [*ONE.fact(), "more", 7], ONE.fact()[:5]
     strange = [7, [], ["f", "t", "kafka", 7], ["f", "t", "kafka", "listening", "many"], None]

@@ -86,7 +86,7 @@ def test_the_list_says_who_serves_what_and_what_is_wrong(cli: Cli) -> None:
         "orders.desk": ("manual", "running", ["trigger"]),
         "orders.nightly": ("cron", "running", ["coordinator"]),
         "orders.inbox": ("queue", "running", ["coordinator"]),
-        "orders.broken": ("kafka", "running", ["trigger"]),
+        "orders.broken": ("kafka", "failing", ["trigger"]),
         "orders.old": ("memory", "disabled", []),
     }
     assert found["orders.broken"]["error"].startswith(("SOURCE_FAILED: ", "SOURCE_BROKEN: "))
@@ -112,10 +112,27 @@ def test_showing_a_trigger_says_where_it_listens_and_when_it_fires(cli: Cli) -> 
     assert 0 < times[0]["in"] <= 25 * 3600
 
 
+def test_the_times_of_what_is_paused_or_disabled_are_not_told_as_if_it_fired(cli: Cli) -> None:
+    for verb, state in (("pause", "paused"), ("disable", "disabled")):
+        assert cli("trigger", verb, "orders", "nightly").code == 0
+        said = cli("trigger", "next", "orders", "nightly", "-n", "1", "-o", "json")
+        assert f"it is {state} and does not fire" in said.err and [row["fires"] for row in said.rows] == [False]
+        assert json.loads(cli("trigger", "show", "orders", "nightly", "-o", "json").out)["next"] == []
+        text = cli("trigger", "show", "orders", "nightly").out
+        assert re.search(rf"^next +it is {state} and does not fire$", text, re.MULTILINE)
+        until_listed(cli, lambda _: "next at" not in cli("trigger", "show", "orders", "nightly").out)
+    assert cli("trigger", "enable", "orders", "nightly").code == 0
+    until_listed(cli, lambda found: bool(member(found["orders.nightly"])))
+    said = cli("trigger", "next", "orders", "nightly", "-o", "json")
+    assert not said.err and all(row["fires"] for row in said.rows)
+
+
 def test_firing_by_hand_takes_parameters_as_texts(cli: Cli) -> None:
     said = cli("trigger", "fire", "orders", "desk", "--param", "id=7", "--param", "rush=yes", "--wait", "-o", "json")
     assert said.code == 0, said.err
     assert said.rows[0]["output"] == {"id": 7, "rush": True}
+    said = cli("trigger", "fire", "orders", "desk", "--input", '{"id": 8, "rush": true}', "--param", "id=7", "--wait", "-o", "json")
+    assert said.rows[0]["output"] == {"id": 7, "rush": True}, "--param adds to --input, and counts before it"
     runs = {cli("trigger", "fire", "orders", "desk", "--input", '{"id": 8}', "--id", "k").out for _ in range(2)}
     assert len(runs) == 1
     said = cli("trigger", "fire", "alone", "--input", "[1]", "--wait", "-o", "json")
@@ -130,7 +147,7 @@ def test_firing_by_hand_takes_parameters_as_texts(cli: Cli) -> None:
         (("fire", "orders", "desk", "--param", "id=1", "--param", "rusch=1"), 1, "EVENT_REJECTED .*did you mean 'rush'"),
         (("fire", "orders", "desk", "--param", "id"), 2, "USAGE .*name=value"),
         (("fire", "orders", "desk", "--input", "[1]", "--param", "id=1"), 2, "USAGE "),
-        (("fire", "orders"), 2, "USAGE .*several triggers"),
+        (("fire", "orders"), 2, "USAGE .*several triggers: .*; name one with `jetfleet trigger fire orders TRIGGER`"),
         (("fire", "orders", "old"), 2, "USAGE .*is disabled"),
         (("list", "order"), 1, "UNKNOWN_FLOW .*did you mean 'orders'"),
         (("show", "orders", "nightlyy"), 1, "UNKNOWN_TRIGGER .*did you mean 'nightly'"),
@@ -165,10 +182,22 @@ def test_what_waits_for_a_paused_trigger_is_told_and_goes_on_when_it_is_resumed(
     assert cli("trigger", "enable", "alone").err == "running: alone.in\n"
 
 
+def test_what_is_decided_about_all_triggers_of_a_flow_leaves_out_those_that_it_makes_no_sense_for(cli: Cli) -> None:
+    assert cli("trigger", "pause", "orders").code == 0
+    assert cli("trigger", "disable", "orders", "nightly").code == 0
+    said = cli("trigger", "resume", "orders")
+    assert said.code == 0
+    assert said.err.splitlines()[:3] == ["running: orders.desk", "running: orders.inbox", "running: orders.broken"]
+    assert re.fullmatch("left as it is: .*'nightly'.*jetfleet trigger enable orders nightly.*", said.err.splitlines()[3])
+    assert cli("trigger", "resume", "orders", "nightly").code == 2
+    assert cli("trigger", "enable", "orders", "nightly").code == 0
+
+
 def test_a_process_that_serves_triggers_tells_what_it_does_takes_calls_and_ends_in_order(whole: BackgroundFleet, tmp_path: Path) -> None:
     metrics = free_port()
     process = CommandProcess(
-        tmp_path / "log", "trigger", "serve", "--nats", whole.url, "--data", str(tmp_path), "--flow", "orders", "--type", "manual",
+        tmp_path / "log", "trigger", "serve", "--nats", whole.url, "--data", str(tmp_path), "--flow", "orders", "--flow", "nix",
+        "--type", "manual",
         "--http", "127.0.0.1:0", "--metrics-port", str(metrics), "--log-format", "json",
     )  # fmt: skip
     try:
@@ -176,6 +205,7 @@ def test_a_process_that_serves_triggers_tells_what_it_does_takes_calls_and_ends_
         while "serves triggers" not in process.log.read_text():
             assert time.monotonic() < end and process.process.poll() is None, process.log.read_text()
             time.sleep(0.02)
+        assert '"flow": "nix"' in next(line for line in process.log.read_text().splitlines() if "no deployed flow is called so" in line)
         url = re.findall(r"(http://\S+/-/fire)/FLOW", process.log.read_text())[0]
         call = urllib.request.Request(f"{url}/orders/desk", b'{"id": 9}', {"Content-Type": "application/json"})
         with urllib.request.urlopen(call) as answer:

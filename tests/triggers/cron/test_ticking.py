@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from jetfleet.broker.triggers.cron.chain import Chain
 from jetfleet.schemas import subjects
 from jetfleet.schemas.payload import decode
 
@@ -49,6 +52,36 @@ def test_what_dies_between_the_event_and_the_next_link_is_carried_on_by_another(
             await one.crash(dying)
             found = await sweep.many(3)
             assert stage.without_a_gap(found)
+
+    run(test(), 40)
+
+
+def test_a_tick_that_was_held_when_its_source_was_closed_with_no_answer_comes_again(
+    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object) -> bool:
+        await asyncio.Event().wait()
+        return False
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            sweep, other = stage.Sweep(one), stage.Sweep(one, "other")
+            await sweep.deploy(stage.EVERY_SECOND, overlap="allow")
+            await other.deploy(stage.FAR)  # so that the ticks of all stay open
+            (coordinator,) = one.coordinators
+            with monkeypatch.context() as patch:
+                patch.setattr(Chain, "set", silent)
+                reached = hanging_before_the_next_link(await sweep.source(coordinator))
+                await reached.wait()
+                patch.setattr(Chain, "link", silent)
+                await one.client.disable_trigger(sweep.name, stage.TRIGGER)
+                await until(lambda: not any(each.flow == sweep.name for each in coordinator.triggers.served()), "a source that is closed")
+            ticks = (await other.source(coordinator))._ticks
+            assert ticks is not None
+            await until(lambda: not ticks._held, "no tick that nobody looks after")
+            before = len(sweep.times())
+            await one.client.enable_trigger(sweep.name, stage.TRIGGER)
+            await sweep.many(before + 2)
 
     run(test(), 40)
 

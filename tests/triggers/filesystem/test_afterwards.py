@@ -24,6 +24,10 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
+def contents(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_what_is_done_is_moved_and_does_not_fire_again(tmp_path: Path) -> None:
     async def test() -> None:
         async with watched(tmp_path, **MOVE) as one:
@@ -54,6 +58,36 @@ def test_no_file_that_was_moved_is_overwritten_by_another_of_its_name(
                 await one.fired(1)
                 await until(lambda: len(names(done)) == number + 1, "a moved file")  # noqa: B023
             assert {path.name: path.read_text() for path in done.iterdir()} == {"a.csv": "0", "a.1.csv": "1", "a.2.csv": "2"}
+
+    run(test())
+
+
+def test_what_was_in_a_folder_below_is_moved_into_one_of_that_name(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, **MOVE) as one:
+            done = one.folder / "done"
+            for name in ("a.csv", "x/a.csv", "x/y/a.csv"):
+                one.write(name, name)
+            await one.fired(3)
+            await until(lambda: len(contents(done)) == 3, "moved files")
+            one.write("x/a.csv", "again")
+            await one.fired(1)
+            await until(lambda: len(contents(done)) == 4, "a moved file")
+            assert contents(done) == {"a.csv": "a.csv", "x/a.csv": "x/a.csv", "x/a.1.csv": "again", "x/y/a.csv": "x/y/a.csv"}
+            await one.nothing_more()
+
+    run(test())
+
+
+def test_a_folder_below_that_is_a_link_leads_no_file_elsewhere(tmp_path: Path) -> None:
+    async def test() -> None:
+        (tmp_path / "elsewhere").mkdir()
+        async with watched(tmp_path, **MOVE) as one:
+            (one.folder / "done" / "x").symlink_to(tmp_path / "elsewhere")
+            one.write("x/a.csv")
+            await one.fired(1)
+            await until(lambda: "cannot be moved" in one.source.status(), "a file that is stuck")
+            assert names(tmp_path / "elsewhere") == [] and names(one.folder / "x") == ["a.csv"]
 
     run(test())
 

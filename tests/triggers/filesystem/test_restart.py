@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from jetfleet.broker.triggers.firing import Firing
 from jetfleet.broker.triggers.source import SourceBroken
+from jetfleet.triggers.filesystem.entry import Entry, Mark
+from jetfleet.triggers.filesystem.happening import Happening
+from jetfleet.triggers.filesystem.memory import Memory
 
 from ...fleet.running import run
 from ...fleet.trouble import until
 from .watched import STORED, Watched, watched
+
+FAR_NS = 13_569_465_600_000_000_000
+"""In the year 2400."""
 
 
 def keys(one: Watched) -> set[str]:
@@ -120,6 +128,86 @@ def test_a_trigger_with_other_params_goes_on_with_what_it_knew(tmp_path: Path) -
             await again.nothing_more()
         async with watched(tmp_path, trigger="another") as another:
             await another.fired(2)
+
+    run(test())
+
+
+def test_the_same_path_may_be_another_folder_by_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        for place in ("here", "there"):
+            (tmp_path / place / "in").mkdir(parents=True)
+            (tmp_path / place / "in" / "a.csv").write_text(place)
+        for place, count in (("here", 1), ("there", 1), ("here", 0)):
+            monkeypatch.chdir(tmp_path / place)
+            folder = tmp_path / place / "in"
+            async with watched(tmp_path, paths=["in"]) as one:
+                assert one.source.status().startswith(f"watches {folder}")
+                assert [payload["path"] for payload in await one.fired(count)] == [str(folder / "a.csv")] * count
+                await one.nothing_more()
+
+    run(test())
+
+
+def test_what_a_memory_took_over_of_another_folder_is_nobodys_business(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, on_success="move", processed="done") as one:
+            done = one.folder / "done"
+            done.rmdir()
+            done.write_text("in the way")
+            one.write("stuck.csv")
+            await one.fired(1)
+            await until(lambda: "cannot be moved" in one.source.status(), "a file that is stuck")
+        (tmp_path / "other").mkdir()
+        async with watched(tmp_path, paths=[str(tmp_path / "other")], on_success="move", processed="done") as other:
+            (tmp_path / "other" / "a.csv").write_text("x")
+            assert [payload["name"] for payload in await other.fired(1)] == ["a.csv"]
+
+    run(test())
+
+
+@pytest.mark.parametrize("odd", [Mark(13_569_465_600_000_000_000, 1, 2**64 - 1), Mark(-(2**70), 0, 2**63), Mark(2**63 - 1, 1, 1)])
+def test_a_mark_that_no_usual_file_has_is_remembered_as_it_is(odd: Mark, tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "files.db")
+    usual = Entry("/in/usual", Mark(1, 1, 1))
+    memory.change([(Entry("/in/odd", odd), "move"), (usual, "")])
+    assert memory.known(["/in/odd", "/in/usual"]) == {"/in/odd": odd, "/in/usual": usual.mark}
+    assert memory.of_marks([odd])[odd] == ["/in/odd"]
+    assert memory.to_do("", 10) == [(Entry("/in/odd", odd), "move")] and memory.after("", 10) == [usual]
+    other = Memory(tmp_path / "other.db")
+    other.take_over(memory.file)
+    assert other.known(["/in/odd"]) == {"/in/odd": odd}
+    for each in (memory, other):
+        each.close()
+
+
+def test_a_file_from_the_far_future_fires_once_and_harms_no_other_one(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, on_success="delete") as one:
+            (one.folder / ".far").write_text("x")
+            os.utime(one.folder / ".far", ns=(FAR_NS, FAR_NS))
+            if (one.folder / ".far").stat().st_mtime_ns != FAR_NS:
+                pytest.skip("this file system has no such times")
+            (one.folder / ".far").rename(one.folder / "far.csv")
+            one.write("good.csv")
+            await one.fired(2)
+            await until(lambda: not list(one.folder.iterdir()), "an empty folder")
+            await one.nothing_more()
+
+    run(test())
+
+
+def test_what_cannot_be_remembered_at_all_takes_nothing_with_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, on_success="delete", confirms=lambda _: None) as one:
+            for number in range(3):
+                one.write(f"{number}.csv")
+            await one.fired(3)
+            odd = Firing("odd", token=Happening("create", Entry("/no text of a path: \ud800", Mark(1, 1, 1))))
+            for firing in (one.firings[0], odd, *one.firings[1:]):
+                one.source.confirm(firing, STORED)
+            await until(lambda: not list(one.folder.iterdir()), "an empty folder")
+            one.write("later.csv")
+            await one.fired(1)
 
     run(test())
 

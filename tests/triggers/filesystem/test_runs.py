@@ -88,8 +88,44 @@ def test_what_no_flow_can_use_is_a_dead_letter_and_moved_aside(fresh_url: str, t
                 await one.log.until(lambda: bool(started(one)), "a run")
                 await until(lambda: moved(folder / "bad") == 1, "a file moved aside")
                 (letter,) = one.log.letters
-                assert letter.code == "FILE_UNREADABLE" and letter.data.endswith(b"bad\n\xff.json")
+                kept = decode(letter.data)
+                assert letter.code == "FILE_UNREADABLE" and kept["path_bytes"].endswith(b"bad\n\xff.json")
                 assert [decode(record.payload)["content"] for record in started(one)] == [{"n": 1}]
+                (found,) = await one.client.dead_letters()
+                await one.client.redrive(found.seq)
+                await one.log.until(lambda: len(started(one)) == 2, "a run without content")
+                assert kept in [decode(record.payload) for record in started(one)] and "content" not in kept
+
+    run(test())
+
+
+def test_what_fired_for_a_flow_that_came_later_does_not_fire_again_when_its_params_change(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        folder = inbox(tmp_path)
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await one.client.deploy(flow(folder), nodes=[NODES])
+            async with Triggers(one.client, types=("filesystem",), data=tmp_path) as triggers:
+                put(folder, "first.csv")
+                await one.log.until(lambda: len(started(one)) == 1, "a run")
+                await one.client.deploy(flow(folder) | {"name": "later"}, nodes=[NODES])
+                await triggers.source("later", "in")
+                put(folder, "both.csv")
+                await one.log.until(lambda: len(started(one)) == 3, "a run of each flow")
+                await one.client.deploy(flow(folder, settle_ms=60) | {"name": "later"}, nodes=[NODES])
+                await triggers.source("later", "in")
+                put(folder, "last.csv")
+                await one.log.until(lambda: len(started(one)) == 5, "a run of each flow")
+                await one.quiet()
+                fired = Counter((record.flow, decode(record.payload)["name"]) for record in started(one))
+                expected = [
+                    ("files", "first.csv"),
+                    ("files", "both.csv"),
+                    ("later", "both.csv"),
+                    ("files", "last.csv"),
+                    ("later", "last.csv"),
+                ]
+                assert fired == Counter(expected)
+                assert {each.flow: each.fired for each in triggers.status()} == {"files": 3, "later": 1}
 
     run(test())
 

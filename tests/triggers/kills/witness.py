@@ -29,8 +29,6 @@ class Witness:
         self.begun: set[Begun] = set()
         self.ended: set[str] = set()
         self.published: Counter[int] = Counter()
-        self.records = 0
-        """How many RunStarted were published."""
         self._connection, self._number = connection, number
         self._firsts: dict[str, set[bytes]] = {}
         self._history = Tail(connection, subjects.HISTORY, 1, self._archived)
@@ -69,7 +67,8 @@ class Witness:
 
     def _logged(self, message: Message) -> None:
         for record in decode_batch(message.data)[0]:
-            self._take(record)
+            if isinstance(record, RunStarted):
+                self._begins(record)
         self._changed.set()
 
     def _archived(self, message: Message) -> None:
@@ -82,11 +81,6 @@ class Witness:
                 self._firsts.setdefault(part.run, set()).add(first)
                 self._begins(decode_record(first))
         self._changed.set()
-
-    def _take(self, record: Record) -> None:
-        if isinstance(record, RunStarted):
-            self.records += 1
-            self._begins(record)
 
     def _begins(self, record: Record) -> None:
         payload = bytes(record.payload) if isinstance(record, RunStarted) else b""

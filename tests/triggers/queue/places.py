@@ -25,6 +25,11 @@ def run_of(flow: str, id: str) -> str:
     return subjects.run_id(flow, f"in/{id}")
 
 
+def run_on(flow: str, subject: str, id: str) -> str:
+    """The run of a message on a subject."""
+    return run_of(flow, f"{subject} {id}")
+
+
 def start(one: Fleet, run: str) -> RunStarted:
     return one.log.of(run, RunStarted)[0]
 

@@ -19,7 +19,7 @@ from jetfleet.schemas.payload import decode
 from ...fleet.fleets import fleet
 from ...fleet.running import run
 from ...fleet.trouble import until
-from .places import listening, payload, run_of, start, there
+from .places import listening, payload, run_of, run_on, start, there
 
 
 async def stored(connection: Connection, queue: str = "orders") -> list[StoredMessage]:
@@ -170,10 +170,10 @@ def test_a_message_of_anybodys_batch_that_was_for_no_flow_can_be_sent_again(fres
             await one.log.until(lambda: len(one.log.letters) == 2, "dead letters")
             await one.deploy(listening("shop", {"subjects": "shop.>"}))
             await one.client.publish("shop.created", 1, id="now")
-            await one.log.ended(run_of("shop", "now"))
+            await one.log.ended(run_on("shop", "shop.created", "now"))
             dead = (await one.client.dead_letters())[0]
             await one.client.redrive(dead.seq)
-            await one.log.ended(run_of("shop", f"redrive-{dead.seq}"))
+            await one.log.ended(run_on("shop", "shop.created", f"redrive-{dead.seq}"))
 
     run(test())
 

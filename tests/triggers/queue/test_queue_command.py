@@ -13,7 +13,7 @@ from jetfleet.schemas.cli import FAILED, USAGE, main
 
 from ...fleet.fleets import fleet
 from ...fleet.running import run
-from .places import listening, meta, run_of, there
+from .places import listening, meta, run_of, run_on, there
 
 
 def test_messages_are_sent_listed_and_deleted(fresh_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,8 +30,14 @@ def test_messages_are_sent_listed_and_deleted(fresh_url: str, tmp_path: Path, ca
             about = meta(one, run_of("shop", "o-1"))
             assert (about["key"], about["headers"]["Source"]) == ("c-3", "till")
             assert await asyncio.to_thread(queue, "send", "on.shop.eu.created", "7", "--id", "s-1") == 0
-            await one.log.ended(run_of("audit", "s-1"))
+            await one.log.ended(run_on("audit", "shop.eu.created", "s-1"))
             assert await asyncio.to_thread(queue, "send", "on.bank.opened") == FAILED
+            capsys.readouterr()
+            assert await asyncio.to_thread(queue, "send", "ordrs", "1") == 0
+            said = capsys.readouterr().err
+            assert "no deployed flow listens to queue 'ordrs' (did you mean 'orders'?)" in said
+            assert await asyncio.to_thread(queue, "send", "orders", "1") == 0
+            assert "note" not in capsys.readouterr().err
             await one.client.queue("idle").send(1)
             capsys.readouterr()
             assert await asyncio.to_thread(queue, "list", "-o", "json") == 0

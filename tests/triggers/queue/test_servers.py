@@ -15,7 +15,7 @@ from ...fleet.conftest import ServerFactory
 from ...fleet.fleets import LONG_S, fleet
 from ...fleet.running import run
 from ...fleet.trouble import restarted, until
-from .places import listening, run_of, there
+from .places import listening, run_of, run_on, there
 
 
 def test_messages_are_a_run_each_although_the_server_is_killed_while_they_are_sent_and_taken(
@@ -32,7 +32,7 @@ def test_messages_are_a_run_each_although_the_server_is_killed_while_they_are_se
             await one.log.until(lambda: len(one.log.begun) > 20, "the first runs")
             await restarted(server)
             await asyncio.gather(*sending)
-            runs = {run_of("shop", f"q{n}") for n in range(200)} | {run_of("audit", f"s{n}") for n in range(200)}
+            runs = {run_of("shop", f"q{n}") for n in range(200)} | {run_on("audit", "shop.eu.created", f"s{n}") for n in range(200)}
             await one.log.ended(*runs, deadline_s=LONG_S)
             assert one.log.begun == runs and not one.log.letters
 

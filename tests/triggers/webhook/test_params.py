@@ -76,7 +76,7 @@ def test_a_text_that_is_no_name_is_not_repeated_where_secrets_are_looked_up() ->
     with pytest.raises(secrets.SecretMissing) as error:
         secrets.require(PASTED, {})
     assert "s3cret" not in str(error.value).lower()
-    with pytest.raises(secrets.SecretMissing, match="JETFLEET_SECRET_SHOP_KEY .*/shop_key"):
+    with pytest.raises(secrets.SecretMissing, match=r"JETFLEET_SECRET_SHOP_KEY .*/shop_key"):
         secrets.require("shop_key", {})
     with pytest.raises(secrets.SecretMissing) as error:
         secrets.require("shop-key", {})

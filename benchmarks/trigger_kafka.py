@@ -33,7 +33,7 @@ def missing() -> list[str]:
 
 
 class Kafka(Adapter):
-    window = 1_000
+    window = 2_000
     """As `max_in_flight` lets it."""
 
     async def open(self, stage: Stage, stack: AsyncExitStack) -> None:

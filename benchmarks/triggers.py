@@ -15,7 +15,7 @@ from .processes import BenchmarkFailed
 from .trigger_files import Files
 from .trigger_kafka import Kafka
 from .trigger_memory import Memory
-from .trigger_messages import Messages
+from .trigger_queue import Messages
 from .trigger_stage import Adapter
 from .trigger_stage import measure as measure_adapter
 from .trigger_webhook import Webhook

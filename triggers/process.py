@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from ..broker.api import Client
-from ..broker.fleet.membership import TRIGGER, Membership
+from ..broker.fleet.membership import TRIGGER
 from ..broker.observe import logs
 from ..broker.observe.counters import TriggerCounters
 from ..broker.observe.health import connected
@@ -25,9 +24,6 @@ from ..broker.observe.observed import Observed
 from ..broker.triggers.service import Triggers
 from ..broker.triggers.serving import Serving
 from .calls import Calls, CallSettings
-
-LOOK_S = 1.0
-"""How often what the triggers do is put into the facts; a change of a state is told at once then, counts with the next beat."""
 
 log = structlog.get_logger("jetfleet.triggers")
 
@@ -51,14 +47,13 @@ async def serve(settings: ServeSettings, watch: Observed) -> None:
     client = await Client.connect(settings.url, name="jetfleet-trigger", credentials=settings.credentials, arena=settings.arena)
     async with client:
         triggers = Triggers(client, types=settings.types, only=settings.flows, data=settings.data, arena=settings.arena)
-        membership = Membership(client.connection, TRIGGER)
-        logs.name_process(TRIGGER, membership.id)
+        logs.name_process(TRIGGER, triggers.member)
+        triggers.on_state.append(_log_state)
         conditions = {"nats": connected(client.connection), "triggers": lambda: state.not_serving}
         async with (
             watch.serving(TRIGGER, [TriggerCounters(triggers.status)], conditions),
-            _present(membership, triggers),
+            triggers,
             _calls(client, settings),
-            _telling(membership, triggers),
         ):
             state.not_serving = ""
             _warn_of_unknown(client, settings.flows)
@@ -66,19 +61,6 @@ async def serve(settings: ServeSettings, watch: Observed) -> None:
             await stop.wait()
             state.not_serving = "is about to end"
             log.info("takes no more")
-
-
-@asynccontextmanager
-async def _present(membership: Membership, triggers: Triggers) -> AsyncIterator[None]:
-    """It says that it is there when it takes firings, and goodbye when it has none left."""
-    async with triggers:
-        membership.facts.update(triggers.facts())
-        await membership.start()
-        try:
-            yield
-        finally:
-            await triggers.stop()
-            await membership.stop()
 
 
 def _warn_of_unknown(client: Client, flows: tuple[str, ...]) -> None:
@@ -111,37 +93,7 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-@asynccontextmanager
-async def _telling(membership: Membership, triggers: Triggers) -> AsyncIterator[None]:
-    telling = asyncio.create_task(_tell(membership, triggers), name="facts of the triggers")
-    try:
-        yield
-    finally:
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
-
-
-async def _tell(membership: Membership, triggers: Triggers) -> None:
-    """What the triggers do into the facts; and every change of a state into the log, and to the fleet at once, as is a new error."""
-    states: dict[tuple[str, str], str] = {}
-    said: dict[tuple[str, str], tuple[str, str, bool]] = {}
-    while True:
-        served = {(each.flow, each.trigger): each for each in triggers.status()}
-        membership.facts.update(triggers.facts())
-        now = {name: each.state for name, each in served.items()}
-        for name in now.keys() | states.keys():
-            if now.get(name) != states.get(name):
-                _log_change(name, served.get(name))
-        states = now
-        saying = {name: (each.state, each.error, bool(each.detail)) for name, each in served.items()}
-        if saying != said:
-            said = saying
-            membership.tell()
-        await asyncio.sleep(LOOK_S)
-
-
-def _log_change(name: tuple[str, str], serving: Serving | None) -> None:
-    flow, trigger = name
+def _log_state(flow: str, trigger: str, serving: Serving | None) -> None:
     if serving is None:
         log.info("a trigger is served no more", flow=flow, trigger=trigger)
     else:

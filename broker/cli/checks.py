@@ -198,6 +198,13 @@ def backlog(found: Checkup) -> Iterator[Finding]:
     for subject, waiting in found.undeployed.items():
         flow = subject.split(".")[1]
         yield Finding("backlog", "note", f"{waiting:,} on {subject} wait for flow {flow}, which is not deployed")
+    for subject, waiting in found.event_messages.items():
+        _, flow, *trigger = subject.split(".", 2)
+        plan = found.client.flows.current(flow)
+        if trigger and plan is not None and plan.trigger(trigger[0]) is None:
+            has = ", ".join(each.id for each in plan.triggers) or "none"
+            says = f"{waiting:,} on {subject} are for a trigger that flow {flow} has not (it has: {has}); they become dead letters soon"
+            yield Finding("backlog", "note", says)
 
 
 def dead_letters(found: Checkup) -> Iterator[Finding]:

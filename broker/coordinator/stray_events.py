@@ -49,10 +49,10 @@ class Site(Protocol):
     counters: CoordinatorCounters
 
 
-async def keep_strays(site: Site, is_mine: Callable[[], bool], every_s: float = LOOK_S) -> None:
+async def keep_strays(site: Site, is_mine: Callable[[], bool]) -> None:
     """Look as long as this is not cancelled, whenever `is_mine` says that it is for this process to do."""
     while True:
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(LOOK_S)
         if not is_mine():
             continue
         try:

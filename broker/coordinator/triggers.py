@@ -31,7 +31,7 @@ class CoordinatorTriggers:
 
     def __init__(self, connection: Connection, partitions: int, flows: Flows, data: Path | None) -> None:
         self._client = Client(connection, partitions, flows=flows)
-        self._triggers = Triggers(self._client, types=COORDINATORS, data=data or Path(".jetfleet"))
+        self._triggers = Triggers(self._client, types=COORDINATORS, data=data or Path(".jetfleet"), member=False)
 
     async def start(self) -> None:
         try:

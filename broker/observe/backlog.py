@@ -83,11 +83,27 @@ class Backlog:
                 log.debug("the backlog cannot be asked for", reason=str(error) or "no answer in time")
 
     async def _events(self) -> dict[str, Waiting]:
-        """By flow; those of triggers with a consumer of their own among them."""
+        """By flow; those of triggers with a consumer of their own, and those that no consumer gives to anybody, among them."""
+        by_consumer = await self._waiting(subjects.EVENTS, flow_consumer(""))
         found: dict[str, Waiting] = {}
-        for name, waiting in (await self._waiting(subjects.EVENTS, flow_consumer(""))).items():
+        for name, waiting in [*by_consumer.items(), *(await self._for_nobody(by_consumer)).items()]:
             flow = name.partition("@")[0]
             found[flow] = waiting if flow not in found else _together(found[flow], waiting)
+        return found
+
+    async def _for_nobody(self, known: Collection[str]) -> dict[str, Waiting]:
+        """Events without a consumer, by what it would be called: of triggers that a flow does not have, and of flows never deployed."""
+        try:
+            counts = await self._connection.streams.subjects(subjects.EVENTS, subjects.event(">"))
+        except NotFound:
+            return {}
+        apart = {name.partition("@")[0] for name in known if "@" in name}
+        found = {}
+        for subject, count in counts.items():
+            _, flow, *trigger = subject.split(".", 2)
+            taken_by = f"{flow}@{trigger[0]}" if trigger and flow in apart else flow
+            if taken_by not in known:
+                found["@".join((flow, *trigger))] = Waiting(count, 0, None)
         return found
 
     async def _tasks(self) -> dict[str, Waiting]:

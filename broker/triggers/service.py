@@ -24,6 +24,7 @@ from ..api.client import Client
 from . import catalogue
 from .bindings import Binding, bindings
 from .emitter import Emitter
+from .presence import Presence, Told
 from .serving import Serving, told
 from .shared import Shared
 from .source import Site, Source
@@ -34,7 +35,10 @@ log = structlog.get_logger("jetfleet.triggers")
 
 
 class Triggers:
-    """`types`: those to serve. `only`: the flows whose triggers are served; none: all. `data`: where sources remember things."""
+    """`types`: those to serve. `only`: the flows whose triggers are served; none: all. `data`: where sources remember things.
+
+    `member`: whether this is said to the fleet by a Member of its own; a process that is one already says `facts` itself.
+    """
 
     def __init__(
         self,
@@ -44,12 +48,16 @@ class Triggers:
         only: Collection[str] = (),
         data: Path = Path(".jetfleet"),
         arena: Path | None = None,
+        member: bool = True,
     ) -> None:
         """Raises UsageError for a type that there is not."""
         self.types, self.only = catalogue.known(types), tuple(only)
         self._client = client
         self._emitter = Emitter(client)
         self._site = Site(client, Shared(), data / "triggers", arena, self.only)
+        self.on_state: list[Told] = []
+        """Told of the states of triggers while this is a member."""
+        self._presence = Presence(client.connection, self.status, self.facts, self.on_state) if member else None
         self._supervisors: dict[str, Supervisor] = {}
         self._changed = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
@@ -58,17 +66,23 @@ class Triggers:
         self._stopping = False
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.stop()
 
     async def start(self) -> None:
-        """Begin with what is deployed now, and follow what is deployed later."""
+        """Begin with what is deployed now, and follow what is deployed later. Raises BrokerError if the fleet cannot be told."""
         self._client.flows.on_change.append(self._flow_changed)
         self._following = asyncio.create_task(self._follow(), name=f"triggers {os.getpid()}")
         await self._follow_safely()
+        if self._presence is not None:
+            await self._presence.start()
 
     async def stop(self) -> None:
         """Take no more, wait a while for what is in flight, close all sources."""
@@ -84,6 +98,13 @@ class Triggers:
             await asyncio.gather(*(supervisor.stop() for supervisor in (*ending.values(), *self._leaving)))
         finally:
             await self._emitter.close()
+            if self._presence is not None:
+                await self._presence.stop()
+
+    @property
+    def member(self) -> str:
+        """The id of its Member; "" if it has none."""
+        return "" if self._presence is None else self._presence.id
 
     async def source(self, flow: str, trigger: str) -> Source:
         """The source that a trigger listens to here, once it listens. Raises UsageError if it is not served here."""

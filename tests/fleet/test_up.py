@@ -122,7 +122,9 @@ def test_it_serves_triggers_and_says_where_they_listen(folder: Path) -> None:
         assert "/shut" not in one.said
         assert "trigger" in one.pids()
         assert re.search(r"0 2 \* \* \* UTC → nightly, next 20", one.said)
-        one.until(lambda: served(one.url) == dict.fromkeys(("web", "shut", "here"), "trigger") | {"nightly": "coordinator"}, "who serves them")
+        one.until(
+            lambda: served(one.url) == dict.fromkeys(("web", "shut", "here"), "trigger") | {"nightly": "coordinator"}, "who serves them"
+        )
 
 
 def test_flows_that_are_deployed_and_not_in_the_folder_any_more_are_named(folder: Path) -> None:

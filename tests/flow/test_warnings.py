@@ -85,3 +85,15 @@ def test_edges_to_two_scopes_are_two_edges_and_two_to_one_are_twins(parse: Parse
     """
     assert parse(text).problems == ()
     assert [problem.code for problem in parse(text + "    - {from: t.out, to: two}\n").problems] == ["DUPLICATE_EDGE"]
+
+
+@pytest.mark.parametrize("params", ["path: ../in", "path: /in, on_success: move, processed: ../done", "path: [/in, /a/../b]"])
+def test_a_path_that_is_refused_wherever_it_is_served_is_warned_of(parse: Parse, params: str) -> None:
+    loaded = parse(FLOW.replace("{type: manual}", f"{{type: filesystem, params: {{{params}}}}}").replace("CONDITION", "a.amount > 3"))
+    assert [shown(problem)[:2] for problem in loaded.warnings] == [("REFUSED_PATH", 2)]
+    assert loaded.plan is not None
+
+
+def test_a_path_that_some_process_may_be_allowed_is_not_warned_of(parse: Parse) -> None:
+    text = FLOW.replace("{type: manual}", "{type: filesystem, params: {path: /etc/in, failed: bad..}}")
+    assert parse(text.replace("CONDITION", "a.amount > 3")).problems == ()

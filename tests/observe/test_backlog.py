@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jetfleet.broker.client import Connection, Message, Pull
-from jetfleet.broker.deployment import ensure, ensure_flow_consumer, ensure_queue
+from jetfleet.broker.deployment import ensure, ensure_flow_consumer, ensure_queue, part_flow_consumer
 from jetfleet.broker.observe.backlog import Backlog
 from jetfleet.broker.observe.metrics import Exposed
 from jetfleet.broker.topology import Topology, queue_consumer
@@ -63,6 +63,19 @@ def test_events_and_tasks_wait_until_somebody_takes_them(server: BackgroundServe
         assert 0 < backlog.streams["EVENTS"].bytes < backlog.streams["EVENTS"].limit_bytes
         await taken[0].ack()
         await pull.stop()
+
+    deployed(server, test)
+
+
+def test_events_that_no_consumer_gives_to_anybody_wait_too(server: BackgroundServer) -> None:
+    async def test(connection: Connection) -> None:
+        await ensure_flow_consumer(connection, "whole")
+        await part_flow_consumer(connection, "parted", ["go"])
+        for subject in ("whole", "whole.go", "whole.typo", "parted", "parted.go", "parted.typo", "parted.go.eu", "nobody.go"):
+            await connection.publisher.publish(f"events.{subject}", b"")
+        backlog = Backlog(connection, cache_s=0)
+        await backlog.refresh()
+        assert {flow: each.count for flow, each in backlog.flows.items()} == {"whole": 3, "parted": 4, "nobody": 1}
 
     deployed(server, test)
 

@@ -27,7 +27,7 @@ from .asking import Declared, asked, assigned
 @click.argument("trigger", required=False)
 @click.option("--input", "input_", metavar="JSON|@FILE", help="The payload: JSON, @file, or @- for standard input. --param adds to it.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE",
-              help="A value of the payload, as a manual trigger declares it; counts before the same one in --input. Repeatable.")  # fmt: skip
+              help="A value of the payload, as a manual trigger declares it. Counts before --input. Repeatable.")  # fmt: skip
 @click.option("--id", "key", metavar="KEY", help="What fired with this key already is not fired again.")
 @click.option("--wait", is_flag=True, help="Wait for the end of the run and print it.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0), metavar="SECONDS", help="Wait no longer than this; the run goes on.")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...broker.triggers.source import SourceBroken
+from ...schemas.flow.triggers.filesystem import is_refused_anywhere
 
 ALLOW = "JETFLEET_FS_ALLOW"
 BLOCKED = (
@@ -46,7 +47,7 @@ class PathPolicy:
 
     def canonical(self, path: str) -> str:
         """The canonical form of a path, whether or not it is there; `~` is the home folder. Raises PathNotAllowed."""
-        if "\0" in path or ".." in path.split("/"):
+        if is_refused_anywhere(path):
             raise PathNotAllowed(f"the path {path!r} has `..` or a NUL in it: write the path of the folder itself")
         real = os.path.realpath(os.path.expanduser(path))
         self._require(path, real)

@@ -37,7 +37,7 @@ class Claims:
     def __init__(self, site: Site, mine: Mine) -> None:
         self._flows, self._only, self._mine = site.client.flows, site.only, mine
         self._routes: Routes | None = None
-        self._losers: list[tuple[WebhookParams, PathTaken]] = []
+        self._losers: dict[str, PathTaken] = {}
         self._flows.on_change.append(self._flow_changed)
 
     def close(self) -> None:
@@ -47,9 +47,9 @@ class Claims:
     def require(self, params: WebhookParams) -> None:
         """Raises PathTaken if the path belongs to other params."""
         self._settled()
-        for each, error in self._losers:
-            if each == params:
-                raise PathTaken(str(error))
+        error = self._losers.get(params.model_dump_json())
+        if error is not None:
+            raise PathTaken(str(error))
 
     def wanted(self, path: bytes, method: str) -> bool:
         """Whether a trigger that nobody has disabled should answer there."""
@@ -64,23 +64,21 @@ class Claims:
 
     def _settled(self) -> Routes:
         if self._routes is None:
-            self._routes, self._losers = Routes(), []
-            for claim in self._all():
+            self._routes, self._losers = Routes(), {}
+            for same, claim in self._all().items():
                 try:
                     self._routes.add(claim.params.path, claim.params.methods, claim, claim.name)
                 except PathTaken as error:
-                    self._losers.append((claim.params, error))
+                    self._losers[same] = error
         return self._routes
 
-    def _all(self) -> Iterator[Claim]:
-        found: list[Claim] = []
+    def _all(self) -> dict[str, Claim]:
+        """By what is the same for all triggers of a claim."""
+        found: dict[str, Claim] = {}
         for flow, id, params in _webhooks(self._flows, self._only):
-            same = next((claim for claim in found if claim.params == params), None)
-            if same is not None:
-                same.triggers.append((flow, id))
-            elif self._mine(params):
-                found.append(Claim(f"{flow}.{id}", params, [(flow, id)]))
-        yield from found
+            if self._mine(params):
+                found.setdefault(params.model_dump_json(), Claim(f"{flow}.{id}", params, [])).triggers.append((flow, id))
+        return found
 
 
 def _webhooks(flows: Flows, only: tuple[str, ...]) -> Iterator[tuple[str, str, WebhookParams]]:

@@ -74,8 +74,7 @@ class Outcomes:
         check(fate)
         waiting = {flow: asyncio.ensure_future(self._result(run)) for flow, run in fate.runs.items()}
         try:
-            everything: asyncio.Future[Any] = asyncio.gather(*waiting.values())
-            await asyncio.wait([everything, self._over], return_when=asyncio.FIRST_COMPLETED)
+            await self._ended_or_over(set(waiting.values()))
             found = {flow: each.result() if each.done() else _GOES_ON for flow, each in waiting.items()}
         finally:
             for each in waiting.values():
@@ -85,6 +84,13 @@ class Outcomes:
         if len(told) == 1 and not fate.refused:
             return json_reply(status, next(iter(told.values()))[1])
         return json_reply(status, {"runs": {flow: body for flow, (_, body) in told.items()}} | refusals(fate))
+
+    async def _ended_or_over(self, going: set[asyncio.Future[Result | JetfleetError]]) -> None:
+        """Returns when all of these are done, or nobody waits any longer. Who asks is left to end them."""
+        while going and not self._over.done():
+            any_of: list[asyncio.Future[Any]] = [*going, self._over]
+            await asyncio.wait(any_of, return_when=asyncio.FIRST_COMPLETED)
+            going = {each for each in going if not each.done()}
 
     async def _result(self, run: str) -> Result | JetfleetError:
         try:

@@ -30,50 +30,51 @@ class Routes:
     """Endpoints by path and method."""
 
     def __init__(self) -> None:
+        self._methods: dict[Route, dict[str, tuple[Route, Endpoint]]] = {}  # by path without the names of its parameters
+        self._shapes: list[tuple[Route, dict[str, tuple[Route, Endpoint]]]] | None = None  # the same, the most particular first
         self._fixed: dict[bytes, dict[str, Endpoint]] = {}
-        self._shapes: list[tuple[Route, dict[str, tuple[Route, Endpoint]]]] = []  # the most particular first
 
     def __bool__(self) -> bool:
-        return bool(self._shapes)
+        return bool(self._methods)
 
     def add(self, path: str, methods: Iterable[str], endpoint: Endpoint, name: str) -> None:
         """Raises PathTaken, and adds nothing then."""
         route = parse_route(path)
-        taken = self._methods(route)
+        taken = self._methods.get(_shape(route), {})
         for method in methods:
             if method in taken:
                 owner = taken[method][1].name  # the first by flow and id, also while it is disabled
                 raise PathTaken(f"{method} {path} belongs to trigger {owner}, whose params are others: "
                                 f"give {name} another path, method or port, or both the same params")  # fmt: skip
-        if not taken:
-            self._shapes.append((Route(route.parts, (), route.rest), taken))
-            self._shapes.sort(key=_rank)
         taken.update((method, (route, endpoint)) for method in methods)
-        self._index()
+        self._methods[_shape(route)] = taken
+        self._shapes = None
 
     def holders(self, path: str, methods: Iterable[str]) -> list[Endpoint]:
         """Those that answer this path, whatever its parameters are called, with one of these methods."""
-        found = self._methods(parse_route(path))
+        found = self._methods.get(_shape(parse_route(path)), {})
         return list({id(found[method][1]): found[method][1] for method in methods if method in found}.values())
 
     def remove(self, endpoint: Endpoint) -> None:
-        for _, methods in self._shapes:
+        for shape, methods in list(self._methods.items()):
             for method in [each for each, (_, found) in methods.items() if found is endpoint]:
                 del methods[method]
-        self._shapes = [(shape, methods) for shape, methods in self._shapes if methods]
-        self._index()
+            if not methods:
+                del self._methods[shape]
+        self._shapes = None
 
     def find(self, path: bytes, method: str) -> tuple[Endpoint | None, Mapping[str, str], list[str]]:
         """The endpoint, the path's parameters, and the methods that are possible there: none for a path that nobody has.
 
         Raises Refusal for a path that nobody could have.
         """
+        shapes = self._shapes if self._shapes is not None else self._index()
         fixed = self._fixed.get(path)
         if fixed is not None and method in fixed:
             return fixed[method], {}, []
         parts = _decoded(path)
         allowed: list[str] = []
-        for shape, methods in self._shapes:
+        for shape, methods in shapes:
             values = _match(shape, parts)
             if values is None:
                 continue
@@ -83,16 +84,19 @@ class Routes:
             allowed += methods
         return None, {}, sorted(set(allowed))
 
-    def _methods(self, route: Route) -> dict[str, tuple[Route, Endpoint]]:
-        return next((methods for shape, methods in self._shapes if shape.parts == route.parts and shape.rest == route.rest), {})
-
-    def _index(self) -> None:
-        """Paths without parameters, as they come most of the time: found at once."""
+    def _index(self) -> list[tuple[Route, dict[str, tuple[Route, Endpoint]]]]:
+        """In their order; and those without parameters, as they come most of the time, so that they are found at once."""
+        self._shapes = sorted(self._methods.items(), key=_rank)
         self._fixed = {
             "/".join(("", *(part or "" for part in shape.parts))).encode(): {method: found for method, (_, found) in methods.items()}
             for shape, methods in self._shapes
             if None not in shape.parts
         }
+        return self._shapes
+
+
+def _shape(route: Route) -> Route:
+    return Route(route.parts, (), route.rest)
 
 
 def _rank(entry: tuple[Route, Any]) -> list[tuple[int, str]]:

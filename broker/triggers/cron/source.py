@@ -30,7 +30,7 @@ from ...fleet.roll_call import server_time_ns
 from ..firing import Fate, Firing
 from ..source import Site, Source, Spec
 from .chain import NOTHING, Chain, read
-from .missed import caught_up, is_missed
+from .missed import caught_up, is_missed, skipped
 from .runs import RunState, state
 from .schedule import Times, jitter_ms
 from .tick import Tick, key, milliseconds, moment
@@ -90,8 +90,8 @@ class CronSource(Source):
                 yield firing
 
     def confirm(self, firing: Firing, fate: Fate) -> None:
-        message, tick = firing.token
-        self._spawn(self._go_on(message, self._after(tick, previous=tick.at, missed=0)))
+        message, tick, begun = firing.token
+        self._spawn(self._go_on(message, self._after(tick, begun)))
 
     async def close(self) -> None:
         """Whatever the server answers or does not, nothing is held any more then."""
@@ -148,7 +148,7 @@ class CronSource(Source):
         if is_missed(tick, self._params, now):
             await self._catch_up(message, tick, now)
             return None
-        if not await self._may_run(message, tick):
+        if not await self._may_run(message, tick, now):
             return None
         return self._firing_of(message, tick, now)
 
@@ -159,7 +159,7 @@ class CronSource(Source):
             "scheduled_at": scheduled, "schedule": self._times.of(tick.time), "timezone": self._params.timezone,
             "late_ms": max(0, milliseconds(now) - self._due(tick)), "missed": tick.missed,
         }  # fmt: skip
-        return Firing(scheduled, payload, meta, (message, tick))
+        return Firing(scheduled, payload, meta, (message, tick, milliseconds(now)))
 
     async def _of_another_schedule(self, message: Message) -> None:
         """One of us has an old version of the flow. If it is the other, its chain has been replaced, or is now."""
@@ -187,7 +187,7 @@ class CronSource(Source):
 
     # --- runs do not overlap
 
-    async def _may_run(self, message: Message, tick: Tick) -> bool:
+    async def _may_run(self, message: Message, tick: Tick, now: datetime) -> bool:
         """False: it was left out, or waits."""
         overlap = self._params.overlap
         if overlap == "allow" or tick.previous in (0, tick.at):
@@ -203,12 +203,20 @@ class CronSource(Source):
             await self._wait(message, tick, waiting=tick.is_decided, marked=msgspec.structs.replace(tick, until=tick.at))
             return False
         if overlap == "skip":
-            self.skipped += 1
-            self._log.info("a time is skipped: the run before it is still open", at=key(tick.at), run=run)
-            await self._move(message, self._after(tick, previous=tick.previous, missed=tick.missed + 1))
+            await self._skip(message, tick, now, run)
             return False
         await self._client.cancel(run, f"trigger {self._trigger!r} fired again at {key(tick.at)}")
         return True
+
+    async def _skip(self, message: Message, tick: Tick, now: datetime, run: str) -> None:
+        """What passed until now finds the run open too."""
+        following = await asyncio.to_thread(skipped, tick, self._params, now)
+        self.skipped += (following.missed if following is not None else tick.missed + 1) - tick.missed
+        self._log.info(
+            "a time is skipped: the run before it is still open", at=key(tick.at), run=run,
+            goes_on_at=key(following.at) if following is not None else "never",
+        )  # fmt: skip
+        await self._move(message, following)
 
     async def _wait(self, message: Message, tick: Tick, *, waiting: bool, marked: Tick) -> None:
         """The tick comes again, for as long as need be. That it waits is written down first: it is not late by itself then."""
@@ -219,11 +227,13 @@ class CronSource(Source):
 
     # --- the chain
 
-    def _after(self, tick: Tick, *, previous: int, missed: int) -> Tick | None:
+    def _after(self, tick: Tick, begun: int) -> Tick | None:
+        """The tick after one that became a run at `begun`."""
         following = self._times.next(tick.time)
         if following is None:
             return None
-        return msgspec.structs.replace(tick, at=milliseconds(following), previous=previous, missed=missed, held=False)
+        at = milliseconds(following)
+        return msgspec.structs.replace(tick, at=at, previous=tick.at, missed=0, held=False, begun=begun if at <= begun else 0)
 
     async def _move(self, message: Message, tick: Tick | None) -> None:
         """Set the next link, then let go of this tick. A link that is there already was set by who had the same tick, or for a newer

@@ -15,7 +15,8 @@ class Tick(msgspec.Struct, array_like=True, frozen=True):
     """`at`: the scheduled time, ms since the epoch. `identity`: of the times that it is one of.
 
     `previous`: the time that became a run last, 0 for none; `missed`: how many times since then did not. `until`: times up to this one fire
-    however late they are, since it was decided so. `held`: the trigger was paused when it came.
+    however late they are, since it was decided so. `held`: the trigger was paused when it came. `begun`: when the run before it was begun,
+    where the tick was late already then: up to that moment somebody looked after the trigger. 0: it was not.
     """
 
     at: int
@@ -24,6 +25,7 @@ class Tick(msgspec.Struct, array_like=True, frozen=True):
     missed: int = 0
     until: int = 0
     held: bool = False
+    begun: int = 0
 
     @property
     def time(self) -> datetime:

@@ -22,6 +22,11 @@ def _changes(value: Any) -> Any:
     return [_CHANGES.get(word, word) if isinstance(word, str) else word for word in value] if isinstance(value, list) else value
 
 
+def is_refused_anywhere(path: str) -> bool:
+    """Whether no process may take this path, whatever it is allowed: what it means would depend on links."""
+    return "\0" in path or ".." in path.split("/")
+
+
 class FilesystemParams(Spelled):
     """Watches files and folders. Without `patterns` every name counts, but for hidden and temporary ones. Links are not followed."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from jetfleet.broker.api import Client
+from jetfleet.broker.fleet.roll_call import roll_call
 from jetfleet.broker.triggers import catalogue
 from jetfleet.broker.triggers import supervisor as lives
 from jetfleet.schemas.errors import UsageError
@@ -184,3 +185,21 @@ def test_what_cannot_be_served_here_keeps_nobody_from_the_rest(
         assert states(triggers)["two.in"] == "listening"
 
     serve(fresh_url, tmp_path, test)
+
+
+def test_a_program_of_ones_own_is_seen_to_serve_its_triggers_until_it_ends(fresh_url: str, tmp_path: Path, workshop: Workshop) -> None:
+    async def test() -> None:
+        async with await Client.connect(fresh_url) as looking:
+            await looking.deploy(flow("one", **{"in": "x"}))
+            async with serving(fresh_url, tmp_path) as (_, triggers):
+                (present,) = await roll_call(looking.connection)
+                assert (present.member.id, present.member.role) == (triggers.member, "trigger")
+                while "listening" not in {each.state for view in await looking.triggers() for each in view.served.values()}:
+                    await triggers.source("one", "in")
+                (view,) = await looking.triggers()
+                assert list(view.served) == [triggers.member]
+            assert await roll_call(looking.connection) == [], "it has said goodbye"
+            async with serving(fresh_url, tmp_path, member=False) as (_, triggers):
+                assert (triggers.member, await roll_call(looking.connection)) == ("", [])
+
+    run(test())

@@ -172,6 +172,8 @@ def test_what_waits_for_a_paused_trigger_is_told_and_goes_on_when_it_is_resumed(
     assert held.code == 0
     assert "note: trigger 'in' of flow 'alone' is paused (stocktaking)" in held.err
     doctor = {row["says"] for row in cli("doctor", "--data", str(whole.fleet.server.data), "-o", "json").rows if row["check"] == "triggers"}
+    members = [row["says"] for row in cli("doctor", "-o", "json").rows if row["check"] == "members"]
+    assert "1 trigger process" in members[0]
     assert any(re.match(r"alone.in is paused since .* \(stocktaking\); 1 message of its events wait", says) for says in doctor), doctor
     assert any(says.startswith("orders.broken (kafka): SOURCE_") for says in doctor), "the doctor names what fails"
     assert rows(cli)["alone.in"]["reason"] == "stocktaking"
@@ -205,7 +207,8 @@ def test_a_process_that_serves_triggers_tells_what_it_does_takes_calls_and_ends_
         while "serves triggers" not in process.log.read_text():
             assert time.monotonic() < end and process.process.poll() is None, process.log.read_text()
             time.sleep(0.02)
-        assert '"flow": "nix"' in next(line for line in process.log.read_text().splitlines() if "no deployed flow is called so" in line)
+        (warned,) = [line for line in process.log.read_text().splitlines() if "no deployed flow is called so" in line]
+        assert json.loads(warned)["flow"] == "nix"
         url = re.findall(r"(http://\S+/-/fire)/FLOW", process.log.read_text())[0]
         call = urllib.request.Request(f"{url}/orders/desk", b'{"id": 9}', {"Content-Type": "application/json"})
         with urllib.request.urlopen(call) as answer:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from jetfleet.broker.triggers.cron.missed import COUNTED_MAX, GRACE, caught_up, is_missed
+from jetfleet.broker.triggers.cron.missed import COUNTED_MAX, GRACE, caught_up, is_missed, skipped
 from jetfleet.broker.triggers.cron.schedule import Times
 from jetfleet.broker.triggers.cron.tick import Tick, milliseconds
 from jetfleet.schemas.flow.triggers.cron import CronParams
@@ -121,3 +121,39 @@ def test_what_was_left_out_before_is_counted_on() -> None:
     wanted = params("skip")
     found = caught_up(tick(wanted, missed=5, previous=1), wanted, LATER)
     assert found is not None and (found.missed, found.previous) == (12, 1)
+
+
+@pytest.mark.parametrize("overlap", ["skip", "allow", "queue", "cancel_running"])
+@pytest.mark.parametrize("catch_up", ["skip", "one", "all"])
+def test_what_passed_while_a_run_was_waited_for_is_made_up_for_only_where_all_times_are_wanted(catch_up: str, overlap: str) -> None:
+    wanted = params(catch_up, "* * * * * *", overlap=overlap)
+    now = NOON + timedelta(seconds=62)
+    late = tick(wanted, begun=milliseconds(now), previous=1)
+    assert is_missed(late, wanted, now)
+    found = caught_up(late, wanted, now)
+    assert found is not None and found.previous == 1
+    if catch_up == "all" and overlap != "skip":
+        assert (found.time, found.is_decided, found.missed) == (NOON, True, 0)
+    else:
+        assert (found.time, found.is_decided, found.missed) == (now + timedelta(seconds=1), False, 63), "back in the present"
+
+
+@pytest.mark.parametrize(("catch_up", "made_up"), [("skip", []), ("one", [18]), ("all", [13, 14, 15, 16, 17, 18])])
+def test_what_passed_later_while_all_processes_were_away_is_made_up_for(catch_up: str, made_up: list[int]) -> None:
+    wanted = params(catch_up)
+    found, waiting = through(wanted, LATER, tick(wanted, begun=milliseconds(NOON + timedelta(minutes=2))))
+    assert hours(found) == made_up and waiting is not None
+    assert sum(each.missed for each in (*found, waiting)) + len(found) == 7, "and all are accounted for"
+
+
+def test_a_time_that_finds_a_run_open_is_skipped_with_all_that_passed_by_then() -> None:
+    wanted = params("one", "*/3 * * * * *")
+    found = skipped(tick(wanted, missed=2, previous=1), wanted, NOON + timedelta(seconds=57))
+    assert found is not None and (found.time, found.missed, found.previous) == (NOON + timedelta(minutes=1), 22, 1)
+    on_time = skipped(tick(wanted), wanted, NOON - timedelta(milliseconds=200))
+    assert on_time is not None and (on_time.time, on_time.missed) == (NOON + timedelta(seconds=3), 1)
+    ending = params("one", "* * * * * *", end="2026-03-04T12:00")
+    assert skipped(tick(ending), ending, NOON) is None
+    later = params("one", "*/3 * * * * *", jitter_ms=6_000)
+    jittered = skipped(tick(later), later, NOON + timedelta(seconds=7))
+    assert jittered is not None and jittered.time == NOON + timedelta(seconds=3), "it may come when the run has ended"

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from jetfleet.broker.triggers.cron import missed
 from jetfleet.schemas.payload import decode
 
 from ...fleet.fleets import Fleet, fleet
@@ -66,5 +70,33 @@ def test_a_time_is_skipped_or_waits_or_cancels_the_run_before_it_or_runs_beside_
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one:
             await asyncio.gather(skipped(one), queued(one), cancelling(one), beside(one))
+
+    run(test(), 40)
+
+
+def test_a_schedule_shorter_than_its_runs_makes_up_for_what_was_missed_and_comes_back_to_the_present(
+    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(missed, "GRACE", stage.SECOND)
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            sweep = stage.Sweep(one)
+            await sweep.deploy(stage.EVERY_SECOND, WAITING, catch_up="one")
+            await sweep.many(1)
+            (first,) = sweep.runs()
+            source = await sweep.source(one.coordinators[0])
+            await one.client.pause_trigger(sweep.name, stage.TRIGGER)
+            await sweep.waiting(lambda tick: tick.held)
+            await one.client.resume_trigger(sweep.name, stage.TRIGGER)
+            made_up = (await sweep.waiting(lambda tick: tick.is_decided)).time
+            await until(lambda: datetime.now(UTC) > made_up + 4 * stage.SECOND, "times that pass while it waits for the first run")
+            await one.client.signal(first.run, "go on")
+            assert (await sweep.many(2))[1] == made_up, "one is made up for"
+            skipped = source.skipped
+            await until(lambda: source.skipped > skipped + 1, "times that are skipped: none of them is made up for")
+            ended_at = datetime.now(UTC)
+            await one.client.signal(sweep.runs()[1].run, "go on")
+            assert (await sweep.many(3))[2] > ended_at - 3 * stage.SECOND, "the present"
 
     run(test(), 40)

@@ -75,7 +75,8 @@ def test_a_tick_that_was_held_when_its_source_was_closed_with_no_answer_comes_ag
                 await reached.wait()
                 patch.setattr(Chain, "link", silent)
                 await one.client.disable_trigger(sweep.name, stage.TRIGGER)
-                await until(lambda: not any(each.flow == sweep.name for each in coordinator.triggers.served()), "a source that is closed")
+                await until(lambda: not any(each.flow == sweep.name for each in coordinator.triggers.served()), "a source that is given up")
+                await until(lambda: not coordinator.triggers._triggers._leaving, "a source that is closed")
             ticks = (await other.source(coordinator))._ticks
             assert ticks is not None
             await until(lambda: not ticks._held, "no tick that nobody looks after")

@@ -99,6 +99,21 @@ def test_what_no_flow_can_use_is_a_dead_letter_and_moved_aside(fresh_url: str, t
     run(test())
 
 
+def test_a_letter_about_a_file_by_reference_keeps_everything_but_the_file(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        folder = inbox(tmp_path)
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            strict = flow(folder, content="reference") | {"inputs": {"type": "object", "required": ["customer"]}}
+            await one.client.deploy(strict, nodes=[NODES])
+            async with Triggers(one.client, types=("filesystem",), data=tmp_path):
+                put(folder, "a.csv")
+                await one.log.until(lambda: bool(one.log.letters), "a dead letter")
+                kept = decode(one.log.letters[0].data)
+                assert (kept["name"], kept["size"]) == ("a.csv", 1) and "content" not in kept
+
+    run(test())
+
+
 def test_what_fired_for_a_flow_that_came_later_does_not_fire_again_when_its_params_change(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         folder = inbox(tmp_path)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from jetfleet.broker.triggers import supervisor
 from jetfleet.triggers import Triggers
 from jetfleet.triggers.webhook.source import WebhookSource
 
@@ -180,6 +181,25 @@ def test_a_secret_that_is_missing_leaves_no_door_open(
             await one.client.disable_trigger("f", "t")
             await until(lambda: len(one.triggers.status()) == 1, "a trigger that is served no more")
             assert (await post(one.address, "/", {})).status == 404
+
+    run(test())
+
+
+def test_where_nobody_else_listens_a_missing_secret_leaves_the_port_closed_until_it_is_there(
+    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "BROKEN_S", 0.05)
+
+    async def test() -> None:
+        async with hooks(fresh_url, tmp_path) as one:
+            await one.client.deploy(flow("f", t={"auth": {"type": "bearer", "secret": "shop"}}), nodes=[NODES])
+            await until(lambda: any(each.restarts for each in one.triggers.status()), "a source that is made anew")
+            (broken,) = one.triggers.status()
+            assert not broken.detail and "SECRET_MISSING" in broken.error
+            monkeypatch.setenv("JETFLEET_SECRET_SHOP", "k-123")
+            await until(lambda: bool(one.triggers.status()[0].detail), "a source that listens")
+            address = await (await one.source("f", "t")).listening()
+            assert (await post(address, "/", {}, [("Authorization", "Bearer k-123")])).status == 202
 
     run(test())
 

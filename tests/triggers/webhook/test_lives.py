@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hmac
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -129,6 +130,9 @@ def test_whose_a_path_is_depends_on_names_and_on_nothing_that_happens(fresh_url:
                 assert not await one.events("second")
             await until(lambda: any(each.flow == "first" and each.detail for each in one.triggers.status()), "the first one again")
             assert (await post(one.address, "/orders", {})).value["run"].startswith("first-")
+            await one.client.deploy(flow("first", t={"path": "/orders", "auth": {"type": "bearer", "secret": "not_set"}}), nodes=[NODES])
+            await until(lambda: any(each.flow == "first" and each.error for each in one.triggers.status()), "a first one that fails")
+            assert refused(await post(one.address, "/orders", {})) == (503, True), "it keeps its path"
             async with Triggers(one.client, types=("webhook",), only=("second",), data=tmp_path) as elsewhere:
                 source = await elsewhere.source("second", "t")
                 assert isinstance(source, WebhookSource)
@@ -232,3 +236,21 @@ def test_ten_thousand_open_connections_hold_up_nobody(fresh_url: str, tmp_path: 
             assert (await post(one.address, "/", {})).status == 202
 
     run(test(), 120)
+
+
+def test_a_process_that_ends_leaves_no_complaint_about_who_waited_for_a_run(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        gate, complaints = tmp_path / "gate", list[str]()
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+        async with hooks(fresh_url, tmp_path, flow("f", "f.gated", t={"wait": True}), runs=True) as one:
+            asked = asyncio.create_task(post(one.address, "/", {"gate": str(gate)}))
+            await until(lambda: any(each.fired for each in one.triggers.status()), "a caller that waits")
+            await one.fleet.log.until(lambda: bool(one.fleet.log.begun), "its run")
+            await one.triggers.stop()
+            assert (await asked).code == "NOT_ENDED"
+            del asked
+            gc.collect()
+            assert complaints == []
+            gate.touch()
+
+    run(test())

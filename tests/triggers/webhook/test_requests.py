@@ -126,7 +126,11 @@ def test_nodes_can_know_where_a_request_came_from_but_none_of_its_secrets(fresh_
 def test_a_caller_that_waits_gets_what_the_run_gave(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         waits = {"wait": True, "timeout_ms": 20_000}
-        flows = [flow("good", t={"path": "/good", **waits}), flow("bad", "f.picky", t={"path": "/bad", **waits}), flow("told", "f.picky", t={"path": "/told", "reveal_errors": True, **waits})]
+        flows = [
+            flow("good", t={"path": "/good", **waits}),
+            flow("bad", "f.picky", t={"path": "/bad", **waits}),
+            flow("told", "f.picky", t={"path": "/told", "reveal_errors": True, **waits}),
+        ]
         slow = flow("slow", "f.gated", t={"path": "/slow", "wait": True, "timeout_ms": 50})
         async with hooks(fresh_url, tmp_path, *flows, slow, runs=True) as one:
             good = await post(one.address, "/good", {"id": 7})

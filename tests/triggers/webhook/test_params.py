@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
 from jetfleet.broker import secrets
+from jetfleet.broker.api import Client
+from jetfleet.broker.definitions import define
+from jetfleet.broker.flows import deploy
+from jetfleet.schemas.flow.definition import Flow
 from jetfleet.schemas.flow.trigger_types import TRIGGER_TYPES, parse_params
 from jetfleet.schemas.source.deployment import for_deployment
 from jetfleet.schemas.source.loader import parse_flow
+from jetfleet.triggers import Triggers
+
+from ...fleet.running import run
 
 
 @pytest.mark.parametrize(
@@ -101,3 +110,19 @@ def test_an_open_webhook_is_warned_of_before_it_is_deployed(params: Any, warned:
 def _flow(type: str, params: Any) -> bytes:
     flow = {"name": "f", "triggers": [{"id": "t", "type": type, "params": params}], "nodes": {"a": {"type": "std::log"}}}
     return yaml.safe_dump(flow | {"edges": [{"from": "t", "to": "a"}]}).encode()
+
+
+def test_params_of_an_older_deployment_that_are_refused_now_are_not_repeated_in_the_log(fresh_url: str, tmp_path: Path) -> None:
+    flow = yaml.safe_load(_flow("webhook", {"auth": {"type": "bearer", "secret": PASTED}}))
+
+    async def test() -> None:
+        async with await Client.connect(fresh_url) as client:
+            await deploy(client.connection, define(Flow.model_validate(flow)))
+            await client.flows.caught_up()
+            with capture_logs() as lines:
+                async with Triggers(client, types=("webhook",), data=tmp_path) as triggers:
+                    assert not triggers.status()
+            (line,) = [line for line in lines if "not valid here" in line["event"]]
+            assert "auth" in line["reason"] and "s3cret" not in repr(lines)
+
+    run(test())

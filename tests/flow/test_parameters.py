@@ -50,5 +50,5 @@ def test_a_trigger_that_declares_nothing_takes_anything() -> None:
 
 @pytest.mark.parametrize("parameters", ["[{name: a, type: integer, default: x}]", "[{name: a}, {name: a}]", "[{name: a, type: date}]"])
 def test_declarations_that_make_no_sense_are_refused(parameters: str) -> None:
-    with pytest.raises(InvalidFlow, match="default of parameter `a`|two parameters are called `a`|known here: string, integer"):
+    with pytest.raises(InvalidFlow, match=r"default of parameter `a`|two parameters are called `a`|known here: string, integer"):
         plan(parameters)

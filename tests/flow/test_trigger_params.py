@@ -69,7 +69,11 @@ def test_spellings_have_one_meaning(type: str, spelling: Any, meaning: Any) -> N
         ("{type: cron, params: {schedule: []}}", "INVALID_VALUE", "schedule"),
         ("{type: cron, params: {schedule: '0 * * * *', overlap: maybe}}", "INVALID_VALUE", "maybe"),
         ("{type: cron, params: {schedule: '0 * * * *', start: tomorrow}}", "INVALID_VALUE", "tomorrow"),
-        ("{type: cron, params: {schedule: '0 * * * *', start: '2026-02-01', end: '2026-01-01T00:00:00+01:00'}}", "INVALID_VALUE", "2026-02-01"),
+        (
+            "{type: cron, params: {schedule: '0 * * * *', start: '2026-02-01', end: '2026-01-01T00:00:00+01:00'}}",
+            "INVALID_VALUE",
+            "2026-02-01",
+        ),
         ("{type: cron, params: {schedule: '0 * * * *', overlap: skip, concurrency_policy: Forbid}}", "INVALID_VALUE", "overlap"),
         ("{type: filesystem}", "MISSING_FIELD", "paths"),
         ("{type: filesystem, params: {path: /a, events: [touch]}}", "INVALID_VALUE", "touch"),

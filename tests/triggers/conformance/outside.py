@@ -35,10 +35,10 @@ class Outside(ABC):
         self.folder, self.client = folder, client
         self.triggers: Triggers | None = None
 
-    async def open(self) -> None:
+    async def open(self) -> None:  # noqa: B027
         """Make what the trigger listens to."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027
         """Take it away again."""
 
     @abstractmethod
@@ -53,7 +53,7 @@ class Outside(ABC):
         for number in numbers:
             await self.happen(number)
 
-    async def again(self, number: int) -> None:
+    async def again(self, number: int) -> None:  # noqa: B027
         """The same thing once more, where the world outside can do that."""
 
     def narrow(self) -> dict[str, Any]:

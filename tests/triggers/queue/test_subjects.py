@@ -133,22 +133,26 @@ def test_one_id_on_two_subjects_is_two_messages(fresh_url: str, tmp_path: Path) 
 
 def test_a_flow_that_was_deployed_while_a_coordinator_was_cut_off_gets_what_was_sent_then(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
-        async with fleet(fresh_url, tmp_path, coordinators=0) as one, Proxy(urlsplit(fresh_url).port or 0) as proxy:
-            async with await Connection.open(proxy.url, name="cut") as cut, await Connection.open(fresh_url, name="control") as control:
-                coordinator = Coordinator(cut, control, CoordinatorSettings())
-                await coordinator.start()
-                try:
-                    await one.deploy(listening("first", {"subjects": "shop.>"}))
-                    await there(one.client.connection, "INBOX")
-                    await one.client.publish("shop.x", 0, id="before")
-                    await one.log.ended(run_on("first", "shop.x", "before"))
-                    proxy.shut()
-                    await one.deploy(listening("second", {"subjects": "shop.>"}))
-                    for n in range(20):
-                        await one.client.publish("shop.x", n, id=f"m{n}")
-                    proxy.reopen()
-                    await one.log.ended(*(run_on(flow, "shop.x", f"m{n}") for flow in ("first", "second") for n in range(20)))
-                finally:
-                    await coordinator.stop()
+        async with (
+            fleet(fresh_url, tmp_path, coordinators=0) as one,
+            Proxy(urlsplit(fresh_url).port or 0) as proxy,
+            await Connection.open(proxy.url, name="cut") as cut,
+            await Connection.open(fresh_url, name="control") as control,
+        ):
+            coordinator = Coordinator(cut, control, CoordinatorSettings())
+            await coordinator.start()
+            try:
+                await one.deploy(listening("first", {"subjects": "shop.>"}))
+                await there(one.client.connection, "INBOX")
+                await one.client.publish("shop.x", 0, id="before")
+                await one.log.ended(run_on("first", "shop.x", "before"))
+                proxy.shut()
+                await one.deploy(listening("second", {"subjects": "shop.>"}))
+                for n in range(20):
+                    await one.client.publish("shop.x", n, id=f"m{n}")
+                proxy.reopen()
+                await one.log.ended(*(run_on(flow, "shop.x", f"m{n}") for flow in ("first", "second") for n in range(20)))
+            finally:
+                await coordinator.stop()
 
     run(test(), 60)

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from .background import BackgroundServer
 
@@ -30,7 +31,15 @@ async def restarted(server: BackgroundServer) -> None:
 def frozen(server: BackgroundServer) -> Iterator[None]:
     """The server neither answers nor hangs up."""
     os.kill(server.pid, signal.SIGSTOP)
+    while not _stopped(server.pid):  # the signal is on its way; what the server does meanwhile it does
+        time.sleep(0.001)
     try:
         yield
     finally:
         os.kill(server.pid, signal.SIGCONT)
+
+
+def _stopped(pid: int) -> bool:
+    """Whether all threads of the process have stopped; where that cannot be seen, they count as stopped."""
+    states = [task.joinpath("stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").glob("*")]
+    return all(state in "Tt" for state in states)

@@ -5,6 +5,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 FLOW := examples/order_processing.yaml
 NAME ?= engine
+# Tests mostly wait for servers: more of them at a time than there are cores.
+JOBS ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -16,8 +18,8 @@ help: ## list the targets
 demo: $(READY) ## a whole fleet on this machine, and a thousand orders through it
 	@$(BIN)/python examples/demo.py
 
-test: $(READY) ## run the tests (ARGS="-k merge" narrows them)
-	@$(BIN)/pytest $(ARGS)
+test: $(READY) ## run the tests (ARGS="-k merge" narrows them, JOBS=0 takes them one by one)
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(READY) ## ruff, mypy --strict and the import contracts
 	@$(BIN)/ruff check .

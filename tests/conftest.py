@@ -33,7 +33,7 @@ class Part:
     a `variable` of the environment names.
 
     A test says that it exercises the part by `pytest.mark.part(name)`. A `silent` part has no tests of its own: it counts as
-    exercised once its module was imported.
+    exercised by the test that imports its module first.
     """
 
     name: str
@@ -63,22 +63,31 @@ PARTS = (
     Part("publisher in Python", "", "install Python", command="python3"),
     Part("publisher in Rust", "", "install Rust", command="rustc"),
 )
-MARKED = pytest.StashKey[dict[str, set[str]]]()
-"""Which test exercises which parts, by node id."""
+PART = "part"
+"""The property of a test's report that names a part; reports of other processes come with their properties."""
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    marked = {item.nodeid: {mark.args[0] for mark in item.iter_markers("part")} for item in session.items}
-    unknown = set().union(*marked.values()) - {part.name for part in PARTS}
+    unknown: set[str] = set()
+    for item in session.items:
+        names = {mark.args[0] for mark in item.iter_markers("part")}
+        item.user_properties += [(PART, name) for name in sorted(names)]
+        unknown |= names - {part.name for part in PARTS}
     if unknown:
         raise pytest.UsageError(f"no part is called {', '.join(sorted(unknown))}; tests/conftest.py lists them")
-    session.config.stash[MARKED] = marked
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    before = set(sys.modules)
+    yield
+    item.user_properties += [(PART, part.name) for part in PARTS if part.silent and part.module in sys.modules.keys() - before]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Printed above pytest's own last line."""
-    passed = {report.nodeid for report in terminalreporter.stats.get("passed", [])}
-    exercised = Counter(name for id, names in config.stash.get(MARKED, {}).items() if id in passed for name in names)
+    passed = terminalreporter.stats.get("passed", [])
+    exercised = Counter(value for report in passed for name, value in report.user_properties if name == PART)
     terminalreporter.section("optional parts")
     for part in PARTS:
         terminalreporter.write_line(f"{part.name}: {_state(part, exercised[part.name])}")
@@ -89,4 +98,4 @@ def _state(part: Part, tests: int) -> str:
         return f"not installed ({part.remedy})"
     if tests:
         return f"exercised by {tests} {'test' if tests == 1 else 'tests'}"
-    return "exercised" if part.silent and part.module in sys.modules else "installed, not exercised"
+    return "installed, not exercised"

@@ -9,6 +9,7 @@ called once per firing, when all its events are on disk or refused for good.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import reprlib
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ from ..api.events import BATCH_HEADERS
 from ..api.outgoing import checkable
 from ..client import Batcher, BrokerError, ConnectionClosed, Unknown
 from ..codecs.opened import OpenedFile
-from ..dead_letter import fitting
+from ..dead_letter import keep
 from ..payloads.layout import small_payload
 from .firing import Fate, Firing
 from .source import Source
@@ -41,6 +42,7 @@ Done: TypeAlias = Callable[[Firing, Fate], None]
 
 META_BYTES = 64 * 1024
 LATER_S = 1.0
+REASON_SHOWN = 500
 log = structlog.get_logger("jetfleet.triggers")
 
 
@@ -151,21 +153,12 @@ class Emitter:
         self._spawn(self._bury(part, error))
 
     async def _bury(self, part: _Part, error: JetfleetError) -> None:
-        publisher = self._client.connection.publisher
-        letter = fitting(_letter(part, error), self._client.connection.max_payload)
-        id = f"dead {part.flow} {part.trigger}/{part.delivery.firing.key}"
-        told = {"flow": part.flow, "trigger": part.trigger}
-        log.warning("a firing is put with the dead letters", **told, code=error.code, reason=letter.reason)
-        while True:
-            try:
-                await publisher.publish(subjects.dead("event"), messages.encode(letter), id=id)
-                break
-            except ConnectionClosed:
-                return
-            except BrokerError as failure:
-                log.warning("a dead letter cannot be stored yet", **told, reason=str(failure))
-                await asyncio.sleep(LATER_S)
-        part.refused(error)
+        letter = _letter(part, error)
+        told = {"flow": part.flow, "trigger": part.trigger, "code": error.code}
+        log.warning("a firing is put with the dead letters", **told, reason=letter.reason[:REASON_SHOWN])
+        with contextlib.suppress(ConnectionClosed):  # nobody knows: the source brings it again
+            await keep(self._client.connection, letter, f"dead {part.flow} {part.trigger}/{part.delivery.firing.key}")
+            part.refused(error)
 
     def _spawn(self, work: object) -> None:
         task = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type,var-annotated]

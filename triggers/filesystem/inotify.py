@@ -3,6 +3,8 @@
 Guarantees: names come as bytes, whatever they are; links are not followed; if the system dropped something it says so.
 Does not: know what changes on a network file system from other hosts, or what was there before. Who uses it looks for itself: what it says
 are hints.
+
+Not the library `watchfiles` (1.3, tried): it ends with an error at a name that is no UTF-8, and follows links out of the watched folder.
 """
 
 from __future__ import annotations

@@ -5,18 +5,15 @@ Sent again (`jetfleet dlq redrive`) it goes to the same subject, and to the flow
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import structlog
 
-from ....schemas import messages, subjects
 from ....schemas.messages import DeadLetter
-from ...client import BrokerError, Connection, ConnectionClosed, Message
-from ...dead_letter import fitting
+from ...client import Connection, Message
+from ...dead_letter import keep
 
 NO_FLOW = "NO_FLOW"
-AGAIN_S = 1.0
 log = structlog.get_logger("jetfleet.triggers")
 
 
@@ -30,14 +27,4 @@ async def bury(connection: Connection, message: Message) -> None:
         "event", NO_FLOW, reason, message.subject, message.data, time.time_ns() // 1_000_000, headers,
         f"{message.stream} sequence {message.stream_seq}",
     )  # fmt: skip
-    letter = fitting(letter, connection.max_payload)
-    id = f"{message.stream} {message.timestamp_ns} {message.stream_seq}"
-    while True:
-        try:
-            await connection.publisher.publish(subjects.dead("event"), messages.encode(letter), id=id)
-            return
-        except ConnectionClosed:
-            raise
-        except BrokerError as error:
-            log.warning("a dead letter cannot be stored yet", subject=message.subject, reason=str(error))
-            await asyncio.sleep(AGAIN_S)
+    await keep(connection, letter, f"{message.stream} {message.timestamp_ns} {message.stream_seq}")

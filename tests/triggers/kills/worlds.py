@@ -34,6 +34,8 @@ class Served:
 
     constants: Mapping[str, float] = {}
 
+    at_work = True
+
     def __init__(self, url: str, folder: Path, type: str, params: dict[str, Any]) -> None:
         self.ledger = Ledger()
         self.trigger = {"type": type, "params": params}
@@ -105,6 +107,10 @@ class Callers(Served):
             for _ in range(self.COUNT):
                 callers.create_task(self._caller(stage, waiting))
 
+    @property
+    def at_work(self) -> bool:  # type: ignore[override]
+        return bool(self.ledger.handed_over - self.ledger.told.keys())
+
     async def under_way(self, stage: Stage) -> int:
         """Requests without an answer."""
         return len(self.ledger.handed_over - self.ledger.told.keys())
@@ -144,6 +150,8 @@ class Senders:
 
     COUNT = 128
     CAPACITY = 100_000
+
+    at_work = True
 
     def __init__(self, url: str, folder: Path) -> None:
         self.ledger = Ledger()

@@ -16,7 +16,7 @@ from .layout import HEADER_BLOCK_BYTES, aligned
 from .room import Room
 from .segment import Segment
 
-OPEN_AT_MOST = 4
+OPEN_AT_MOST = 16
 """Segments that wait for entries; as many as threads usually write at once."""
 KEPT_AT_MOST = 32
 """Full segments that stay mapped. Each costs two file descriptors."""

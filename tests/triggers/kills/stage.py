@@ -122,15 +122,16 @@ class Stage:
         return Outcome(verdict, ledger, witness.published.total() - len(witness.published), time.perf_counter() - began)
 
     async def _kill(self, count: int, kills: int) -> None:
-        runs = self.witness.runs
-        for _ in range(kills):
+        runs, dealt = self.witness.runs, self.world.ledger.kills
+        while len(dealt) < kills and len(runs) < count:
             cue = min(count, len(runs) + self.random.randint(1, int(self._window * CUE)))
             await self._until(lambda: len(runs) >= cue, "the cue of a kill")  # noqa: B023
             await asyncio.sleep(self.random.random() * PHASE_S)
-            while not self.world.at_work and len(runs) < count:  # a kill that hits nobody proves nothing
+            while not self.world.at_work and len(runs) < count:
                 await asyncio.sleep(0.001)
             self._process.kill()
-            self.world.ledger.kills.append(Kill(len(runs), await self.world.under_way(self)))
+            if under_way := await self.world.under_way(self):  # one that hits nobody proves nothing, and is dealt anew
+                dealt.append(Kill(len(runs), under_way))
             self._process = self.world.start()
 
     async def _drained(self) -> None:

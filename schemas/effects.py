@@ -13,6 +13,8 @@ An effect is derived from records, so it is never logged, and doing it twice mus
      8 CancelChild   cancel it
      9 Emit          publish an event
     10 FinishRun     the run reached its terminal state
+    11 WantSlot      ask a limit for a slot: answered by a SlotGranted record
+    12 ReleaseSlot   the slot is no longer needed, or no longer waited for
 """
 
 from __future__ import annotations
@@ -107,4 +109,39 @@ class FinishRun(msgspec.Struct, array_like=True, frozen=True, tag=10):
     error: Error | None = None
 
 
-Effect: TypeAlias = Dispatch | CancelTask | SetTimer | ClearTimer | Await | StopAwaiting | StartChild | CancelChild | Emit | FinishRun
+class WantSlot(msgspec.Struct, array_like=True, frozen=True, tag=11):
+    """`limit` is the limit's id; the rest is as in the record SlotWanted."""
+
+    run: str
+    activation: tuple[int | str, ...]
+    attempt: int
+    limit: str
+    most: int
+    on_limit: str = "queue"
+    per_ms: int = 0
+    burst: int = 0
+    priority: int = 0
+    fair: str = ""
+
+
+class ReleaseSlot(msgspec.Struct, array_like=True, frozen=True, tag=12):
+    run: str
+    activation: tuple[int | str, ...]
+    attempt: int
+    limit: str
+
+
+Effect: TypeAlias = (
+    Dispatch
+    | CancelTask
+    | SetTimer
+    | ClearTimer
+    | Await
+    | StopAwaiting
+    | StartChild
+    | CancelChild
+    | Emit
+    | FinishRun
+    | WantSlot
+    | ReleaseSlot
+)

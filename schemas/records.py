@@ -14,7 +14,11 @@ can be read up to the fields that are known.
     8 PauseRequested    start nothing new, hold timers
     9 ResumeRequested   go on
    10 (StepsDiscovered) reserved: the activations that a code-first flow asked for while its function replayed
-   11 (RunRetried)      reserved: a failed run goes on from its failed activations
+   11 RunReopened       a run goes on from what is kept of its journal: a retry, a fork, an import
+   12 SlotGranted       a limit lets an activation, or the whole run, go on; or refuses it
+   13 SlotWanted        not of a run but of a limit: somebody asks for one of its slots
+   14 SlotReleased      of a limit: a holder needs its slot no more, or somebody no longer waits for one
+   15 EventCollected    of a collector: one more event for a run that is to begin with several
 
 `at` is wall time in milliseconds since the epoch, set by whoever wrote the record: it is the engine's only clock.
 """
@@ -151,6 +155,88 @@ class ResumeRequested(msgspec.Struct, array_like=True, frozen=True, tag=9):
     at: int
 
 
+class RunReopened(msgspec.Struct, array_like=True, frozen=True, tag=11):
+    """The run's state from here on is the fold of its first `after` records without those in `dropped` (numbers from 0, ascending).
+
+    `places`: where these records are, as (sequence in HISTORY, entry of that message, first record), so that who owns the partition needs
+    nobody's index. `source`: the run that it was forked or imported from; "" for a retry.
+    """
+
+    run: str
+    at: int
+    after: int
+    dropped: tuple[int, ...] = ()
+    places: tuple[tuple[int, int, int], ...] = ()
+    source: str = ""
+    reason: str = ""
+
+
+class SlotGranted(msgspec.Struct, array_like=True, frozen=True, tag=12):
+    """`activation` () is the run itself. `not_before`: when it may go on, in ms since the epoch (a rate limit); 0: at once.
+
+    `refused` set: there is no slot, and whoever wanted one does not wait (`on_limit: reject`).
+    """
+
+    run: str
+    at: int
+    activation: tuple[int | str, ...]
+    attempt: int
+    limit: str
+    not_before: int = 0
+    refused: str = ""
+
+
+class SlotWanted(msgspec.Struct, array_like=True, frozen=True, tag=13):
+    """`run` is the limit's id, by which the record's partition is found. `holder` and `activation` say who asks; twice is once.
+
+    The rules travel with the question, so that a limit needs no definition: `most` slots at a time, or `most` per `per_ms` in bursts of
+    `burst`; higher `priority` first; among equals, each `fair` key in turn.
+    """
+
+    run: str
+    at: int
+    holder: str
+    activation: tuple[int | str, ...]
+    attempt: int
+    most: int
+    on_limit: str = "queue"
+    per_ms: int = 0
+    burst: int = 0
+    priority: int = 0
+    fair: str = ""
+
+
+class SlotReleased(msgspec.Struct, array_like=True, frozen=True, tag=14):
+    """`run` is the limit's id."""
+
+    run: str
+    at: int
+    holder: str
+    activation: tuple[int | str, ...]
+    attempt: int
+
+
+class EventCollected(msgspec.Struct, array_like=True, frozen=True, tag=15):
+    """`run` is the collector's id, `start` the RunStarted that the event alone would have been: its id makes the delivery idempotent."""
+
+    run: str
+    at: int
+    start: RunStarted
+
+
 Record: TypeAlias = (
-    RunStarted | Completion | TimerFired | SignalReceived | EventReceived | ChildEnded | CancelRequested | PauseRequested | ResumeRequested
+    RunStarted
+    | Completion
+    | TimerFired
+    | SignalReceived
+    | EventReceived
+    | ChildEnded
+    | CancelRequested
+    | PauseRequested
+    | ResumeRequested
+    | RunReopened
+    | SlotGranted
+    | SlotWanted
+    | SlotReleased
+    | EventCollected
 )

@@ -137,6 +137,45 @@ class SizeLimits(Block):
     """Of a loop that is closed by a `loop_back` edge onto an ordinary node and so has no `max_iterations`."""
 
 
+class RunConcurrency(Block):
+    """At most `max` runs at a time for each value of `key` (one shared key when absent), exactly, over the whole fleet.
+
+    `limit` names it: flows that use the same name share its slots. The default is the flow's own.
+    """
+
+    max: Annotated[int, Field(ge=1)]
+    key: str | None = None
+    on_limit: Literal["queue", "reject", "cancel_oldest"] = "queue"
+    limit: Identifier | None = None
+
+
+class Rate(Block):
+    """At most `max` runs begin `per` so long for each value of `key`: a token bucket that holds `burst` (`max` when absent)."""
+
+    max: Annotated[int, Field(ge=1)]
+    per: Duration
+    burst: Annotated[int, Field(ge=1)] | None = None
+    key: str | None = None
+    on_limit: Literal["queue", "reject"] = "queue"
+    limit: Identifier | None = None
+
+
+class Debounce(Block):
+    """Events with the same `key` start one run, with the last of them, when none has come for `quiet`, or `max_wait` after the first."""
+
+    quiet: Duration
+    key: str | None = None
+    max_wait: Duration | None = None
+
+
+class Batch(Block):
+    """Events with the same `key` start one run, with a list of their payloads, when there are `max`, or `within` after the first."""
+
+    max: Annotated[int, Field(ge=1, le=10_000)]
+    within: Duration
+    key: str | None = None
+
+
 class Settings(Block):
     """How runs of this flow are admitted, bounded and ended."""
 
@@ -152,6 +191,16 @@ class Settings(Block):
     drain_grace_period_ms: Milliseconds = 300_000
     debug: bool = False
     env: dict[str, str] = {}
+    concurrency: RunConcurrency | list[RunConcurrency] | None = None
+    rate: Rate | None = None
+    priority: int | str = 0
+    """Of a run where it queues at a limit, highest first: a number, or a template that gives one."""
+    fairness: str | None = None
+    """A template: runs that queue at a limit with equal priority are let in from each of its values in turn."""
+    debounce: Debounce | None = None
+    batch: Batch | None = None
+    ttl: Duration | None = None
+    """A run that has not ended so long after its event was taken is cancelled, waiting for a slot included."""
     limits: SizeLimits = SizeLimits()
 
 

@@ -16,14 +16,14 @@ from jetfleet.schemas.errors import JetfleetError
 
 from .processes import BenchmarkFailed
 
-BENCHMARKS = ("bare", "chain", "engine", "fanout", "payload", "recovery", "triggers")
+BENCHMARKS = ("bare", "chain", "engine", "fanout", "payload", "recovery", "triggers", "waiting")
 """Each a module with `measure(scale)`; imported when asked for, since only some of them need a server."""
 OWN_OPTIONS = {
-    "huge": "recovery", "uvloop": "engine", "profile": "engine", "arena": "payload", "sizes": "payload", "runs": "payload",
-    "only": "triggers",
+    "huge": ("recovery",), "uvloop": ("engine",), "profile": ("engine",), "arena": ("payload",), "sizes": ("payload",),
+    "runs": ("payload", "waiting"), "only": ("triggers",), "full": ("waiting",),
 }  # fmt: skip
-"""The options that only one benchmark has."""
-MEASURES = ("huge", "arena", "sizes", "runs", "only")
+"""The options that not every benchmark has."""
+MEASURES = ("huge", "arena", "sizes", "runs", "only", "full")
 """Those that its `measure` takes."""
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -40,7 +40,8 @@ def main() -> int:
         "--arena", type=Path, metavar="DIR", help="payload: where the arenas are made; default: /dev/shm where there is one"
     )
     parser.add_argument("--sizes", type=_sizes, metavar="SIZE,…", help="payload: of these sizes, like 1KiB,16MiB")
-    parser.add_argument("--runs", type=int, metavar="N", help="payload: so many runs of each size, a quarter of that above 16 MiB")
+    parser.add_argument("--runs", type=int, metavar="N", help="payload: so many runs of each size, a quarter of that above 16 MiB; waiting: so many runs that wait")
+    parser.add_argument("--full", action="store_true", help="waiting: a million runs instead of 100,000")
     parser.add_argument("--only", type=lambda text: text.split(","), metavar="TYPE,…", help="triggers: of these types, like memory,webhook")
     options = parser.parse_args()
     _refuse_misplaced(parser, options)
@@ -66,9 +67,9 @@ def main() -> int:
 
 
 def _refuse_misplaced(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    for option, name in OWN_OPTIONS.items():
-        if getattr(options, option) and options.name != name:
-            parser.error(f"--{option} is an option of the benchmark {name}")
+    for option, names in OWN_OPTIONS.items():
+        if getattr(options, option) and options.name not in names:
+            parser.error(f"--{option} is an option of the benchmark {' and of '.join(names)}")
 
 
 def _sizes(text: str) -> list[int]:

@@ -35,7 +35,7 @@ from jetfleet.broker.api import NotEnded, RunHandle
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.messages import BatchedEvent
 
-from . import cluster, ledger, waiting
+from . import among_waiting, cluster, ledger
 from .fleet import Fleet, chain
 from .loops import run_in_loop
 from .nodes import LEDGER
@@ -74,7 +74,7 @@ async def _measure(scale: float, waiting_runs: int) -> dict[str, Any]:
         figures[victim] = await _disturb(int(RUNS * scale), strike, coordinators=coordinators)
     for victim, strike in CLUSTER_VICTIMS.items():
         figures[victim] = await _disturb(int(RUNS * scale), strike, clustered=True)
-    figures["waiting"] = await waiting.measure(waiting_runs, scale)
+    figures["waiting"] = await among_waiting.measure(waiting_runs, scale)
     return figures
 
 

@@ -1,9 +1,10 @@
 """The flow registry: what is deployed, as every process of the fleet sees it.
 
-The stream FLOWS holds three kinds of messages, the last of each subject: `plan.<digest>`, a version's Definition, which stays for the runs
-that need it; `flow.<name>`, which version is current; `trigger.<flow>.<trigger>`, whether somebody has paused or disabled a trigger.
-Deploying writes the first two in this order, so whoever sees a current version can read it. A plan never travels: each process compiles
-the definition, and the digest must come out as it was deployed.
+The stream FLOWS holds four kinds of messages, the last of each subject: `plan.<digest>`, a version's Definition, which stays for the runs
+that need it; `flow.<name>`, which version is current; `flow.<name>.state`, whether somebody has paused the flow or drains it;
+`trigger.<flow>.<trigger>`, whether somebody has paused or disabled a trigger. Deploying (versions.py) writes the first two in this order, so
+whoever sees a current version can read it. A plan never travels: each process compiles the definition, and the digest must come out as it
+was deployed.
 
 `Flows` is a cache that follows the stream. It answers from memory, a little behind the broker. What somebody broken or newer wrote
 there is logged and left out; it keeps nobody from the other flows.
@@ -12,17 +13,16 @@ there is logged and left out; it keeps nobody from the other flows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
 from ..schemas import messages, subjects
 from ..schemas.errors import JetfleetError, UnreadableRecord
-from ..schemas.messages import RUNNING, Current, Definition, TriggerState
+from ..schemas.messages import RUNNING, Current, Definition, FlowState, TriggerState
 from ..schemas.plan.plan import Plan
 from .client import Connection, Message, Tail
 from .definitions import BrokenDefinition, DigestMismatch, compile_definition
-from .deployment import ensure_flow_consumer
+from .versions import chooses_next
 
 _log = structlog.get_logger(__name__)
 
@@ -31,46 +31,6 @@ class PlanUnknown(JetfleetError):
     """No version of a flow was deployed under this digest."""
 
     code = "PLAN_UNKNOWN"
-
-
-@dataclass(frozen=True, slots=True)
-class DeployedFlow:
-    """`changed`: whether another version, or none, was current before."""
-
-    name: str
-    version: str
-    digest: str
-    changed: bool
-
-
-async def deploy(connection: Connection, definition: Definition) -> DeployedFlow:
-    """Make this version the current one. Deploying what is current changes nothing. Raises BrokenDefinition, BrokerError."""
-    compile_definition(definition)
-    await ensure_flow_consumer(connection, definition.name)
-    # A definition that differs in what the digest leaves out (descriptions) takes the place of the old one.
-    await connection.publisher.publish(subjects.plan(definition.digest), messages.encode(definition))
-    before = await _current(connection, definition.name)
-    changed = before is None or before.digest != definition.digest
-    if changed:
-        now = Current(definition.name, definition.version, definition.digest, definition.deployed_at)
-        await connection.publisher.publish(subjects.current_flow(definition.name), messages.encode(now))
-    return DeployedFlow(definition.name, definition.version, definition.digest, changed)
-
-
-async def undeploy(connection: Connection, name: str) -> bool:
-    """Start no more runs of the flow; events wait, runs go on. False if it was not deployed."""
-    if await _current(connection, name) is None:
-        return False
-    await connection.publisher.publish(subjects.current_flow(name), b"")  # not purged: who follows the stream has to see it
-    return True
-
-
-async def _current(connection: Connection, name: str) -> Current | None:
-    stored = await connection.streams.last(subjects.FLOWS, subjects.current_flow(name))
-    try:
-        return messages.decode(Current, stored.data) if stored is not None and stored.data else None
-    except UnreadableRecord:
-        return None
 
 
 class Flows:
@@ -83,9 +43,10 @@ class Flows:
         self._plans: dict[str, Plan] = {}
         self._broken: dict[str, JetfleetError] = {}
         self._triggers: dict[str, dict[str, TriggerState]] = {}
+        self._states: dict[str, tuple[FlowState, int]] = {}
         self._tail = Tail(connection, subjects.FLOWS, 1, self._take, filter_subject=">")
         self.on_change: list[Callable[[str], None]] = []
-        """Told the name of each flow that has another current version now, or none."""
+        """Told the name of each flow that has another current version now, or none, or about which something was decided."""
 
     async def start(self) -> None:
         """Follow the registry; returns when everything that is in it now has been read."""
@@ -114,6 +75,46 @@ class Flows:
         """The plan of the flow's current version; None if the flow is not deployed, or the definition is broken."""
         version = self._current.get(name)
         return None if version is None else self.plan(version.digest)
+
+    def begins_with(self, name: str, run: str) -> Plan | None:
+        """The plan that a run with this id begins with: the current version's, or the next one's. None as for `current`.
+
+        The next version is left out while it cannot be read here.
+        """
+        version = self._current.get(name)
+        if version is None:
+            return None
+        chosen = self.plan(version.next) if version.next and chooses_next(run, version.share) else None
+        return chosen or self.plan(version.digest)
+
+    def begun_with(self, name: str) -> list[Plan]:
+        """The plans that new runs of the flow begin with: one, or two while they are being moved."""
+        version = self._current.get(name)
+        digests = () if version is None else (version.digest, version.next)
+        return [plan for digest in digests if digest and (plan := self.plan(digest)) is not None]
+
+    def versions(self, name: str) -> list[Definition]:
+        """Every version of the flow that was ever deployed, in the order in which it was deployed last."""
+        found = [definition for definition in self._definitions.values() if definition.name == name]
+        return sorted(found, key=lambda definition: definition.deployed_at)
+
+    def state(self, name: str) -> FlowState:
+        """What was decided about the flow; `running` if nothing was."""
+        found = self._states.get(name)
+        return FlowState(name, RUNNING) if found is None else found[0]
+
+    def state_seq(self, name: str) -> int:
+        """The sequence of the message that this decision stands in; 0: nothing was ever decided."""
+        return self._states[name][1] if name in self._states else 0
+
+    def decided(self) -> list[str]:
+        """The flows about which something was ever decided, also where that was undone later."""
+        return list(self._states)
+
+    def is_held(self, name: str) -> bool:
+        """Whether no run of the flow may start, by decision."""
+        found = self._states.get(name)
+        return found is not None and found[0].state != RUNNING
 
     def trigger_state(self, flow: str, trigger: str) -> TriggerState:
         """What was decided about a trigger; `running` if nothing was."""
@@ -147,7 +148,11 @@ class Flows:
         if kind == "plan":
             self._define(message.data, name)
         elif kind == "flow":
-            self._point(message.data, name)
+            flow, _, state = name.partition(".")
+            if state:
+                self._hold(message, flow)
+            else:
+                self._point(message.data, flow)
         elif kind == "trigger":
             self._decide(message.data, name)
 
@@ -175,6 +180,16 @@ class Flows:
             self._current[name] = current
         for listener in self.on_change:
             listener(name)
+
+    def _hold(self, message: Message, flow: str) -> None:
+        """Somebody has paused, drained or resumed a flow."""
+        try:
+            self._states[flow] = messages.decode(FlowState, message.data), message.stream_seq
+        except UnreadableRecord as error:
+            _log.warning("state of a flow unreadable", flow=flow, error=str(error))
+            return
+        for listener in self.on_change:
+            listener(flow)
 
     def _decide(self, data: bytes, name: str) -> None:
         """Somebody has paused, disabled or resumed a trigger."""

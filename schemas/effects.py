@@ -57,7 +57,10 @@ class ClearTimer(msgspec.Struct, array_like=True, frozen=True, tag=4):
 
 
 class Await(msgspec.Struct, array_like=True, frozen=True, tag=5):
-    """`kind` is `approval`, `signal` or `event`; `metadata` is what a person sees who has to decide."""
+    """`kind` is `approval`, `signal` or `event`; `metadata` is what a person sees who has to decide, `assignees` are these people.
+
+    `wait` numbers the run's waits from 1: by it an answer can name this one and no later one of the same node.
+    """
 
     run: str
     activation: tuple[int | str, ...]
@@ -65,13 +68,33 @@ class Await(msgspec.Struct, array_like=True, frozen=True, tag=5):
     name: str
     metadata: Payload = NULL
     due: int | None = None
+    assignees: tuple[str, ...] = ()
+    wait: int = 0
+
+
+class Outcome(msgspec.Struct, array_like=True, frozen=True):
+    """How an approval was decided, by whom and when (ms since the epoch). `id` is that of the answer's record.
+
+    `decision` is `approve`, `reject` or `escalate`; of a wait that ended by its time also `fail`.
+    """
+
+    decision: str
+    at: int
+    by: str = ""
+    reason: str = ""
+    timed_out: bool = False
+    id: str = ""
 
 
 class StopAwaiting(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """`outcome` is set for an approval that was decided, and not just called off."""
+
     run: str
     activation: tuple[int | str, ...]
     kind: str
     name: str
+    wait: int = 0
+    outcome: Outcome | None = None
 
 
 class StartChild(msgspec.Struct, array_like=True, frozen=True, tag=7):

@@ -8,6 +8,7 @@
     DeadLetter    what could not be read or placed, and why
     Definition    a flow's version as deployed
     Current       which version of a flow is the current one; no bytes at all: none, the flow was undeployed
+    FlowState     whether a flow is paused or draining, and which of its versions are drained
     Member        a process of the fleet, with what it is doing
     Lease         who owns a partition
     RunView       a run as its owner sees it
@@ -82,12 +83,16 @@ class Summary(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Part(msgspec.Struct, array_like=True, frozen=True):
-    """Records `first` … of a run's journal, counted from 0, as they stand in the WAL. `summary` set: the last part."""
+    """Records `first` … of a run's journal, counted from 0, as they stand in the WAL. `summary` set: the last part.
+
+    `chain`: the value of the hash chain (`schemas.chain`) after the last of them; empty in parts from before there were chains.
+    """
 
     run: str
     first: int
     records: list[msgspec.Raw]
     summary: Summary | None = None
+    chain: bytes = b""
 
 
 class Ended(msgspec.Struct, array_like=True, frozen=True):
@@ -125,14 +130,51 @@ class Definition(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Current(msgspec.Struct, array_like=True, frozen=True):
+    """`next`: the digest of the version that new runs move to, "" for none; `share`: the part of them, in percent, that begins with it.
+
+    `previous`: the digests that were current before, the latest last.
+    """
+
     name: str
     version: str
     digest: str
     deployed_at: int = 0
+    next: str = ""
+    share: float = 0.0
+    previous: tuple[str, ...] = ()
 
 
 RUNNING, PAUSED, DISABLED = "running", "paused", "disabled"
 """Of a trigger: it fires; what happens waits until it is resumed; it is as if it were not in its flow."""
+
+
+DRAINING = "draining"
+"""Of a flow: as paused; and the runs that are open have until a certain time to end."""
+
+
+class Drain(msgspec.Struct, array_like=True, frozen=True):
+    """Until when open runs may go on: at `cancel_at` what is left of them is cancelled, at `kill_at` killed. ms since the epoch."""
+
+    since: int
+    cancel_at: int
+    kill_at: int
+    reason: str = ""
+
+
+class FlowState(msgspec.Struct, array_like=True, frozen=True):
+    """What somebody has decided about a flow: `running`, `paused` or `draining`. `at`: since when, ms since the epoch.
+
+    `runs`: its open runs are paused with it. `drain`: how long they have, while it is draining. `versions`: those that are drained by
+    themselves, by their digests.
+    """
+
+    flow: str
+    state: str
+    reason: str = ""
+    at: int = 0
+    runs: bool = False
+    drain: Drain | None = None
+    versions: dict[str, Drain] = {}
 
 
 class TriggerState(msgspec.Struct, array_like=True, frozen=True):

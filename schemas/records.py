@@ -107,13 +107,17 @@ class TimerFired(msgspec.Struct, array_like=True, frozen=True, tag=3):
 
 
 class SignalReceived(msgspec.Struct, array_like=True, frozen=True, tag=4):
-    """`id` makes delivery idempotent: the same id is applied once. Empty: every delivery counts."""
+    """`id` makes delivery idempotent: the same id is applied once. Empty: every delivery counts.
+
+    `wait` set: meant for that wait of the run alone, counted from 1, and kept for no other.
+    """
 
     run: str
     at: int
     name: str
     payload: Payload = NULL
     id: str = ""
+    wait: int = 0
 
 
 class EventReceived(msgspec.Struct, array_like=True, frozen=True, tag=5):
@@ -145,14 +149,20 @@ class CancelRequested(msgspec.Struct, array_like=True, frozen=True, tag=7):
 
 
 class PauseRequested(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    """`with_flow`: because its flow is paused with its runs, so that it goes on with it, unless somebody has paused the run itself too."""
+
     run: str
     at: int
     reason: str = ""
+    with_flow: bool = False
 
 
 class ResumeRequested(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    """`with_flow`: its flow goes on; a run that somebody has paused by itself stays so."""
+
     run: str
     at: int
+    with_flow: bool = False
 
 
 class RunReopened(msgspec.Struct, array_like=True, frozen=True, tag=11):

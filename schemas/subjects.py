@@ -11,6 +11,7 @@ cron.<flow>.<trigger>       the next time of a cron trigger: a schedule that fir
 history.<flow>              journals, in parts
 dead.<kind>                 what could not be read or placed
 flow.<name>, plan.<digest>  which version of a flow is current; a version's definition
+flow.<name>.state           whether a flow is paused or draining
 trigger.<flow>.<trigger>    whether a trigger is paused or disabled
 member.<id>, lease.<p>      who is there; who owns a partition
 topology                    how many partitions and replicas were deployed
@@ -20,6 +21,7 @@ object.chunk.<name>.<n>     a chunk of a large payload
 object.meta.<name>          how long it is, and whether it is whole
 object.pin.<run>.<digest>   a run needs it
 verify.<p>, run.<p>, open.<p>   questions to a partition's owner          (not stored)
+count.<p>                   another: how many runs of a flow are open     (not stored)
 ended.<p>, cancel           notices: runs that ended, tasks no longer wanted   (not stored)
 query.<what>                questions to the read model                   (not stored)
 """
@@ -123,6 +125,10 @@ def current_flow(name: str) -> str:
     return f"flow.{name}"
 
 
+def flow_state(name: str) -> str:
+    return f"flow.{name}.state"
+
+
 def trigger_state(flow: str, trigger: str) -> str:
     return f"trigger.{flow}.{trigger}"
 
@@ -158,6 +164,10 @@ def upload(host: str) -> str:
 
 def run_states(partition: int) -> str:
     return f"open.{partition}"
+
+
+def count(partition: int) -> str:
+    return f"count.{partition}"
 
 
 def ended(partition: int | str) -> str:

@@ -7,11 +7,13 @@ definitions   flows in any form, ready to deploy        inspection looking at ru
 steering      records from outside                      letters    what died, and sending it again
 values        what lies elsewhere, fetched              outgoing   what is large, stored before it is sent
 triggers      which there are, deciding about them      queue      messages for queue triggers
+family        a run with the runs of its sub-flows
 """
 
 from .client import Client
 from .definitions import FlowSource
 from .errors import NotEnded, SentLately, UnknownFlow, UnknownRun, UnknownTrigger
+from .family import Family, Member
 from .handle import RunHandle
 from .letters import Letter
 from .queue import NobodyListens, Queue, QueueFull
@@ -19,6 +21,6 @@ from .result import Result
 from .triggers import TriggerView
 
 __all__ = [
-    "Client", "FlowSource", "Letter", "NobodyListens", "NotEnded", "Queue", "QueueFull", "Result", "RunHandle", "SentLately",
-    "TriggerView", "UnknownFlow", "UnknownRun", "UnknownTrigger",
+    "Client", "Family", "FlowSource", "Letter", "Member", "NobodyListens", "NotEnded", "Queue", "QueueFull", "Result", "RunHandle",
+    "SentLately", "TriggerView", "UnknownFlow", "UnknownRun", "UnknownTrigger",
 ]  # fmt: skip

@@ -26,10 +26,11 @@ from ...schemas.plan.events import check_event, choose_trigger
 from ...schemas.plan.parameters import with_defaults
 from ...schemas.plan.plan import Plan
 from ...schemas.subjects import URL_DEFAULT
-from .. import flows as registry
+from .. import versions as registry
 from ..client import Connection
 from ..deployment import deployed, ensure
-from ..flows import DeployedFlow, Flows
+from ..flows import Flows
+from ..versions import DeployedFlow
 from . import letters
 from .definitions import FlowSource, definition_of
 from .endings import Ending, Endings

@@ -18,6 +18,7 @@ from ..read_model.journal import Journal, ask_owner, journal
 from ..read_model.views import FlowCount, Page, RunFound, RunRow
 from ..run_result import RunResult
 from .errors import UnknownRun
+from .family import MEMBERS_MAX, Family, family
 from .result import Result
 
 
@@ -64,6 +65,10 @@ class Inspection:
         digest = found.view.digest if found.view is not None else found.found.row.digest if found.found is not None else ""
         records = found.decoded()
         return RunResult.of(fold(await self.flows.fetch(digest), records, keep=True), records)
+
+    async def tree(self, run: str, *, most: int = MEMBERS_MAX) -> Family:
+        """A run with the runs of its sub-flows, theirs, and so on down: at most so many. Raises UnknownRun, ReaderAbsent, BrokerError."""
+        return await family(self.connection, run, self.partitions, most)
 
     async def history(self, run: str) -> list[Record]:
         """The journal of a run: every record, in order. Raises as `show` does."""

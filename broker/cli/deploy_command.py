@@ -17,7 +17,7 @@ from ...schemas.cli import INVALID
 from ...schemas.commands import flow_files
 from ...schemas.errors import InvalidFlow
 from ..api import Client
-from ..flows import DeployedFlow
+from ..versions import DeployedFlow
 from .options import form_option, with_client
 from .printing import note, show_rows
 

@@ -12,23 +12,25 @@ from __future__ import annotations
 import msgspec
 
 from ...schemas import messages
+from ...schemas.chain import UNKNOWN, extended, start
 from ...schemas.messages import Summary
 from ...schemas.payload import list_header
 from ...schemas.plan.plan import Plan
 from ..engine import Run, has_tasks_out, restore, timers
 
 _encode = msgspec.msgpack.Encoder().encode
-_FOUR = list_header(4)
+_FIVE = list_header(5)
 SEGMENT_NONE = 0
 
 
 class OpenRun:
     """`archived` records are in the history, `count` records in `tail`. `segment` holds its latest snapshot (0: none yet).
 
-    `at` is the WAL position of its last record, `trace` the traceparent that it was started with.
+    `at` is the WAL position of its last record, `trace` the traceparent that it was started with. `chain` is the value of the hash chain
+    after the archived records, worked out when they are: meaningless before, and UNKNOWN for good if the first ones had none.
     """
 
-    __slots__ = ("archived", "at", "count", "plan", "run", "segment", "state", "tail", "trace")
+    __slots__ = ("archived", "at", "chain", "count", "plan", "run", "segment", "state", "tail", "trace")
 
     run: Run
     """Not set while the run rests: see `__getattr__`."""
@@ -40,6 +42,7 @@ class OpenRun:
         self.archived = archived
         self.segment = segment
         self.state = state
+        self.chain = UNKNOWN
         self.tail: bytearray | bytes = b""
         self.count = 0
 
@@ -85,7 +88,9 @@ class OpenRun:
 
     def cut(self, summary: Summary | None = None) -> bytes:
         """The tail as an encoded `messages.Part`, which is no longer kept here."""
-        part = b"".join((_FOUR, _encode(self.run.id), _encode(self.archived), list_header(self.count), self.tail, _encode(summary)))
+        id, records = self.run.id, list_header(self.count) + self.tail
+        self.chain = extended(self.chain if self.archived else start(id), messages.split(records))
+        part = b"".join((_FIVE, _encode(id), _encode(self.archived), records, _encode(summary), _encode(self.chain)))
         self.archived += self.count
         self.tail, self.count = b"", 0
         return part

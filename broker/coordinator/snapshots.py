@@ -73,7 +73,10 @@ class Manifest(msgspec.Struct, array_like=True, frozen=True):
 
 
 class RunEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A run in a segment. `at`: up to where it has seen the WAL. `rests`: nothing of it is needed in memory but this."""
+    """A run in a segment. `at`: up to where it has seen the WAL. `rests`: nothing of it is needed in memory but this.
+
+    `chain`: as in OpenRun; empty in entries from before there were chains.
+    """
 
     kind: int
     id: str
@@ -84,6 +87,7 @@ class RunEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     state: bytes
     events: list[str]
     rests: bool
+    chain: bytes = b""
 
 
 class Snapshots:
@@ -129,6 +133,7 @@ class Snapshots:
                     f"partition {self.number}: what segment {number} holds of run {entry.id} is no snapshot of this version"
                 )
             run = OpenRun(plan, entry.at, entry.trace, entry.archived, number, entry.state)
+            run.chain = entry.chain
             if not entry.rests:
                 run.wake()
             partition.adopt(entry.id, run, self.manifest.position, entry.events)
@@ -235,7 +240,8 @@ class Snapshots:
         run.segment = number
         self._live[number] += 1
         data, rests = snapshot(state), may_rest(state, partition.now_ms + HORIZON_MS)
-        entry = _encode(RunEntry(RUN, state.id, run.plan.digest, run.at, run.archived, run.trace, data, awaited_events(state), rests))
+        events = awaited_events(state)
+        entry = _encode(RunEntry(RUN, state.id, run.plan.digest, run.at, run.archived, run.trace, data, events, rests, run.chain))
         if rests:
             run.rest(data)
         return entry

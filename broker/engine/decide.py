@@ -230,6 +230,8 @@ def _cancel(turn: Turn, record: CancelRequested) -> bool:
     status = "killed" if record.kill else "cancelled"
     run.error = run.error or Error(status, record.reason or status, False)
     was_paused, run.paused = run.paused, False
+    if was_paused:
+        run.rare().with_flow = False
     failure.end_run(turn, status, run.error)
     if was_paused and not run.ended:
         _wake(turn)  # compensations may be among what was held
@@ -237,14 +239,19 @@ def _cancel(turn: Turn, record: CancelRequested) -> bool:
 
 
 def _pause(turn: Turn, record: PauseRequested) -> bool:
-    if turn.run.paused or turn.run.status != "running":
+    run = turn.run
+    if run.status != "running" or (run.paused and (record.with_flow or not run.paused_with_flow)):
         return False
-    turn.run.paused = True
+    run.paused = True
+    if record.with_flow:
+        run.rare().with_flow = True
+    elif run.rare_ is not None:
+        run.rare_.with_flow = False  # from now on it stays paused when its flow goes on
     return True
 
 
 def _resume(turn: Turn, record: ResumeRequested) -> bool:
-    if not turn.run.paused:
+    if not turn.run.paused or (record.with_flow and not turn.run.paused_with_flow):
         return False
     _wake(turn)
     return True
@@ -253,7 +260,7 @@ def _resume(turn: Turn, record: ResumeRequested) -> bool:
 def _wake(turn: Turn) -> None:
     """Start what was held while the run was paused, and let the timers that fired meanwhile take effect."""
     run = turn.run
-    run.paused = False
+    run.paused = run.rare().with_flow = False
     for scope in list(run.scopes()):
         for index in scope.plan.nodes:
             if scope.cells[run.plan.nodes[index].slot] == READY:

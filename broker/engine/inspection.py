@@ -87,7 +87,8 @@ def blocked_on(run: Run) -> list[Blocked]:
     """Why the run is not moving, most specific first: what it has asked the world for and is still waiting for."""
     if run.ended:
         return []
-    found = [Blocked("run", "paused", "until it is resumed")] if run.paused else []
+    until = f"until its flow goes on: `jetfleet flow resume {run.plan.name}`" if run.paused_with_flow else "until it is resumed"
+    found = [Blocked("run", "paused", until)] if run.paused else []
     for scope in run.scopes():
         for index in scope.plan.nodes:
             found += _reasons(run, scope, run.plan.nodes[index])

@@ -10,7 +10,7 @@ these; they have their keys too.
 
 from __future__ import annotations
 
-from ...schemas.effects import Await, Effect, FinishRun, SetTimer, StartChild
+from ...schemas.effects import Effect, FinishRun, SetTimer, StartChild
 from ...schemas.flow.node_types import Kind
 from ...schemas.plan.plan import PlanNode
 from ...schemas.records import Activation, TimerId
@@ -19,7 +19,7 @@ from . import guards, recovery
 from .reading import task
 from .state import RUNNING, WAITING, Run, Scope, activation
 from .turn import RUN_TIMER
-from .waits import child_request, wait_metadata
+from .waits import asked, child_request, wait_of
 
 
 def timers(run: Run) -> list[SetTimer]:
@@ -87,7 +87,7 @@ def _timers(run: Run, scope: Scope, effects: list[Effect]) -> None:
 
 
 def _waiting(run: Run, scope: Scope, node: PlanNode) -> list[Effect]:
-    wait = scope.more.waits.get(node.slot) if scope.more is not None and scope.more.waits else None
+    wait = wait_of(scope, node)
     if wait is None or wait.kind == "timer":
         return []
     if node.kind == Kind.SUBFLOW:
@@ -97,4 +97,4 @@ def _waiting(run: Run, scope: Scope, node: PlanNode) -> list[Effect]:
             return []
         return [request]
     due = scope.more.timers.get((node.slot, "wait")) if scope.more is not None and scope.more.timers else None
-    return [Await(run.id, activation(scope, node), wait.kind, wait.name, wait_metadata(run, scope, node), due)]
+    return [asked(run, scope, node, wait, due)]

@@ -22,6 +22,8 @@ from .losses import Again, Losses, Lost
 from .state import GuardState, LoopBody, More, Rare, Run, Scope, SplitBody, Undo, Wait
 
 VERSION = 1
+WITH_FLOW = 2
+"""In the place of True for a run that is paused because its flow is."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder()
@@ -30,13 +32,13 @@ _decoder = msgspec.msgpack.Decoder()
 def snapshot(run: Run) -> bytes:
     """The run's state as bytes."""
     head = [VERSION, run.id, run.plan.digest, run.status, run.started_at, run.updated_at, run.trigger, run.meta, run.parent]
-    tail = [run.records, run.ignored, run.paused, run.keep, run.error, run.output, _rare(run.rare_), _scope(run.root)]
+    tail = [run.records, run.ignored, _paused(run), run.keep, run.error, run.output, _rare(run.rare_), _scope(run.root)]
     return _encoder.encode(head + tail)
 
 
 def digest(run: Run) -> str:
     """Hex SHA-256 of the state, the count of records taken in and ignored left out."""
-    head = [run.id, run.plan.digest, run.status, run.started_at, run.trigger, run.meta, run.parent, run.paused]
+    head = [run.id, run.plan.digest, run.status, run.started_at, run.trigger, run.meta, run.parent, _paused(run)]
     return hashlib.sha256(_encoder.encode([*head, run.error, run.output, _rare(run.rare_), _scope(run.root)])).hexdigest()
 
 
@@ -63,9 +65,11 @@ def _run(plan: Plan, fields: list[Any]) -> Run:
     run = Run(id, plan, started_at, trigger, b"", meta)
     run.status, run.updated_at = status, updated_at
     run.parent = None if parent is None else (parent[0], tuple(parent[1]))
-    run.records, run.ignored, run.paused, run.keep = records, ignored, paused, keep
+    run.records, run.ignored, run.paused, run.keep = records, ignored, bool(paused), keep
     run.error, run.output = _error(error), output
     run.rare_ = _restore_rare(rare)
+    if paused == WITH_FLOW:
+        run.rare().with_flow = True
     run.root = _restore_scope(plan, None, root)
     for scope in run.scopes():
         for slot, wait in sorted(((scope.more.waits if scope.more is not None else None) or {}).items()):
@@ -76,6 +80,10 @@ def _run(plan: Plan, fields: list[Any]) -> Run:
         for waiting in run.rare_.awaiting.values():
             waiting[:] = [address for _, address in sorted(waiting)]  # type: ignore[misc]
     return run
+
+
+def _paused(run: Run) -> int:
+    return WITH_FLOW if run.paused_with_flow else run.paused
 
 
 # --- scopes

@@ -238,7 +238,9 @@ class Undo:
 class Rare:
     """What most runs never need."""
 
-    __slots__ = ("awaiting", "done", "ended", "events", "held_timers", "losses", "seen", "signals", "undo_errors", "undos", "waits_begun")
+    __slots__ = (
+        "awaiting", "done", "ended", "events", "held_timers", "losses", "seen", "signals", "undo_errors", "undos", "waits_begun", "with_flow",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.signals: dict[str, list[Payload]] = {}  # early ones, oldest first
@@ -250,6 +252,7 @@ class Rare:
         self.waits_begun = 0
         self.undo_errors: list[Error] = []  # of compensations whose guard was given up before they had ended
         self.held_timers: list[tuple[Path, str, int]] = []  # fired while the run was paused
+        self.with_flow = False  # it is paused because its flow is, and nobody has paused the run itself
         self.ended = ""  # the status that the run will have when its compensations are through
         self.losses: Losses | None = None
 
@@ -283,6 +286,11 @@ class Run:
     @property
     def ended(self) -> bool:
         return self.status not in ("running", "compensating")
+
+    @property
+    def paused_with_flow(self) -> bool:
+        """Whether it is paused because its flow is, and for no other reason."""
+        return self.rare_ is not None and self.rare_.with_flow
 
     def rare(self) -> Rare:
         if self.rare_ is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TypeAlias
 
-from ...schemas.effects import CancelChild, CancelTask, ClearTimer, Dispatch, Effect, SetTimer, StopAwaiting
+from ...schemas.effects import CancelChild, CancelTask, ClearTimer, Dispatch, Effect, Outcome, SetTimer, StopAwaiting
 from ...schemas.payload import Payload
 from ...schemas.plan.plan import PlanNode
 from ...schemas.records import Activation, Error, TimerId
@@ -98,7 +98,7 @@ class Turn:
         if wait.kind == "child":
             self.effects.append(CancelChild(self.run.id, wait.name, "its parent no longer waits for it", kill))
         elif wait.kind != "timer":
-            self.forget_wait(wait.kind, wait.name, address)
+            self.forget_wait(wait, address)
 
     def call_off(self, address: Activation) -> None:
         """The activation needs no lost payloads to be made again any more."""
@@ -111,11 +111,12 @@ class Turn:
         if self.plan.settings.execution_timeout_ms is not None and self.run.status == "running":
             self.effects.append(ClearTimer(self.run.id, RUN_TIMER))
 
-    def forget_wait(self, kind: str, name: str, address: tuple[int | str, ...]) -> None:
+    def forget_wait(self, wait: Wait, address: tuple[int | str, ...], outcome: Outcome | None = None) -> None:
         """The activation no longer waits, whether it was answered, gave up or was cancelled: nobody is to be asked any more."""
-        self.effects.append(StopAwaiting(self.run.id, address, kind, name))
-        waiting = self.run.rare().awaiting.get((kind, name), [])
+        key = wait.kind, wait.name
+        self.effects.append(StopAwaiting(self.run.id, address, *key, wait.since, outcome))
+        waiting = self.run.rare().awaiting.get(key, [])
         if address in waiting:
             waiting.remove(address)
         if not waiting:
-            self.run.rare().awaiting.pop((kind, name), None)
+            self.run.rare().awaiting.pop(key, None)

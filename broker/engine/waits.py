@@ -6,12 +6,11 @@ an id is applied once, however often it is delivered.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...schemas import payload as payloads
-from ...schemas.effects import Await, StartChild
-from ...schemas.errors import UnreadablePayload
+from ...schemas.effects import Await, Outcome, StartChild
 from ...schemas.flow.control_configs import WaitConfig
 from ...schemas.payload import Payload
 from ...schemas.plan.plan import PlanNode
@@ -20,6 +19,7 @@ from ...schemas.ref import ValueElsewhere
 from ...schemas.selectors import parse_path
 from ...schemas.values import MISSING, get, to_number, to_text
 from . import elsewhere, failure
+from .answers import APPROVE, Answer, answer_of, decoded, misfit, of_timeout, text_of
 from .reading import at_hand, node_input, render
 from .routing import complete
 from .state import WAITING, Run, Scope, Wait, activation
@@ -34,10 +34,6 @@ EARLY_NAMES_MAX = 1_000
 SEEN_MAX = 10_000
 """Ids of signals and events that a run remembers, the last ones; a repetition comes sooner or from a log."""
 
-_DECISIONS = {
-    "approve": "out", "approved": "out", "reject": "rejected", "rejected": "rejected", "escalate": "escalated", "escalated": "escalated",
-}  # fmt: skip
-_NAMES = {"out": "approve", "rejected": "reject", "escalated": "escalate"}
 APPROVAL, SIGNAL, EVENT, TIMER, CHILD = "approval", "signal", "event", "timer", "child"
 
 
@@ -59,7 +55,7 @@ def start_wait(turn: Turn, scope: Scope, node: PlanNode) -> None:
     name = to_text(values[{APPROVAL: "hook_id", SIGNAL: "signal", EVENT: "event"}[kind]]) or "" if kind != TIMER else ""
     correlate = tuple((path, to_text(value) or "") for path, value in (values.get("correlate") or {}).items())
     wait = Wait(kind, name, correlate)
-    early = _take_early(turn, wait)
+    early = _take_early(turn, config, wait)
     if early is not None:
         _answer(turn, scope, node, wait, early)
         return
@@ -70,7 +66,7 @@ def start_wait(turn: Turn, scope: Scope, node: PlanNode) -> None:
     if kind != TIMER:
         address = activation(scope, node)
         turn.run.rare().awaiting.setdefault((kind, name), []).append(address)
-        turn.effects.append(Await(turn.run.id, address, kind, name, wait_metadata(turn.run, scope, node), due))
+        turn.effects.append(asked(turn.run, scope, node, wait, due))
 
 
 def start_child(turn: Turn, scope: Scope, node: PlanNode) -> None:
@@ -95,7 +91,8 @@ def child_request(run: Run, scope: Scope, node: PlanNode) -> StartChild:
 
 def timer_fired(turn: Turn, scope: Scope, node: PlanNode, purpose: str) -> None:
     """The delay or the timeout of a waiting node is over."""
-    wait = _forget(turn, scope, node)
+    in_vain = Outcome(node.config.timeout_action, turn.now, timed_out=True) if purpose == "wait" else None
+    wait = _forget(turn, scope, node, in_vain)
     if purpose == "delay":
         complete(turn, scope, node, node.ports.index("out"), node_input(turn.run, scope, node))
         return
@@ -104,7 +101,7 @@ def timer_fired(turn: Turn, scope: Scope, node: PlanNode, purpose: str) -> None:
         what = f"{wait.kind} {wait.name!r}" if wait is not None and wait.name else "anything"
         failure.attempt_failed(turn, scope, node, Error("timeout", f"waited in vain for {what}", True))
         return
-    _resume(turn, scope, node, _DECISIONS[action], None, "timed out", timed_out=True)
+    _hand_on(turn, scope, node, of_timeout(action), timed_out=True)
 
 
 def signal_received(turn: Turn, record: SignalReceived) -> bool:
@@ -118,14 +115,35 @@ def event_received(turn: Turn, record: EventReceived) -> bool:
 
 
 def _hand_over_signal(turn: Turn, record: SignalReceived) -> bool:
-    for kind in (APPROVAL, SIGNAL):
-        waiting = turn.run.rare().awaiting.get((kind, record.name))
-        found = turn.run.find(waiting[0]) if waiting else None
-        if found is not None and _answer(turn, *found, Wait(kind, record.name), record.payload):
+    refused = False
+    for scope, node, wait in waiting_for(turn.run, record.name):
+        if record.wait and wait.since != record.wait:
+            continue
+        refused = bool(misfit(node.config, record.payload))
+        if not refused:
+            _answer(turn, scope, node, wait, record.payload, record.id)
             return True
-    if (APPROVAL, record.name) in turn.run.rare().awaiting:
-        return False  # an answer that is none, and nobody else to have it
+        if node.config.schema_ is None:
+            break  # an answer that is none: nobody else who waits for an approval could take it
+    if refused or record.wait or (APPROVAL, record.name) in turn.run.rare().awaiting:
+        return False  # it is nothing that they wait for, and they wait now
     return _keep_early(turn.run.rare().signals, record.name, record.payload)
+
+
+def waiting_for(run: Run, name: str) -> Iterator[tuple[Scope, PlanNode, Wait]]:
+    """Who waits for an approval or signal of that name: approvals first, then who has waited longest."""
+    rare = run.rare_
+    for kind in (APPROVAL, SIGNAL) if rare is not None else ():
+        for address in list(rare.awaiting.get((kind, name), ())):  # type: ignore[union-attr]
+            found = run.find(address)
+            wait = None if found is None else wait_of(*found)
+            if found is not None and wait is not None:
+                yield *found, wait
+
+
+def wait_of(scope: Scope, node: PlanNode) -> Wait | None:
+    """What an activation waits for."""
+    return None if scope.more is None or not scope.more.waits else scope.more.waits.get(node.slot)
 
 
 def _hand_over_event(turn: Turn, record: EventReceived) -> bool:
@@ -133,7 +151,7 @@ def _hand_over_event(turn: Turn, record: EventReceived) -> bool:
     matched = False
     for address in waiting:
         found = turn.run.find(address)
-        wait = None if found is None or found[0].more is None or not found[0].more.waits else found[0].more.waits.get(found[1].slot)
+        wait = None if found is None else wait_of(*found)
         if found is None or wait is None:
             continue
         try:
@@ -180,43 +198,54 @@ def _wait(turn: Turn, scope: Scope, node: PlanNode, wait: Wait) -> None:
         turn.set_timer(scope, node, "timeout", turn.now + node.timeout_ms)
 
 
-def _forget(turn: Turn, scope: Scope, node: PlanNode) -> Wait | None:
+def _forget(turn: Turn, scope: Scope, node: PlanNode, outcome: Outcome | None = None) -> Wait | None:
     wait = scope.more.waits.pop(node.slot, None) if scope.more is not None and scope.more.waits else None
     if wait is not None and wait.kind in (APPROVAL, SIGNAL, EVENT):
-        turn.forget_wait(wait.kind, wait.name, activation(scope, node))
+        turn.forget_wait(wait, activation(scope, node), outcome if wait.kind == APPROVAL else None)
     turn.clear_timer(scope, node, "timeout")
     return wait
 
 
-def _answer(turn: Turn, scope: Scope, node: PlanNode, wait: Wait, payload: Payload) -> bool:
-    """Resume a wait with what it waited for. False: an approval's answer that is none."""
-    if wait.kind != APPROVAL:
-        _resume(turn, scope, node, "out", _decoded(payload), None)
-        return True
-    answer = _decoded(payload)
-    port = _DECISIONS.get(str(answer.get("decision", "")).lower()) if isinstance(answer, dict) else None
-    if port is None:
-        return False
-    response = answer.get("response", answer.get("response_data"))
-    _resume(turn, scope, node, port, response, answer.get("reason", answer.get("details")))
-    return True
-
-
-def _resume(turn: Turn, scope: Scope, node: PlanNode, port: str, response: Any, reason: Any, timed_out: bool = False) -> None:
+def _answer(turn: Turn, scope: Scope, node: PlanNode, wait: Wait, payload: Payload, id: str = "") -> None:
+    """Resume a wait with what it waited for, which fits."""
+    answer = answer_of(payload) if wait.kind == APPROVAL else None
     turn.clear_timer(scope, node, "wait")
-    wait = _forget(turn, scope, node)
-    decision = _NAMES[port] if timed_out or (wait is not None and wait.kind == APPROVAL) or node.config.hook_id is not None else None
-    fields = [("decision", decision), ("response", response), ("reason", reason), ("timed_out", timed_out)]
+    outcome = None if answer is None else Outcome(answer.decision, turn.now, text_of(answer.by), text_of(answer.reason), False, id)
+    _forget(turn, scope, node, outcome)
+    _hand_on(turn, scope, node, answer or Answer(APPROVE, decoded(payload)))
+
+
+def _hand_on(turn: Turn, scope: Scope, node: PlanNode, answer: Answer, timed_out: bool = False) -> None:
+    """Complete the wait: its input and what came of it go to the next node. Who decided is only known of approvals."""
+    approval = node.config.hook_id is not None
+    fields = [
+        ("decision", answer.decision if approval or timed_out else None),
+        ("response", answer.response),
+        ("reason", answer.reason),
+        ("timed_out", timed_out),
+        *([("by", answer.by), ("answered_at", turn.now)] if approval else []),
+    ]
     head = [("input", node_input(turn.run, scope, node))]
     output = payloads.pack_map([*head, *((key, payloads.encode(value)) for key, value in fields)])
-    complete(turn, scope, node, node.ports.index(port), output)
+    complete(turn, scope, node, node.ports.index(answer.port), output)
+
+
+def asked(run: Run, scope: Scope, node: PlanNode, wait: Wait, due: int | None) -> Await:
+    """The wish to be told: for whom, with what they are to see."""
+    assignees = _assignees(run, scope, node) if node.config.assignees is not None else ()
+    return Await(run.id, activation(scope, node), wait.kind, wait.name, wait_metadata(run, scope, node), due, assignees, wait.since)
+
+
+def _assignees(run: Run, scope: Scope, node: PlanNode) -> tuple[str, ...]:
+    found = at_hand(render(run, scope, node)["assignees"])
+    return tuple(dict.fromkeys(text for each in (found if isinstance(found, list) else [found]) if (text := text_of(each))))
 
 
 def wait_metadata(run: Run, scope: Scope, node: PlanNode) -> Payload:
     """What a person sees who has to decide: the named fields of the input, by their last key."""
     if not node.config.metadata_fields:
         return payloads.encode({})
-    value = _decoded(node_input(run, scope, node))
+    value = decoded(node_input(run, scope, node))
     paths = [parse_path(text) for text in node.config.metadata_fields]
     found = {str(path[-1]) if path else "input": get(value, path) for path in paths}
     return payloads.encode({key: item for key, item in found.items() if item is not MISSING})
@@ -236,21 +265,15 @@ def _once(turn: Turn, id: str, apply: Callable[[], bool]) -> bool:
     return applied
 
 
-def _take_early(turn: Turn, wait: Wait) -> Payload | None:
+def _take_early(turn: Turn, config: WaitConfig, wait: Wait) -> Payload | None:
     rare = turn.run.rare_
     if rare is None or wait.kind == TIMER:
         return None
     kept = (rare.events if wait.kind == EVENT else rare.signals).get(wait.name, [])
     for place, payload in enumerate(kept):
-        if wait.kind == SIGNAL or (wait.kind == EVENT and _matches(payload, wait)) or (wait.kind == APPROVAL and is_answer(payload)):
+        if _matches(payload, wait) if wait.kind == EVENT else not misfit(config, payload):
             return kept.pop(place)
     return None
-
-
-def is_answer(payload: Payload) -> bool:
-    """Whether it decides an approval."""
-    answer = _decoded(payload)
-    return isinstance(answer, dict) and str(answer.get("decision", "")).lower() in _DECISIONS
 
 
 def _keep_early(kept: dict[str, list[Payload]], name: str, payload: Payload) -> bool:
@@ -262,12 +285,5 @@ def _keep_early(kept: dict[str, list[Payload]], name: str, payload: Payload) -> 
 
 
 def _matches(payload: Payload, wait: Wait) -> bool:
-    value = _decoded(payload)
+    value = decoded(payload)
     return all(to_text(get(value, parse_path(path))) == wanted for path, wanted in wait.correlate)
-
-
-def _decoded(payload: Payload) -> Any:
-    try:
-        return payloads.decode(payload)
-    except UnreadablePayload:
-        return None

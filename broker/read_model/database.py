@@ -22,7 +22,7 @@ from typing import IO
 
 from .errors import ReadModelInUse, ReadModelUnwritable
 
-VERSION = 1
+VERSION = 2
 FILE = "read_model.sqlite"
 INDEX_BITS = 20
 """Of a `place`: entries of one message. A batch has some hundreds."""
@@ -37,6 +37,7 @@ CREATE INDEX runs_of_flow ON runs(flow, started_at);
 CREATE INDEX runs_of_flow_by_status ON runs(flow, status, started_at);
 CREATE INDEX runs_by_status ON runs(status, started_at);
 CREATE INDEX runs_by_start ON runs(started_at);
+CREATE INDEX runs_of_parent ON runs(parent, started_at) WHERE parent IS NOT NULL;
 CREATE INDEX runs_without_version ON runs(digest) WHERE version = '';
 CREATE TABLE parts(
     place INTEGER PRIMARY KEY, run INTEGER NOT NULL, flow TEXT NOT NULL, first INTEGER NOT NULL, records INTEGER NOT NULL);

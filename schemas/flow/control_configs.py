@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJso
 
 from ..conditions import parse_condition
 from ..errors import JetfleetError
+from ..value_schema import flaw
 from .block import FieldPath, OwnPath, Refused, Spelled, TestedPath, is_template, synonyms
 from .definition import Block, Identifier, Milliseconds, Text
 
@@ -156,10 +157,19 @@ Action = Literal["approve", "reject", "escalate", "fail"]
 _ACTIONS = {"approved": "approve", "rejected": "reject", "escalated": "escalate", "failed": "fail"}
 
 
+def _value_schema(schema: Any) -> Any:
+    found = None if schema is None else flaw(schema)
+    if found is not None:
+        what, place, hint = found
+        raise Refused("INVALID_VALUE", f"`schema` is no JSON Schema: {what}", hint, place)
+    return schema
+
+
 class WaitConfig(Block):
     """std::wait. Waits for an approval (`hook_id`), a `signal` or an `event`: all three are templates.
 
-    `correlate` filters events: each path in the event's payload must equal its value (a template).
+    `correlate` filters events: each path in the event's payload must equal its value (a template). `assignees` (a template) says whose an
+    approval is. `schema` is what the value of a signal, or the response of an answer, must fit.
     """
 
     hook_id: Text | None = None
@@ -172,6 +182,8 @@ class WaitConfig(Block):
     timeout_ms: Milliseconds | None = None
     timeout_action: Annotated[Action, BeforeValidator(synonyms(_ACTIONS), json_schema_input_type=str)] = "reject"
     metadata_fields: list[OwnPath] = []
+    assignees: Text | list[Text] | None = None
+    schema_: Annotated[Any, AfterValidator(_value_schema), Field(alias="schema")] = None
 
     @property
     def due_after_ms(self) -> int | None:
@@ -200,6 +212,10 @@ class WaitConfig(Block):
             )
         if self.correlate and self.event is None:
             raise Refused("INVALID_VALUE", "`correlate` means nothing without `event`", "name the `event`", ("correlate",))
+        if self.assignees is not None and self.hook_id is None:
+            raise Refused("INVALID_VALUE", "`assignees` means nothing without `hook_id`", "name the approval: `hook_id`", ("assignees",))
+        if self.schema_ is not None and self.hook_id is None and self.signal is None:
+            raise Refused("INVALID_VALUE", "`schema` is for approvals and signals", "filter an event by `correlate`", ("schema",))
         return self
 
     @model_validator(mode="after")

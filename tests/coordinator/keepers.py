@@ -23,10 +23,11 @@ from jetfleet.broker.definitions import define
 from jetfleet.broker.deployment import ensure
 from jetfleet.broker.engine import Run, awaited_events, begin, decide, digest, outstanding
 from jetfleet.broker.fleet.membership import COORDINATOR, Membership
-from jetfleet.broker.flows import Flows, deploy
+from jetfleet.broker.flows import Flows
 from jetfleet.broker.observe.counters import CoordinatorCounters
 from jetfleet.broker.observe.tracing import OFF
 from jetfleet.broker.topology import Topology
+from jetfleet.broker.versions import deploy
 from jetfleet.schemas import subjects
 from jetfleet.schemas.codec import encode_batch
 from jetfleet.schemas.effects import Await, Dispatch, SetTimer

@@ -8,6 +8,7 @@ import pytest
 
 from jetfleet.broker.coordinator.open_run import OpenRun, may_rest
 from jetfleet.broker.engine import begin, decide, digest, outstanding, restore, snapshot
+from jetfleet.schemas.chain import UNKNOWN, chain
 from jetfleet.schemas.codec import decode_record, encode_record
 from jetfleet.schemas.effects import Dispatch, SetTimer
 from jetfleet.schemas.errors import UnreadableRecord
@@ -50,6 +51,8 @@ def test_the_parts_of_a_journal_joined_are_the_records_that_came(seed: int) -> N
     assert [part.first for part in parts] == [sum(len(earlier.records) for earlier in parts[:place]) for place in range(len(parts))]
     assert [part.summary for part in parts] == [None] * (len(parts) - 1) + [SUMMARY]
     assert {part.run for part in parts} == {"patient/1"}
+    encoded = [encode_record(record) for record in came]
+    assert [part.chain for part in parts] == [chain("patient/1", encoded[: part.first + len(part.records)]) for part in parts]
     assert (run.archived, run.count, len(run.tail)) == (30, 0, 0)
 
 
@@ -66,7 +69,14 @@ def test_the_tail_is_what_came_since_the_last_cut() -> None:
 
 
 def test_a_part_without_records_can_be_read() -> None:
-    assert decode(Part, open_run().cut(SUMMARY)) == Part("patient/1", 0, [], SUMMARY)
+    assert decode(Part, open_run().cut(SUMMARY)) == Part("patient/1", 0, [], SUMMARY, chain("patient/1", []))
+
+
+def test_a_journal_whose_beginning_had_no_chain_never_gets_one() -> None:
+    run = open_run()
+    run.archived = 7  # by an owner of before
+    run.remember(encode_record(records(1)[0]), 1)
+    assert decode(Part, run.cut()).chain == UNKNOWN
 
 
 def test_a_run_that_rests_wakes_as_it_was() -> None:

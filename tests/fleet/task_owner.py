@@ -14,8 +14,8 @@ from typing import Any
 from jetfleet.broker.client import Connection, Message, Tail
 from jetfleet.broker.definitions import define
 from jetfleet.broker.deployment import Deployed, deployed, ensure, ensure_queue
-from jetfleet.broker.flows import deploy
 from jetfleet.broker.topology import Topology, queue_consumer_config
+from jetfleet.broker.versions import deploy
 from jetfleet.schemas import subjects
 from jetfleet.schemas.codec import decode_batch
 from jetfleet.schemas.flow.definition import Flow

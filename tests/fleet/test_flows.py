@@ -11,8 +11,9 @@ import pytest
 from jetfleet.broker.client import Connection
 from jetfleet.broker.definitions import BrokenDefinition, DigestMismatch, compile_definition, define
 from jetfleet.broker.deployment import ensure
-from jetfleet.broker.flows import Flows, PlanUnknown, deploy, undeploy
+from jetfleet.broker.flows import Flows, PlanUnknown
 from jetfleet.broker.topology import Topology, flow_consumer
+from jetfleet.broker.versions import deploy, undeploy
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.flow.definition import Flow
 from jetfleet.schemas.flow.node_types import Kind, NodeType

@@ -15,7 +15,6 @@ import pytest
 from jetfleet.broker.client import Connection
 from jetfleet.broker.definitions import define
 from jetfleet.broker.deployment import ensure
-from jetfleet.broker.flows import deploy
 from jetfleet.broker.read_model import (
     InvalidQuestion,
     InvalidSearch,
@@ -29,6 +28,7 @@ from jetfleet.broker.read_model.database import FILE
 from jetfleet.broker.read_model.errors import ReadModelInUse
 from jetfleet.broker.read_model.reader import Reader
 from jetfleet.broker.topology import Topology
+from jetfleet.broker.versions import deploy
 from jetfleet.schemas import messages, payload, subjects
 from jetfleet.schemas.codec import encode_record
 from jetfleet.schemas.messages import DeadLetter, RunView

@@ -11,8 +11,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from jetfleet.broker.definitions import define
-from jetfleet.broker.flows import deploy
 from jetfleet.broker.observe.tracing import Tracing
+from jetfleet.broker.versions import deploy
 from jetfleet.schemas import subjects
 from jetfleet.schemas.messages import AttemptId, encode, encode_all, join
 from jetfleet.schemas.payload import decode

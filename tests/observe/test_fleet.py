@@ -12,11 +12,11 @@ from jetfleet.broker.client import Connection
 from jetfleet.broker.coordinator.coordinator import Coordinator, CoordinatorSettings
 from jetfleet.broker.definitions import define
 from jetfleet.broker.deployment import ensure
-from jetfleet.broker.flows import deploy
 from jetfleet.broker.observe.backlog import Backlog
 from jetfleet.broker.observe.health import connected
 from jetfleet.broker.observe.metrics_server import MetricsServer
 from jetfleet.broker.topology import Topology
+from jetfleet.broker.versions import deploy
 from jetfleet.schemas.flow.definition import Flow
 
 from ..fleet.conftest import start_server

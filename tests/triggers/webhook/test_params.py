@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from jetfleet.broker import secrets
 from jetfleet.broker.api import Client
 from jetfleet.broker.definitions import define
-from jetfleet.broker.flows import deploy
+from jetfleet.broker.versions import deploy
 from jetfleet.schemas.flow.definition import Flow
 from jetfleet.schemas.flow.trigger_types import TRIGGER_TYPES, parse_params
 from jetfleet.schemas.source.deployment import for_deployment

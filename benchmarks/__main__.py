@@ -40,7 +40,9 @@ def main() -> int:
         "--arena", type=Path, metavar="DIR", help="payload: where the arenas are made; default: /dev/shm where there is one"
     )
     parser.add_argument("--sizes", type=_sizes, metavar="SIZE,…", help="payload: of these sizes, like 1KiB,16MiB")
-    parser.add_argument("--runs", type=int, metavar="N", help="payload: so many runs of each size, a quarter of that above 16 MiB; waiting: so many runs that wait")
+    parser.add_argument(
+        "--runs", type=int, metavar="N", help="payload: so many of each size, a quarter of that above 16 MiB; waiting: so many that wait"
+    )
     parser.add_argument("--full", action="store_true", help="waiting: a million runs instead of 100,000")
     parser.add_argument("--only", type=lambda text: text.split(","), metavar="TYPE,…", help="triggers: of these types, like memory,webhook")
     options = parser.parse_args()

@@ -1,7 +1,7 @@
 """How late timers are: what came of each delay, from when it was due until its TimerFired record was stored, read from the WAL.
 
-Due is by the records: when the run began, by the clock of the intake that started it, and its delay. Stored is the time that the server gave
-the message when it took it in; it acknowledges when it is on disk. Both clocks are this machine's.
+Due is by the records: when the run began, by the clock of the intake that started it, and its delay. Stored is the time that the server
+gave the message when it took it in; it acknowledges when it is on disk. Both clocks are this machine's.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Firing:
 
 
 class Lateness:
-    """An async context manager: the delays of one flow, whose events are `{"ms": …}`, from when it was made. `again`: fired more than once."""
+    """An async context manager: the delays of one flow, whose events are `{"ms": …}`, from then on. `again`: fired more than once."""
 
     def __init__(self, client: Client, flow: str) -> None:
         self.fired: dict[str, Firing] = {}

@@ -1,7 +1,7 @@
 """Very many runs that wait: what one costs, how soon a new coordinator has them, how soon they go on, how late timers are among them.
 
-Half of the runs wait for a timer that is a week away, half for a signal; a tenth on top for an event that is found by a field of it. They come
-as runs come: events, sent by 1,000 senders, taken in by the fleet. What is measured begins when all of them rest in snapshots.
+Half of the runs wait for a timer that is a week away, half for a signal; a tenth on top for an event that is found by a field of it.
+They come as runs come: events, sent by 1,000 senders, taken in by the fleet. What is measured begins when all of them rest in snapshots.
 
     bytes_per_run                 resident memory of the coordinator that started them, beyond that of before
     bytes_per_run_after_restart   the same of the one that found them in the snapshots

@@ -57,7 +57,8 @@ def paused(before: FlowState, now_ms: int, reason: str, runs: bool) -> FlowState
     """Paused instead of draining ends the drain: the open runs have all the time again."""
     if before.state == PAUSED and before.runs == runs:
         return before
-    return msgspec.structs.replace(before, state=PAUSED, reason=reason, at=now_ms, runs=runs, drain=None)
+    since = now_ms if runs else before.runs_at
+    return msgspec.structs.replace(before, state=PAUSED, reason=reason, at=now_ms, runs=runs, runs_at=since, drain=None)
 
 
 def resumed(before: FlowState, now_ms: int, reason: str) -> FlowState:

@@ -2,9 +2,9 @@
 
 The stream FLOWS holds four kinds of messages, the last of each subject: `plan.<digest>`, a version's Definition, which stays for the runs
 that need it; `flow.<name>`, which version is current; `flow.<name>.state`, whether somebody has paused the flow or drains it;
-`trigger.<flow>.<trigger>`, whether somebody has paused or disabled a trigger. Deploying (versions.py) writes the first two in this order, so
-whoever sees a current version can read it. A plan never travels: each process compiles the definition, and the digest must come out as it
-was deployed.
+`trigger.<flow>.<trigger>`, whether somebody has paused or disabled a trigger. Deploying (versions.py) writes the first two in this order,
+so whoever sees a current version can read it. A plan never travels: each process compiles the definition, and the digest must come out as
+it was deployed.
 
 `Flows` is a cache that follows the stream. It answers from memory, a little behind the broker. What somebody broken or newer wrote
 there is logged and left out; it keeps nobody from the other flows.
@@ -76,16 +76,24 @@ class Flows:
         version = self._current.get(name)
         return None if version is None else self.plan(version.digest)
 
-    def begins_with(self, name: str, run: str) -> Plan | None:
+    def begins_with(self, name: str, run: str, trigger: str | None = None) -> Plan | None:
         """The plan that a run with this id begins with: the current version's, or the next one's. None as for `current`.
 
-        The next version is left out while it cannot be read here.
+        If only one of the two has the trigger that is named, it is that one. A next version that cannot be read here is left out.
         """
+        current, version = self.current(name), self._current.get(name)
+        if current is None or version is None or not version.next:
+            return current
+        plans = self.begun_with(name) if trigger is None else [plan for plan in self.begun_with(name) if plan.trigger(trigger) is not None]
+        if len(plans) == 1:
+            return plans[0]
+        next = self.plan(version.next)
+        return next if next is not None and chooses_next(run, version.share) else current
+
+    def is_moving(self, name: str) -> bool:
+        """Whether new runs of the flow begin with one of two versions."""
         version = self._current.get(name)
-        if version is None:
-            return None
-        chosen = self.plan(version.next) if version.next and chooses_next(run, version.share) else None
-        return chosen or self.plan(version.digest)
+        return version is not None and version.next != ""
 
     def begun_with(self, name: str) -> list[Plan]:
         """The plans that new runs of the flow begin with: one, or two while they are being moved."""

@@ -1,7 +1,7 @@
 """Versions of a flow: which one new runs begin with. Deploying one, moving new runs to one little by little, and going back.
 
-Which version is current stands in `flow.<name>`, a Current. While new runs are moved there are two: the current one, and the `next` one with
-its share. Every change is made by compare-and-set on what was read, so of two that change at once none is lost.
+Which version is current stands in `flow.<name>`, a Current. While new runs are moved there are two: the current one, and the `next` one
+with its share. Every change is made by compare-and-set on what was read, so of two that change at once none is lost.
 
 Guarantees: a run stays with the version that it began with, whatever changes; of what a change says, either all is so or nothing.
 Does not: wait until every process has heard of it. That takes them moments.
@@ -37,7 +37,7 @@ class NothingToMove(JetfleetError):
 
 @dataclass(frozen=True, slots=True)
 class DeployedFlow:
-    """`changed`: whether other versions, or other shares, were current before. `share`: the part of new runs that begin with it, in percent."""
+    """`changed`: whether other versions, or other shares, were current before. `share`: the percentage of new runs that begin with it."""
 
     name: str
     version: str
@@ -103,7 +103,9 @@ async def roll_back(connection: Connection, name: str, to: str = "") -> Current:
 
     def rolled(current: Current | None) -> Current:
         if current is None or found is None or target(current) != found.digest:
-            raise NothingToMove(f"flow {name!r} has no earlier version to go back to; `jetfleet flow versions {name}` shows those there are")
+            raise NothingToMove(
+                f"flow {name!r} has no earlier version to go back to; `jetfleet flow versions {name}` shows those there are"
+            )
         back = Current(name, found.version, found.digest, found.deployed_at)
         here = _deployed(current, back, WHOLE)
         if to or current.next:

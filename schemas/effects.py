@@ -59,7 +59,8 @@ class ClearTimer(msgspec.Struct, array_like=True, frozen=True, tag=4):
 class Await(msgspec.Struct, array_like=True, frozen=True, tag=5):
     """`kind` is `approval`, `signal` or `event`; `metadata` is what a person sees who has to decide, `assignees` are these people.
 
-    `wait` numbers the run's waits from 1: by it an answer can name this one and no later one of the same node.
+    `wait` numbers the run's waits from 1: by it an answer can name this one and no later one of the same node. `correlate`: of an event,
+    paths in its payload with the texts that they must have.
     """
 
     run: str
@@ -70,6 +71,7 @@ class Await(msgspec.Struct, array_like=True, frozen=True, tag=5):
     due: int | None = None
     assignees: tuple[str, ...] = ()
     wait: int = 0
+    correlate: tuple[tuple[str, str], ...] = ()
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
@@ -87,7 +89,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 
 
 class StopAwaiting(msgspec.Struct, array_like=True, frozen=True, tag=6):
-    """`outcome` is set for an approval that was decided, and not just called off."""
+    """`outcome` is set for an approval that was decided, and not just called off. `correlate`: as in Await."""
 
     run: str
     activation: tuple[int | str, ...]
@@ -95,6 +97,7 @@ class StopAwaiting(msgspec.Struct, array_like=True, frozen=True, tag=6):
     name: str
     wait: int = 0
     outcome: Outcome | None = None
+    correlate: tuple[tuple[str, str], ...] = ()
 
 
 class StartChild(msgspec.Struct, array_like=True, frozen=True, tag=7):

@@ -164,8 +164,8 @@ class Drain(msgspec.Struct, array_like=True, frozen=True):
 class FlowState(msgspec.Struct, array_like=True, frozen=True):
     """What somebody has decided about a flow: `running`, `paused` or `draining`. `at`: since when, ms since the epoch.
 
-    `runs`: its open runs are paused with it. `drain`: how long they have, while it is draining. `versions`: those that are drained by
-    themselves, by their digests.
+    `runs`: its open runs are paused with it; `runs_at`: when that began last, 0: never. `drain`: how long they have, while it is
+    draining. `versions`: those that are drained by themselves, by their digests.
     """
 
     flow: str
@@ -173,6 +173,7 @@ class FlowState(msgspec.Struct, array_like=True, frozen=True):
     reason: str = ""
     at: int = 0
     runs: bool = False
+    runs_at: int = 0
     drain: Drain | None = None
     versions: dict[str, Drain] = {}
 

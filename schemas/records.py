@@ -19,6 +19,7 @@ can be read up to the fields that are known.
    13 SlotWanted        not of a run but of a limit: somebody asks for one of its slots
    14 SlotReleased      of a limit: a holder needs its slot no more, or somebody no longer waits for one
    15 EventCollected    of a collector: one more event for a run that is to begin with several
+   16 CollectionStarted of a collector: the RunStarted of such a run is on disk
 
 `at` is wall time in milliseconds since the epoch, set by whoever wrote the record: it is the engine's only clock.
 """
@@ -61,7 +62,7 @@ class Error(msgspec.Struct, array_like=True, frozen=True):
 
 
 class TimerId(msgspec.Struct, array_like=True, frozen=True):
-    """One timer of a run. `purpose` is one of `retry`, `wait`, `delay`, `scope`, `scope_retry`, `run`.
+    """One timer of a run. `purpose` is one of `retry`, `wait`, `delay`, `scope`, `scope_retry`, `run`; of a collector `collect`.
 
     `attempt` is the attempt (of node or scope) that set it: a timer of an earlier attempt is stale.
     """
@@ -234,6 +235,14 @@ class EventCollected(msgspec.Struct, array_like=True, frozen=True, tag=15):
     start: RunStarted
 
 
+class CollectionStarted(msgspec.Struct, array_like=True, frozen=True, tag=16):
+    """`run` is the collector's id, `started` the run that the collection has become: that of its first event."""
+
+    run: str
+    at: int
+    started: str
+
+
 Record: TypeAlias = (
     RunStarted
     | Completion
@@ -249,4 +258,5 @@ Record: TypeAlias = (
     | SlotWanted
     | SlotReleased
     | EventCollected
+    | CollectionStarted
 )

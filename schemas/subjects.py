@@ -64,6 +64,12 @@ def run_id(flow: str, key: str) -> str:
     return f"{flow}-{sha256(f'{flow} {key}'.encode()).hexdigest()[:16]}"
 
 
+def collector(flow: str, key: str) -> str:
+    """The id of what collects the flow's events with this key; no run has a `/` in its id. A key that is long, or begins with =, is hashed."""
+    word = f"={sha256(key.encode()).hexdigest()}" if len(key) > _WORD_MAX or key.startswith("=") else key
+    return f"collect/{flow}/{word}"
+
+
 def wal_stream(partition: int) -> str:
     return f"WAL_{partition}"
 

@@ -13,12 +13,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..broker.cli.waiting import in_words
-from ..broker.engine import Blocked, NodeView, Run, begin, blocked_on, decide, nodes
+from ..broker.engine import Blocked, NodeView, Run, begin, blocked_on, decide, hears, nodes
 from ..broker.run_result import Opened, RunResult
 from ..schemas import records as rec
 from ..schemas.effects import Await, FinishRun
 from ..schemas.errors import UsageError
-from ..schemas.payload import encode
+from ..schemas.payload import Payload, encode
 from ..schemas.plan.plan import Plan
 from ..schemas.records import Activation, Record
 from ..schemas.ref import may_hold_ref
@@ -111,9 +111,9 @@ class LocalRun:
 
     # --- what the runner asks and does
 
-    def awaits(self, kind: str, name: str) -> bool:
-        """Whether a node waits for that signal or event right now."""
-        return any(wait.kind == kind and wait.name == name for wait in self.awaiting.values())
+    def hears(self, event: str, payload: Payload) -> bool:
+        """Whether an event that is for whoever waits for it concerns this run."""
+        return self._run is not None and hears(self._run, event, payload)
 
     @property
     def moves(self) -> bool:

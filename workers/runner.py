@@ -204,7 +204,7 @@ class LocalRunner:
         if self.keep:
             self.emitted.append(effect)
         for run in list(self._live.values()):
-            if run.awaits("event", effect.subject):
+            if run.hears(effect.subject, effect.payload):
                 run.deliver(rec.EventReceived(run.id, self.clock.now_ms(), effect.subject, effect.payload, effect.id))
         if self._on_emit is not None:
             # In a turn of its own: what the callback raises is the embedding program's affair and not the run's.

@@ -7,13 +7,16 @@ definitions   flows in any form, ready to deploy        inspection looking at ru
 steering      records from outside                      letters    what died, and sending it again
 values        what lies elsewhere, fetched              outgoing   what is large, stored before it is sent
 triggers      which there are, deciding about them      queue      messages for queue triggers
-family        a run with the runs of its sub-flows
+family        a run with the runs of its sub-flows      flows      deciding about flows as a whole
+flow_calls    what a client can do with flows           flow_sight looking at them
+flow_views    what is seen then                         open_runs  counted, by version
 """
 
 from .client import Client
 from .definitions import FlowSource
 from .errors import NotEnded, SentLately, UnknownFlow, UnknownRun, UnknownTrigger
 from .family import Family, Member
+from .flow_views import FlowView, VersionView
 from .handle import RunHandle
 from .letters import Letter
 from .queue import NobodyListens, Queue, QueueFull
@@ -21,6 +24,6 @@ from .result import Result
 from .triggers import TriggerView
 
 __all__ = [
-    "Client", "Family", "FlowSource", "Letter", "Member", "NobodyListens", "NotEnded", "Queue", "QueueFull", "Result", "RunHandle",
-    "SentLately", "TriggerView", "UnknownFlow", "UnknownRun", "UnknownTrigger",
+    "Client", "Family", "FlowSource", "FlowView", "Letter", "Member", "NobodyListens", "NotEnded", "Queue", "QueueFull", "Result", "RunHandle",
+    "SentLately", "TriggerView", "UnknownFlow", "UnknownRun", "UnknownTrigger", "VersionView",
 ]  # fmt: skip

@@ -26,18 +26,15 @@ from ...schemas.plan.events import check_event, choose_trigger
 from ...schemas.plan.parameters import with_defaults
 from ...schemas.plan.plan import Plan
 from ...schemas.subjects import URL_DEFAULT
-from .. import versions as registry
 from ..client import Connection
 from ..deployment import deployed, ensure
 from ..flows import Flows
-from ..versions import DeployedFlow
 from . import letters
-from .definitions import FlowSource, definition_of
 from .endings import Ending, Endings
 from .errors import UnknownFlow
 from .events import Events
+from .flow_calls import FlowCalls
 from .handle import RunHandle
-from .inspection import Inspection
 from .letters import Letter
 from .outgoing import checkable
 from .queue import Queue, Subjects
@@ -47,8 +44,8 @@ from .triggers import TriggerControl, TriggerView
 from .values import Values, is_small
 
 
-class Client(Inspection):
-    """Made by `connect`; safe for any number of tasks of one event loop. Looking at runs is inherited."""
+class Client(FlowCalls):
+    """Made by `connect`; safe for any number of tasks of one event loop. Looking at runs, and all about flows as a whole, is inherited."""
 
     def __init__(self, connection: Connection, partitions: int, arena: Path | None = None, flows: Flows | None = None) -> None:
         super().__init__(connection, partitions, flows)
@@ -102,24 +99,6 @@ class Client(Inspection):
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
-
-    # --- flows
-
-    async def deploy(self, source: FlowSource, *, nodes: Sequence[str] = ()) -> DeployedFlow:
-        """Make this version of a flow the current one; open runs go on with theirs.
-
-        `source`: a path, a text, or data; `nodes`: the modules and files that define its own node types. Raises InvalidFlow,
-        UsageError, BrokerError.
-        """
-        found = await registry.deploy(self.connection, definition_of(source, nodes))
-        await self.flows.caught_up()  # so that this client may start it at once
-        return found
-
-    async def undeploy(self, flow: str) -> bool:
-        """Start no more runs of the flow: its events wait. False if it was not deployed."""
-        found = await registry.undeploy(self.connection, flow)
-        await self.flows.caught_up()
-        return found
 
     # --- runs
 
@@ -297,9 +276,10 @@ class Client(Inspection):
         self, flow: str, payload: Any, id: str | None, trigger: str | None, trace: str, meta: Payload = NULL
     ) -> tuple[str | None, BatchedEvent]:
         """The trigger that fires and the event, checked as far as this process can, with what is large in the object store."""
-        plan = self.require(flow)
-        chosen = choose_trigger(plan, trigger, self._triggers.disabled(plan))
+        self.require(flow)
         key = uuid.uuid4().hex if id is None else id
+        plan = self.flows.begins_with(flow, subjects.run_id(flow, key), trigger) or self.require(flow)
+        chosen = choose_trigger(plan, trigger, self._triggers.disabled(plan))
         payload = with_defaults(plan, chosen, payload)
         if plan.inputs is not None:
             check_event(plan, checkable(payload))

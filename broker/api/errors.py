@@ -8,10 +8,19 @@ from collections.abc import Sequence
 from ...schemas.errors import JetfleetError
 
 
-def nearest(name: str, there: Sequence[str]) -> str:
-    """Which of them was meant, for a message: ` (did you mean 'x'?)`, or nothing."""
-    near = difflib.get_close_matches(name, there, n=1)
+SHOWN_MAX = 5
+"""Ids in a message."""
+
+
+def nearest(name: str, there: Sequence[str], least: float = 0.6) -> str:
+    """Which of them was meant, for a message: ` (did you mean 'x'?)`, or nothing where none is as near as `least`, from 0 to 1."""
+    near = difflib.get_close_matches(name, there, n=1, cutoff=least)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def status_in_words(status: str) -> str:
+    """As it follows `has`: `has failed`, `has been cancelled`."""
+    return f"been {status}" if status in ("cancelled", "killed") else status
 
 
 class UnknownFlow(JetfleetError):
@@ -41,8 +50,59 @@ class UnknownRun(JetfleetError):
 
     code = "UNKNOWN_RUN"
 
+    def __init__(self, run: str, there: Sequence[str] = ()) -> None:
+        super().__init__(
+            f"there is no run {run!r}{nearest(run, there, 0.8)}; `jetfleet runs list` shows those there are "
+            "(one that began just now may take a moment)"
+        )
+
+
+class AmbiguousRun(JetfleetError):
+    """Several ids begin like this."""
+
+    code = "AMBIGUOUS_RUN"
+
+    def __init__(self, text: str, runs: Sequence[str]) -> None:
+        shown = ", ".join(runs[:SHOWN_MAX]) + (", …" if len(runs) > SHOWN_MAX else "")
+        super().__init__(f"several runs begin with {text!r}: {shown}; say more of the id")
+
+
+class RunEnded(JetfleetError):
+    """A run that has ended takes nothing in any more. Nothing was written."""
+
+    code = "RUN_ENDED"
+
+    def __init__(self, run: str, status: str) -> None:
+        super().__init__(f"run {run} has {status_in_words(status)} already; it takes nothing in any more. `jetfleet runs show {run}` says how")
+
+
+class RunEnding(JetfleetError):
+    """The run undoes what it did, and will have ended then. Nothing was written."""
+
+    code = "RUN_ENDING"
+
     def __init__(self, run: str) -> None:
-        super().__init__(f"there is no run {run!r}; `jetfleet runs list` shows those there are (one that began just now may take a moment)")
+        super().__init__(
+            f"run {run} is ending already: it undoes what it did; `jetfleet runs watch {run}` follows it, `runs kill` ends it at once"
+        )
+
+
+class AlreadyPaused(JetfleetError):
+    """Nothing was written."""
+
+    code = "ALREADY_PAUSED"
+
+    def __init__(self, run: str) -> None:
+        super().__init__(f"run {run} is paused already; `jetfleet runs resume {run}` lets it go on")
+
+
+class NotPaused(JetfleetError):
+    """Nothing was written."""
+
+    code = "NOT_PAUSED"
+
+    def __init__(self, run: str) -> None:
+        super().__init__(f"run {run} is not paused; `jetfleet runs show {run}` says what it waits for")
 
 
 class NotEnded(JetfleetError):

@@ -104,6 +104,10 @@ class TriggerControl:
 
     def held(self, flow: str, trigger: str | None) -> str:
         """Why an event of the trigger waits, "" if it does not."""
+        decided = self._flows.state(flow)
+        if decided.state != RUNNING:
+            why = f" ({decided.reason})" if decided.reason else ""
+            return f"flow {flow!r} is {decided.state}{why}: the run begins once `jetfleet flow resume {flow}` ends that"
         said = None if trigger is None else self._flows.trigger_state(flow, trigger)
         if said is None or said.state != PAUSED:
             return ""

@@ -185,6 +185,17 @@ def flows(found: Checkup) -> Iterator[Finding]:
         version = registry.version(name)
         if version is not None and registry.current(name) is None:
             yield Finding("flows", "bad", f"{name} {version.version} cannot be read here; deploy it again with this version of jetfleet")
+    for name in filter(registry.is_held, names):
+        yield Finding("flows", "note", held_flow(found, name))
+
+
+def held_flow(found: Checkup, name: str) -> str:
+    """What is to be said of a flow that starts no runs, by decision."""
+    state = found.client.flows.state(name)
+    waiting = sum(count for subject, count in found.event_messages.items() if subject.split(".")[1] == name)
+    waits = f"{waiting:,} {'message of events waits' if waiting == 1 else 'messages of events wait'}" if waiting else "no event waits"
+    why = f" ({state.reason})" if state.reason else ""
+    return f"{name} is {state.state}, and {waits}; `jetfleet flow resume {name}` ends that{why}"
 
 
 def backlog(found: Checkup) -> Iterator[Finding]:

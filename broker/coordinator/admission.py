@@ -57,7 +57,8 @@ class Admission:
             coming.discard(run)
 
     def ended(self, plan: Plan, status: str) -> None:
-        self._breaker(plan).ended(status == "failed", _now_ms())
+        # The version may be an old one: the breaker is the current one's.
+        (self._breakers.get(plan.name) or self._breaker(plan)).ended(status == "failed", _now_ms())
 
     def forget_coming(self) -> None:
         """Partitions were lost: runs on their way to them will begin elsewhere."""

@@ -32,6 +32,7 @@ from ..observe.tracing import OFF, Tracing
 from ..topology import Topology
 from .admission import Admission
 from .far_timers import FarTimers
+from .flow_keeping import keep_flow_states
 from .intake import Intake
 from .locality import Locality
 from .object_keeping import keep_objects
@@ -113,6 +114,7 @@ class Coordinator:
         self._spawn(self._keep_facts())
         self._spawn(keep_objects(self.connection, self.partitions, lambda: self.leases.holds(0)))
         self._spawn(keep_strays(self, lambda: self.leases.holds(0)))
+        self._spawn(keep_flow_states(self))
         self.connection.on_reconnect.append(self._reconnected)
 
     async def stop(self) -> None:
@@ -162,6 +164,11 @@ class Coordinator:
         for flow in flows:
             self.intake.wake(flow)
 
+    def start_collected(self, flow: str) -> None:
+        for owner in self.owners.values():
+            if owner.partition is not None:
+                owner.partition.collections.go_on(flow)
+
     def plan_missing(self, partition: int, digest: str, then: Callable[[Plan | None], None]) -> None:
         self._spawn(self._fetch(partition, digest, then))
 
@@ -201,6 +208,7 @@ class Coordinator:
             "runs": sum(len(owner.partition.runs) for owner in self.owners.values() if owner.partition is not None),
             "closed": self.ready,
             "blocked": self.outbox.blocked_by,
+            "held": self.intake.held(),
         } | self.triggers.facts()
 
     def _note_positions(self) -> None:
@@ -220,7 +228,8 @@ class Coordinator:
 
     def _closed_flows(self) -> dict[tuple[str, str], float]:
         plans = [plan for name in self.flows.names() if (plan := self.flows.current(name)) is not None]
-        return {(plan.name, reason): 1.0 for plan in plans if (reason := self.admission.closed_by(plan))}
+        held = {(plan.name, self.flows.state(plan.name).state): 1.0 for plan in plans if self.flows.is_held(plan.name)}
+        return held | {(plan.name, reason): 1.0 for plan in plans if (reason := self.admission.closed_by(plan))}
 
     # --- partitions come and go
 

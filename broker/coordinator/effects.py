@@ -18,8 +18,10 @@ from ...schemas.errors import EventRejected, UsageError
 from ...schemas.messages import DeadLetter, Ended, Summary, Task
 from ...schemas.payload import NULL, decode
 from ...schemas.plan.events import check_event, choose_trigger
-from ..engine import awaited_events
+from ...schemas.plan.plan import Plan
+from ..engine import awaits, awaits_any
 from .acknowledged import Ticket
+from .approval_notices import announce
 from .open_run import OpenRun
 from .pins import pin_for_others
 
@@ -70,22 +72,40 @@ def _clear_timer(home: Partition, run: OpenRun, effect: fx.ClearTimer, ticket: T
     home.clear_timer(effect)
 
 
-def _await(home: Partition, run: OpenRun, effect: fx.Await, ticket: Ticket) -> None:
+def note_wait(home: Partition, run: OpenRun, effect: fx.Await | fx.StopAwaiting) -> None:
+    """What lists and routing need of a wait that begins or ends. In silence this is all that comes of it."""
     if effect.kind == "event":
-        home.awaiting.setdefault(effect.name, set()).add(effect.run)
+        _note_event(home, run, effect)
+    elif type(effect) is fx.Await:
+        home.waiting.add(effect.kind, run.plan.name, effect.run, effect.assignees)
+    else:
+        assert type(effect) is fx.StopAwaiting
+        if not awaits_any(run.run, effect.kind):
+            home.waiting.discard(effect.kind, run.plan.name, effect.run)
+        if effect.kind == "approval":
+            home.decisions.add(effect.run, effect.wait, effect.outcome)
+
+
+def _note_event(home: Partition, run: OpenRun, effect: fx.Await | fx.StopAwaiting) -> None:
+    if type(effect) is fx.Await:
+        home.awaited.add(effect.run, effect.name, effect.correlate)
+    elif not awaits(run.run, effect.name, effect.correlate):  # another activation may wait for the same
+        home.awaited.discard(effect.run, effect.name, effect.correlate)
+
+
+def _await(home: Partition, run: OpenRun, effect: fx.Await, ticket: Ticket) -> None:
+    note_wait(home, run, effect)
+    if effect.kind == "approval":
+        announce(home, run, effect, ticket)
 
 
 def _stop_awaiting(home: Partition, run: OpenRun, effect: fx.StopAwaiting, ticket: Ticket) -> None:
-    waiting = home.awaiting.get(effect.name)
-    if effect.kind == "event" and waiting is not None and effect.name not in awaited_events(run.run):
-        waiting.discard(effect.run)
-        if not waiting:
-            del home.awaiting[effect.name]
+    note_wait(home, run, effect)
 
 
 def _start_child(home: Partition, run: OpenRun, effect: fx.StartChild, ticket: Ticket) -> None:
     parent = (effect.run, effect.activation)
-    plan = home.flows.current(effect.flow)
+    plan = _version(home, effect)
     refusal = _refusal(home, effect, plan)
     if refusal is not None:
         ended = rec.ChildEnded(
@@ -99,6 +119,14 @@ def _start_child(home: Partition, run: OpenRun, effect: fx.StartChild, ticket: T
         effect.child, home.now_ms, plan.name, plan.digest, trigger, effect.input, NULL, parent, _trace_below(home, run)
     )
     home.outbox.record(effect.child, _encode(started), ticket)
+
+
+def _version(home: Partition, effect: fx.StartChild) -> Plan | None:
+    """The version that a sub-flow's run begins with: the one asked for, if new runs may begin with it."""
+    plan = home.flows.begins_with(effect.flow, effect.child)
+    if plan is None or effect.version in (None, plan.version):
+        return plan
+    return next((each for each in home.flows.begun_with(effect.flow) if each.version == effect.version), plan)
 
 
 def _refusal(home: Partition, effect: fx.StartChild, plan: Any) -> rec.Error | None:

@@ -32,7 +32,7 @@ class EndedRuns:
     """`most`: ids kept at most; each costs about 80 bytes."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._ids: set[int] = set()
         self._generations: deque[Generation] = deque([Generation(1, 0)])
 
@@ -65,7 +65,7 @@ class EndedRuns:
         self._generations.append(Generation(number, began_ms, segment, ids))
 
     def forget_old(self, now_ms: int) -> None:
-        while len(self._generations) > 1 and (self._generations[0].began_ms < now_ms - WINDOW_MS or len(self._ids) > self._most):
+        while len(self._generations) > 1 and (self._generations[0].began_ms < now_ms - WINDOW_MS or len(self._ids) > self.most):
             self._ids.difference_update(self._generations.popleft().ids)
 
     def segments(self) -> set[int]:

@@ -23,6 +23,7 @@ from ...schemas.plan.plan import Plan
 from ...schemas.records import RunStarted
 from ..client import Message
 from ..content import UnreadableEvent, payload_of
+from ..flows import Flows
 
 BATCH = "Jetfleet-Batch"
 _OWN_HEADERS = ("nats-", "jetfleet-")
@@ -73,6 +74,13 @@ def start_of(event: Event, plan: Plan, now_ms: int) -> RunStarted:
     return RunStarted(
         subjects.run_id(plan.name, event.key), now_ms, plan.name, plan.digest, trigger, payload, event.meta, None, event.trace
     )
+
+
+def version_of(event: Event, flows: Flows, current: Plan) -> Plan:
+    """The version that the event's run begins with: it follows from the run's id while new runs are moved to another one."""
+    if not flows.is_moving(current.name):
+        return current
+    return flows.begins_with(current.name, subjects.run_id(current.name, event.key), event.trigger) or current
 
 
 def trigger_of(event: Event, plan: Plan) -> str | None:

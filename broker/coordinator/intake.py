@@ -4,8 +4,10 @@ One pull per deployed flow, so that a flow that is full keeps no other one waiti
 (admission.py); an event is acknowledged when the RunStarted of each of its runs is on disk, or it has been put with the dead letters,
 with the reason. An event whose ack is lost comes again, and starts the same run again, which changes nothing.
 
-Events of a paused trigger stay where they are (paused_events.py), and what has been taken when it is paused is given back. Those of a
-disabled one are put with the dead letters.
+Events of a paused trigger, or a paused flow, stay where they are (paused_events.py), and what has been taken when it is paused is given
+back. Those of a disabled trigger are put with the dead letters.
+
+Where a flow collects events (`settings.debounce`, `settings.batch`), an event goes to its collector instead: collections.py.
 
 Also moves what far timers fired from TIMERS into the WAL.
 """
@@ -25,7 +27,9 @@ from ...schemas import messages, subjects
 from ...schemas.codec import encode_record
 from ...schemas.errors import EventRejected, JetfleetError, UnreadableRecord
 from ...schemas.messages import DISABLED, PAUSED
+from ...schemas.plan.collecting import key_of
 from ...schemas.plan.plan import Plan
+from ...schemas.records import EventCollected
 from ..client import BrokerError, Connection, Message, Pull
 from ..content import UnreadableEvent
 from ..deployment import ensure_flow_consumer, part_flow_consumer
@@ -33,7 +37,7 @@ from ..flows import Flows
 from ..observe.counters import CoordinatorCounters
 from ..topology import flow_consumer
 from .admission import Admission
-from .events import Event, UnknownTrigger, letter_of, read_events, start_of, trigger_of
+from .events import Event, UnknownTrigger, letter_of, read_events, start_of, trigger_of, version_of
 from .outbox import Outbox
 from .paused_events import consumers, decisions
 
@@ -60,6 +64,9 @@ class Site(Protocol):
     admission: Admission
 
     def holds(self, partition: int) -> bool: ...
+
+    def start_collected(self, flow: str) -> None:
+        """Start the runs of the flow's collections that have waited for room."""
 
 
 class EventReceipt:
@@ -124,6 +131,7 @@ class FlowIntake:
 
     def wake(self) -> None:
         """There may be room again."""
+        self._site.start_collected(self.flow)
         self._admit()
         if not self._waiting:
             for pull in self._pulls.values():
@@ -145,11 +153,17 @@ class FlowIntake:
     def waiting(self) -> int:
         return len(self._waiting)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no event is asked for, and none is on its way to becoming a run."""
+        return not self._pulls and not self._inside
+
     def _room(self) -> int:
         plan = self._site.flows.current(self.flow)
-        if plan is None or self._waiting:
+        if plan is None or self._waiting or self._site.flows.is_held(self.flow):
             return 0
-        return max(0, min(PULL_MAX, self._site.admission.room(plan)))
+        room = self._site.admission.room(plan)
+        return PULL_MAX if plan.collecting is not None and room > 0 else max(0, min(PULL_MAX, room))
 
     def _take(self, message: Message) -> None:
         self._site.counters.events_taken += 1
@@ -168,6 +182,9 @@ class FlowIntake:
         """Start runs for the events in memory, as far as there is room."""
         plan = self._site.flows.current(self.flow)
         if plan is None or not self._waiting:
+            return
+        if self._site.flows.is_held(self.flow):
+            self._give_back()
             return
         room = self._site.admission.room(plan)
         decided = decisions(self._site.flows, plan)
@@ -192,16 +209,29 @@ class FlowIntake:
             receipt.settled(1, None)
         return state is None
 
+    def _give_back(self) -> None:
+        """Let the events in memory wait on the server: somebody has paused the flow, or drains it."""
+        waiting, self._waiting = self._waiting, deque()
+        for receipt, _ in waiting:
+            receipt.paused = True
+            receipt.settled(1, None)
+
     def _start(self, plan: Plan, receipt: EventReceipt, event: Event, now: int) -> bool:
-        """Start the run of an event. False: it was put with the dead letters instead."""
+        """Start the run of an event. False: none begins now, for it is collected, or was put with the dead letters."""
         site = self._site
         try:
-            record = start_of(event, plan, now)
+            version = version_of(event, site.flows, plan)
+            record = start_of(event, version, now)
+            collector = None if version.collecting is None else subjects.collector(plan.name, key_of(version, record))
         except Exception as error:  # a defect too must leave the events behind it alone
             if not isinstance(error, JetfleetError):
                 log.exception("a defect of jetfleet: an event cannot be started", flow=plan.name, seq=receipt.message.stream_seq)
             self._bury(receipt, error if isinstance(error, JetfleetError) else EventRejected(f"a defect of jetfleet: {error!r}"))
             receipt.settled(1, None)
+            return False
+        if collector is not None:  # the run begins when there is no more to come: collections.py
+            collected = EventCollected(collector, now, record)
+            site.outbox.wal(subjects.partition_of(collector, site.partitions), encode_record(collected), receipt)
             return False
         partition = subjects.partition_of(record.run, site.partitions)
         site.admission.started(plan, record.run, site.holds(partition))
@@ -287,6 +317,12 @@ class Intake:
         intake = self._flows.get(flow)
         if intake is not None:
             intake.wake()
+
+    def held(self) -> dict[str, int]:
+        """The flows that start no run by decision, and of which no event is under way here; with the sequence of that decision."""
+        flows = self._site.flows
+        held = [name for name in flows.decided() if flows.is_held(name)]
+        return {name: flows.state_seq(name) for name in held if name not in self._flows or self._flows[name].is_quiet}
 
     def waiting(self) -> dict[str, int]:
         """Events in memory that wait for room, by flow."""

@@ -151,6 +151,7 @@ class Owner:
             await self._connection.subscribe(subjects.verify(self.number), answers.verify),
             await self._connection.subscribe(subjects.run(self.number), answers.run),
             await self._connection.subscribe(subjects.run_states(self.number), answers.run_states),
+            await self._connection.subscribe(subjects.count(self.number), answers.count),
         ]
 
     async def caught_up(self) -> None:

@@ -10,6 +10,7 @@ makes the engine fail, harms no other run.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -21,27 +22,34 @@ import structlog
 from ...schemas import messages
 from ...schemas import records as rec
 from ...schemas.codec import decode_record, encode_record
-from ...schemas.effects import Await, ClearTimer, Effect, FinishRun, SetTimer
+from ...schemas.effects import Await, ClearTimer, Effect, FinishRun, SetTimer, StopAwaiting
 from ...schemas.errors import UnreadableRecord
 from ...schemas.messages import DeadLetter, Ended
 from ...schemas.plan.plan import Plan
 from ..client import Message
-from ..engine import awaited_events, begin, decide, outstanding, timers
+from ..engine import begin, decide, event_waits, outstanding, timers
+from ..engine.event_waits import Correlation
 from ..flows import Flows
 from ..observe.counters import CoordinatorCounters
 from ..observe.tracing import Tracing
 from .acknowledged import Acknowledged, Ticket
+from .admission import Admission
 from .archiving import Archiving
+from .awaited_events import AwaitedEvents
+from .broadcast import Broadcast
+from .collections import COLLECT, Collections, is_of_collector
 from .early_records import EarlyRecords
-from .effects import carry_out
+from .effects import carry_out, note_wait
 from .ended_runs import EndedRuns
 from .families import Families
 from .far_timers import FarTimers
 from .locality import Locality
 from .open_run import OpenRun
 from .outbox import Outbox
+from .recent_decisions import RecentDecisions
 from .recent_ends import RecentEnds, short
 from .timers import HORIZON_MS, NearTimers
+from .waiting_runs import WaitingRuns
 
 TAIL_MAX_BYTES = 512 * 1024
 """A longer tail is archived in the middle of a run: the parts of a journal must fit into messages."""
@@ -59,6 +67,7 @@ class Surroundings(Protocol):
     far_timers: FarTimers
     tracing: Tracing
     locality: Locality
+    admission: Admission
 
     def holds(self, partition: int) -> bool:
         """Whether this process may still act for the partition."""
@@ -98,10 +107,13 @@ class Partition:
         self.families = Families()
         self.early = EarlyRecords()
         self.recent = RecentEnds()
+        self.collections = Collections(self, EndedRuns(ended.most))
         self.ahead: dict[str, int] = {}
         """Runs whose snapshot was taken later than the partition's: they have seen the WAL up to there."""
         self.open_by_flow: Counter[str] = Counter()
-        self.awaiting: dict[str, set[str]] = {}
+        self.awaited = AwaitedEvents()
+        self.waiting = WaitingRuns()
+        self.decisions = RecentDecisions()
         self.near = NearTimers(self._fire)
         self.repeating = True
         self.abandoned = False
@@ -143,15 +155,31 @@ class Partition:
             message, entries, ticket = held[0]
             self.now_ms = time.time_ns() // 1_000_000
             for place, raw in enumerate(entries):
-                missing = self._take_entry(message, raw, ticket)
-                if missing is not None:
-                    del entries[:place]
-                    self.around.plan_missing(self.number, missing, self._plan_found)
+                held_up_by = self._take_entry(message, raw, ticket)
+                if held_up_by is not None:
+                    del entries[: place + isinstance(held_up_by, Broadcast)]
+                    self._wait_for(held_up_by)
                     return
             held.popleft()
             self.position = message.stream_seq
             self.records += len(entries)
             ticket.settled(1, None)
+
+    def _wait_for(self, what: str | Broadcast) -> None:
+        """Go on taking in when a plan is there, or an event has been given to all who wait for it."""
+        if isinstance(what, Broadcast):
+            asyncio.get_running_loop().call_soon(self._go_on, what)
+        else:
+            self.around.plan_missing(self.number, what, self._plan_found)
+
+    def _go_on(self, broadcast: Broadcast) -> None:
+        if self._is_outdone():
+            return
+        self.now_ms = time.time_ns() // 1_000_000
+        if broadcast.go_on():
+            self._work()
+        else:
+            self._wait_for(broadcast)
 
     def _plan_found(self, plan: Plan | None) -> None:
         if self._is_outdone():
@@ -162,8 +190,8 @@ class Partition:
             self._quarantine(message, bytes(entries.pop(0)), UnreadableRecord(what), ticket)
         self._work()
 
-    def _take_entry(self, message: Message, raw: msgspec.Raw, ticket: Ticket) -> str | None:
-        """Take one entry in, or keep it with the dead. Returns the digest of the plan that is missing for it, if one is."""
+    def _take_entry(self, message: Message, raw: msgspec.Raw, ticket: Ticket) -> str | Broadcast | None:
+        """Take one entry in, or keep it with the dead. Returns what holds up the next: the digest of a missing plan, a long broadcast."""
         try:
             return self._take_record(decode_record(raw), raw, message.stream_seq, ticket)
         except UnreadableRecord as error:
@@ -174,7 +202,7 @@ class Partition:
             self._quarantine(message, bytes(raw), defect, ticket)
         return None
 
-    def _take_record(self, record: rec.Record, raw: msgspec.Raw, seq: int, ticket: Ticket) -> str | None:
+    def _take_record(self, record: rec.Record, raw: msgspec.Raw, seq: int, ticket: Ticket) -> str | Broadcast | None:
         self.counters.records_folded += 1
         run = self.runs.get(record.run)
         if type(record) is rec.RunStarted:
@@ -187,13 +215,15 @@ class Partition:
             if self.ahead.get(record.run, 0) >= seq:
                 self.counters.records_ignored += 1
             else:
-                self._decide(run, record, raw, seq, ticket)
+                self.decide(run, record, raw, seq, ticket)
             return None
         if type(record) is rec.EventReceived and not record.run:
-            self._broadcast(record, seq, ticket)
-        else:
-            kept = record.run not in self.ended and self.early.keep(record, bytes(raw), seq)
-            self.counters.records_ignored += not kept  # of a run that has ended
+            broadcast = Broadcast(self, record, seq, ticket)
+            return None if broadcast.go_on() else broadcast
+        if is_of_collector(record):
+            return self.collections.take(record, seq)
+        kept = record.run not in self.ended and self.early.keep(record, bytes(raw), seq)
+        self.counters.records_ignored += not kept  # of a run that has ended
         return None
 
     def _start(self, record: rec.RunStarted, raw: msgspec.Raw, seq: int, ticket: Ticket) -> str | None:
@@ -211,10 +241,11 @@ class Partition:
         self._carry_out(run, effects, seq, ticket)
         for early in self.early.take(record.run):
             if record.run in self.runs:
-                self._decide(run, decode_record(early), early, seq, ticket)
+                self.decide(run, decode_record(early), early, seq, ticket)
         return None
 
-    def _decide(self, run: OpenRun, record: rec.Record, raw: msgspec.Raw | bytes, seq: int, ticket: Ticket) -> None:
+    def decide(self, run: OpenRun, record: rec.Record, raw: msgspec.Raw | bytes, seq: int, ticket: Ticket) -> None:
+        """Have a run take in a record, and carry out what comes of it."""
         state = run.run
         if not run.count:
             self.changed.add(state.id)
@@ -241,26 +272,8 @@ class Partition:
         for effect in effects:
             if type(effect) is FinishRun:
                 self._forget(run)
-            elif type(effect) is Await:
-                carry_out(self, run, effect, ticket)
-
-    def _broadcast(self, record: rec.EventReceived, seq: int, ticket: Ticket) -> None:
-        """An event for whoever waits for it: which runs do is decided here, by their state at this place of the WAL."""
-        waiting = self.awaiting.get(record.event, set())
-        for id in sorted(waiting):
-            run = self.runs.get(id)
-            if run is None or record.event not in awaited_events(run.run):
-                waiting.discard(id)
-                continue
-            if self.ahead.get(id, 0) >= seq:
-                continue
-            own = msgspec.structs.replace(record, run=id)
-            try:
-                self._decide(run, own, encode_record(own), seq, ticket)
-            except Exception as error:  # what goes wrong for one run must not keep the event from the others
-                log.error("an event cannot be given to a run: a defect of jetfleet", run=id, partition=self.number, exc_info=error)
-        if not waiting:
-            self.awaiting.pop(record.event, None)
+            elif type(effect) is Await or type(effect) is StopAwaiting:
+                note_wait(self, run, effect)
 
     def _quarantine(self, message: Message, data: bytes, error: UnreadableRecord, ticket: Ticket) -> None:
         """Keep what cannot be read, and go on. In silence it has been kept before."""
@@ -277,6 +290,8 @@ class Partition:
         """The engine failed on this run. The same record makes it fail everywhere, so every owner ends it the same way."""
         log.error("the engine failed on a run; it ends as failed", run=run.run.id, partition=self.number, exc_info=error)
         failure = rec.Error("internal", f"a defect of jetfleet: {type(error).__name__}: {error}", False)
+        for event, correlation in event_waits(run.run):
+            self.awaited.discard(run.run.id, event, correlation)
         run.run.status, run.run.error = "failed", failure
         return [FinishRun(run.run.id, "failed", error=failure)]
 
@@ -287,7 +302,7 @@ class Partition:
 
     @property
     def within_message(self) -> bool:
-        """Whether a message is only half taken in, because a plan is being fetched: no moment for a snapshot."""
+        """Whether a message is only half taken in, because a plan is being fetched or a broadcast goes on: no moment for a snapshot."""
         return bool(self._held)
 
     # --- what effects ask for
@@ -324,25 +339,29 @@ class Partition:
         self.ended.add(id)
         self.open_by_flow[run.plan.name] -= 1
         self.families.ended(id)
+        self.waiting.forget(run.plan.name, id)
         if run.segment:
             self.gone.append((id, run.segment))
 
     def _fire(self, record: rec.TimerFired) -> None:
+        if record.timer == COLLECT and not self.collections.rang(record.run, record.at):
+            return
         if self.around.holds(self.number):
             self.counters.timers_fired += 1
             self.outbox.wal(self.number, encode_record(record))
 
     # --- taking over
 
-    def adopt(self, id: str, run: OpenRun, snapshot_at: int, events: list[str]) -> None:
-        """Put a run that waits for these events in from a snapshot, before the WAL is followed."""
+    def adopt(self, id: str, run: OpenRun, snapshot_at: int, waits: list[tuple[str, Correlation]], asks: list[list[str]]) -> None:
+        """Put a run in from a snapshot, before the WAL is followed. `waits`: for events; `asks`: as in `WaitingRuns`."""
         self.runs[id] = run
         self.open_by_flow[run.plan.name] += 1
         self.families.begun(id)
         if run.at > snapshot_at:
             self.ahead[id] = run.at
-        for event in events:
-            self.awaiting.setdefault(event, set()).add(id)
+        for event, correlation in waits:
+            self.awaited.add(id, event, correlation)
+        self.waiting.adopt(run.plan.name, id, asks)
 
     def recovered(self) -> None:
         """The end of the WAL has been reached: what lives in memory is built from the state, and from now on nothing is a repetition."""
@@ -352,6 +371,7 @@ class Partition:
         self.near.replace(timer for id, run in awake for timer in timers(run.run) if timer.due <= horizon or id in changed)
         self.ahead.clear()
         self.repeating = False
+        self.collections.recovered()
 
     def repeat_outstanding(self) -> int:
         """The tasks in memory are gone: give out again what every run waits for. Returns how many effects that was."""
@@ -362,7 +382,7 @@ class Partition:
         awake = [run for run in self.runs.values() if not run.rests]  # the others have no tasks out
         for run in awake:
             for effect in outstanding(run.run):
-                if type(effect) is not SetTimer:
+                if type(effect) not in (SetTimer, Await):  # neither is in the server's memory
                     carry_out(self, run, effect, ticket)
                     repeated += 1
         self.repeating = was_repeating

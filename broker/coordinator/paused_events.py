@@ -4,6 +4,8 @@
     from the first decision on                   flow-<flow>             events.<flow>
                                                  flow-<flow>@<trigger>   events.<flow>.<trigger>, for each trigger
 
+Of a paused or draining flow none is asked.
+
 Whose consumer is not asked gets nothing: events of a paused trigger are neither delivered nor given back, and take no place among those
 that are under way. A consumer never goes back to what it has passed, so none is ever given more subjects than it had; and one that is
 deleted while it is made again under its name can be broken for good (nats-server 2.15), so none is deleted. One that is made new begins
@@ -31,11 +33,12 @@ def decisions(flows: Flows, plan: Plan) -> dict[str, str]:
 def consumers(flows: Flows, flow: str) -> Iterator[tuple[str, bool]]:
     """The consumers of a flow's events, by the trigger that each is for ("": the flow's own), and whether it is to be asked now."""
     decided, plan = flows.trigger_states(flow), flows.current(flow)
+    going = not flows.is_held(flow)
     paused = {id for id, decision in decided.items() if decision.state == PAUSED}
-    yield "", plan is None or _only_trigger(plan) not in paused
+    yield "", going and (plan is None or _only_trigger(plan) not in paused)
     if decided:
-        known = decided if plan is None else {*decided, *(trigger.id for trigger in plan.triggers)}
-        yield from ((id, id not in paused) for id in sorted(known))
+        known = {*decided, *(trigger.id for version in flows.begun_with(flow) for trigger in version.triggers)}
+        yield from ((id, going and id not in paused) for id in sorted(known))
 
 
 def _only_trigger(plan: Plan) -> str | None:

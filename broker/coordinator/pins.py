@@ -36,3 +36,18 @@ def pin_for_others(outbox: Outbox, run: OpenRun, payload: Payload, ticket: Ticke
     for digest in sorted({ref.digest for ref in refs}):
         subject, body = pin_until(state.id, digest, until_ms, digest in nested)
         outbox.pin(subject, body, ticket)
+
+
+def pin_for_run(outbox: Outbox, run: str, payload: Payload) -> None:
+    """Keep the objects of what others have given to a run, as long as it runs. What it is given has pins of its own for hours yet."""
+    try:
+        digests = {ref.digest for ref in refs_in(payload) if ref.digest}
+    except UnreadablePayload:
+        return
+    for digest in sorted(digests):
+        subject, body = pin_until(run, digest, 0)
+        outbox.singles.publish(subject, body, _nobody)
+
+
+def _nobody() -> None:
+    """Nobody waits for it."""

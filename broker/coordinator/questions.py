@@ -1,12 +1,13 @@
-"""Questions to a partition's owner: is this attempt still wanted; how is this run; which of these runs are over.
+"""Questions to a partition's owner: is this attempt still wanted; how is this run; which of these runs are over; how many are open.
 
-Answers to `verify` and `open` are given only after everything in the WAL has been taken in: a completion that is recorded must never be
-executed again because its owner had not read it yet, and no run be taken for over that has just begun once more.
+Answers to `verify`, `open` and `count` are given only after everything in the WAL has been taken in: a completion that is recorded must
+never be executed again because its owner had not read it yet, and no run be taken for over that has just begun once more.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from .partition import Partition, Surroundings
 _attempts = msgspec.msgpack.Decoder(list[tuple[str, tuple[int | str, ...], int]])
 _run = msgspec.msgpack.Decoder(tuple[str])
 _runs = msgspec.msgpack.Decoder(list[str])
+_flow = msgspec.msgpack.Decoder(tuple[str | None])
 
 
 class Questions:
@@ -42,6 +44,9 @@ class Questions:
 
     def run_states(self, message: Message) -> None:
         self._answer(self._tell_states(message))
+
+    def count(self, message: Message) -> None:
+        self._answer(self._tell_count(message))
 
     def _answer(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -72,6 +77,18 @@ class Questions:
         await self._caught_up()
         if self._around.holds(self._partition.number) and not self._partition.abandoned:
             await message.respond(msgspec.msgpack.encode([self._state(run) for run in runs]))
+
+    async def _tell_count(self, message: Message) -> None:
+        """How many runs of a flow (nil: of each) are open here, by version."""
+        try:
+            (flow,) = _flow.decode(message.data)
+        except msgspec.MsgspecError:
+            return
+        await self._caught_up()
+        if self._around.holds(self._partition.number) and not self._partition.abandoned:
+            plans = (run.plan for run in self._partition.runs.values())
+            open = Counter((plan.name, plan.digest) for plan in plans if flow is None or plan.name == flow)
+            await message.respond(msgspec.msgpack.encode([(*version, count) for version, count in open.items()]))
 
     def _state(self, run: str) -> int:
         """A run whose end is still on its way to the history counts as open: until it is there the WAL is all there is of it.

@@ -19,8 +19,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from itertools import chain
 from secrets import token_hex
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgpack
 import msgspec
@@ -29,7 +30,8 @@ from ...schemas import subjects
 from ...schemas.errors import UnreadableRecord
 from ...schemas.plan.plan import Plan
 from ..client import Connection, StreamFull
-from ..engine import awaited_events, is_of, snapshot
+from ..engine import event_waits, is_of, snapshot
+from ..engine.event_waits import Correlation
 from ..flows import Flows
 from .acknowledged import Ticket
 from .open_run import OpenRun, may_rest
@@ -38,8 +40,9 @@ from .partition import Partition
 from .timers import HORIZON_MS
 
 VERSION = 1
-RUN, GONE, ENDED = 1, 2, 3
-"""Kinds of entries: a run's state; a run that has ended since; a generation of ids of ended runs."""
+RUN, GONE, ENDED, COLLECTOR, COLLECTED = 1, 2, 3, 5, 6
+"""Kinds of entries: a run's state; a run that has ended since; a generation of ids of ended runs; a collector's state; a generation of
+ids of collected events."""
 CHUNK_BYTES = 512 * 1024
 TURN_RUNS = 50
 """Runs that are written or read before the loop serves others."""
@@ -75,6 +78,8 @@ class Manifest(msgspec.Struct, array_like=True, frozen=True):
 class RunEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A run in a segment. `at`: up to where it has seen the WAL. `rests`: nothing of it is needed in memory but this.
 
+    `events`: of each wait for one, the name, and the paths that it correlates by, each with its text.
+
     `chain`: as in OpenRun; empty in entries from before there were chains.
     """
 
@@ -85,9 +90,21 @@ class RunEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     archived: int
     trace: str
     state: bytes
-    events: list[str]
+    events: list[list[str] | str]
     rests: bool
     chain: bytes = b""
+
+
+class CollectorEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A collector in a segment. `at`: up to where it has seen the WAL."""
+
+    kind: int
+    id: str
+    at: int
+    state: bytes
+
+
+AnyEntry: TypeAlias = RunEntry | CollectorEntry
 
 
 class Snapshots:
@@ -118,10 +135,14 @@ class Snapshots:
     async def load(self, partition: Partition, flows: Flows) -> None:
         """Put the runs of the snapshot into the partition. Raises UnreadableRecord if it is not whole."""
         latest = await self._read(partition)
+        partition.collections.seen.forget_old(int(time.time() * 1_000))
         partition.ended.forget_old(int(time.time() * 1_000))  # old segments know of ends that nobody remembers any more
         plans: dict[str, Plan] = {}
         for turn, (number, entry) in enumerate(latest.values()):
             self._live[number] += 1
+            if isinstance(entry, CollectorEntry):
+                partition.collections.adopt(entry.id, entry.at, entry.state, number, self.manifest.position)
+                continue
             if entry.id in partition.ended:  # while a later segment was being written, so the next one has to say it
                 partition.gone.append((entry.id, number))
                 continue
@@ -136,13 +157,13 @@ class Snapshots:
             run.chain = entry.chain
             if not entry.rests:
                 run.wake()
-            partition.adopt(entry.id, run, self.manifest.position, entry.events)
+            partition.adopt(entry.id, run, self.manifest.position, _waits(entry))
             if turn % TURN_RUNS == 0:
                 await asyncio.sleep(0)
 
-    async def _read(self, partition: Partition) -> dict[str, tuple[int, RunEntry]]:
-        """The latest entry of every run, with its segment. All segments in one go: a stream gives them in the order they were written."""
-        latest: dict[str, tuple[int, RunEntry]] = {}
+    async def _read(self, partition: Partition) -> dict[str, tuple[int, AnyEntry]]:
+        """The latest entry of every run and collector, with its segment. All in one go: a stream gives them in the order of writing."""
+        latest: dict[str, tuple[int, AnyEntry]] = {}
         counts: Counter[int] = Counter()
         readers: dict[str, tuple[int, Entries]] = {
             self._subject(segment): (segment.number, Entries()) for segment in self._segments.values()
@@ -166,7 +187,7 @@ class Snapshots:
                 raise UnreadableRecord(f"segment {segment.number} of partition {self.number} has {what}")
         return latest
 
-    def _take(self, entry: list[Any], number: int, latest: dict[str, tuple[int, RunEntry]], partition: Partition) -> None:
+    def _take(self, entry: list[Any], number: int, latest: dict[str, tuple[int, AnyEntry]], partition: Partition) -> None:
         try:
             if entry[0] == RUN:
                 latest[entry[1]] = number, RunEntry(*entry)
@@ -174,6 +195,10 @@ class Snapshots:
                 latest.pop(entry[1], None)
             elif entry[0] == ENDED:
                 partition.ended.adopt(number, *entry[1:])
+            elif entry[0] == COLLECTOR:
+                latest[entry[1]] = number, CollectorEntry(*entry)
+            elif entry[0] == COLLECTED:
+                partition.collections.seen.adopt(number, *entry[1:])
             else:
                 raise LookupError(entry[0])
         except (TypeError, LookupError):
@@ -207,15 +232,31 @@ class Snapshots:
     async def _write_segment(self, partition: Partition, number: int, ticket: Ticket, now: int) -> int:
         """Write the segment's messages. Returns the number of its entries."""
         subject = self._subject(Segment(number, 0, self._writer))
-        gone, partition.gone = partition.gone, []
+        gone = partition.gone + partition.collections.take_gone()
+        partition.gone = []
         self._live.subtract(segment for _, segment in gone)
         chunk = bytearray().join(_encode([GONE, id]) for id, _ in gone)
         count = len(gone)
+        if len(partition.collections.seen):  # first: no collector's entry may know less than what stands here
+            chunk += _encode([COLLECTED, *partition.collections.seen.write(number, now)])
+            count += 1
         for id in list(partition.changed):
             run = partition.runs.get(id)
             if run is None:
                 continue
             chunk += self._entry(partition, run, number, ticket)
+            count += 1
+            if count % TURN_RUNS == 0:
+                await self._give_way(partition, ticket)
+            if len(chunk) >= CHUNK_BYTES:
+                await self._publish(subject, chunk)
+                await _whole(partition)
+                chunk = bytearray()
+        for id in list(partition.collections.changed):
+            entry = partition.collections.entry(id, number, self._live)
+            if entry is None:
+                continue
+            chunk += _encode(CollectorEntry(COLLECTOR, *entry))
             count += 1
             if count % TURN_RUNS == 0:
                 await self._give_way(partition, ticket)
@@ -240,7 +281,7 @@ class Snapshots:
         run.segment = number
         self._live[number] += 1
         data, rests = snapshot(state), may_rest(state, partition.now_ms + HORIZON_MS)
-        events = awaited_events(state)
+        events: list[list[str] | str] = [[name, *chain.from_iterable(correlation)] for name, correlation in event_waits(state)]
         entry = _encode(RunEntry(RUN, state.id, run.plan.digest, run.at, run.archived, run.trace, data, events, rests, run.chain))
         if rests:
             run.rest(data)
@@ -272,8 +313,9 @@ class Snapshots:
 
     def _drop_dead(self, partition: Partition) -> list[Segment]:
         """Forget the segments that nobody needs; mark for rewriting what is left of those that hardly anybody needs."""
-        needed = partition.ended.segments()
-        partition.ended.forget_old(int(time.time() * 1_000))
+        needed = partition.ended.segments() | partition.collections.seen.segments()
+        for ids in (partition.ended, partition.collections.seen):
+            ids.forget_old(int(time.time() * 1_000))
         current = max(self._segments)
         dead = [number for number in self._segments if self._live[number] <= 0 and number not in needed and number != current]
         # An ended run's mark may be dropped only with all older segments, or the run would come back from one of them.
@@ -292,6 +334,7 @@ class Snapshots:
         oldest = min(self._segments)
         if self._live[oldest] > 0:
             partition.changed.update(id for id, run in partition.runs.items() if run.segment == oldest)
+            partition.collections.changed.update(partition.collections.in_segment(oldest))
 
     def _subject(self, what: Segment | str) -> str:
         """`snapshot.<p>.manifest`, `snapshot.<p>.<segment>.<writer>`."""
@@ -311,6 +354,12 @@ class Entries:
             return list(self._unpacker)
         except (msgpack.UnpackException, ValueError) as error:
             raise UnreadableRecord(f"a segment cannot be read: {error}") from None
+
+
+def _waits(entry: RunEntry) -> list[tuple[str, Correlation]]:
+    """The waits for events that an entry names. A name alone, from before there were fields, may be of any event of that name."""
+    found = [[event] if isinstance(event, str) else event for event in entry.events]
+    return [(name, tuple(zip(fields[::2], fields[1::2], strict=True))) for name, *fields in found]
 
 
 def _manifest(data: bytes, partition: int) -> Manifest:

@@ -4,13 +4,17 @@ It reads no clock, draws no random number and does no I/O; time and ids come fro
 coordinator, in the in-process runner, in replay and in the simulator.
 """
 
-from .decide import begin, decide, fold, state_at
+from .asking import asks, refusal
+from .decide import begin, decide
+from .event_waits import awaits, event_waits, hears
+from .folding import fold, reopen, state_at
 from .inspection import Blocked, NodeView, blocked_on, nodes
-from .outstanding import awaited_events, has_tasks_out, outstanding, timers, wants
+from .outstanding import has_tasks_out, outstanding, timers, wants
+from .reopening import NeverRan, to_fork, to_retry
 from .snapshot import digest, is_of, restore, snapshot
 from .state import Run, Status
 
 __all__ = [
-    "Blocked", "NodeView", "Run", "Status", "awaited_events", "begin", "blocked_on", "decide", "digest", "fold", "has_tasks_out", "is_of",
-    "nodes", "outstanding", "restore", "snapshot", "state_at", "timers", "wants",
+    "Blocked", "NeverRan", "NodeView", "Run", "Status", "asks", "awaits", "begin", "blocked_on", "decide", "digest", "event_waits", "fold",
+    "has_tasks_out", "hears", "is_of", "nodes", "outstanding", "refusal", "reopen", "restore", "snapshot", "state_at", "timers", "to_fork", "to_retry", "wants",
 ]  # fmt: skip

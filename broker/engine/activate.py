@@ -20,9 +20,10 @@ from ...schemas.plan.plan import NONE, PlanNode
 from ...schemas.records import Error
 from ...schemas.ref import ValueElsewhere
 from ...schemas.values import deep_merge, to_text
-from . import failure, guards
+from . import failure, guards, slots
 from .bodies import start_loop, start_split
 from .cancel import cancel_nodes
+from .claims import is_queued
 from .reading import engine_lookup, live_inputs, merge_input, node_input, render
 from .routing import complete, skip
 from .state import OPEN, READY, Scope, activation
@@ -40,8 +41,8 @@ def activate(turn: Turn, scope: Scope, node: PlanNode) -> None:
     if node.compensates == NONE and (cells[2 * scope.plan.size + node.slot] == 0 or not node.enabled):
         skip(turn, scope, node)
         return
-    if turn.run.paused:
-        return  # it stays READY; resuming starts it
+    if turn.run.paused or (turn.plan.run_limits is not None and is_queued(turn.run)):
+        return  # it stays READY; resuming starts it, or having the run's slots
     if node.guard != NONE:
         guards.enter(turn, scope, node.guard)
     start(turn, scope, node)
@@ -50,6 +51,8 @@ def activate(turn: Turn, scope: Scope, node: PlanNode) -> None:
 def start(turn: Turn, scope: Scope, node: PlanNode) -> None:
     """Begin the node's current attempt."""
     if node.kind == Kind.TASK:
+        if node.concurrency is not None and not slots.start(turn, scope, node):
+            return  # it waits for its slot
         turn.dispatch(scope, node, node_input(turn.run, scope, node))
         return
     _STARTERS[node.kind](turn, scope, node)

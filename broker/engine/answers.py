@@ -20,7 +20,9 @@ from ...schemas.values import to_text
 
 APPROVE = "out"
 _PORTS = {
-    "approve": APPROVE, "approved": APPROVE, "reject": "rejected", "rejected": "rejected", "escalate": "escalated", "escalated": "escalated",
+    "approve": APPROVE, "approved": APPROVE,
+    "reject": "rejected", "rejected": "rejected",
+    "escalate": "escalated", "escalated": "escalated",
 }  # fmt: skip
 _NAMES = {APPROVE: "approve", "rejected": "reject", "escalated": "escalate"}
 

@@ -22,7 +22,7 @@ from .edges import arrive, holds, leave_body
 from .elsewhere import split_error
 from .reading import end_value, engine_lookup, error_payload
 from .routing import complete
-from .state import OPEN, LoopBody, Scope, SplitBody
+from .state import OPEN, LoopBody, Scope, SplitBody, activation
 from .turn import ENDED, Turn
 
 AnyBody = TypeVar("AnyBody", LoopBody, SplitBody)
@@ -65,7 +65,7 @@ def failed(turn: Turn, scope: Scope, error: Error) -> None:
 def start_loop(turn: Turn, scope: Scope, node: PlanNode, value: Payload) -> None:
     more = scope.rare()
     more.bodies = more.bodies or {}
-    more.bodies[node.slot] = _after(turn, scope, node, LoopBody(_attempts_before(scope, node)))
+    more.bodies[node.slot] = _after(turn, scope, node, LoopBody(_attempts_before(turn, scope, node)))
     scope.cells[node.slot] = OPEN
     _iterate(turn, scope, node, value, 0)
 
@@ -140,7 +140,7 @@ def start_split(turn: Turn, scope: Scope, node: PlanNode, value: Payload) -> Non
         return
     more = scope.rare()
     more.bodies = more.bodies or {}
-    split = SplitBody(found, _batches(cursor.total, program.batch_size), cursor.offset, _attempts_before(scope, node))
+    split = SplitBody(found, _batches(cursor.total, program.batch_size), cursor.offset, _attempts_before(turn, scope, node))
     more.bodies[node.slot] = _after(turn, scope, node, split)
     scope.cells[node.slot] = OPEN
     _fill(turn, scope, node)
@@ -224,10 +224,13 @@ def _done(turn: Turn, scope: Scope, node: PlanNode, body: SplitBody) -> None:
 # --- instances
 
 
-def _attempts_before(scope: Scope, node: PlanNode) -> int:
+def _attempts_before(turn: Turn, scope: Scope, node: PlanNode) -> int:
     """How many attempts the activations of an earlier body may have had: a body that starts again must not repeat their numbers."""
-    before = scope.body(node.slot)
-    return scope.base if before is None else before.attempts_used()
+    before, rare = scope.body(node.slot), turn.run.rare_
+    if before is not None:
+        return before.attempts_used()
+    earlier = {} if rare is None or rare.reopened is None else rare.reopened.bases
+    return max(scope.base, earlier.get(activation(scope, node), 0)) if earlier else scope.base
 
 
 def _after(turn: Turn, scope: Scope, node: PlanNode, body: AnyBody) -> AnyBody:

@@ -2,7 +2,6 @@
 
     begin(plan, record)   a new run from its RunStarted, and its first effects
     decide(run, record)   the run takes the record in; what it wants done because of it
-    fold(plan, records)   a run from all of its records, the effects thrown away
 
 Everything is a function of the records alone. A record that comes twice, too late, for an earlier attempt or for nothing that exists
 changes nothing but the count of ignored records.
@@ -10,12 +9,11 @@ changes nothing but the count of ignored records.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable
 from typing import Any
 
-from ...schemas.effects import Effect, FinishRun, SetTimer
-from ...schemas.errors import UnencodableValue, UnreadablePayload, UnreadableRecord
+from ...schemas.effects import Effect, FinishRun
+from ...schemas.errors import UnencodableValue, UnreadablePayload
 from ...schemas.flow.node_types import Kind
 from ...schemas.payload import is_whole
 from ...schemas.plan.plan import Plan, PlanNode
@@ -30,18 +28,21 @@ from ...schemas.records import (
     ResumeRequested,
     RunStarted,
     SignalReceived,
+    SlotGranted,
     TimerFired,
     TimerId,
 )
 from ...schemas.ref import ValueElsewhere
-from . import bodies, elsewhere, failure, firing, recovery, undo, waits
+from . import bodies, elsewhere, failure, firing, recovery, slots, undo, waits
 from .activate import activate
+from .beginning import enter
 from .cancel import cancel_body
-from .edges import arrive, holds
+from .claims import everything
 from .reading import node_input, run_output
 from .routing import complete
+from .run_timers import run_timers
 from .state import READY, RUNNING, WAITING, Run, Scope, Wait
-from .turn import ENDED, RUN_TIMER, Ended, Turn, Undecided, Undone
+from .turn import Ended, Turn, Undecided, Undone
 
 _SWITCH = Kind.SWITCH
 
@@ -51,13 +52,11 @@ def begin(plan: Plan, record: RunStarted, keep: bool = False) -> tuple[Run, list
     run = Run(record.run, plan, record.at, record.trigger, record.payload, record.meta)
     run.parent, run.keep = record.parent, keep
     turn = Turn(run, record.at)
-    if plan.settings.execution_timeout_ms is not None:
-        turn.effects.append(SetTimer(run.id, RUN_TIMER, record.at + plan.settings.execution_timeout_ms))
-    for edge in plan.scopes[0].entries:
-        fired = edge.trigger == record.trigger and _is_enabled(plan, edge.trigger)
-        arrive(turn, run.root, edge, fired and holds(turn, run.root, edge, record.payload))
-    if run.root.open == 0:
-        turn.queue.append((run.root, ENDED))  # a flow without nodes
+    if plan.run_limits is not None:
+        slots.begin(turn)
+    else:
+        turn.effects += run_timers(run)
+        enter(turn)
     _settle(turn)
     return run, turn.effects
 
@@ -73,26 +72,6 @@ def decide(run: Run, record: Record) -> list[Effect]:
     run.updated_at = max(run.updated_at, record.at)
     _settle(turn)
     return turn.effects
-
-
-def fold(plan: Plan, records: Iterable[Record], keep: bool = False) -> Run:
-    """The run that a journal describes. Raises UnreadableRecord if the journal does not begin with RunStarted."""
-    run: Run | None = None
-    for record in records:
-        if run is not None:
-            decide(run, record)
-        elif isinstance(record, RunStarted):
-            run, _ = begin(plan, record, keep)
-        else:
-            raise UnreadableRecord(f"the journal begins with {type(record).__name__}, not with RunStarted")
-    if run is None:
-        raise UnreadableRecord("the journal is empty")
-    return run
-
-
-def state_at(plan: Plan, records: Iterable[Record], n: int) -> Run:
-    """The run as it was after its first n records (n ≥ 1), with the instances of all bodies."""
-    return fold(plan, islice(records, n), keep=True)
 
 
 # --- one turn
@@ -116,6 +95,7 @@ def _settle(turn: Turn) -> None:
         recovery.settle(turn, run.rare_.losses)
     if run.ended:
         _tell_failed_undoing(run)
+        turn.effects += everything(run)
         turn.effects.append(FinishRun(run.id, run.status, run.output, run.error))
 
 
@@ -166,13 +146,8 @@ def _run_ended(turn: Turn) -> None:
         failure.end_run(turn, "failed", run.error)
         return
     run.output = run_output(run)
-    turn.clear_run_timer()
+    turn.clear_run_timers()
     run.status = "completed"
-
-
-def _is_enabled(plan: Plan, trigger: str | None) -> bool:
-    found = None if trigger is None else plan.trigger(trigger)
-    return found is None or found.enabled
 
 
 # --- the records. Each handler says whether the record meant anything.
@@ -185,6 +160,8 @@ def _completion(turn: Turn, record: Completion) -> bool:
     scope, node = found
     if scope.cells[node.slot] != RUNNING or scope.attempt(node.slot) != record.attempt:
         return recovery.executed_again(turn, record)
+    if node.concurrency is not None:
+        turn.give_slot_back(record.activation)
     if record.error is not None:
         _attempt_failed(turn, scope, node, record.error, record.retry_after_ms)
         return True
@@ -280,4 +257,5 @@ _HANDLERS: dict[type[Any], Callable[[Turn, Any], bool]] = {
     CancelRequested: _cancel,
     PauseRequested: _pause,
     ResumeRequested: _resume,
+    SlotGranted: slots.granted,
 }

@@ -211,12 +211,14 @@ def undecided(turn: Turn, scope: Scope, guard: int, error: Error) -> bool:
     return True
 
 
-def end_run(turn: Turn, status: str, error: Error | None, timed_out: bool = False) -> None:
-    """Give up what is open, undo what was completed, and end the run with that status (`killed` undoes nothing)."""
+def end_run(turn: Turn, status: str, error: Error | None, fired: str = "") -> None:
+    """Give up what is open, undo what was completed, and end the run with that status (`killed` undoes nothing).
+
+    `fired`: the purpose of the run's timer that is the reason.
+    """
     run = turn.run
     run.error = error if run.error is None else run.error
-    if not timed_out:
-        turn.clear_run_timer()
+    turn.clear_run_timers(fired)
     run.status = "compensating"  # before the cancelling, so that nothing new starts
     cancel_scope(turn, run.root, kill=status == "killed")
     run.rare().ended = status

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from ...schemas.plan.plan import NONE, PlanNode
 from ...schemas.records import Error, TimerFired, TimerId
-from . import failure, guards, waits
+from . import failure, guards, slots, waits
 from .cancel import cancel_body
+from .run_timers import PURPOSES, RUN, SLOT, TTL, run_timers
 from .state import OPEN, READY, RETRYING, WAITING, Run, Scope
-from .turn import RUN_TIMER, Turn
+from .turn import Turn
 
 
 def fired(turn: Turn, record: TimerFired) -> bool:
@@ -26,10 +27,8 @@ def fired(turn: Turn, record: TimerFired) -> bool:
             return False
         held.append(entry)
         return True
-    if timer.purpose == "run":
-        failure.end_run(
-            turn, "failed", Error("timeout", f"the run took longer than {run.plan.settings.execution_timeout_ms} ms", False), timed_out=True
-        )
+    if timer.purpose in PURPOSES:
+        _run_timer(turn, timer.purpose)
         return True
     scope, slot = found
     assert scope.more is not None and scope.more.timers is not None
@@ -39,14 +38,24 @@ def fired(turn: Turn, record: TimerFired) -> bool:
     return _node_timer(turn, scope, run.plan.nodes[scope.plan.nodes[slot]], timer.purpose)
 
 
+def _run_timer(turn: Turn, purpose: str) -> None:
+    if purpose == SLOT:
+        slots.turn_has_come(turn)
+    elif purpose == TTL:
+        what = f"the run had not ended {turn.plan.settings.ttl} after its event was taken"
+        failure.end_run(turn, "cancelled", Error("expired", what, False), fired=TTL)
+    else:
+        what = f"the run took longer than {turn.plan.settings.execution_timeout_ms} ms"
+        failure.end_run(turn, "failed", Error("timeout", what, False), fired=RUN)
+
+
 _GUARD_TIMERS = ("scope", "scope_retry")
 
 
 def _set_timer(run: Run, timer: TimerId) -> tuple[Scope, int] | None:
     """The instance of a timer that is set, and the slot of its node or the number of its guard; None for any other timer."""
-    if timer.purpose == "run":
-        limited = run.plan.settings.execution_timeout_ms is not None
-        return (run.root, NONE) if limited and timer == RUN_TIMER and run.status == "running" else None
+    if timer.purpose in PURPOSES:
+        return (run.root, NONE) if any(timer == each.timer for each in run_timers(run)) else None
     if timer.purpose in _GUARD_TIMERS:
         found = _guard_place(run, timer)
     else:

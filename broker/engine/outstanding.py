@@ -16,18 +16,16 @@ from ...schemas.plan.plan import PlanNode
 from ...schemas.records import Activation, TimerId
 from ...schemas.ref import ValueElsewhere
 from . import guards, recovery
+from .claims import is_queued, wanted
 from .reading import task
+from .run_timers import run_timers
 from .state import RUNNING, WAITING, Run, Scope, activation
-from .turn import RUN_TIMER
 from .waits import asked, child_request, wait_of
 
 
 def timers(run: Run) -> list[SetTimer]:
     """The timers that are set: the part of `outstanding` that a new owner always needs, because timers live in its memory."""
-    effects: list[Effect] = []
-    limit = run.plan.settings.execution_timeout_ms
-    if limit is not None and run.status == "running":
-        effects.append(SetTimer(run.id, RUN_TIMER, run.started_at + limit))
+    effects: list[Effect] = [*run_timers(run)]
     for scope in run.scopes():
         if scope.more is not None and scope.more.timers:
             _timers(run, scope, effects)
@@ -50,20 +48,13 @@ def has_tasks_out(run: Run) -> bool:
     return any(RUNNING in scope.cells[: scope.plan.size] for scope in run.scopes()) or bool(recovery.tasks_out(run))
 
 
-def awaited_events(run: Run) -> list[str]:
-    """The names of the events that activations of the run wait for."""
-    rare = run.rare_
-    return [] if rare is None else [name for kind, name in rare.awaiting if kind == "event"]
-
-
 def outstanding(run: Run) -> list[Effect]:
     """The effects to repeat, in the order of instances and nodes; for a run that has ended, its FinishRun."""
     if run.ended:
         return [FinishRun(run.id, run.status, run.output, run.error)]
-    effects: list[Effect] = []
-    limit = run.plan.settings.execution_timeout_ms
-    if limit is not None and run.status == "running":
-        effects.append(SetTimer(run.id, RUN_TIMER, run.started_at + limit))
+    if is_queued(run):  # also one that was reopened: nothing that it was at is given out before it has its slots
+        return [*timers(run), *wanted(run)]
+    effects: list[Effect] = [*run_timers(run), *wanted(run)]
     for scope in run.scopes():
         _timers(run, scope, effects)
         for index in scope.plan.nodes:

@@ -173,7 +173,7 @@ def _producers(error: Error) -> list[Producer]:
 
 def _refusal(run: Run, losses: Losses, producer: Producer, waiter: Activation) -> str:
     """Why a producer is not executed again; "" if it can be."""
-    if producer.run != run.id:
+    if not run.is_own(producer.run):
         return f"it was made by run {producer.run}, not by this one"
     if not producer.activation:
         return "it came with the event that started the run"
@@ -255,20 +255,20 @@ def _take(turn: Turn, losses: Losses, record: Completion) -> str:
         return f"{name!r} made it and was executed again, but failed: {record.error.type}: {record.error.message}"
     if record.port != node.ports[scope.cells[3 * scope.plan.size + node.slot]]:
         return f"{name!r} made it, but when it was executed again it went by port {record.port!r}"
-    if not _replace_output(losses, scope, node, record.output, turn.run.id):
+    if not _replace_output(losses, scope, node, record.output, turn.run):
         return f"{name!r} made it, but when it was executed again it put out no value"
     _made_again(turn, losses, address)
     return ""
 
 
-def _replace_output(losses: Losses, scope: Scope, node: PlanNode, output: Payload, run: str) -> bool:
+def _replace_output(losses: Losses, scope: Scope, node: PlanNode, output: Payload, run: Run) -> bool:
     """Put the new output in the place of the old one, and its values in the place of the refs that the node had put out."""
     try:
         old, new = decode(scope.output(node.slot)), decode(output) if is_whole(output) else None
     except UnreadablePayload:
         return False
     address = activation(scope, node)
-    own = [(path, ref) for path, ref in _refs(old, ()) if (ref.run, ref.activation, ref.path) == (run, address, ())]
+    own = [(path, ref) for path, ref in _refs(old, ()) if run.is_own(ref.run) and (ref.activation, ref.path) == (address, ())]
     losses.relocate([(ref, value) for path, ref in own if (value := get(new, path)) is not MISSING])
     scope.put(node.slot, output)
     return is_whole(output)

@@ -18,8 +18,9 @@ import msgspec
 from ...schemas.errors import UnreadableRecord
 from ...schemas.plan.plan import Plan
 from ...schemas.records import Error
+from . import claims
 from .losses import Again, Losses, Lost
-from .state import GuardState, LoopBody, More, Rare, Run, Scope, SplitBody, Undo, Wait
+from .state import GuardState, LoopBody, More, Rare, Reopened, Run, Scope, SplitBody, Undo, Wait
 
 VERSION = 1
 WITH_FLOW = 2
@@ -192,7 +193,15 @@ def _rare(rare: Rare | None) -> list[Any] | None:
     undos = [[undo.guard, undo.path, undo.todo, sorted(undo.running), undo.errors] for undo in rare.undos]
     kept = [[[name, waiting] for name, waiting in sorted(early.items()) if waiting] for early in (rare.signals, rare.events)]
     fields = [*kept, list(rare.seen), list(rare.done.items()), undos, rare.undo_errors, rare.held_timers, rare.ended, rare.waits_begun]
-    return fields if rare.losses is None else [*fields, _losses(rare.losses)]
+    newer = [None if rare.losses is None else _losses(rare.losses), None if rare.reopened is None else _reopened(rare.reopened)]
+    newer.append(None if rare.claims is None else claims.as_data(rare.claims))
+    while newer and newer[-1] is None:
+        newer.pop()
+    return [*fields, *newer]
+
+
+def _reopened(reopened: Reopened) -> list[Any]:
+    return [reopened.at, reopened.life, reopened.source, sorted(reopened.bases.items())]
 
 
 def _losses(losses: Losses) -> list[Any]:
@@ -214,6 +223,11 @@ def _restore_losses(fields: list[Any]) -> Losses:
     return losses
 
 
+def _restore_reopened(fields: list[Any]) -> Reopened:
+    at, life, source, bases = fields
+    return Reopened(at, life, source, {tuple(address): base for address, base in bases})
+
+
 def _restore_rare(fields: list[Any] | None) -> Rare | None:
     if fields is None:
         return None
@@ -225,7 +239,10 @@ def _restore_rare(fields: list[Any] | None) -> Rare | None:
     rare.undo_errors = [_some_error(error) for error in undo_errors]
     rare.held_timers = [(tuple(path), purpose, attempt) for path, purpose, attempt in held]
     rare.ended, rare.waits_begun = ended, waits_begun
-    rare.losses = _restore_losses(newer[0]) if newer else None
+    losses, reopened, slots, *_ = [*newer, None, None, None]
+    rare.losses = None if losses is None else _restore_losses(losses)
+    rare.reopened = None if reopened is None else _restore_reopened(reopened)
+    rare.claims = None if slots is None else claims.of_data(slots)
     for guard, path, todo, running, errors in undos:
         undo = Undo(guard, tuple(path), [(tuple(address), output) for address, output in todo])
         undo.running = {tuple(address) for address in running}

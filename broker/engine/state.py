@@ -24,6 +24,7 @@ from typing import TypeAlias
 from ...schemas.payload import NULL, ListCursor, Payload, RefCursor, cursor
 from ...schemas.plan.plan import NONE, Plan, PlanNode, PlanScope
 from ...schemas.records import Activation, Error
+from .claims import Claims
 from .losses import Losses
 
 Path: TypeAlias = tuple[int | str, ...]
@@ -235,11 +236,26 @@ class Undo:
         self.errors: list[Error] = []
 
 
+class Reopened:
+    """What a run knows of its earlier lives. `at`: when the present one began; `life` numbers them, the first is 1.
+
+    `source`: the run that it was forked or imported from; "" where it is itself. `bases`: by the activation of a loop or split whose body
+    has yet to begin, how many attempts the activations in it have had in earlier lives.
+    """
+
+    __slots__ = ("at", "bases", "life", "source")
+
+    def __init__(self, at: int, life: int, source: str = "", bases: dict[Activation, int] | None = None) -> None:
+        self.at, self.life, self.source = at, life, source
+        self.bases: dict[Activation, int] = {} if bases is None else bases
+
+
 class Rare:
     """What most runs never need."""
 
     __slots__ = (
-        "awaiting", "done", "ended", "events", "held_timers", "losses", "seen", "signals", "undo_errors", "undos", "waits_begun", "with_flow",
+        "awaiting", "claims", "done", "ended", "events", "held_timers", "losses", "reopened", "seen", "signals", "undo_errors", "undos",
+        "waits_begun", "with_flow",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -255,6 +271,8 @@ class Rare:
         self.with_flow = False  # it is paused because its flow is, and nobody has paused the run itself
         self.ended = ""  # the status that the run will have when its compensations are through
         self.losses: Losses | None = None
+        self.reopened: Reopened | None = None
+        self.claims: Claims | None = None
 
 
 class Run:
@@ -296,6 +314,22 @@ class Run:
         if self.rare_ is None:
             self.rare_ = Rare()
         return self.rare_
+
+    @property
+    def times_from(self) -> int:
+        """From when its own timeout counts, in ms since the epoch: its start, or when it was reopened last."""
+        return self.started_at if self.rare_ is None or self.rare_.reopened is None else self.rare_.reopened.at
+
+    @property
+    def life(self) -> int:
+        """1, and one more each time that it was reopened."""
+        return 1 if self.rare_ is None or self.rare_.reopened is None else self.rare_.reopened.life
+
+    def is_own(self, run: str) -> bool:
+        """Whether what this run has made is meant: it itself, or the run that it was forked from."""
+        return run == self.id or (
+            run != "" and self.rare_ is not None and self.rare_.reopened is not None and run == self.rare_.reopened.source
+        )
 
     def find(self, activation: Activation) -> tuple[Scope, PlanNode] | None:
         """The instance and node of an activation; None if there is no such node, or its instance is gone."""
@@ -340,5 +374,5 @@ def activation(scope: Scope, node: PlanNode) -> Activation:
 __all__ = [
     "CANCELLED", "COMPLETED", "DEAD", "FAILED", "NONE", "OPEN", "PENDING", "READY", "RETRYING", "RUNNING", "SKIPPED", "TAKEN",
     "UNDECIDED", "WAITING",
-    "Body", "GuardState", "LoopBody", "More", "Rare", "Run", "Scope", "SplitBody", "Status", "Undo", "Wait", "activation",
+    "Body", "GuardState", "LoopBody", "More", "Rare", "Reopened", "Run", "Scope", "SplitBody", "Status", "Undo", "Wait", "activation",
 ]  # fmt: skip

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TypeAlias
 
-from ...schemas.effects import CancelChild, CancelTask, ClearTimer, Dispatch, Effect, Outcome, SetTimer, StopAwaiting
+from ...schemas.effects import CancelChild, CancelTask, ClearTimer, Dispatch, Effect, Outcome, ReleaseSlot, SetTimer, StopAwaiting
 from ...schemas.payload import Payload
 from ...schemas.plan.plan import PlanNode
 from ...schemas.records import Activation, Error, TimerId
 from .reading import collect_needs
-from .state import RUNNING, WAITING, Run, Scope, activation
-
-RUN_TIMER = TimerId((), "run", 1)
+from .run_timers import run_timers
+from .state import RUNNING, WAITING, Run, Scope, Wait, activation
 
 DURATION_MS_MAX = 100 * 366 * 24 * 3_600 * 1_000
 """The longest that anything is asked to wait: a hundred years, so that sums of times keep within 64 bits."""
@@ -84,6 +83,8 @@ class Turn:
         status = scope.cells[node.slot]
         if self.run.rare_ is not None and self.run.rare_.losses is not None:
             self.call_off(activation(scope, node))
+        if node.concurrency is not None:
+            self.give_slot_back(activation(scope, node))
         if status == RUNNING:
             self.effects.append(CancelTask(self.run.id, activation(scope, node), scope.attempt(node.slot)))
             return
@@ -106,15 +107,21 @@ class Turn:
         for producer, attempt in losses.give_up(address) if losses is not None else ():
             self.effects.append(CancelTask(self.run.id, producer, attempt))
 
-    def clear_run_timer(self) -> None:
-        """The run is no longer running, and not because its time was up."""
-        if self.plan.settings.execution_timeout_ms is not None and self.run.status == "running":
-            self.effects.append(ClearTimer(self.run.id, RUN_TIMER))
+    def give_slot_back(self, address: Activation) -> None:
+        """The activation needs its slot no more, or waits for one no more, if it does."""
+        claims = self.run.rare_.claims if self.run.rare_ is not None else None
+        claim = claims.nodes.pop(address, None) if claims is not None else None
+        if claim is not None:
+            self.effects.append(ReleaseSlot(self.run.id, address, claim.attempt, claim.limit))
+
+    def clear_run_timers(self, fired: str = "") -> None:
+        """The run is no longer running. `fired`: the purpose of the timer that is the reason."""
+        self.effects += [ClearTimer(each.run, each.timer) for each in run_timers(self.run) if each.timer.purpose != fired]
 
     def forget_wait(self, wait: Wait, address: tuple[int | str, ...], outcome: Outcome | None = None) -> None:
         """The activation no longer waits, whether it was answered, gave up or was cancelled: nobody is to be asked any more."""
         key = wait.kind, wait.name
-        self.effects.append(StopAwaiting(self.run.id, address, *key, wait.since, outcome))
+        self.effects.append(StopAwaiting(self.run.id, address, *key, wait.since, outcome, wait.correlate))
         waiting = self.run.rare().awaiting.get(key, [])
         if address in waiting:
             waiting.remove(address)

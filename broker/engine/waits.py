@@ -7,7 +7,6 @@ an id is applied once, however often it is delivered.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from ...schemas import payload as payloads
 from ...schemas.effects import Await, Outcome, StartChild
@@ -20,6 +19,7 @@ from ...schemas.selectors import parse_path
 from ...schemas.values import MISSING, get, to_number, to_text
 from . import elsewhere, failure
 from .answers import APPROVE, Answer, answer_of, decoded, misfit, of_timeout, text_of
+from .event_waits import matches
 from .reading import at_hand, node_input, render
 from .routing import complete
 from .state import WAITING, Run, Scope, Wait, activation
@@ -123,8 +123,6 @@ def _hand_over_signal(turn: Turn, record: SignalReceived) -> bool:
         if not refused:
             _answer(turn, scope, node, wait, record.payload, record.id)
             return True
-        if node.config.schema_ is None:
-            break  # an answer that is none: nobody else who waits for an approval could take it
     if refused or record.wait or (APPROVAL, record.name) in turn.run.rare().awaiting:
         return False  # it is nothing that they wait for, and they wait now
     return _keep_early(turn.run.rare().signals, record.name, record.payload)
@@ -134,7 +132,7 @@ def waiting_for(run: Run, name: str) -> Iterator[tuple[Scope, PlanNode, Wait]]:
     """Who waits for an approval or signal of that name: approvals first, then who has waited longest."""
     rare = run.rare_
     for kind in (APPROVAL, SIGNAL) if rare is not None else ():
-        for address in list(rare.awaiting.get((kind, name), ())):  # type: ignore[union-attr]
+        for address in rare.awaiting.get((kind, name), ()):  # type: ignore[union-attr]
             found = run.find(address)
             wait = None if found is None else wait_of(*found)
             if found is not None and wait is not None:
@@ -155,13 +153,13 @@ def _hand_over_event(turn: Turn, record: EventReceived) -> bool:
         if found is None or wait is None:
             continue
         try:
-            matches = _matches(record.payload, wait)
+            fits = matches(record.payload, wait)
         except ValueElsewhere as error:
             matched = True
             turn.release(*found)
             failure.attempt_failed(turn, *found, _unmatched(record, wait, error))
             continue
-        if matches:
+        if fits:
             matched = True
             _answer(turn, *found, wait, record.payload)
     return matched or _keep_early(turn.run.rare().events, record.event, record.payload)
@@ -233,7 +231,8 @@ def _hand_on(turn: Turn, scope: Scope, node: PlanNode, answer: Answer, timed_out
 def asked(run: Run, scope: Scope, node: PlanNode, wait: Wait, due: int | None) -> Await:
     """The wish to be told: for whom, with what they are to see."""
     assignees = _assignees(run, scope, node) if node.config.assignees is not None else ()
-    return Await(run.id, activation(scope, node), wait.kind, wait.name, wait_metadata(run, scope, node), due, assignees, wait.since)
+    address, metadata = activation(scope, node), wait_metadata(run, scope, node)
+    return Await(run.id, address, wait.kind, wait.name, metadata, due, assignees, wait.since, wait.correlate)
 
 
 def _assignees(run: Run, scope: Scope, node: PlanNode) -> tuple[str, ...]:
@@ -271,7 +270,7 @@ def _take_early(turn: Turn, config: WaitConfig, wait: Wait) -> Payload | None:
         return None
     kept = (rare.events if wait.kind == EVENT else rare.signals).get(wait.name, [])
     for place, payload in enumerate(kept):
-        if _matches(payload, wait) if wait.kind == EVENT else not misfit(config, payload):
+        if matches(payload, wait) if wait.kind == EVENT else not misfit(config, payload):
             return kept.pop(place)
     return None
 
@@ -282,8 +281,3 @@ def _keep_early(kept: dict[str, list[Payload]], name: str, payload: Payload) -> 
         return False
     kept.setdefault(name, []).append(payload)
     return True
-
-
-def _matches(payload: Payload, wait: Wait) -> bool:
-    value = decoded(payload)
-    return all(to_text(get(value, parse_path(path))) == wanted for path, wanted in wait.correlate)

@@ -21,20 +21,24 @@ import structlog
 from ...schemas import subjects
 from ..client import BrokerError, Connection, Message, NotFound, Subscription
 from . import queries
-from .errors import InvalidQuestion, InvalidSearch, ReadModelError
+from .errors import InvalidQuestion, InvalidSearch, ReaderBehind, ReadModelError
 from .store import Store
 from .views import Answer, DeadAsked, DeadRow, Page, RunsAsked, decode, encode
 
 GROUP = "readers"
 AT_ONCE = 64
+CATCH_UP_S = 4.0
+"""Before a question that asks for a fresh answer; with the search itself it stays below what the asker waits."""
 _log = structlog.get_logger(__name__)
 
 
 class Answers:
-    """`facts` tells how this reader is doing."""
+    """`facts` tells how this reader is doing; `caught_up` returns when it knows all that was in the streams."""
 
-    def __init__(self, connection: Connection, store: Store, facts: Callable[[], dict[str, Any]]) -> None:
-        self._connection, self._store, self._facts = connection, store, facts
+    def __init__(
+        self, connection: Connection, store: Store, facts: Callable[[], dict[str, Any]], caught_up: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._connection, self._store, self._facts, self._caught_up = connection, store, facts, caught_up
         self._subscriptions: list[Subscription] = []
         self._answering: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -86,7 +90,19 @@ class Answers:
             return Answer(code=ReadModelError.code, reason=f"the reader cannot look: {error}")
 
     async def _runs(self, data: bytes) -> Any:
-        return await self._store.read(queries.runs, decode(RunsAsked, data), int(time.time() * 1_000))
+        asked = decode(RunsAsked, data)
+        if asked.fresh:
+            await self._catch_up()
+        return await self._store.read(queries.runs, asked, asked.now_ms or int(time.time() * 1_000))
+
+    async def _catch_up(self) -> None:
+        try:
+            async with asyncio.timeout(CATCH_UP_S):
+                await self._caught_up()
+        except TimeoutError:
+            raise ReaderBehind(
+                f"the reader has not caught up within {CATCH_UP_S:g} s, so runs could be missed; `jetfleet doctor` says how far it is behind"
+            ) from None
 
     async def _run(self, data: bytes) -> Any:
         return await self._store.read(queries.run, decode(str, data))

@@ -26,6 +26,12 @@ class ReaderSilent(ReadModelError):
     code = "READER_SILENT"
 
 
+class ReaderBehind(ReadModelError):
+    """The answer is to know of everything, and the reader has not caught up in time."""
+
+    code = "READER_BEHIND"
+
+
 class InvalidSearch(ReadModelError):
     """A filter that cannot be read. `column` counts from 1 and points into the filter's text."""
 

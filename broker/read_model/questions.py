@@ -12,12 +12,12 @@ import msgspec
 
 from ...schemas import subjects
 from ..client import Connection, NoResponders, Unknown
-from .errors import InvalidQuestion, InvalidSearch, ReaderAbsent, ReaderSilent, ReadModelError
+from .errors import InvalidQuestion, InvalidSearch, ReaderAbsent, ReaderBehind, ReaderSilent, ReadModelError
 from .views import Answer, DeadAsked, DeadRow, FlowCount, Page, RunFound, RunRow, RunsAsked, decode, encode
 
 ANSWER_S = 10.0
 """Longer than a search may take."""
-_ERRORS: dict[str, type[ReadModelError]] = {InvalidQuestion.code: InvalidQuestion}
+_ERRORS: dict[str, type[ReadModelError]] = {error.code: error for error in (InvalidQuestion, ReaderBehind)}
 
 
 async def runs(
@@ -29,9 +29,15 @@ async def runs(
     order: str = "-started",
     limit: int = 50,
     cursor: str = "",
+    now_ms: int = 0,
+    fresh: bool = False,
 ) -> Page[RunRow]:
-    """A page of runs: those that the filter (search.py) lets through, of a flow, of a status. `cursor`: that of the page before."""
-    page: Page[RunRow] = await _ask(connection, "runs", RunsAsked(where, flow, status, order, limit, cursor), Page[RunRow])
+    """A page of runs: those that the filter (search.py) lets through, of a flow, of a status. `cursor`: that of the page before.
+
+    `fresh`: the reader catches up before it answers; raises ReaderBehind if it cannot.
+    """
+    asked = RunsAsked(where, flow, status, order, limit, cursor, now_ms, fresh)
+    page: Page[RunRow] = await _ask(connection, "runs", asked, Page[RunRow])
     return page
 
 

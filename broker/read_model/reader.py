@@ -36,7 +36,7 @@ class Reader:
         self.definitions = Definitions(connection, self._name_version)
         self.follower = Follower(connection, self.store, partitions, self.definitions.versions)
         self.retention = Retention(connection, self.store, self.definitions.keep_ms)
-        self.answers = Answers(connection, self.store, self.facts)
+        self.answers = Answers(connection, self.store, self.facts, self.caught_up)
         self.ready = False
         """Whether everything has been read once that was there when it started."""
         self._catching_up: asyncio.Task[None] | None = None

@@ -8,7 +8,7 @@
     one         = "not" one | "(" filter ")" | comparison
     value       = a word, or "anything in quotes" (`\"` and `\\` inside)
 
-`~` finds a text anywhere in the field, upper and lower case alike. The fields stand in fields.py.
+`~` finds a text anywhere in the field, upper and lower case alike; `= order*` what begins so. The fields stand in fields.py.
 
 Guarantees: the SQL is put together from this file's own words; what the person wrote travels as parameters. Anything that is no filter
 is an InvalidSearch that points at the column. Depth and length are bounded.
@@ -29,6 +29,8 @@ DEPTH_MAX = 20
 """SQLite's own parser goes 100 symbols deep, and a level takes up to four."""
 COMPARISONS_MAX = 100
 OPERATORS = ("!=", "!~", "<=", ">=", "=", "~", "<", ">")
+_LAST = "\U0010ffff"
+"""The last of all characters: after every text that begins like the one before it."""
 _SQL = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _TOKEN = re.compile(
     r'\s*(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<operator>!=|!~|<=|>=|[=~<>])|(?P<bracket>[()])|(?P<word>[^\s()"=~<>!]+))', re.S
@@ -195,6 +197,8 @@ def _compare(field: Field, operator: str, value: Token, now_ms: int) -> Conditio
         return _status(operator, str(parameter), value)
     if field.text and operator not in ("=", "!="):
         raise InvalidSearch(f"a text cannot be compared by {operator!r}; there are = != ~ !~", value.column)
+    if field.text and value.kind == "word" and value.text.endswith("*"):
+        return _begins(field, operator, value.text[:-1])
     if operator == "!=":
         sql = " AND ".join(f"coalesce({column}, '') <> ?" for column in field.columns)
     else:
@@ -208,6 +212,12 @@ def _contains(field: Field, operator: str, value: Token) -> Condition:
     pattern = "%" + re.sub(r"([%_\\])", r"\\\1", value.text) + "%"
     sql = " OR ".join(f"coalesce({column}, '') LIKE ? ESCAPE '\\'" for column in field.columns)
     return Condition(f"NOT ({sql})" if operator == "!~" else sql, (pattern,) * len(field.columns))
+
+
+def _begins(field: Field, operator: str, text: str) -> Condition:
+    """As a range, which an index can find."""
+    sql = " OR ".join(f"({column} >= ? AND {column} < ?)" for column in field.columns)
+    return Condition(f"({sql}) IS NOT TRUE" if operator == "!=" else sql, (text, text + _LAST) * len(field.columns))
 
 
 def _status(operator: str, status: str, value: Token) -> Condition:

@@ -84,7 +84,8 @@ class DeadRow(msgspec.Struct, array_like=True, frozen=True):
 class RunsAsked(msgspec.Struct, array_like=True, frozen=True):
     """`where` is a filter (search.py); the keywords narrow it further. `order`: a field of `fields.ORDERS`, `-` before it: descending.
 
-    `cursor`: what the page before ended with, "" for the first page.
+    `cursor`: what the page before ended with, "" for the first page. `now_ms`: what `-1h` is counted from; 0: when the question is read.
+    `fresh`: the answer knows everything that was in the streams when the question came.
     """
 
     where: str = ""
@@ -93,6 +94,8 @@ class RunsAsked(msgspec.Struct, array_like=True, frozen=True):
     order: str = "-started"
     limit: int = 50
     cursor: str = ""
+    now_ms: int = 0
+    fresh: bool = False
 
 
 class DeadAsked(msgspec.Struct, array_like=True, frozen=True):

@@ -81,7 +81,7 @@ class Emitter:
         try:
             if firing.error is not None:
                 raise firing.error
-            plan = self._plan(flow, trigger)
+            plan = self._plan(flow, trigger, part.run)
             value = checked(plan, trigger, firing.payload)
             payload = small_payload(value, plan.payloads.inline_max_bytes)
             meta = encode(dict(firing.meta)) if firing.meta else NULL
@@ -99,8 +99,8 @@ class Emitter:
         else:
             self._put(source, flow, trigger, BatchedEvent(key, payload, firing.trace, meta), part)
 
-    def _plan(self, flow: str, trigger: str) -> Plan:
-        plan = self._flows.current(flow)
+    def _plan(self, flow: str, trigger: str, run: str) -> Plan:
+        plan = self._flows.begins_with(flow, run, trigger)
         if plan is None:
             raise EventRejected(f"flow {flow!r} is not deployed any more, or its definition cannot be read: deploy it again")
         try:

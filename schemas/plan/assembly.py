@@ -11,12 +11,14 @@ import json
 from array import array
 
 from ..flow.node_types import Kind, NodeType, node_type, parse_config
+from .collecting import collecting
 from .draft import ERROR, Draft, DraftEdge, DraftNode, join_settings
 from .guards import DraftGuard, Guards
 from .needs import Needs
 from .plan import ALL_DECIDED, NONE, ROOT, Binding, EdgeKind, Plan, PlanEdge, PlanGuard, PlanNode, PlanScope, PlanTrigger, at_level
 from .programs import conditions, hidden_loop, program, task_template
 from .regions import Regions
+from .run_limits import run_limits
 
 
 def assemble(draft: Draft, regions: Regions, guards: Guards, order: list[int]) -> Plan:
@@ -52,10 +54,12 @@ def assemble(draft: Draft, regions: Regions, guards: Guards, order: list[int]) -
         payloads=flow.payloads,
         history=flow.history,
         config=flow.config,
+        run_limits=run_limits(flow, needs),
         inputs=flow.inputs,
         outputs=None if flow.outputs is None else needs.bind(flow.outputs, ("outputs",), ROOT),
         description=flow.description,
         by_id={node.id: node.index for node in nodes},
+        collecting=collecting(draft, needs),
     )
 
 
@@ -79,7 +83,9 @@ def _node(draft: Draft, regions: Regions, guards: Guards, needs: Needs, node: Dr
     if node.definition is not None:
         _policies(draft, node, plan_node)
         _config(needs, node, plan_node)
-        _concurrency_key(needs, node, plan_node)
+        if plan_node.concurrency is not None and plan_node.concurrency.key is not None:
+            key = plan_node.concurrency.key
+            plan_node.concurrency_key = needs.bind(key, ("nodes", node.id, "concurrency", "key"), plan_node.scope, node.index)
     elif node.kind == Kind.LOOP:
         plan_node.program = hidden_loop(draft.flow.settings.limits.iterations)
     else:
@@ -105,22 +111,6 @@ def _policies(draft: Draft, node: DraftNode, plan_node: PlanNode) -> None:
     plan_node.concurrency = definition.concurrency
     if definition.compensate is not None:
         plan_node.compensate = draft.by_id[definition.compensate]
-
-
-def _concurrency_key(needs: Needs, node: DraftNode, plan_node: PlanNode) -> None:
-    """The key's selectors read from the same needs as the config's, so that one task carries both."""
-    limit = plan_node.concurrency
-    if limit is None or limit.key is None:
-        return
-    bound = needs.bind(limit.key, ("nodes", node.id, "concurrency", "key"), plan_node.scope, node.index)
-    if bound is None:
-        return
-    found, roots = list(plan_node.needs), dict(plan_node.roots)
-    for root, index in bound.roots.items():
-        if root not in roots:
-            roots[root] = len(found)
-            found.append(bound.needs[index])
-    plan_node.needs, plan_node.roots, plan_node.concurrency_key = tuple(found), roots, bound.template
 
 
 def _config(needs: Needs, node: DraftNode, plan_node: PlanNode) -> None:

@@ -17,12 +17,15 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..conditions import Condition
 from ..flow.definition import Concurrency, History, Payloads, Retry, Settings
 from ..flow.node_types import Kind
 from ..selectors import Template
+
+if TYPE_CHECKING:
+    from .run_limits import RunLimits
 
 ROOT = 0
 NONE = -1
@@ -117,7 +120,7 @@ class PlanNode:
     timeout_ms: int | None = None
     queue: str | None = None
     concurrency: Concurrency | None = None
-    concurrency_key: Template | None = None  # its selectors are found among `needs` too
+    concurrency_key: Binding | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     description: str | None = None
     compensate: int = NONE
@@ -187,6 +190,23 @@ class PlanTrigger:
     enabled: bool = True
 
 
+DEBOUNCE, BATCH = "debounce", "batch"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCollecting:
+    """How several events become one run: `mode` is `debounce` or `batch`.
+
+    `wait_ms`: after the last event (debounce), or after the first (batch). `longest_ms`, `most`: 0 where there is no such bound.
+    """
+
+    mode: str
+    wait_ms: int
+    longest_ms: int = 0
+    most: int = 0
+    key: Binding | None = None
+
+
 @dataclass(slots=True)
 class Plan:
     """A compiled flow. `digest` names it: equal digests mean equal plans."""
@@ -201,12 +221,14 @@ class Plan:
     triggers: tuple[PlanTrigger, ...]
     settings: Settings
     config: Mapping[str, Any]
+    run_limits: RunLimits | None = None
     inputs: Any = None
     outputs: Binding | None = None
     payloads: Payloads = field(default_factory=Payloads)
     history: History = field(default_factory=History)
     description: str | None = None
     by_id: Mapping[str, int] = field(default_factory=dict)
+    collecting: PlanCollecting | None = None  # None: each event is a run of its own
 
     def node(self, id: str) -> PlanNode:
         """The node with that id. Raises KeyError."""

@@ -13,6 +13,7 @@ from random import Random
 from msgspec.structs import replace
 
 from jetfleet.broker.client import Connection, Tail
+from jetfleet.broker.coordinator.admission import Admission
 from jetfleet.broker.coordinator.ended_runs import EndedRuns
 from jetfleet.broker.coordinator.far_timers import FarTimers
 from jetfleet.broker.coordinator.locality import Locality
@@ -21,7 +22,7 @@ from jetfleet.broker.coordinator.partition import Partition
 from jetfleet.broker.coordinator.snapshots import Snapshots
 from jetfleet.broker.definitions import define
 from jetfleet.broker.deployment import ensure
-from jetfleet.broker.engine import Run, awaited_events, begin, decide, digest, outstanding
+from jetfleet.broker.engine import Run, begin, decide, digest, hears, outstanding
 from jetfleet.broker.fleet.membership import COORDINATOR, Membership
 from jetfleet.broker.flows import Flows
 from jetfleet.broker.observe.counters import CoordinatorCounters
@@ -75,6 +76,7 @@ class Site:
         self.counters = CoordinatorCounters()
         self.far_timers = FarTimers(connection, self.outbox.singles)
         self.locality = Locality(Membership(connection, COORDINATOR))
+        self.admission = Admission(lambda flow: 0, lambda: 1)
         self.trusted = True
 
     def holds(self, partition: int) -> bool:
@@ -140,7 +142,7 @@ class Journal:
         concerned = list(self.open) if isinstance(record, EventReceived) else [record.run] if record.run in self.open else []
         for id in concerned:
             run = self.open[id]
-            if isinstance(record, EventReceived) and record.event not in awaited_events(run):
+            if isinstance(record, EventReceived) and not hears(run, record.event, record.payload):
                 continue
             decide(run, replace(record, run=id))
             if run.ended:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from jetfleet.schemas import payload as payloads
-from jetfleet.schemas.effects import CancelChild, StartChild, StopAwaiting
-from jetfleet.schemas.records import ChildEnded, Error
+from jetfleet.schemas.effects import CancelChild, Outcome, StartChild, StopAwaiting
+from jetfleet.schemas.records import ChildEnded, Error, SignalReceived
 
 from .driving import Driver
 
@@ -46,9 +46,10 @@ def test_an_approval_asks_by_its_name_with_metadata_and_a_time() -> None:
 )
 def test_a_decision_leads_to_its_port_whichever_way_it_is_written(decision: str, name: str, node: str) -> None:
     run = Driver(APPROVAL, {"id": 7})
-    run.signal("order-7", {"decision": decision, "response": {"by": "Bo"}, "reason": "fine"})
+    run.signal("order-7", {"decision": decision, "response": {"limit": 5}, "reason": "fine", "by": "Bo"})
     assert list(run.open) == [node]
-    assert run.input(node) == {"input": {"id": 7}, "decision": name, "response": {"by": "Bo"}, "reason": "fine", "timed_out": False}
+    said = {"decision": name, "response": {"limit": 5}, "reason": "fine", "timed_out": False, "by": "Bo", "answered_at": run.now}
+    assert run.input(node) == {"input": {"id": 7}, **said}
     assert run.timers == {} and run.awaiting == {}
 
 
@@ -321,3 +322,72 @@ def test_a_wait_that_ends_in_time_clears_the_timeout_of_its_node() -> None:
     run = Driver("nodes: {w: {type: std::wait, config: {signal: go}, timeout_ms: 100}}")
     run.signal("go", 1)
     assert run.ended == "completed" and run.timer_names() == []
+
+
+# --- what is asked of whom, and what fits
+
+
+LIMITED = wait('hook_id: h, assignees: ["${trigger.payload.boss}", ann], schema: {required: [limit], properties: {limit: {type: number}}}')
+
+
+def test_an_approval_says_whose_it_is_and_which_wait_of_the_run() -> None:
+    asked = Driver(LIMITED, {"boss": "bo"}).awaiting["q"]
+    assert (asked.assignees, asked.wait) == (("bo", "ann"), 1)
+
+
+@pytest.mark.parametrize(("given", "told"), [('"${trigger.payload.who}"', ("a", "b")), ("cy", ("cy",)), ('"${trigger.payload.gone}"', ())])
+def test_assignees_are_a_text_or_a_list_of_texts(given: str, told: tuple[str, ...]) -> None:
+    run = Driver(wait(f"hook_id: h, assignees: {given}"), {"who": ["a", "b", "a"]})
+    assert run.awaiting["q"].assignees == told
+
+
+def test_an_approval_takes_only_a_response_that_fits_its_schema_and_a_no_needs_none() -> None:
+    run = Driver(LIMITED, {"boss": "bo"})
+    run.signal("h", {"decision": "approve"})
+    run.signal("h", {"decision": "approve", "response": {"limit": "high"}})
+    run.signal("h", {"decision": "reject", "response": {}})
+    assert run.ignored == 3 and list(run.awaiting) == ["q"]
+    run.signal("h", {"decision": "reject"})
+    assert list(run.open) == ["no"]
+
+
+def test_a_signal_ends_the_wait_that_it_fits() -> None:
+    flow = """
+        nodes:
+          text: {type: std::wait, config: {signal: go, schema: {type: string}}}
+          number: {type: std::wait, config: {signal: go, schema: {type: number}}}
+        """
+    run = Driver(flow, 0)
+    run.signal("go", 5)
+    assert run.statuses("text", "number") == ["waiting", "completed"]
+    run.signal("go", 6)
+    assert run.ignored == 1 and run.statuses("text") == ["waiting"]
+
+
+def test_an_early_signal_that_does_not_fit_is_kept_for_a_wait_that_it_fits() -> None:
+    run = Driver(LATER % ("signal: go, schema: {type: string}", "signal: go, schema: {type: number}"), 0)
+    run.signal("go", 5)
+    run.complete("a")
+    assert run.statuses("q") == ["waiting"]
+    run.signal("go", "x")
+    assert run.input("d")["response"] == 5
+
+
+def test_an_answer_that_names_its_wait_answers_no_later_one() -> None:
+    run = Driver(LATER % ("hook_id: h", "hook_id: h"), 0)
+    run.complete("a")
+    first = run.awaiting["q"].wait
+    assert first == 1
+    for _ in range(2):
+        run.give(SignalReceived("r1", run.now, "h", payloads.encode({"decision": "approve"}), "", first))
+    assert run.statuses("q", "r") == ["completed", "waiting"]
+    assert (run.ignored, run.awaiting["r"].wait) == (1, 2)
+
+
+def test_what_became_of_an_approval_is_said_when_it_is_asked_no_more() -> None:
+    run = Driver(wait("hook_id: h, timeout_ms: 5, timeout_action: escalate"), 1)
+    run.signal("h", {"decision": "approve", "by": "Bo", "reason": "fine"}, id="a-1")
+    assert run.all(StopAwaiting)[-1].outcome == Outcome("approve", run.now, "Bo", "fine", False, "a-1")
+    late = Driver(wait("hook_id: h, timeout_ms: 5, timeout_action: escalate"), 1)
+    late.fire("q", "wait")
+    assert late.all(StopAwaiting)[-1].outcome == Outcome("escalate", late.now, timed_out=True)

@@ -1,0 +1,290 @@
+"""The collectors of a partition: events that wait for company, and collections that wait for room.
+
+    EventCollected ─▶ open collection ─▶ closed ─▶ RunStarted in its run's partition ─▶ CollectionStarted here ─▶ forgotten
+
+What is open or closed is the fold of the WAL, and in snapshots. A closed collection is held until a record says that its run's start is on
+disk; until then whoever owns the partition starts it, so it may be started twice, which is the same run. It starts when its flow is
+deployed, is not paused, and has room.
+
+An event that comes once more is known by the id of the run that it alone would have been. These ids are kept like those of ended runs, and
+written to a segment before its collectors: an entry of a collector has then seen every event whose id stands in that segment.
+
+Does not: give an event to a person who asks which run it is in after a take-over, once that run has begun (`joined`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from ...schemas import records as rec
+from ...schemas import subjects
+from ...schemas.codec import encode_record
+from ...schemas.effects import SetTimer
+from ...schemas.errors import UnreadableRecord
+from ...schemas.records import TimerId
+from ..client import BrokerError
+from ..engine import collector as engine
+from ..engine.collector import Collection, Collector
+from .ended_runs import EndedRuns
+from .pins import pin_for_run
+
+if TYPE_CHECKING:
+    from .partition import Partition
+
+COLLECT = TimerId((), "collect", 1)
+JOINED_MAX = 10_000
+"""Events of which it is remembered, here and in no snapshot, into which run they went."""
+_encode = msgspec.msgpack.Encoder().encode
+_collector = msgspec.msgpack.Decoder(Collector)
+
+log = structlog.get_logger("jetfleet.coordinator")
+
+
+class Held:
+    """A collector as its owner holds it. `at`: the WAL position of its last record; `segment`: of its latest snapshot, 0 for none.
+
+    `rings_at`: for when its timer is set, 0 if it is not.
+    """
+
+    __slots__ = ("at", "collector", "rings_at", "segment")
+
+    def __init__(self, collector: Collector, at: int = 0, segment: int = 0) -> None:
+        self.collector, self.at, self.segment = collector, at, segment
+        self.rings_at = 0
+
+
+class Collections:
+    """Those of one partition. `changed`: with records that are in no snapshot."""
+
+    def __init__(self, home: Partition, seen: EndedRuns) -> None:
+        self.changed: set[str] = set()
+        self.seen = seen
+        self._home = home
+        self._held: dict[str, Held] = {}
+        self._ahead: dict[str, int] = {}
+        self._closed: dict[str, None] = {}
+        """Collectors with a collection that waits for its run to begin, in the order in which they came to that."""
+        self._gone: dict[str, int] = {}
+        self._starting: set[str] = set()
+        """Runs whose start is on its way."""
+        self._joined: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    # --- records
+
+    def take(self, record: rec.Record, seq: int) -> str | None:
+        """Take in a record of a collector. Returns the digest of the plan that is missing for it, if one is. Raises UnreadableRecord."""
+        held = self._held.get(record.run)
+        if isinstance(record, rec.EventCollected):
+            return self._collected(record, seq)
+        if isinstance(record, rec.CollectionStarted):
+            self._starting.discard(record.started)
+        if held is None or self._ahead.get(record.run, 0) >= seq:
+            self._home.counters.records_ignored += 1
+        elif isinstance(record, rec.CollectionStarted):
+            self._home.counters.records_ignored += not engine.started(held.collector, record.started)
+            self._moved(held, seq)
+        else:
+            self._home.counters.records_ignored += not engine.timer_fired(held.collector, record.at)
+            self._moved(held, seq)
+        return None
+
+    def _collected(self, record: rec.EventCollected, seq: int) -> str | None:
+        start = record.start
+        plan = self._home.flows.plan(start.digest)
+        if plan is None:
+            return start.digest
+        if plan.collecting is None:
+            raise UnreadableRecord(f"flow {plan.name!r} does not collect events in this version")
+        if self._is_known(record.run, start.run, seq):
+            self._home.counters.records_ignored += 1
+            return None
+        held = self._held.get(record.run)
+        if held is None:
+            # One that comes back before its end was written down is, for the snapshots, the same one.
+            held = self._held[record.run] = Held(Collector(record.run, plan.name), segment=self._gone.pop(record.run, 0))
+        engine.collect(held.collector, start, record.at, plan.collecting)
+        self.seen.add(_mark(start.run))
+        self._note_joined(start.run, held.collector)
+        self._moved(held, seq)
+        return None
+
+    def _is_known(self, id: str, event: str, seq: int) -> bool:
+        """Whether the event has been taken in before: by the snapshot that we began with, or from an earlier record."""
+        if self._ahead.get(id, 0) >= seq:
+            if _mark(event) not in self.seen:
+                self.seen.add(_mark(event))
+            return True
+        return _mark(event) in self.seen
+
+    def _note_joined(self, event: str, collector: Collector) -> None:
+        """A batch that the event has filled is closed already."""
+        collection = collector.open or collector.closed[-1]
+        self._joined[event] = collection.run
+        if len(self._joined) > JOINED_MAX:
+            del self._joined[next(iter(self._joined))]
+
+    def _moved(self, held: Held, seq: int) -> None:
+        held.at = seq
+        if held.collector.is_empty:
+            self._forget(held)
+            return
+        self.changed.add(held.collector.id)
+        self._note_closed(held.collector)
+        if not self._home.repeating:
+            self._act(held)
+
+    def _note_closed(self, collector: Collector) -> None:
+        if collector.closed:
+            self._closed[collector.id] = None
+        else:
+            self._closed.pop(collector.id, None)
+
+    def _forget(self, held: Held) -> None:
+        id = held.collector.id
+        del self._held[id]
+        self.changed.discard(id)
+        self._ahead.pop(id, None)
+        self._closed.pop(id, None)
+        if held.rings_at:
+            self._home.near.clear(id, COLLECT)
+        if held.segment:
+            self._gone[id] = held.segment
+
+    # --- what comes of it
+
+    def _act(self, held: Held) -> None:
+        """Set the timer that the open collection needs, and start what is closed, as far as there is room."""
+        id, due = held.collector.id, held.collector.due
+        if due is None and held.rings_at:
+            self._home.near.clear(id, COLLECT)
+            held.rings_at = 0
+        elif due is not None and (not held.rings_at or due < held.rings_at):
+            held.rings_at = due
+            self._home.near.set(SetTimer(id, COLLECT, due))
+        for collection in held.collector.closed:
+            self._start(held, collection)
+
+    def rang(self, id: str, now_ms: int) -> bool:
+        """The timer of a collector is due. False: more has come since it was set, and it was set anew."""
+        held = self._held.get(id)
+        if held is None:
+            return True
+        held.rings_at = 0
+        due = held.collector.due
+        if due is None or due <= now_ms:
+            return True
+        self._act(held)
+        return False
+
+    def _start(self, held: Held, collection: Collection) -> None:
+        home, flow = self._home, held.collector.flow
+        current = home.flows.current(flow)
+        if collection.run in self._starting or current is None or home.flows.is_held(flow) or home.around.admission.room(current) < 1:
+            return
+        self._starting.add(collection.run)
+        record = engine.start_of(collection, current)
+        home.around.admission.started(current, record.run, home.around.holds(subjects.partition_of(record.run, home.partitions)))
+        pin_for_run(home.outbox, record.run, record.payload)
+        home.outbox.record(record.run, encode_record(record), Start(self, held.collector.id, record.run))
+
+    def start_settled(self, id: str, run: str, error: BrokerError | None) -> None:
+        """What `Start` passes on."""
+        if error is not None:
+            self._starting.discard(run)
+            log.error("a collection cannot be started yet", collector=id, run=run, code=error.code, reason=str(error))
+        elif self._home.around.holds(self._home.number):
+            record = rec.CollectionStarted(id, time.time_ns() // 1_000_000, run)
+            self._home.outbox.wal(self._home.number, encode_record(record))
+
+    def go_on(self, flow: str) -> None:
+        """There may be room for the flow's runs."""
+        if not self._closed or self._home.repeating or self._home.abandoned:
+            return
+        for id in list(self._closed):
+            if self._held[id].collector.flow == flow:
+                self._act(self._held[id])
+
+    def recovered(self) -> None:
+        """The end of the WAL has been reached: set the timers, start what is closed."""
+        self._ahead.clear()
+        for held in self._held.values():
+            held.rings_at = 0
+            self._act(held)
+
+    # --- questions
+
+    def joined(self, event: str) -> str | None:
+        """The run that the event is, or will be, a part of; None if it is not known here, or not any more."""
+        return self._joined.get(event)
+
+    def waiting(self) -> list[tuple[str, Collection]]:
+        """All collections with their flows, the closed ones first."""
+        holders = [held.collector for held in self._held.values()]
+        closed = [(each.flow, collection) for each in holders for collection in each.closed]
+        return closed + [(each.flow, each.open) for each in holders if each.open is not None]
+
+    # --- snapshots
+
+    def adopt(self, id: str, at: int, state: bytes, segment: int, snapshot_at: int) -> None:
+        """Put a collector in from a snapshot. Raises UnreadableRecord."""
+        try:
+            collector = _collector.decode(state)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise UnreadableRecord(f"what segment {segment} holds of collector {id} is no state of one: {error}") from None
+        self._held[id] = Held(collector, at, segment)
+        self._note_closed(collector)
+        if at > snapshot_at:
+            self._ahead[id] = at
+        for collection in (*collector.closed, *filter(None, [collector.open])):
+            self._joined.update(dict.fromkeys(collection.events, collection.run))
+
+    def entry(self, id: str, segment: int, live: Counter[int]) -> tuple[str, int, bytes] | None:
+        """A collector for a segment: its id, up to where it has seen the WAL, its state. None if it is gone. `live`: entries by segment."""
+        self.changed.discard(id)
+        held = self._held.get(id)
+        if held is None:
+            return None
+        if held.segment:
+            live[held.segment] -= 1
+        held.segment = segment
+        live[segment] += 1
+        return id, held.at, _encode(held.collector)
+
+    def take_gone(self) -> list[tuple[str, int]]:
+        """Collectors that have a snapshot, and are gone since the last one; with the segment that holds it."""
+        gone, self._gone = self._gone, {}
+        return list(gone.items())
+
+    def in_segment(self, segment: int) -> list[str]:
+        """The collectors whose latest snapshot is there."""
+        return [id for id, held in self._held.items() if held.segment == segment]
+
+
+def is_of_collector(record: rec.Record) -> bool:
+    kind = type(record)
+    return kind is rec.EventCollected or kind is rec.CollectionStarted or (kind is rec.TimerFired and record.timer == COLLECT)  # type: ignore[union-attr]
+
+
+class Start:
+    """The receipt of a run's start."""
+
+    __slots__ = ("_collections", "_id", "_run")
+
+    def __init__(self, collections: Collections, id: str, run: str) -> None:
+        self._collections, self._id, self._run = collections, id, run
+
+    def settled(self, count: int, error: BrokerError | None) -> None:
+        self._collections.start_settled(self._id, self._run, error)
+
+
+def _mark(event: str) -> str:
+    """By what an event is remembered: not its run's id itself, for a run of that id may begin here."""
+    return f"{event} collected"

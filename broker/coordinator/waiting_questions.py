@@ -1,0 +1,172 @@
+"""Waiting questions: an owner's answers to who waits, what became of an approval, and whether a run would take a signal.
+
+Answers are given when everything that is in the WAL has been taken in, so that an answer which is on disk before a question is counted in
+it. A page looks at a bounded number of runs and gives way to the loop, however many wait; a run that rests is only looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import structlog
+
+from ...schemas.payload import NULL, encode
+from ...schemas.records import SignalReceived
+from ..client import BrokerError, Message
+from ..engine import Run, asks, refusal
+from ..waiting import (
+    CALLED_OFF,
+    DECIDED,
+    FORGOTTEN,
+    LIMIT_MAX,
+    REJECTED,
+    RUN_ENDED,
+    TAKEN,
+    UNKNOWN_RUN,
+    WAITS,
+    Decision,
+    Refusal,
+    Waiting,
+    WaitingPage,
+    WaitingQuestion,
+)
+from .open_run import OpenRun
+from .partition import Partition, Surroundings
+
+TURN_LOOKS = 20
+"""Runs that are looked at before the loop serves others."""
+LOOKS_MAX = 200
+"""Runs that a page looks at: one that asks for what nearly nobody waits for has to be asked for again."""
+PAGE_MAX_BYTES = 256 * 1024
+
+_question = msgspec.msgpack.Decoder(WaitingQuestion)
+_wait = msgspec.msgpack.Decoder(tuple[str, int])
+_signals = msgspec.msgpack.Decoder(list[SignalReceived])
+_encode = msgspec.msgpack.Encoder().encode
+
+log = structlog.get_logger("jetfleet.coordinator")
+
+
+class WaitingQuestions:
+    """Answers for one partition."""
+
+    def __init__(self, partition: Partition, around: Surroundings, caught_up: Callable[[], Awaitable[None]]) -> None:
+        self._partition = partition
+        self._around = around
+        self._caught_up = caught_up
+        self._answering: set[asyncio.Task[None]] = set()
+
+    def waiting(self, message: Message) -> None:
+        self._answer(self._tell_page(message))
+
+    def decided(self, message: Message) -> None:
+        self._answer(self._tell_decision(message))
+
+    def takes(self, message: Message) -> None:
+        self._answer(self._tell_refusals(message))
+
+    def _answer(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._answering.add(task)  # type: ignore[arg-type]
+        task.add_done_callback(self._done)  # type: ignore[arg-type]
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._answering.discard(task)
+        error = None if task.cancelled() else task.exception()  # who asks and gets no answer asks again
+        if error is not None and not isinstance(error, (msgspec.MsgspecError, BrokerError)):
+            log.error("a question cannot be answered: a defect of jetfleet", partition=self._partition.number, exc_info=error)
+
+    async def _ours(self) -> bool:
+        await self._caught_up()
+        return self._around.holds(self._partition.number) and not self._partition.abandoned
+
+    async def _tell_page(self, message: Message) -> None:
+        question = _question.decode(message.data)
+        if await self._ours():
+            await message.respond(_encode(await self._page(question)))
+
+    async def _page(self, question: WaitingQuestion) -> WaitingPage:
+        limit = min(question.limit, LIMIT_MAX)
+        rows: list[Waiting] = []
+        size, behind = 0, question.after
+        ids = self._ids(question)
+        for looked, id in enumerate(ids, 1):
+            run = self._partition.runs.get(id)
+            for row in [] if run is None else _rows(run, question):
+                size += len(row.metadata) + len(row.schema)
+                if rows and (len(rows) >= limit or size > PAGE_MAX_BYTES):
+                    return WaitingPage(rows, behind)
+                rows.append(row)
+                behind = (id, row.wait)
+            behind = (id, 0) if behind[0] != id else behind
+            if looked % TURN_LOOKS == 0:
+                await asyncio.sleep(0)
+        return WaitingPage(rows, behind if question.run is None and len(ids) >= LOOKS_MAX else None)
+
+    def _ids(self, question: WaitingQuestion) -> list[str]:
+        """The runs to look at. The one at which the page before ended may have more."""
+        if question.run is not None:
+            return [question.run]
+        last, _ = question.after
+        ids = self._partition.waiting.page(question.kind, question.flow, question.assignee, last, LOOKS_MAX)
+        return [last, *ids] if last else ids
+
+    async def _tell_decision(self, message: Message) -> None:
+        run, wait = _wait.decode(message.data)
+        if await self._ours():
+            await message.respond(_encode(self._decision(run, wait)))
+
+    def _decision(self, id: str, wait: int) -> Decision:
+        run = self._partition.runs.get(id)
+        if run is not None and any(ask.wait == wait for _, _, ask in asks(run.look(), "approval")):
+            return Decision(WAITS)
+        known, outcome = self._partition.decisions.find(id, wait)
+        if not known:
+            return Decision(FORGOTTEN)
+        return Decision(CALLED_OFF if outcome is None else DECIDED, outcome)
+
+    async def _tell_refusals(self, message: Message) -> None:
+        signals = _signals.decode(message.data)
+        if not await self._ours():
+            return
+        found: list[Refusal] = []
+        for looked, signal in enumerate(signals, 1):
+            found.append(self._refusal(signal))
+            if looked % TURN_LOOKS == 0:
+                await asyncio.sleep(0)
+        await message.respond(_encode(found))
+
+    def _refusal(self, signal: SignalReceived) -> Refusal:
+        here = self._partition
+        run = here.runs.get(signal.run)
+        if run is not None:
+            why = refusal(run.look(), signal)
+            return Refusal(REJECTED, why) if why else Refusal(TAKEN)
+        end = here.recent.get(signal.run)
+        if end is not None:
+            return Refusal(RUN_ENDED, end.status)
+        return Refusal(RUN_ENDED if signal.run in here.ended else UNKNOWN_RUN)
+
+
+def _rows(run: OpenRun, question: WaitingQuestion) -> list[Waiting]:
+    """What of a run belongs on the page."""
+    state: Run = run.look()
+    last, behind = question.after
+    found = []
+    for node_key, node, ask in asks(state, question.kind):
+        if (
+            (state.id != last or ask.wait > behind)
+            and question.name in (None, ask.name)
+            and question.flow in (None, run.plan.name)
+            and (question.assignee is None or question.assignee in ask.assignees)
+        ):
+            schema = NULL if node.config.schema_ is None else encode(node.config.schema_)
+            found.append(
+                Waiting(
+                    state.id, run.plan.name, node_key, ask.activation, ask.wait, ask.kind, ask.name, ask.assignees, ask.metadata, ask.due,
+                    schema,
+                )
+            )  # fmt: skip
+    return found

@@ -33,6 +33,7 @@ from .topology import (
     memory_streams,
     queue_consumer,
     queue_consumer_config,
+    signals_consumer_config,
     streams,
     ticks_consumer_config,
 )
@@ -95,6 +96,7 @@ async def ensure(connection: Connection, topology: Topology | None = None, *, ac
     for stream in streams(found.partitions):
         await _ensure_stream(connection, stream, wished, keep=tuned)
     await _ensure_consumer(connection, subjects.TIMERS, fired_consumer_config())
+    await ensure_signals(connection)
     await ensure_ticks(connection)
     await ensure_epoch(connection)
     done = msgspec.structs.replace(wished, version=VERSION, complete=True)
@@ -147,6 +149,11 @@ async def tasks_epoch(connection: Connection) -> str | None:
     except NotFound:
         return None
     return None if stored is None else bytes(stored.data).decode()
+
+
+async def ensure_signals(connection: Connection) -> None:
+    """Make the consumer of signals from other programs, if it is not there."""
+    await _ensure_consumer(connection, subjects.SIGNALS, signals_consumer_config())
 
 
 async def ensure_ticks(connection: Connection) -> None:

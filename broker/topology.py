@@ -10,8 +10,10 @@
     OBJECTS     object.>                  file     new        15 %  large payloads, in chunks                last per subject
     DEAD        dead.>                    file     old         2 %  what could not be read or placed
     FLOWS       flow.>, plan.>, trigger.> file     new         1 %  what is deployed                         last per subject
-    FLEET       member.>, lease.>, topology
+    FLEET       member.>, lease.>, topology, secret.>
                                           file     new      64 MiB  who is there, who owns what              last per subject
+    SIGNALS     signals.>, awaited.>      file     new         2 %  work queue; what any program tells runs that wait
+    APPROVALS   approval.>                file     old         1 %  notices: a run waits for somebody to decide
     TASKS       tasks.>, tasks-epoch      memory   new    256 MiB   work queue; a consumer `queue-<name>` per queue,
                                                                     and `queue-<name>@<host>` per queue and arena
     PROGRESS    progress.>                memory   old     16 MiB   how far an owner has come                last per subject
@@ -32,7 +34,7 @@ from typing import Any, Literal
 from ..schemas import subjects
 from ..schemas.errors import UsageError
 
-VERSION = 4
+VERSION = 5
 """Grows with every change of this file that an older process must not undo."""
 PARTITIONS_DEFAULT = 4
 """As many coordinators can share the work. More partitions mean smaller batches, each of which waits for the disk: on two cores 16
@@ -45,6 +47,8 @@ FLEET_BYTES, TASKS_BYTES, PROGRESS_BYTES = 64 * MIB, 256 * MIB, 16 * MIB
 STORE_BYTES_MIN = 256 * MIB
 FIRED = "fired"
 """The consumer of the timers that fired."""
+SIGNALS = "signals"
+"""The consumer of what other programs tell runs that wait."""
 TICKS = "ticks"
 """The consumer of the times of cron triggers."""
 
@@ -114,7 +118,7 @@ def streams(partitions: int) -> list[Stream]:
     """All streams, FLEET first: it says that there is a deployment."""
     return [
         Stream(
-            name=subjects.FLEET, subjects=("member.>", "lease.>", subjects.TOPOLOGY), bytes=FLEET_BYTES, last_per_subject=True,
+            name=subjects.FLEET, subjects=("member.>", "lease.>", subjects.TOPOLOGY, "secret.>"), bytes=FLEET_BYTES, last_per_subject=True,
             purpose="who is there, who owns what", features={"allow_msg_ttl": True},
         ),
         Stream(
@@ -138,6 +142,14 @@ def streams(partitions: int) -> list[Stream]:
         Stream(
             name=subjects.OBJECTS, subjects=("object.>",), share=0.15, last_per_subject=True, truth=True,
             purpose="large payloads, in chunks",
+        ),
+        Stream(
+            name=subjects.SIGNALS, subjects=("signals.>", "awaited.>"), share=0.02, retention="workqueue", truth=True,
+            purpose="what any program tells runs that wait",
+        ),
+        Stream(
+            name=subjects.APPROVALS, subjects=("approval.>",), share=0.01, discard="old",
+            purpose="notices that a run waits for somebody to decide",
         ),
         Stream(name=subjects.DEAD, subjects=("dead.>",), share=0.02, discard="old", purpose="what could not be read or placed"),
         *memory_streams(),
@@ -196,6 +208,11 @@ def queue_consumer_config(queue: str, host: str = "") -> dict[str, Any]:
 
 def fired_consumer_config() -> dict[str, Any]:
     return _consumer(FIRED, ["fired.>"], ack_wait_s=5)
+
+
+def signals_consumer_config() -> dict[str, Any]:
+    """Signals and events for runs that wait, for all coordinators together. What a dead one had taken comes to another soon."""
+    return _consumer(SIGNALS, [], ack_wait_s=5)
 
 
 def ticks_consumer_config() -> dict[str, Any]:

@@ -18,6 +18,7 @@ import msgspec
 
 from ..schemas import subjects
 from ..schemas.effects import Outcome
+from ..schemas.errors import JetfleetError
 from ..schemas.payload import NULL, Payload
 from ..schemas.records import SignalReceived
 from .client import BrokerError, Connection, NoResponders, Unknown
@@ -33,6 +34,15 @@ WAITS, DECIDED, CALLED_OFF, FORGOTTEN = 0, 1, 2, 3
 
 Answer = TypeVar("Answer")
 _encode = msgspec.msgpack.Encoder().encode
+
+
+class SignalRejected(JetfleetError):
+    """The run would not take this signal or answer. Nothing was written."""
+
+    code = "SIGNAL_REJECTED"
+
+    def __init__(self, run: str, why: str) -> None:
+        super().__init__(f"run {run} does not take it: {why}")
 
 
 class WaitingQuestion(msgspec.Struct, array_like=True, frozen=True):

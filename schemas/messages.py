@@ -66,7 +66,7 @@ class BatchedEvent(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Summary(msgspec.Struct, array_like=True, frozen=True):
-    """How a run ended, and what lists and filters ask for. Times in ms since the epoch."""
+    """How a run ended, and what lists and filters ask for. Times in ms since the epoch. `source`: the run that it was forked from, or ""."""
 
     flow: str
     version: str
@@ -80,6 +80,7 @@ class Summary(msgspec.Struct, array_like=True, frozen=True):
     records: int = 0
     parent: str | None = None
     trace: str = ""
+    source: str = ""
 
 
 class Part(msgspec.Struct, array_like=True, frozen=True):
@@ -96,13 +97,14 @@ class Part(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Ended(msgspec.Struct, array_like=True, frozen=True):
-    """`output` is left out (None) where it is large: ask for the run."""
+    """`output` is left out (None) where it is large: ask for the run. `reopened`: behind how many records the life began that has ended."""
 
     run: str
     status: str
     ended_at: int
     output: Payload | None = None
     error: Error | None = None
+    reopened: int = 0
 
 
 class DeadLetter(msgspec.Struct, array_like=True, frozen=True):

@@ -20,7 +20,12 @@ snapshot.<p>.…              the open runs of a partition
 object.chunk.<name>.<n>     a chunk of a large payload
 object.meta.<name>          how long it is, and whether it is whole
 object.pin.<run>.<digest>   a run needs it
+secret.<what>               a secret of the deployment
+signals.<run>.<name>        a signal for a run; awaited.<event>: an event for the runs that wait for it
+approval.<flow>             a run of the flow began to wait for somebody to decide
+waiting.<p>, decided.<p>, takes.<p>   questions to the owner about runs that wait      (not stored)
 verify.<p>, run.<p>, open.<p>   questions to a partition's owner          (not stored)
+slots.<p>, limits.<p>       which slots its runs need; how the limits are that live there (not stored)
 count.<p>                   another: how many runs of a flow are open     (not stored)
 ended.<p>, cancel           notices: runs that ended, tasks no longer wanted   (not stored)
 query.<what>                questions to the read model                   (not stored)
@@ -35,6 +40,7 @@ from zlib import crc32
 EVENTS, TASKS, TIMERS, HISTORY, DEAD, FLOWS, FLEET, PROGRESS, SNAPSHOTS, OBJECTS = (
     "EVENTS", "TASKS", "TIMERS", "HISTORY", "DEAD", "FLOWS", "FLEET", "PROGRESS", "SNAPSHOTS", "OBJECTS",
 )  # fmt: skip
+SIGNALS, APPROVALS = "SIGNALS", "APPROVALS"
 INBOX = "INBOX"
 """The stream of messages on subjects that flows listen to."""
 TASKS_EPOCH = "tasks-epoch"
@@ -123,7 +129,7 @@ def history(flow: str) -> str:
 
 
 def dead(kind: str) -> str:
-    """`kind`: event, record, task."""
+    """`kind`: event, record, task, signal."""
     return f"dead.{kind}"
 
 
@@ -194,6 +200,44 @@ def object_pin(run: str, digest: str) -> str:
     if len(word) > _WORD_MAX:
         word = f"={sha256(run.encode()).hexdigest()}"
     return f"object.pin.{word}.{digest}"
+
+
+def signal(run: str, name: str) -> str:
+    """Where any program sends a signal, or the answer to an approval, to a run."""
+    return f"signals.{run}.{name}"
+
+
+def awaited(event: str) -> str:
+    """Where any program sends an event to all runs that wait for it."""
+    return f"awaited.{event}"
+
+
+def approval(flow: str) -> str:
+    return f"approval.{flow}"
+
+
+def secret(what: str) -> str:
+    return f"secret.{what}"
+
+
+def waiting(partition: int) -> str:
+    return f"waiting.{partition}"
+
+
+def decided(partition: int) -> str:
+    return f"decided.{partition}"
+
+
+def takes(partition: int) -> str:
+    return f"takes.{partition}"
+
+
+def slots(partition: int) -> str:
+    return f"slots.{partition}"
+
+
+def limits(partition: int) -> str:
+    return f"limits.{partition}"
 
 
 def query(what: str) -> str:

@@ -15,14 +15,11 @@ from ..broker.run_result import RunResult
 from ..schemas import effects as fx
 from ..schemas import records as rec
 from ..schemas.effects import Effect
-from ..schemas.errors import JetfleetError
 from ..schemas.payload import NULL, Payload
 from ..schemas.payload_errors import ArenaFull
 from ..schemas.plan.plan import NONE, PlanNode
 from ..schemas.records import Activation, TimerId
 from .clock import Alarm
-from .concurrency import bound
-from .faults import describe
 from .host import Host
 from .slots import Job
 
@@ -67,7 +64,7 @@ class Errands:
     def _dispatch(self, effect: fx.Dispatch) -> None:
         node = self._run.plan.nodes[int(effect.activation[0])]
         executor = self._host.executor
-        if node.concurrency is None and executor.is_inline(node) and executor.is_at_hand(self._run.plan, effect):
+        if executor.is_inline(node) and executor.is_at_hand(self._run.plan, effect):
             try:
                 completion = executor.execute_inline(self._run.plan, node, effect)
             except ArenaFull:
@@ -78,11 +75,6 @@ class Errands:
                 self._run.take(completion)
                 return
         job = Job(lambda: self._execute(node, effect), fail=lambda error: self._give_up(effect, error))
-        try:
-            bound(job, self._run.plan, node, effect)
-        except JetfleetError as error:
-            self._fail(effect, describe(error))
-            return
         self._jobs[effect.activation, effect.attempt] = job
         self._host.slots.submit(job)
 
@@ -171,6 +163,12 @@ class Errands:
     def _emit(self, effect: fx.Emit) -> None:
         self._host.emit(effect)
 
+    def _want_slot(self, effect: fx.WantSlot) -> None:
+        self._host.gates.want(effect)
+
+    def _release_slot(self, effect: fx.ReleaseSlot) -> None:
+        self._host.gates.release(effect)
+
 
 def _warn(event: str, **fields: Any) -> None:
     # The logger is made anew each time: one that is kept goes on with the configuration of its first use.
@@ -187,4 +185,6 @@ _CARRIERS: dict[type[Any], Callable[[Errands, Any], None]] = {
     fx.StartChild: Errands._start_child,
     fx.CancelChild: Errands._cancel_child,
     fx.Emit: Errands._emit,
+    fx.WantSlot: Errands._want_slot,
+    fx.ReleaseSlot: Errands._release_slot,
 }

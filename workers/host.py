@@ -9,6 +9,7 @@ from ..schemas.effects import Emit, StartChild
 from ..schemas.records import Error
 from .clock import Clock
 from .executor import Executor
+from .local_gates import LocalGates
 from .slots import Slots
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Host(Protocol):
 
     clock: Clock
     executor: Executor
+    gates: LocalGates
     slots: Slots
     keep: bool
     awake: int

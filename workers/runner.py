@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, TypeAlias
 
+from ..broker.engine.gate import Answer
 from ..broker.run_result import RunResult
 from ..schemas import effects as fx
 from ..schemas import records as rec
@@ -30,6 +31,7 @@ from .admission import Admission
 from .clock import Clock, SystemClock
 from .executor import Executor
 from .local_arena import LocalArena
+from .local_gates import LocalGates
 from .local_run import LocalRun
 from .providers import Services
 from .registry import Registry, default_registry
@@ -81,6 +83,7 @@ class LocalRunner:
         self.executor = Executor(self.registry, self.services, plane=self._arena.plane)
         self.fresh_context = contextvars.copy_context().copy
         self.slots = Slots(slots, self.fresh_context, self.went_quiet)
+        self.gates = LocalGates(self._answered, self.clock.now_ms)
         self.keep = keep
         self.emitted: deque[fx.Emit] = deque(maxlen=EMITTED_MAX)
         self.awake = 0  # runs that are taking in records
@@ -172,6 +175,7 @@ class LocalRunner:
         """A run has ended."""
         if self._live.pop(run.id, None) is not None:
             self._admission.leave(run)
+            self.gates.forget(run.id)
             self._arena.run_ended()
 
     def start_child(self, parent: LocalRun, effect: fx.StartChild) -> LocalRun | rec.Error:
@@ -196,6 +200,13 @@ class LocalRunner:
         child = self._start(plan, effect.input, trigger, NULL, effect.child, (effect.run, effect.activation))
         child.depth = parent.depth + 1
         return child
+
+    def _answered(self, record: Answer) -> bool:
+        """A limit has answered a run. False: it has ended."""
+        run = self._live.get(record.run)
+        if run is not None:
+            run.deliver(record)
+        return run is not None
 
     # --- events between runs
 

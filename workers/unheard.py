@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..broker.engine.waits import APPROVAL, is_answer
+from ..broker.engine.answers import answer_of
+from ..broker.engine.waits import APPROVAL
 from ..schemas.payload import encode
 from .local_run import LocalRun
 
@@ -17,7 +18,7 @@ def unheard(run: LocalRun, sent: Iterable[tuple[str, Any]]) -> Iterator[str]:
     for name, value in sent:
         payload = encode(value)
         kept = left.get(name, [])
-        if (APPROVAL, name) in run.errands.awaited and not is_answer(payload):
+        if (APPROVAL, name) in run.errands.awaited and answer_of(payload) is None:
             yield f"signal {name} was ignored: {_decision(value)} is no decision; write approve, reject or escalate"
         elif payload in kept:
             kept.remove(payload)

@@ -7,11 +7,14 @@ definitions   flows in any form, ready to deploy        inspection looking at ru
 steering      records from outside                      letters    what died, and sending it again
 values        what lies elsewhere, fetched              outgoing   what is large, stored before it is sent
 triggers      which there are, deciding about them      queue      messages for queue triggers
+approvals     what runs wait for people to decide, and answering    approval_calls what a client can do about it
 family        a run with the runs of its sub-flows      flows      deciding about flows as a whole
 flow_calls    what a client can do with flows           flow_sight looking at them
 flow_views    what is seen then                         open_runs  counted, by version
+study         runs at any record, compared, verified   transfer   runs into files, and out of them
 """
 
+from .approvals import Decided, Pending
 from .client import Client
 from .definitions import FlowSource
 from .errors import NotEnded, SentLately, UnknownFlow, UnknownRun, UnknownTrigger
@@ -24,6 +27,6 @@ from .result import Result
 from .triggers import TriggerView
 
 __all__ = [
-    "Client", "Family", "FlowSource", "FlowView", "Letter", "Member", "NobodyListens", "NotEnded", "Queue", "QueueFull", "Result", "RunHandle",
-    "SentLately", "TriggerView", "UnknownFlow", "UnknownRun", "UnknownTrigger", "VersionView",
+    "Client", "Decided", "Family", "FlowSource", "FlowView", "Letter", "Member", "NobodyListens", "NotEnded", "Pending", "Queue",
+    "QueueFull", "Result", "RunHandle", "SentLately", "TriggerView", "UnknownFlow", "UnknownRun", "UnknownTrigger", "VersionView",
 ]  # fmt: skip

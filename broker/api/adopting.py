@@ -2,8 +2,8 @@
 
     journal in hand ──parts──▶ HISTORY ──acknowledged──▶ RunReopened ──▶ WAL of the run's partition
 
-Guarantees: nothing is told to the owner before every record is on disk; when `adopt` returns, the run is there and goes on whatever dies.
-Doing it twice with the same journal is doing it once: a run that is open, or was opened at this place of its journal lately, stays as it is.
+Guarantees: nothing is told to the owner before every record is on disk; when `adopt` returns, the run goes on whatever dies. Doing it
+twice with the same journal is doing it once: a run that is open, or was opened at this place of its journal lately, stays as it is.
 Does not: look whether the plan is deployed, or whether the journal makes sense. Whoever calls this has folded it.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from ...schemas import messages, subjects
+from ...schemas import chain, messages, subjects
 from ...schemas.codec import encode_batch, encode_record
 from ...schemas.limits import MESSAGE_MAX_BYTES
 from ...schemas.messages import Part
@@ -74,18 +74,19 @@ async def reopen(
 
 
 def parts_of(run: str, records: Sequence[bytes], room_bytes: int = PART_BYTES) -> Iterator[tuple[int, bytes]]:
-    """Encoded records as encoded `messages.Part`s without a summary, none much larger than `room_bytes`; each with its first record's number."""
-    start, size = 0, 0
+    """Encoded records as encoded `messages.Part`s, each with the number of its first one; none is larger than `room_bytes` for several."""
+    start, size, value = 0, 0, chain.start(run)
     for place, record in enumerate(records):
         if place > start and size + len(record) > room_bytes:
-            yield start, _part(run, start, records[start:place])
+            value = chain.extended(value, records[start:place])
+            yield start, _part(run, start, records[start:place], value)
             start, size = place, 0
         size += len(record)
-    yield start, _part(run, start, records[start:])
+    yield start, _part(run, start, records[start:], chain.extended(value, records[start:]))
 
 
-def _part(run: str, first: int, records: Sequence[bytes]) -> bytes:
-    return messages.encode(Part(run, first, [msgspec.Raw(record) for record in records]))
+def _part(run: str, first: int, records: Sequence[bytes], chained: bytes) -> bytes:
+    return messages.encode(Part(run, first, [msgspec.Raw(record) for record in records], chain=chained))
 
 
 def _room(connection: Connection) -> int:

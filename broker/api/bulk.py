@@ -26,7 +26,7 @@ import msgspec
 
 from ...schemas.errors import JetfleetError, UsageError
 from ..client import BrokerError
-from ..pace import Pace
+from ..coordinator.pace import Pace
 from ..read_model import questions
 from ..read_model.matching import Matcher
 from ..read_model.views import LIMIT_MAX, RunRow
@@ -66,9 +66,7 @@ class Acted:
 class Bulk:
     """Made by `Client.bulk`. `rows`: the runs that were found; `in_hand`: those that are being told right now."""
 
-    def __init__(
-        self, client: Client, verb: str, where: str, options: dict[str, Any], *, rate: float | None, concurrency: int
-    ) -> None:
+    def __init__(self, client: Client, verb: str, where: str, options: dict[str, Any], *, rate: float | None, concurrency: int) -> None:
         if verb not in VERBS:
             raise UsageError(f"there is no verb {verb!r} for many runs; there are: {', '.join(VERBS)}")
         if not where.strip():
@@ -97,19 +95,15 @@ class Bulk:
         """
         if not self._now_ms:
             await self.find()
-        acted: asyncio.Queue[Acted] = asyncio.Queue()
+        acted: asyncio.Queue[Acted | None] = asyncio.Queue()
         matcher = Matcher(self._where, self._now_ms)
         rows = iter(self.rows)
         hands = [asyncio.create_task(self._work(rows, matcher, acted)) for _ in range(min(self._concurrency, len(self.rows)))]
         try:
             working = asyncio.gather(*hands)
-            while not (working.done() and acted.empty()):
-                next_one = asyncio.ensure_future(acted.get())
-                await asyncio.wait({next_one, working}, return_when=asyncio.FIRST_COMPLETED)
-                if next_one.done():
-                    yield next_one.result()
-                else:
-                    next_one.cancel()
+            working.add_done_callback(lambda _: acted.put_nowait(None))
+            while (one := await acted.get()) is not None:
+                yield one
             working.result()  # a defect must be seen
         finally:
             for hand in hands:
@@ -118,20 +112,20 @@ class Bulk:
             matcher.close()
 
     async def _round(self, found: dict[str, RunRow]) -> bool:
-        """List all that match; whether one was not there before."""
+        """List all that match; whether one was not there before. What begins after the first round is not meant."""
         before, cursor = len(found), ""
         while True:
             page = await questions.runs(
                 self._client.connection, self._where, order="started", limit=LIMIT_MAX, cursor=cursor, now_ms=self._now_ms, fresh=True
             )
             for row in page.rows:
-                if row.started_at <= self._now_ms or before == 0:
+                if not before or row.started_at <= self._now_ms:
                     found.setdefault(row.id, row)
             cursor = page.cursor
             if not cursor:
                 return len(found) > before
 
-    async def _work(self, rows: Iterator[RunRow], matcher: Matcher, acted: asyncio.Queue[Acted]) -> None:
+    async def _work(self, rows: Iterator[RunRow], matcher: Matcher, acted: asyncio.Queue[Acted | None]) -> None:
         for row in rows:
             if self._silent >= SILENT_MAX:
                 return

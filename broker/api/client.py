@@ -15,6 +15,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from ...schemas import subjects
@@ -29,22 +30,30 @@ from ...schemas.subjects import URL_DEFAULT
 from ..client import Connection
 from ..deployment import deployed, ensure
 from ..flows import Flows
+from ..read_model import questions
+from ..read_model.journal import ask_owner
 from . import letters
+from .approval_calls import ApprovalCalls
+from .bulk import CONCURRENCY, Bulk
 from .endings import Ending, Endings
 from .errors import UnknownFlow
 from .events import Events
 from .flow_calls import FlowCalls
+from .forking import fork_id, to_be_forked
 from .handle import RunHandle
 from .letters import Letter
 from .outgoing import checkable
 from .queue import Queue, Subjects
+from .reopening import Reopening, to_be_retried
 from .result import Result
+from .standing import Standing, full_id, standing
 from .steering import Steering
+from .transfer import Carrying
 from .triggers import TriggerControl, TriggerView
 from .values import Values, is_small
 
 
-class Client(FlowCalls):
+class Client(FlowCalls, Carrying, ApprovalCalls):
     """Made by `connect`; safe for any number of tasks of one event loop. Looking at runs, and all about flows as a whole, is inherited."""
 
     def __init__(self, connection: Connection, partitions: int, arena: Path | None = None, flows: Flows | None = None) -> None:
@@ -92,6 +101,7 @@ class Client(FlowCalls):
         """The same without disconnecting: for a client that was made on the connection and the flows of somebody else."""
         await self._events.close()
         await self._endings.close()
+        await self._approvals.close()
         await self.values.close()
 
     async def __aenter__(self) -> Self:
@@ -154,7 +164,11 @@ class Client(FlowCalls):
         return await self.values.fetch(value, raw=raw)
 
     async def signal(self, run: str, name: str, value: Any = None, *, id: str = "") -> None:
-        """Send a signal or the answer to an approval (`{"decision": "approve", …}`); kept if nobody waits for it yet. It may be large."""
+        """Send a signal or the answer to an approval (`{"decision": "approve", …}`); kept if nobody waits for it yet. It may be large.
+
+        Nothing is written if the run has ended, or waits for something else under that name: RunEnded, SignalRejected. A run that nobody
+        knows may be about to begin, so its signal is kept. Where no coordinator answers, whoever takes the run over checks it.
+        """
         if is_small(value):  # as nearly all signals are: it matters to none of them what the flow says about large values
             payload = encode(value)
         else:
@@ -179,6 +193,59 @@ class Client(FlowCalls):
 
     async def resume(self, run: str) -> None:
         await self._steering.resume(run)
+
+    async def retry(self, run: str, *, reason: str = "") -> RunHandle:
+        """Let a run that failed, or was cancelled or killed, go on: what it had completed stays, what failed or was undone is done again.
+
+        Raises RunOpen, NotFailed, NothingToRetry, JournalGone, UnknownRun, ReaderAbsent, BrokerError; nothing was written then.
+        """
+        return await self._reopened(await to_be_retried(self, run), reason)
+
+    async def fork(
+        self,
+        run: str,
+        node: str,
+        *,
+        set: Mapping[str, Any] = MappingProxyType({}),
+        id: str = "",
+        version: str = "same",
+        reason: str = "",
+    ) -> RunHandle:
+        """Let a copy of a run, open or ended, go on from a node (`charge`, `charge[2]`; without an index its first execution) as a new run.
+
+        `set`: other values for it: `trigger.amount` of the event, `charge.total` of what a node put out that is kept. `id`: a key; the same
+        run, node and key are one fork. `version`: `same` or `current`. Raises NeverRan, NoSuchValue, EventRejected, VersionUnfit,
+        JournalGone, UnknownRun, UsageError, ReaderAbsent, BrokerError; nothing was written then.
+        """
+        if id and (there := await self._forked_before(fork_id(run, node, id))) is not None:
+            return there
+        return await self._reopened(await to_be_forked(self, run, node, set, id, version), reason)
+
+    async def _forked_before(self, run: str) -> RunHandle | None:
+        """The handle of a fork that is there already. Raises ReaderAbsent: a second one must not be made because nobody can tell."""
+        known = await ask_owner(self.connection, run, self.partitions) or await questions.run(self.connection, run)
+        return None if known is None else await self.handle(run)
+
+    async def _reopened(self, reopening: Reopening, reason: str) -> RunHandle:
+        ending = await self._endings.watch(reopening.run, reopening.after)
+        await reopening.carry_out(self.connection, self.partitions, reason)
+        return RunHandle(self, ending, reopened=reopening.report)
+
+    async def full_id(self, text: str) -> str:
+        """The id of the run that is called so, or whose id alone begins so. Raises UnknownRun, AmbiguousRun, ReaderAbsent, BrokerError."""
+        return await full_id(self.connection, text, self.partitions)
+
+    async def standing(self, run: str) -> Standing:
+        """How a run is at this moment, open or ended. Raises UnknownRun, ReaderAbsent, BrokerError."""
+        return await standing(self.connection, run, self.partitions)
+
+    def bulk(self, verb: str, where: str, *, rate: float | None = None, concurrency: int = CONCURRENCY, **options: Any) -> Bulk:
+        """One verb for all runs that a filter lets through: cancel, kill, pause, resume, signal, retry or fork.
+
+        `rate`: runs per second at most; `options`: the arguments that the verb has besides the run. Nothing is done before `Bulk.act`.
+        Raises UsageError.
+        """
+        return Bulk(self, verb, where, options, rate=rate, concurrency=concurrency)
 
     # --- triggers
 

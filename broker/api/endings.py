@@ -37,19 +37,21 @@ _notices = msgspec.msgpack.Decoder(list[Ended])
 
 
 class Ask(Protocol):
-    async def __call__(self, run: str, *, has_ended: bool = False) -> Result | None: ...
+    async def __call__(self, run: str, *, has_ended: bool = False, after: int = 0) -> Result | None: ...
 
 
 class Ending:
     """The end of one run, shared by all who are interested. `result` is None as long as nobody told.
 
-    `has_ended`: a notice said so, and left a large output out.
+    `has_ended`: a notice said so, and left a large output out. `after`: the life that is meant began behind so many records of the journal,
+    or later: a run that was reopened has ended before.
     """
 
-    __slots__ = ("__weakref__", "ask_after_s", "ask_at", "has_ended", "result", "run", "waiters")
+    __slots__ = ("__weakref__", "after", "ask_after_s", "ask_at", "has_ended", "result", "run", "waiters")
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, after: int = 0) -> None:
         self.run = run
+        self.after = after
         self.result: Result | None = None
         self.waiters: set[asyncio.Future[Result]] = set()
         self.ask_at = 0.0
@@ -79,8 +81,8 @@ class Endings:
         self._hurry = asyncio.Event()
         connection.on_reconnect.append(self._ask_soon)
 
-    async def watch(self, run: str) -> Ending:
-        """From now on the run's end is noticed. Keep what is returned as long as it is of interest."""
+    async def watch(self, run: str, after: int = 0) -> Ending:
+        """From now on the run's end is noticed. Keep what is returned as long as it is of interest. `after`: as in Ending."""
         partition = subjects.partition_of(run, self._partitions)
         subscribed = self._subscribed.get(partition)
         if subscribed is None:
@@ -89,8 +91,8 @@ class Endings:
         if not subscribed.done():
             await asyncio.shield(subscribed)
         ending = self._endings.get(run)
-        if ending is None:
-            ending = self._endings[run] = Ending(run)
+        if ending is None or ending.after < after:  # who waits for the life before has been told, or is told when it asks
+            ending = self._endings[run] = Ending(run, after)
         return ending
 
     async def wait(self, ending: Ending, timeout_s: float | None) -> Result:
@@ -135,7 +137,7 @@ class Endings:
     def _take(self, message: Message) -> None:
         for notice in _read(message.data):
             ending = self._endings.get(notice.run)
-            if ending is None or ending.result is not None:
+            if ending is None or ending.result is not None or notice.reopened < ending.after:
                 continue
             if tells_all(notice):
                 ending.settle(ended(notice))
@@ -172,7 +174,7 @@ class Endings:
         ending.ask_after_s = min(ending.ask_after_s * ASK_GROWTH, ASK_LAST_S)
         ending.ask_at = time.monotonic() + ending.ask_after_s
         try:
-            result = await self._ask(ending.run, has_ended=ending.has_ended)
+            result = await self._ask(ending.run, has_ended=ending.has_ended, after=ending.after)
         except ReaderAbsent as error:
             ending.settle(error)
         except JetfleetError as error:  # the broker is away, the index behind: that passes

@@ -73,7 +73,9 @@ class RunEnded(JetfleetError):
     code = "RUN_ENDED"
 
     def __init__(self, run: str, status: str) -> None:
-        super().__init__(f"run {run} has {status_in_words(status)} already; it takes nothing in any more. `jetfleet runs show {run}` says how")
+        super().__init__(
+            f"run {run} has {status_in_words(status)} already; it takes nothing in any more. `jetfleet runs show {run}` says how"
+        )
 
 
 class RunEnding(JetfleetError):

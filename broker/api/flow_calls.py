@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from ...schemas.messages import Definition
 from ..client import Connection
 from ..flows import Flows
 from ..versions import WHOLE, DeployedFlow
@@ -47,6 +48,10 @@ class FlowCalls(Inspection):
     async def flow_versions(self, flow: str) -> list[VersionView]:
         """Every version that was ever deployed, the latest first."""
         return await self._flow_control.versions(flow)
+
+    def definition(self, flow: str, version: str = "") -> Definition:
+        """The definition of a flow's current version, or of the one that is called so. Raises UnknownVersion, AmbiguousVersion."""
+        return self._flow_control.definition(flow, version)
 
     async def pause_flow(self, flow: str, reason: str = "", *, runs: bool = False) -> FlowView:
         """Start no runs of the flow: its events wait. Open runs go on; with `runs` they are paused as well, as long as the flow is."""

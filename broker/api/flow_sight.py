@@ -54,6 +54,15 @@ class FlowSight:
         if self._flows.version(flow) is None and not self._flows.versions(flow):
             raise UnknownFlow(flow, self._flows.names())
 
+    def definition(self, flow: str, version: str = "") -> Definition:
+        """The current version's, or the last one's of a flow that is not deployed any more; or that of the version which is called so."""
+        if version:
+            return self.find_version(flow, version)
+        self.require(flow)
+        current = self._flows.version(flow)
+        known = None if current is None else self._flows.definition(current.digest)
+        return known or self._flows.versions(flow)[-1]
+
     def find_version(self, flow: str, said: str) -> Definition:
         """The version that is called so, or whose digest begins so. Raises UnknownVersion, AmbiguousVersion."""
         self.require(flow)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ...schemas.messages import RunView
 from ...schemas.records import Record
 from ..run_result import RunResult
 from .endings import Ending
+from .reopening import Report
 from .result import Result
 
 if TYPE_CHECKING:
@@ -17,16 +20,18 @@ if TYPE_CHECKING:
 class RunHandle:
     """Made by `Client.start`, `fire` and `handle`. It notices the run's end as long as it is kept.
 
-    `held`: why the run did not begin at once, where its trigger was paused when it was started; else "".
+    `held`: why the run did not begin at once, where its trigger was paused when it was started; else "". `reopened`: what stays and what
+    goes out again, where it came of `retry` or `fork`.
     """
 
-    __slots__ = ("_client", "_ending", "held", "id")
+    __slots__ = ("_client", "_ending", "held", "id", "reopened")
 
-    def __init__(self, client: Client, ending: Ending, held: str = "") -> None:
+    def __init__(self, client: Client, ending: Ending, held: str = "", reopened: Report | None = None) -> None:
         self._client = client
         self._ending = ending
         self.id = ending.run
         self.held = held
+        self.reopened = reopened
 
     def __repr__(self) -> str:
         return f"RunHandle({self.id!r})"
@@ -65,3 +70,13 @@ class RunHandle:
 
     async def resume(self) -> None:
         await self._client.resume(self.id)
+
+    async def retry(self, *, reason: str = "") -> RunHandle:
+        """Let it go on after it failed; see `Client.retry`. The handle of its new life: this one knows how the last one ended."""
+        return await self._client.retry(self.id, reason=reason)
+
+    async def fork(
+        self, node: str, *, set: Mapping[str, Any] = MappingProxyType({}), id: str = "", version: str = "same", reason: str = ""
+    ) -> RunHandle:
+        """Let a copy of it go on from a node; see `Client.fork`."""
+        return await self._client.fork(self.id, node, set=set, id=id, version=version, reason=reason)

@@ -74,13 +74,15 @@ class Inspection:
         """The journal of a run: every record, in order. Raises as `show` does."""
         return (await self._journal(run)).decoded()
 
-    async def outcome(self, run: str, *, has_ended: bool = False) -> Result | None:
-        """How a run ended; None if it is open, or nobody can tell right now.
+    async def outcome(self, run: str, *, has_ended: bool = False, after: int = 0) -> Result | None:
+        """How a run ended; None if it is open, or nobody can tell right now. `after`: not the end that it had had by so many records.
 
         Raises ReaderAbsent if it `has_ended` for sure, but only a reader can tell how.
         """
         answer = await ask_owner(self.connection, run, self.partitions)
         if isinstance(answer, RunView):
+            return None
+        if isinstance(answer, Ended) and answer.reopened < after:
             return None
         if isinstance(answer, Ended) and tells_all(answer):
             return ended(answer)
@@ -90,7 +92,8 @@ class Inspection:
             if has_ended or answer is not None:
                 raise
             return None
-        return None if found is None or found.row.ended_at is None else await self._archived(found)
+        is_known = found is not None and found.row.ended_at is not None and found.row.records > after
+        return await self._archived(found) if found is not None and is_known else None
 
     async def _archived(self, found: RunFound) -> Result:
         row, payload = found.row, found.output

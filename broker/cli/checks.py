@@ -169,8 +169,8 @@ def node_types(found: Checkup) -> Iterator[Finding]:
     if not workers:
         return
     for flow in found.client.flows.names():
-        plan = found.client.flows.current(flow)
-        own = {node.type for node in plan.nodes if node.kind == Kind.TASK and node_type(node.type) is None} if plan is not None else set()
+        plans = found.client.flows.begun_with(flow)
+        own = {node.type for plan in plans for node in plan.nodes if node.kind == Kind.TASK and node_type(node.type) is None}
         for type in sorted(own - known):
             yield Finding(
                 "nodes", "bad", f"no worker has {type}, which flow {flow} needs: start `jetfleet worker --nodes …` with its module"
@@ -258,9 +258,9 @@ _DECIDED = (Kind.SWITCH, Kind.MERGE)
 def _queues_of_flows(found: Checkup) -> dict[str, list[str]]:
     needed: dict[str, list[str]] = {}
     for flow in found.client.flows.names():
-        plan = found.client.flows.current(flow)
+        every = (node for plan in found.client.flows.begun_with(flow) for node in plan.nodes)
         # A switch or merge that a worker may have to decide has the queue of a task, or one that its author chose.
-        nodes = () if plan is None else (node for node in plan.nodes if node.kind == Kind.TASK or (node.queue and node.kind in _DECIDED))
+        nodes = (node for node in every if node.kind == Kind.TASK or (node.queue and node.kind in _DECIDED))
         for queue in sorted({node.queue or QUEUE_DEFAULT for node in nodes}):
             needed.setdefault(queue, []).append(flow)
     return needed

@@ -46,6 +46,18 @@ def show_end(result: Result, form: str) -> None:
         click.echo(f"output: {printable(as_text(result.output))}")
 
 
+def end_lines(result: RunResult) -> Iterator[str]:
+    """How a run ended, without colours: its status, then its error and where that comes from, or its output."""
+    records = "1 record" if result.records == 1 else f"{result.records:,} records"
+    yield f"run {result.run_id} {result.status} in {span(result.ended_at - result.started_at)}, {records}"
+    if result.error is not None:
+        where = f" at {result.error.node}" if result.error.node else ""
+        yield f"error: {printable(result.error.type)}{where}: {printable(result.error.message)}"
+        yield from map(printable, _background(result, result.error))
+    if result.completed:
+        yield f"output: {printable(as_text(result.output))}"
+
+
 def _show_table(result: RunResult) -> None:
     console = Console(highlight=False, soft_wrap=False)
     _show_nodes(result, console)

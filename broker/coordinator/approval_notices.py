@@ -1,7 +1,7 @@
 """Approval notices: what a program is told that asks people, when a run begins to wait for one of them.
 
-JSON on `approval.<flow>`, kept in the stream APPROVALS. At least once, with the same `Nats-Msg-Id` each time: the effects of a record count as
-acknowledged only when its notices are on disk. Where the deployment's secret is not known yet, the notice waits for it.
+JSON on `approval.<flow>`, kept in the stream APPROVALS. At least once, with the same `Nats-Msg-Id` each time: the effects of a record
+count as acknowledged only when its notices are on disk.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def announce(home: Partition, run: OpenRun, ask: Await, ticket: Ticket) -> None:
     node = run.run.plan.nodes[int(ask.activation[0])]
     id = f"{ask.run}/{ask.wait}"
     token = home.around.tokens.sign(ask.run, ask.activation, ask.wait)
-    said = {"run": ask.run, "flow": run.plan.name, "node": node.id, "hook": ask.name, "assignees": ask.assignees}
+    said: dict[str, Any] = {"run": ask.run, "flow": run.plan.name, "node": node.id, "hook": ask.name, "assignees": ask.assignees}
     said |= {"metadata": _value(ask.metadata), "due": ask.due, "token": token}
     if node.config.schema_ is not None:
         said["schema"] = node.config.schema_

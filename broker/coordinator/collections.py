@@ -69,13 +69,9 @@ class Collections:
         self._ahead: dict[str, int] = {}
         self._closed: dict[str, None] = {}
         """Collectors with a collection that waits for its run to begin, in the order in which they came to that."""
-        self._gone: dict[str, int] = {}
         self._starting: set[str] = set()
         """Runs whose start is on its way."""
         self._joined: dict[str, str] = {}
-
-    def __len__(self) -> int:
-        return len(self._held)
 
     # --- records
 
@@ -108,8 +104,7 @@ class Collections:
             return None
         held = self._held.get(record.run)
         if held is None:
-            # One that comes back before its end was written down is, for the snapshots, the same one.
-            held = self._held[record.run] = Held(Collector(record.run, plan.name), segment=self._gone.pop(record.run, 0))
+            held = self._held[record.run] = Held(Collector(record.run, plan.name))
         engine.collect(held.collector, start, record.at, plan.collecting)
         self.seen.add(_mark(start.run))
         self._note_joined(start.run, held.collector)
@@ -132,10 +127,8 @@ class Collections:
             del self._joined[next(iter(self._joined))]
 
     def _moved(self, held: Held, seq: int) -> None:
+        """One that is empty now stays until the next snapshot begins: one that is being written must say that it has seen its end."""
         held.at = seq
-        if held.collector.is_empty:
-            self._forget(held)
-            return
         self.changed.add(held.collector.id)
         self._note_closed(held.collector)
         if not self._home.repeating:
@@ -146,17 +139,6 @@ class Collections:
             self._closed[collector.id] = None
         else:
             self._closed.pop(collector.id, None)
-
-    def _forget(self, held: Held) -> None:
-        id = held.collector.id
-        del self._held[id]
-        self.changed.discard(id)
-        self._ahead.pop(id, None)
-        self._closed.pop(id, None)
-        if held.rings_at:
-            self._home.near.clear(id, COLLECT)
-        if held.segment:
-            self._gone[id] = held.segment
 
     # --- what comes of it
 
@@ -243,25 +225,29 @@ class Collections:
         self._note_closed(collector)
         if at > snapshot_at:
             self._ahead[id] = at
+        if collector.is_empty:
+            self.changed.add(id)
         for collection in (*collector.closed, *filter(None, [collector.open])):
             self._joined.update(dict.fromkeys(collection.events, collection.run))
 
-    def entry(self, id: str, segment: int, live: Counter[int]) -> tuple[str, int, bytes] | None:
-        """A collector for a segment: its id, up to where it has seen the WAL, its state. None if it is gone. `live`: entries by segment."""
-        self.changed.discard(id)
-        held = self._held.get(id)
-        if held is None:
-            return None
+    def take_gone(self) -> list[tuple[str, int]]:
+        """Forget the empty collectors, at the beginning of a snapshot. Returns those that have one, with the segment that holds it."""
+        empty = [held for id in self.changed if (held := self._held[id]).collector.is_empty]
+        for held in empty:
+            del self._held[held.collector.id]
+            self.changed.discard(held.collector.id)
+        return [(held.collector.id, held.segment) for held in empty if held.segment]
+
+    def entry(self, id: str, segment: int, live: Counter[int]) -> tuple[str, int, bytes]:
+        """A collector for a segment: its id, up to where it has seen the WAL, its state. `live`: entries by segment."""
+        held = self._held[id]
+        if not held.collector.is_empty:
+            self.changed.discard(id)
         if held.segment:
             live[held.segment] -= 1
         held.segment = segment
         live[segment] += 1
         return id, held.at, _encode(held.collector)
-
-    def take_gone(self) -> list[tuple[str, int]]:
-        """Collectors that have a snapshot, and are gone since the last one; with the segment that holds it."""
-        gone, self._gone = self._gone, {}
-        return list(gone.items())
 
     def in_segment(self, segment: int) -> list[str]:
         """The collectors whose latest snapshot is there."""

@@ -21,6 +21,7 @@ import structlog
 from ...schemas import subjects
 from ...schemas.errors import JetfleetError
 from ...schemas.plan.plan import Plan
+from ...schemas.records import RunReopened
 from ..client import BrokerError, Connection
 from ..deployment import ensure, ensure_memory
 from ..fleet.leases import FAILED, RELEASED, Leases
@@ -29,6 +30,7 @@ from ..flows import Flows
 from ..high_water import HighWater, WalWentBack
 from ..observe.counters import CoordinatorCounters, TriggerCounters
 from ..observe.tracing import OFF, Tracing
+from ..tokens import Tokens
 from ..topology import Topology
 from .admission import Admission
 from .far_timers import FarTimers
@@ -38,6 +40,8 @@ from .locality import Locality
 from .object_keeping import keep_objects
 from .outbox import Outbox
 from .owner import Owner
+from .reopening import Then, prepare
+from .signal_intake import SignalIntake
 from .stray_events import keep_strays
 from .triggers import CoordinatorTriggers
 
@@ -101,13 +105,17 @@ class Coordinator:
         self.membership = Membership(self._control, COORDINATOR)
         await self.membership.start()
         self.locality = Locality(self.membership)
+        self.tokens = Tokens(self.connection)
+        await self.tokens.start()
         self.leases = Leases(self._control, self.membership, self.partitions, self._gained, self._lost_lease)
         self.leases.on_outdone = self._take_back_tasks
         self.outbox.may_send_tasks = lambda: self.leases.sound
         self.intake = Intake(self)
+        self.signals = SignalIntake(self)
         self._show_gauges()
         await self.leases.start()
         await self.intake.start()
+        await self.signals.start()
         self.triggers = CoordinatorTriggers(self.connection, self.partitions, self.flows, self._settings.data)
         self.trigger_counters.served = self.triggers.served
         await self.triggers.start()
@@ -122,7 +130,9 @@ class Coordinator:
         self._stopping = True
         self.connection.on_reconnect.remove(self._reconnected)
         await self.triggers.stop()
+        await self.signals.stop()
         await self.intake.stop()
+        await self.tokens.stop()
         with contextlib.suppress(TimeoutError, BrokerError):
             async with asyncio.timeout(LET_GO_S):
                 await self.leases.stop()
@@ -171,6 +181,9 @@ class Coordinator:
 
     def plan_missing(self, partition: int, digest: str, then: Callable[[Plan | None], None]) -> None:
         self._spawn(self._fetch(partition, digest, then))
+
+    def reopen(self, partition: int, record: RunReopened, then: Then) -> None:
+        self._spawn(prepare(self.connection, self.flows, record, lambda: partition in self.owners, then))
 
     async def _fetch(self, partition: int, digest: str, then: Callable[[Plan | None], None]) -> None:
         while partition in self.owners:

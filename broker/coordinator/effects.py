@@ -69,7 +69,7 @@ def _set_timer(home: Partition, run: OpenRun, effect: fx.SetTimer, ticket: Ticke
 
 
 def _clear_timer(home: Partition, run: OpenRun, effect: fx.ClearTimer, ticket: Ticket) -> None:
-    home.clear_timer(effect)
+    home.clear_timer(run, effect, ticket)
 
 
 def note_wait(home: Partition, run: OpenRun, effect: fx.Await | fx.StopAwaiting) -> None:
@@ -168,6 +168,19 @@ def _emit(home: Partition, run: OpenRun, effect: fx.Emit, ticket: Ticket) -> Non
         home.outbox.event(f"events.{effect.subject}", effect.payload, effect.id, _trace_below(home, run), ticket)
 
 
+def _want_slot(home: Partition, run: OpenRun, effect: fx.WantSlot, ticket: Ticket) -> None:
+    record = rec.SlotWanted(
+        effect.limit, home.now_ms, effect.run, effect.activation, effect.attempt, effect.most, effect.on_limit, effect.per_ms, effect.burst,
+        effect.priority, effect.fair,
+    )  # fmt: skip
+    home.outbox.record(effect.limit, _encode(record), ticket)
+
+
+def _release_slot(home: Partition, run: OpenRun, effect: fx.ReleaseSlot, ticket: Ticket) -> None:
+    record = rec.SlotReleased(effect.limit, home.now_ms, effect.run, effect.activation, effect.attempt)
+    home.outbox.record(effect.limit, _encode(record), ticket)
+
+
 def _finish_run(home: Partition, run: OpenRun, effect: fx.FinishRun, ticket: Ticket) -> None:
     state, now = run.run, home.now_ms
     if len(effect.output) > home.outbox.entry_max_bytes:
@@ -178,7 +191,7 @@ def _finish_run(home: Partition, run: OpenRun, effect: fx.FinishRun, ticket: Tic
     summary = Summary(
         flow=state.plan.name, version=state.plan.version, digest=state.plan.digest, status=effect.status, trigger=state.trigger,
         started_at=state.started_at, ended_at=state.updated_at, output=effect.output, error=effect.error,
-        records=run.archived + run.count, parent=None if state.parent is None else state.parent[0], trace=run.trace,
+        records=run.archived + run.count, parent=None if state.parent is None else state.parent[0], trace=run.trace, source=state.source,
     )  # fmt: skip
     home.outbox.part(state.plan.name, run.cut(summary), ticket)
     pin_for_others(home.outbox, run, effect.output, ticket)
@@ -189,7 +202,7 @@ def _finish_run(home: Partition, run: OpenRun, effect: fx.FinishRun, ticket: Tic
         home.outbox.record(parent, _encode(ended), ticket)
     if home.tracing.on:
         home.tracing.run_ended(state.id, summary)
-    home.run_ended(run, Ended(state.id, effect.status, state.updated_at, effect.output, effect.error))
+    home.run_ended(run, Ended(state.id, effect.status, state.updated_at, effect.output, effect.error, run.reopened))
 
 
 def _trace_below(home: Partition, run: OpenRun) -> str:
@@ -208,4 +221,6 @@ _CARRIERS: dict[type[Any], Callable[[Any, Any, Any, Ticket], None]] = {
     fx.CancelChild: _cancel_child,
     fx.Emit: _emit,
     fx.FinishRun: _finish_run,
+    fx.WantSlot: _want_slot,
+    fx.ReleaseSlot: _release_slot,
 }

@@ -67,10 +67,17 @@ class EndedRuns:
     def forget_old(self, now_ms: int) -> None:
         while len(self._generations) > 1 and (self._generations[0].began_ms < now_ms - WINDOW_MS or len(self._ids) > self.most):
             self._ids.difference_update(self._generations.popleft().ids)
+            for generation in self._generations:  # a run that was reopened has ended more than once
+                self._ids.update(generation.ids)
 
     def segments(self) -> set[int]:
         """The segments that are needed for the ids that are still remembered."""
         return {generation.segment for generation in self._generations}
+
+
+def life_of(run: str, after: int) -> str:
+    """Under what it is remembered that a run's life has ended which began behind the first `after` records of its journal."""
+    return f"{run}#{after}"
 
 
 def _hash(run: str) -> int:

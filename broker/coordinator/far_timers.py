@@ -14,12 +14,15 @@ from ...schemas import subjects
 from ...schemas.codec import encode_batch
 from ...schemas.effects import ClearTimer, SetTimer
 from ...schemas.records import TimerFired, TimerId
-from ..client import BrokerError, Connection
+from ..client import BrokerError, Connection, ConnectionClosed, Unknown
 from .acknowledged import Ticket
 from .patient import PatientPublisher
 
 DUE_MAX_MS = 253_402_300_799_000
 """The end of the year 9999, which is as far as a schedule can be written."""
+
+CLEARED_AT_ONCE = 64
+AGAIN_S = 0.5
 
 log = structlog.get_logger("jetfleet.coordinator")
 
@@ -30,6 +33,7 @@ class FarTimers:
     def __init__(self, connection: Connection, singles: PatientPublisher) -> None:
         self._connection, self._singles = connection, singles
         self._clearing: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(CLEARED_AT_ONCE)
 
     def set(self, partition: int, effect: SetTimer, ticket: Ticket) -> None:
         """Schedule a TimerFired record for `effect.due`. Counts towards the ticket until the schedule is on disk."""
@@ -42,17 +46,30 @@ class FarTimers:
         subject = subjects.timer(partition, _name(effect.run, effect.timer))
         self._singles.publish(subject, payload, lambda: ticket.settled(1, None), headers=headers)
 
-    def clear(self, partition: int, effect: ClearTimer) -> None:
-        """Remove a schedule, some time soon; one that fires all the same is ignored by its run."""
-        task = asyncio.get_running_loop().create_task(self._clear(partition, effect))
+    def clear(self, partition: int, effect: ClearTimer, ticket: Ticket) -> None:
+        """Remove a schedule. Counts towards the ticket until it is gone, so that it does not outlive a coordinator that dies meanwhile.
+
+        One that fires all the same is ignored by its run.
+        """
+        ticket.pending += 1
+        task = asyncio.get_running_loop().create_task(self._clear(subjects.timer(partition, _name(effect.run, effect.timer)), ticket))
         self._clearing.add(task)
         task.add_done_callback(self._clearing.discard)
 
-    async def _clear(self, partition: int, effect: ClearTimer) -> None:
-        try:
-            await self._connection.streams.purge(subjects.TIMERS, subject=subjects.timer(partition, _name(effect.run, effect.timer)))
-        except BrokerError as error:
-            log.debug("a schedule could not be removed", run=effect.run, error=str(error))
+    async def _clear(self, subject: str, ticket: Ticket) -> None:
+        while True:
+            try:
+                async with self._turns:
+                    await self._connection.streams.purge(subjects.TIMERS, subject=subject)
+            except ConnectionClosed:
+                return  # the next owner removes it
+            except Unknown:
+                await asyncio.sleep(AGAIN_S)
+                continue
+            except BrokerError as error:
+                log.warning("a schedule cannot be removed; it will fire and be ignored", subject=subject, reason=str(error))
+            ticket.settled(1, None)
+            return
 
 
 def _name(run: str, timer: TimerId) -> str:

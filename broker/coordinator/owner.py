@@ -21,9 +21,12 @@ from ...schemas import subjects
 from ...schemas.errors import JetfleetError
 from ..client import BrokerError, Connection, Subscription, Tail, WrongSequence
 from .ended_runs import EndedRuns
+from .limit_questions import LimitQuestions
 from .partition import Partition, Surroundings
 from .questions import Questions
+from .slot_audit import keep_auditing
 from .snapshots import Snapshots
+from .waiting_questions import WaitingQuestions
 
 PROGRESS_S = 0.05
 SNAPSHOT_EVERY_S = 5.0
@@ -107,7 +110,11 @@ class Owner:
             self.epoch = epoch  # everything was said aloud, and so in this epoch
         repeated = self._repeat(partition, epoch)
         await self._open_for_questions(partition)
-        self._tasks = [asyncio.create_task(self._publish_progress(partition)), asyncio.create_task(self._write_snapshots(partition))]
+        self._tasks = [
+            asyncio.create_task(self._publish_progress(partition)),
+            asyncio.create_task(self._write_snapshots(partition)),
+            asyncio.create_task(keep_auditing(self._connection, partition, self._around)),
+        ]
         log.info(
             "took over a partition", partition=self.number, seq=end, runs=len(partition.runs), repeated=repeated,
             took_ms=round((time.monotonic() - started) * 1_000),
@@ -147,11 +154,18 @@ class Owner:
 
     async def _open_for_questions(self, partition: Partition) -> None:
         answers = Questions(partition, self._around, self.caught_up)
+        of_waits = WaitingQuestions(partition, self._around, self.caught_up)
+        of_limits = LimitQuestions(partition, self._around, self.caught_up)
         self._questions = [
             await self._connection.subscribe(subjects.verify(self.number), answers.verify),
             await self._connection.subscribe(subjects.run(self.number), answers.run),
             await self._connection.subscribe(subjects.run_states(self.number), answers.run_states),
             await self._connection.subscribe(subjects.count(self.number), answers.count),
+            await self._connection.subscribe(subjects.waiting(self.number), of_waits.waiting),
+            await self._connection.subscribe(subjects.decided(self.number), of_waits.decided),
+            await self._connection.subscribe(subjects.takes(self.number), of_waits.takes),
+            await self._connection.subscribe(subjects.slots(self.number), of_limits.slots),
+            await self._connection.subscribe(subjects.limits(self.number), of_limits.limits),
         ]
 
     async def caught_up(self) -> None:

@@ -1,8 +1,8 @@
 """A partition: the fold of its WAL, and the effects that come of it.
 
 Records are taken in strictly in the order of the WAL. Up to `silent_until` (what an earlier owner has seen acknowledged) they only move the
-state; from there on their effects are carried out. Nothing here waits: what has to be fetched (a plan that is not known yet) holds up this
-partition and no other.
+state; from there on their effects are carried out. Nothing here waits: what has to be fetched (a plan that is not known yet, the journal of
+a run that is to go on) holds up this partition and no other.
 
 Guarantees: the state is a function of the WAL alone, so any owner comes to the same one; a record that cannot be decoded, or that
 makes the engine fail, harms no other run.
@@ -14,7 +14,8 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeAlias
 
 import msgspec
 import structlog
@@ -28,10 +29,12 @@ from ...schemas.messages import DeadLetter, Ended
 from ...schemas.plan.plan import Plan
 from ..client import Message
 from ..engine import begin, decide, event_waits, outstanding, timers
+from ..engine.claims import everything
 from ..engine.event_waits import Correlation
 from ..flows import Flows
 from ..observe.counters import CoordinatorCounters
 from ..observe.tracing import Tracing
+from ..tokens import Tokens
 from .acknowledged import Acknowledged, Ticket
 from .admission import Admission
 from .archiving import Archiving
@@ -40,19 +43,24 @@ from .broadcast import Broadcast
 from .collections import COLLECT, Collections, is_of_collector
 from .early_records import EarlyRecords
 from .effects import carry_out, note_wait
-from .ended_runs import EndedRuns
+from .ended_runs import EndedRuns, life_of
 from .families import Families
 from .far_timers import FarTimers
+from .gates import OF_GATES, Gates
 from .locality import Locality
 from .open_run import OpenRun
 from .outbox import Outbox
 from .recent_decisions import RecentDecisions
 from .recent_ends import RecentEnds, short
+from .reopening import Reopened, Then, is_new, open_again
 from .timers import HORIZON_MS, NearTimers
 from .waiting_runs import WaitingRuns
 
 TAIL_MAX_BYTES = 512 * 1024
 """A longer tail is archived in the middle of a run: the parts of a journal must fit into messages."""
+
+HeldUpBy: TypeAlias = str | Broadcast | rec.RunReopened
+"""What has to be there, or to be over, before the next entry is taken in; a text is the digest of a plan."""
 
 log = structlog.get_logger("jetfleet.coordinator")
 
@@ -68,6 +76,7 @@ class Surroundings(Protocol):
     tracing: Tracing
     locality: Locality
     admission: Admission
+    tokens: Tokens
 
     def holds(self, partition: int) -> bool:
         """Whether this process may still act for the partition."""
@@ -78,6 +87,9 @@ class Surroundings(Protocol):
 
     def plan_missing(self, partition: int, digest: str, then: Callable[[Plan | None], None]) -> None:
         """Fetch a plan, and call back."""
+
+    def reopen(self, partition: int, record: rec.RunReopened, then: Then) -> None:
+        """Fetch the journal of a run that is to go on, fold it, and call back."""
 
     def partition_lost(self, partition: int, reason: str) -> None:
         """The partition's state is worth nothing any more; begin it again if it is still ours."""
@@ -108,6 +120,7 @@ class Partition:
         self.early = EarlyRecords()
         self.recent = RecentEnds()
         self.collections = Collections(self, EndedRuns(ended.most))
+        self.gates = Gates(self)
         self.ahead: dict[str, int] = {}
         """Runs whose snapshot was taken later than the partition's: they have seen the WAL up to there."""
         self.open_by_flow: Counter[str] = Counter()
@@ -165,10 +178,12 @@ class Partition:
             self.records += len(entries)
             ticket.settled(1, None)
 
-    def _wait_for(self, what: str | Broadcast) -> None:
-        """Go on taking in when a plan is there, or an event has been given to all who wait for it."""
+    def _wait_for(self, what: HeldUpBy) -> None:
+        """Go on taking in when a plan or a journal is there, or an event has been given to all who wait for it."""
         if isinstance(what, Broadcast):
             asyncio.get_running_loop().call_soon(self._go_on, what)
+        elif isinstance(what, rec.RunReopened):
+            self.around.reopen(self.number, what, partial(self._reopened, what))
         else:
             self.around.plan_missing(self.number, what, self._plan_found)
 
@@ -190,8 +205,20 @@ class Partition:
             self._quarantine(message, bytes(entries.pop(0)), UnreadableRecord(what), ticket)
         self._work()
 
-    def _take_entry(self, message: Message, raw: msgspec.Raw, ticket: Ticket) -> str | Broadcast | None:
-        """Take one entry in, or keep it with the dead. Returns what holds up the next: the digest of a missing plan, a long broadcast."""
+    def _reopened(self, record: rec.RunReopened, found: Reopened | str) -> None:
+        if self._is_outdone():
+            return
+        message, entries, ticket = self._held[0]
+        raw = entries.pop(0)
+        self.now_ms = time.time_ns() // 1_000_000
+        if isinstance(found, str):
+            self._quarantine(message, bytes(raw), UnreadableRecord(found), ticket)
+        else:
+            open_again(self, record, raw, found, message.stream_seq, ticket)
+        self._work()
+
+    def _take_entry(self, message: Message, raw: msgspec.Raw, ticket: Ticket) -> HeldUpBy | None:
+        """Take one entry in, or keep it with the dead. Returns what holds up the next: the digest of a missing plan, a long broadcast, …"""
         try:
             return self._take_record(decode_record(raw), raw, message.stream_seq, ticket)
         except UnreadableRecord as error:
@@ -202,7 +229,7 @@ class Partition:
             self._quarantine(message, bytes(raw), defect, ticket)
         return None
 
-    def _take_record(self, record: rec.Record, raw: msgspec.Raw, seq: int, ticket: Ticket) -> str | Broadcast | None:
+    def _take_record(self, record: rec.Record, raw: msgspec.Raw, seq: int, ticket: Ticket) -> HeldUpBy | None:
         self.counters.records_folded += 1
         run = self.runs.get(record.run)
         if type(record) is rec.RunStarted:
@@ -211,6 +238,10 @@ class Partition:
             self.around.run_begun(record.flow, record.run)  # by an earlier delivery of its event
             self.counters.records_ignored += 1
             return None
+        if type(record) is rec.RunReopened:
+            is_to_open = is_new(self, record)
+            self.counters.records_ignored += not is_to_open
+            return record if is_to_open else None
         if run is not None:
             if self.ahead.get(record.run, 0) >= seq:
                 self.counters.records_ignored += 1
@@ -222,6 +253,11 @@ class Partition:
             return None if broadcast.go_on() else broadcast
         if is_of_collector(record):
             return self.collections.take(record, seq)
+        if isinstance(record, OF_GATES):
+            self.gates.take(record, seq, ticket)
+            return None
+        if type(record) is rec.SlotGranted:
+            self.gates.give_back(record, seq, ticket)
         kept = record.run not in self.ended and self.early.keep(record, bytes(raw), seq)
         self.counters.records_ignored += not kept  # of a run that has ended
         return None
@@ -238,11 +274,15 @@ class Partition:
         self.open_by_flow[plan.name] += 1
         self.families.begun(record.run)
         self.counters.runs_started += 1
-        self._carry_out(run, effects, seq, ticket)
-        for early in self.early.take(record.run):
-            if record.run in self.runs:
-                self.decide(run, decode_record(early), early, seq, ticket)
+        self.carry_out(run, effects, seq, ticket)
+        self.take_early(run, seq, ticket)
         return None
+
+    def take_early(self, run: OpenRun, seq: int, ticket: Ticket) -> None:
+        """Have a run that is open now take in what it was told before."""
+        for early in self.early.take(run.run.id):
+            if run.run.id in self.runs:
+                self.decide(run, decode_record(early), early, seq, ticket)
 
     def decide(self, run: OpenRun, record: rec.Record, raw: msgspec.Raw | bytes, seq: int, ticket: Ticket) -> None:
         """Have a run take in a record, and carry out what comes of it."""
@@ -260,11 +300,12 @@ class Partition:
                 self.counters.records_ignored += 1
             elif type(record) is rec.Completion and record.error is None:
                 self.outbox.durations.note(state.plan.nodes[record.activation[0]].type, record.took_us)  # type: ignore[index]
-        self._carry_out(run, effects, seq, ticket)
+        self.carry_out(run, effects, seq, ticket)
         if len(run.tail) > TAIL_MAX_BYTES and state.id in self.runs:  # in silence too: it would grow beyond a message
             self.outbox.part(state.plan.name, run.cut(), ticket)
 
-    def _carry_out(self, run: OpenRun, effects: list[Effect], seq: int, ticket: Ticket) -> None:
+    def carry_out(self, run: OpenRun, effects: list[Effect], seq: int, ticket: Ticket) -> None:
+        """Do what came of the message `seq`; in silence only what moves the partition's own state."""
         if seq > self.silent_until:
             for effect in effects:
                 carry_out(self, run, effect, ticket)
@@ -293,7 +334,7 @@ class Partition:
         for event, correlation in event_waits(run.run):
             self.awaited.discard(run.run.id, event, correlation)
         run.run.status, run.run.error = "failed", failure
-        return [FinishRun(run.run.id, "failed", error=failure)]
+        return [*everything(run.run), FinishRun(run.run.id, "failed", error=failure)]
 
     @property
     def safe_position(self) -> int:
@@ -311,9 +352,10 @@ class Partition:
         self.counters.timers_set += 1
         self.near.set(effect)
 
-    def clear_timer(self, effect: ClearTimer) -> None:
-        if not self.near.clear(effect.run, effect.timer) and not self.repeating:
-            self.around.far_timers.clear(self.number, effect)
+    def clear_timer(self, run: OpenRun, effect: ClearTimer, ticket: Ticket) -> None:
+        """Only of a run that is in a snapshot can the server have timers."""
+        if not self.near.clear(effect.run, effect.timer) and run.segment:
+            self.around.far_timers.clear(self.number, effect, ticket)
 
     def hand_over_far_timers(self, run: OpenRun, ticket: Ticket) -> None:
         """Let the server keep the timers that are far away. Only runs that live long enough for a snapshot come here: most never do."""
@@ -337,6 +379,8 @@ class Partition:
         self.ahead.pop(id, None)
         self.changed.discard(id)
         self.ended.add(id)
+        if run.reopened:
+            self.ended.add(life_of(id, run.reopened))
         self.open_by_flow[run.plan.name] -= 1
         self.families.ended(id)
         self.waiting.forget(run.plan.name, id)
@@ -372,6 +416,7 @@ class Partition:
         self.ahead.clear()
         self.repeating = False
         self.collections.recovered()
+        self.gates.recovered()
 
     def repeat_outstanding(self) -> int:
         """The tasks in memory are gone: give out again what every run waits for. Returns how many effects that was."""

@@ -28,6 +28,11 @@ class RecentEnds:
             oldest = self._ends.pop(next(iter(self._ends)))
             self._bytes -= len(oldest.output or b"")
 
+    def forget(self, run: str) -> None:
+        """The run goes on: it has not ended any more."""
+        end = self._ends.pop(run, None)
+        self._bytes -= len((end and end.output) or b"")
+
     def get(self, run: str) -> Ended | None:
         return self._ends.get(run)
 

@@ -19,8 +19,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Iterator
 from itertools import chain
 from secrets import token_hex
+from sys import intern
 from typing import Any, TypeAlias
 
 import msgpack
@@ -34,15 +36,16 @@ from ..engine import event_waits, is_of, snapshot
 from ..engine.event_waits import Correlation
 from ..flows import Flows
 from .acknowledged import Ticket
+from .ended_runs import life_of
 from .open_run import OpenRun, may_rest
 from .pace import Pace
 from .partition import Partition
 from .timers import HORIZON_MS
 
 VERSION = 1
-RUN, GONE, ENDED, COLLECTOR, COLLECTED = 1, 2, 3, 5, 6
-"""Kinds of entries: a run's state; a run that has ended since; a generation of ids of ended runs; a collector's state; a generation of
-ids of collected events."""
+RUN, GONE, ENDED, GATE, COLLECTOR, COLLECTED = 1, 2, 3, 4, 5, 6
+"""Kinds of entries: a run's state; a run that has ended since; a generation of ids of ended runs; a limit's state; a collector's state; a
+generation of ids of collected events."""
 CHUNK_BYTES = 512 * 1024
 TURN_RUNS = 50
 """Runs that are written or read before the loop serves others."""
@@ -78,9 +81,9 @@ class Manifest(msgspec.Struct, array_like=True, frozen=True):
 class RunEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A run in a segment. `at`: up to where it has seen the WAL. `rests`: nothing of it is needed in memory but this.
 
-    `events`: of each wait for one, the name, and the paths that it correlates by, each with its text.
+    `events`: of each wait for one, the name, and the paths that it correlates by, each with its text. `asks`: as in `WaitingRuns`.
 
-    `chain`: as in OpenRun; empty in entries from before there were chains.
+    `chain`, `reopened`: as in OpenRun; a chain is empty in entries from before there were any.
     """
 
     kind: int
@@ -93,6 +96,13 @@ class RunEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     events: list[list[str] | str]
     rests: bool
     chain: bytes = b""
+    asks: list[list[str]] = []
+    reopened: int = 0
+
+    @property
+    def life(self) -> str:
+        """Under what it is remembered that the run has ended."""
+        return life_of(self.id, self.reopened) if self.reopened else self.id
 
 
 class CollectorEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -104,7 +114,16 @@ class CollectorEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     state: bytes
 
 
-AnyEntry: TypeAlias = RunEntry | CollectorEntry
+class GateEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A limit in a segment: its state as `Gate.as_data` gives it. `at`: up to where it has seen the WAL."""
+
+    kind: int
+    id: str
+    at: int
+    state: list[Any]
+
+
+AnyEntry: TypeAlias = RunEntry | CollectorEntry | GateEntry
 
 
 class Snapshots:
@@ -138,12 +157,16 @@ class Snapshots:
         partition.collections.seen.forget_old(int(time.time() * 1_000))
         partition.ended.forget_old(int(time.time() * 1_000))  # old segments know of ends that nobody remembers any more
         plans: dict[str, Plan] = {}
-        for turn, (number, entry) in enumerate(latest.values()):
+        for turn in range(len(latest)):
+            _, (number, entry) = latest.popitem()  # so that memory never holds all runs twice
             self._live[number] += 1
             if isinstance(entry, CollectorEntry):
                 partition.collections.adopt(entry.id, entry.at, entry.state, number, self.manifest.position)
                 continue
-            if entry.id in partition.ended:  # while a later segment was being written, so the next one has to say it
+            if isinstance(entry, GateEntry):
+                partition.gates.adopt(entry.id, entry.at, entry.state, number, self.manifest.position)
+                continue
+            if entry.life in partition.ended:  # while a later segment was being written, so the next one has to say it
                 partition.gone.append((entry.id, number))
                 continue
             plan = plans.get(entry.digest)
@@ -153,11 +176,11 @@ class Snapshots:
                 raise UnreadableRecord(
                     f"partition {self.number}: what segment {number} holds of run {entry.id} is no snapshot of this version"
                 )
-            run = OpenRun(plan, entry.at, entry.trace, entry.archived, number, entry.state)
-            run.chain = entry.chain
+            run = OpenRun(entry.id, plan, entry.at, entry.trace, entry.archived, number, entry.state)
+            run.chain, run.reopened = entry.chain, entry.reopened
             if not entry.rests:
                 run.wake()
-            partition.adopt(entry.id, run, self.manifest.position, _waits(entry))
+            partition.adopt(entry.id, run, self.manifest.position, _waits(entry), entry.asks)
             if turn % TURN_RUNS == 0:
                 await asyncio.sleep(0)
 
@@ -190,13 +213,15 @@ class Snapshots:
     def _take(self, entry: list[Any], number: int, latest: dict[str, tuple[int, AnyEntry]], partition: Partition) -> None:
         try:
             if entry[0] == RUN:
-                latest[entry[1]] = number, RunEntry(*entry)
+                latest[entry[1]] = number, _run_entry(entry)
             elif entry[0] == GONE:
                 latest.pop(entry[1], None)
             elif entry[0] == ENDED:
                 partition.ended.adopt(number, *entry[1:])
             elif entry[0] == COLLECTOR:
                 latest[entry[1]] = number, CollectorEntry(*entry)
+            elif entry[0] == GATE:
+                latest[entry[1]] = number, GateEntry(*entry)
             elif entry[0] == COLLECTED:
                 partition.collections.seen.adopt(number, *entry[1:])
             else:
@@ -232,7 +257,7 @@ class Snapshots:
     async def _write_segment(self, partition: Partition, number: int, ticket: Ticket, now: int) -> int:
         """Write the segment's messages. Returns the number of its entries."""
         subject = self._subject(Segment(number, 0, self._writer))
-        gone = partition.gone + partition.collections.take_gone()
+        gone = partition.gone + partition.collections.take_gone() + partition.gates.take_gone()
         partition.gone = []
         self._live.subtract(segment for _, segment in gone)
         chunk = bytearray().join(_encode([GONE, id]) for id, _ in gone)
@@ -240,23 +265,8 @@ class Snapshots:
         if len(partition.collections.seen):  # first: no collector's entry may know less than what stands here
             chunk += _encode([COLLECTED, *partition.collections.seen.write(number, now)])
             count += 1
-        for id in list(partition.changed):
-            run = partition.runs.get(id)
-            if run is None:
-                continue
-            chunk += self._entry(partition, run, number, ticket)
-            count += 1
-            if count % TURN_RUNS == 0:
-                await self._give_way(partition, ticket)
-            if len(chunk) >= CHUNK_BYTES:
-                await self._publish(subject, chunk)
-                await _whole(partition)
-                chunk = bytearray()
-        for id in list(partition.collections.changed):
-            entry = partition.collections.entry(id, number, self._live)
-            if entry is None:
-                continue
-            chunk += _encode(CollectorEntry(COLLECTOR, *entry))
+        for entry in self._entries(partition, number, ticket):
+            chunk += entry
             count += 1
             if count % TURN_RUNS == 0:
                 await self._give_way(partition, ticket)
@@ -268,6 +278,21 @@ class Snapshots:
         chunk += _encode([ENDED, *partition.ended.write(number, now)])
         await self._publish(subject, chunk)
         return count + 1
+
+    def _entries(self, partition: Partition, number: int, ticket: Ticket) -> Iterator[bytes]:
+        """What has changed, as entries of the segment. Runs and others change while they are written: each is as it is when its turn comes."""
+        for id in list(partition.changed):
+            run = partition.runs.get(id)
+            if run is not None:
+                yield self._entry(partition, run, number, ticket)
+        for id in list(partition.gates.changed):
+            gate = partition.gates.entry(id, number, self._live)
+            if gate is not None:
+                yield _encode(GateEntry(GATE, *gate))
+        for id in list(partition.collections.changed):
+            collector = partition.collections.entry(id, number, self._live)
+            if collector is not None:
+                yield _encode(CollectorEntry(COLLECTOR, *collector))
 
     def _entry(self, partition: Partition, run: OpenRun, number: int, ticket: Ticket) -> bytes:
         """The run as an entry. Its journal so far goes to the history, and if it can, it rests from now on."""
@@ -282,7 +307,10 @@ class Snapshots:
         self._live[number] += 1
         data, rests = snapshot(state), may_rest(state, partition.now_ms + HORIZON_MS)
         events: list[list[str] | str] = [[name, *chain.from_iterable(correlation)] for name, correlation in event_waits(state)]
-        entry = _encode(RunEntry(RUN, state.id, run.plan.digest, run.at, run.archived, run.trace, data, events, rests, run.chain))
+        asks = partition.waiting.of(run.plan.name, state.id)
+        entry = _encode(
+            RunEntry(RUN, state.id, run.plan.digest, run.at, run.archived, run.trace, data, events, rests, run.chain, asks, run.reopened)
+        )
         if rests:
             run.rest(data)
         return entry
@@ -335,6 +363,7 @@ class Snapshots:
         if self._live[oldest] > 0:
             partition.changed.update(id for id, run in partition.runs.items() if run.segment == oldest)
             partition.collections.changed.update(partition.collections.in_segment(oldest))
+            partition.gates.changed.update(partition.gates.in_segment(oldest))
 
     def _subject(self, what: Segment | str) -> str:
         """`snapshot.<p>.manifest`, `snapshot.<p>.<segment>.<writer>`."""
@@ -354,6 +383,12 @@ class Entries:
             return list(self._unpacker)
         except (msgpack.UnpackException, ValueError) as error:
             raise UnreadableRecord(f"a segment cannot be read: {error}") from None
+
+
+def _run_entry(fields: list[Any]) -> RunEntry:
+    """The entry of a run. Its digest is one object with that of all runs of the version: a million entries are in memory for a moment."""
+    fields[2] = intern(fields[2])
+    return RunEntry(*fields)
 
 
 def _waits(entry: RunEntry) -> list[tuple[str, Correlation]]:

@@ -5,6 +5,9 @@ a new owner builds the heap from there. One that is further away than HORIZON_MS
 days, so the server keeps it from then on (far_timers.py): a timeout of an hour on runs that take milliseconds never gets there.
 Either way what fires is a TimerFired record in the WAL, never before its time by the wall clock.
 
+The wall clock may be set while timers wait. So nobody sleeps for longer than LOOK_S: a clock that was set forward makes timers late by so
+much at most, and one that was set back makes them wait for their time once more.
+
 Clearing is best effort: a timer that fires all the same is stale by its attempt, and the engine ignores it.
 """
 
@@ -12,9 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import time
 from collections.abc import Callable, Iterable
 from itertools import count
-from time import time
 
 from ...schemas.effects import SetTimer
 from ...schemas.records import TimerFired, TimerId
@@ -23,13 +26,16 @@ HORIZON_MS = 10 * 60 * 1_000
 """How far ahead a timer may be and still be held in memory."""
 EARLY_S = 0.001
 """The loop's clock and the wall clock differ by fractions of a millisecond; never fire early."""
+LOOK_S = 1.0
+FIRED_MAX = 500
+"""Timers that fire before the loop serves others: fifty thousand may be due at once."""
 
 
 class NearTimers:
-    """A heap. `fire` is called with each timer that is due."""
+    """A heap. `fire` is called with each timer that is due; `clock` gives the wall time in seconds since the epoch."""
 
-    def __init__(self, fire: Callable[[TimerFired], None]) -> None:
-        self._fire = fire
+    def __init__(self, fire: Callable[[TimerFired], None], clock: Callable[[], float] = time.time) -> None:
+        self._fire, self._clock = fire, clock
         self._heap: list[tuple[int, int, str, TimerId]] = []
         self._set: dict[tuple[str, TimerId], int] = {}
         self._numbers = count()
@@ -74,15 +80,16 @@ class NearTimers:
         self.stop()
         if self._heap:
             self._alarm_due = self._heap[0][0]
-            delay = max(0.0, self._alarm_due / 1_000 - time()) + EARLY_S
-            self._alarm = asyncio.get_running_loop().call_later(delay, self._ring)
+            delay_s = max(0.0, self._alarm_due / 1_000 - self._clock()) + EARLY_S
+            self._alarm = asyncio.get_running_loop().call_later(min(delay_s, LOOK_S), self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
-        now = int(time() * 1_000)
-        while self._heap and self._heap[0][0] <= now:
+        now, left = int(self._clock() * 1_000), FIRED_MAX
+        while left and self._heap and self._heap[0][0] <= now:
             due, _, run, timer = heapq.heappop(self._heap)
             if self._set.get((run, timer)) == due:
                 del self._set[run, timer]
                 self._fire(TimerFired(run, now, timer))
+                left -= 1
         self._arm()

@@ -7,7 +7,8 @@ it. A page looks at a bounded number of runs and gives way to the loop, however 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import msgspec
 import structlog
@@ -67,10 +68,10 @@ class WaitingQuestions:
     def takes(self, message: Message) -> None:
         self._answer(self._tell_refusals(message))
 
-    def _answer(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._answering.add(task)  # type: ignore[arg-type]
-        task.add_done_callback(self._done)  # type: ignore[arg-type]
+    def _answer(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._answering.add(task)
+        task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._answering.discard(task)

@@ -65,7 +65,7 @@ class WaitingRuns:
             self.add(kind, flow, run, tuple(asked))
 
     def page(self, kind: str, flow: str | None, assignee: str | None, after: str, most: int) -> list[str]:
-        """The ids of the next runs behind `after`, in order, that may have something of the kind: of one flow or all, of one person or all."""
+        """The ids of the next runs behind `after`, in order, that may have something of the kind, of this flow and for this person."""
         return nsmallest(most, self._candidates(kind, flow, assignee, after))
 
     def _candidates(self, kind: str, flow: str | None, assignee: str | None, after: str) -> Iterator[str]:

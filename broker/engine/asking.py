@@ -1,7 +1,7 @@
 """Asking: what a run waits for from outside, and what it would say to a signal. Both only read.
 
-    asks(run)              everything that it asks people and programs for, as the effects by which it asked
-    refusal(run, signal)   why it would not take a signal; "" if it would, now or once it waits for it
+asks(run)              everything that it asks people and programs for, as the effects by which it asked
+refusal(run, signal)   why it would not take a signal; "" if it would, now or once it waits for it
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ def _readable(run: Run, scope: Scope, node: PlanNode, due: int | None) -> Await:
         return asked(run, scope, node, wait, due)
     except ValueElsewhere:  # a value that it was asked with has been made again since, and is large now
         return Await(run.id, (node.index, *scope.path()), wait.kind, wait.name, due=due, wait=wait.since)
+
+
+def awaits_any(run: Run, kind: str) -> bool:
+    """Whether the run waits for anything of that kind."""
+    return run.rare_ is not None and any(of == kind for of, _ in run.rare_.awaiting)
 
 
 def refusal(run: Run, signal: SignalReceived) -> str:

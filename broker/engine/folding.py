@@ -94,7 +94,7 @@ class Folding:
         run = self.upto(record.after, dropped.union(record.dropped), keep)
         run.records, run.ignored = record.after + 1, before.ignored
         run.updated_at = max(before.updated_at, record.at)
-        run.rare().reopened = Reopened(record.at, before.life + 1, record.source)
+        run.rare().reopened = Reopened(record.at, before.life + 1, record.source or before.source)
         if not record.source:
             go_on_behind(run, before)
         renew_timeouts(run, record.at)

@@ -7,8 +7,8 @@ A gate is of one of two kinds, by what its askers say: at most `most` holders at
 scheduling: a grant says from when on it holds, so the bucket needs no timer).
 
 Guarantees: its state is the fold of its records. A slot is held by an entry that names its holder: asking again is answered again and takes
-nothing, releasing again does nothing. There are never more than `most` holders; among the waiting the highest priority goes first, each `fair`
-key in turn, the oldest of that key.
+nothing, releasing again does nothing. There are never more than `most` holders; among the waiting the highest priority goes first, each
+`fair` key in turn, the oldest of that key.
 Does not: know any clock, or whether its holders still live; who owns it asks them (`entries`).
 """
 

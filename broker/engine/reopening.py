@@ -3,9 +3,8 @@
     to_retry(plan, journal)         what made it fail, and what came of that: all that was completed stays
     to_fork(plan, journal, node)    as if that activation had not ended yet, and what to_retry drops
 
-Nothing downstream has to be found: a record for an activation that never starts means nothing, and is taken up again only where the activation
-starts anew with the same number. Signals and events are another matter, since early ones are kept: a fork drops those that came after its
-activation first ended.
+Nothing downstream has to be found: a record for an activation that never starts means nothing. Signals and events are another matter, since
+early ones are kept: a fork drops those that came after its activation first ended.
 
 What was undone is done again, and so is what had followed from it. Failures that somebody handled (an error edge, a scope's handler, a
 split that collects them) stay as they are.
@@ -185,7 +184,7 @@ def _first(plan: Plan, journal: Sequence[Record], address: Activation, ended: bo
 
 
 def _ended_by(plan: Plan, node: PlanNode) -> set[int]:
-    """The nodes whose records have to go, so that this one happens again: itself, its body, or what follows from what the engine decides."""
+    """The nodes whose records have to go, so that this one happens again: itself, its body, or what follows where the engine decides."""
     found: set[int] = set()
     waiting = [node]
     while waiting:

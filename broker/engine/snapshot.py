@@ -28,6 +28,8 @@ WITH_FLOW = 2
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder()
+_HEADER = 3
+"""Bytes of the header of a list of more than 15."""
 
 
 def snapshot(run: Run) -> bytes:
@@ -45,7 +47,22 @@ def digest(run: Run) -> str:
 
 def is_of(id: str, plan: Plan, data: bytes) -> bool:
     """Whether these bytes begin as a snapshot of that run does, in this version: a look that costs a twentieth of `restore`."""
-    return data.startswith(_encoder.encode([VERSION, id, plan.digest])[1:], 3)  # behind the header of a list of more than 15
+    return data.startswith(_said(id, plan), _HEADER)
+
+
+def trimmed(id: str, plan: Plan, data: bytes) -> bytes:
+    """A snapshot without what its id and plan say already, which is half of one of a small run. `data` is of that run (`is_of`)."""
+    return data[:_HEADER] + data[_HEADER + len(_said(id, plan)) :]
+
+
+def untrimmed(id: str, plan: Plan, data: bytes) -> bytes:
+    """The whole snapshot again."""
+    return b"".join((data[:_HEADER], _said(id, plan), data[_HEADER:]))
+
+
+def _said(id: str, plan: Plan) -> bytes:
+    """What every snapshot of that run begins with, behind the header of the list."""
+    return _encoder.encode([VERSION, id, plan.digest])[1:]
 
 
 def restore(plan: Plan, data: bytes) -> Run:

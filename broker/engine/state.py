@@ -325,11 +325,14 @@ class Run:
         """1, and one more each time that it was reopened."""
         return 1 if self.rare_ is None or self.rare_.reopened is None else self.rare_.reopened.life
 
+    @property
+    def source(self) -> str:
+        """The run that this one was forked or imported from; "" where it was started here."""
+        return "" if self.rare_ is None or self.rare_.reopened is None else self.rare_.reopened.source
+
     def is_own(self, run: str) -> bool:
         """Whether what this run has made is meant: it itself, or the run that it was forked from."""
-        return run == self.id or (
-            run != "" and self.rare_ is not None and self.rare_.reopened is not None and run == self.rare_.reopened.source
-        )
+        return run == self.id or (run != "" and run == self.source)
 
     def find(self, activation: Activation) -> tuple[Scope, PlanNode] | None:
         """The instance and node of an activation; None if there is no such node, or its instance is gone."""

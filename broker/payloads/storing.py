@@ -33,7 +33,7 @@ class Storing:
         Raises ObjectsFull, PayloadLost, KeyMissing, BrokerError.
         """
         stored = await self._all_stored(refs_in(payload), run)
-        return encode(_exchanged(decode_document(payload), stored)) if stored else payload
+        return encode(exchanged(decode_document(payload), stored)) if stored else payload
 
     async def upload(self, ref: Ref, run: str) -> str:
         """Put the body of a ref into the object store; its digest."""
@@ -68,7 +68,7 @@ class Storing:
         stored = await self._all_stored(await asyncio.to_thread(lambda: list(refs_of(inside))), run)
         if all(each == there for each, there in stored.items()):
             return ref
-        encoded = await asyncio.to_thread(_encoded_again, codec, inside, stored)
+        encoded = await asyncio.to_thread(encoded_again, codec, inside, stored)
         write = partial(
             arena.write, ref.codec, encoded.parts, run=ref.run, meta=encoded.meta, count=encoded.count, activation=ref.activation,
             again=ref.again,
@@ -77,15 +77,16 @@ class Storing:
         return again.replace(key=ref.key, nested=True, path=ref.path)
 
 
-def _encoded_again(codec: Codec, value: Any, stored: Mapping[Ref, Ref]) -> Encoded:
+def encoded_again(codec: Codec, value: Any, stored: Mapping[Ref, Ref]) -> Encoded:
     """A structured value with other refs in the places of those in it."""
-    changed = _exchanged(value, stored)
+    changed = exchanged(value, stored)
     return codec.encode([msgspec.Raw(encode(item)) for item in changed] if codec.name == "list" else changed)
 
 
-def _exchanged(value: Any, stored: Mapping[Ref, Ref]) -> Any:
+def exchanged(value: Any, stored: Mapping[Ref, Ref]) -> Any:
+    """A decoded value with other refs in the places of those in it."""
     if isinstance(value, Ref):
         return stored[value]
     if isinstance(value, dict):
-        return {key: _exchanged(item, stored) for key, item in value.items()}
-    return [_exchanged(item, stored) for item in value] if isinstance(value, list) else value
+        return {key: exchanged(item, stored) for key, item in value.items()}
+    return [exchanged(item, stored) for item in value] if isinstance(value, list) else value

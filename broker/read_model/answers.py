@@ -101,7 +101,7 @@ class Answers:
                 await self._caught_up()
         except TimeoutError:
             raise ReaderBehind(
-                f"the reader has not caught up within {CATCH_UP_S:g} s, so runs could be missed; `jetfleet doctor` says how far it is behind"
+                f"the reader has not caught up within {CATCH_UP_S:g} s, runs could be missed; `jetfleet doctor` says how far behind it is"
             ) from None
 
     async def _run(self, data: bytes) -> Any:

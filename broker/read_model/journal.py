@@ -100,7 +100,7 @@ def _with_tail(records: list[bytes], found: RunFound | None, view: RunView | End
         if len(records) < view.archived:
             return None
         return records[: view.archived] + [bytes(record) for record in view.tail]
-    if found is None or (isinstance(view, Ended) and found.row.ended_at is None):
+    if found is None or (isinstance(view, Ended) and (found.row.ended_at is None or found.row.records <= view.reopened)):
         return None
     whole = found.row.records if found.row.ended_at is not None else max((part.first + part.records for part in found.parts), default=0)
     return records if len(records) >= whole else None

@@ -44,10 +44,9 @@ def run_limits(flow: Flow, needs: Needs) -> RunLimits | None:
     limits = [*_concurrency(flow, needs), *_rate(flow, needs)]
     fairness = None if settings.fairness is None else _bind(needs, settings.fairness, "fairness")
     ttl_ms = None if settings.ttl is None else duration_ms(settings.ttl)
-    priority: Binding | int | None = (
-        settings.priority if isinstance(settings.priority, int) else _bind(needs, settings.priority, "priority")
-    )
-    found = RunLimits(tuple(limits), priority or 0, fairness, ttl_ms)
+    own = settings.priority
+    priority = own if isinstance(own, int) else _bind(needs, own, "priority") or 0
+    found = RunLimits(tuple(limits), priority, fairness, ttl_ms)
     return None if found == RunLimits() else found
 
 
@@ -81,7 +80,6 @@ def _bind(needs: Needs, text: str, *at: str | int) -> Binding | None:
     bound = needs.bind(text, path, ROOT)
     if bound is not None and any(need.source in (Source.NODE, Source.SCOPE) for need in bound.needs):
         message = f"`{text}` reads what a node has put out, and this is decided before any node has run"
-        needs.draft.report(
-            "INVALID_SELECTOR", message, path, "read it from `${trigger.payload.…}`, `${trigger.meta.…}` or `${pipeline.config.…}`"
-        )
+        hint = "read it from `${trigger.payload.…}`, `${trigger.meta.…}` or `${pipeline.config.…}`"
+        needs.draft.report("INVALID_SELECTOR", message, path, hint)
     return bound

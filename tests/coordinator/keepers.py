@@ -89,6 +89,9 @@ class Site:
     def plan_missing(self, partition: int, digest: str, then: Callable[[Plan | None], None]) -> None:
         then(None)
 
+    def reopen(self, partition: int, record: RunReopened, then: Then) -> None:
+        then("nothing is fetched here")
+
 
 class Keeper:
     """`partition` is what it keeps, from `take_over` on."""

@@ -100,7 +100,7 @@ def test_a_run_rests_only_while_nothing_of_it_is_needed_in_memory() -> None:
 
 
 def test_bytes_that_are_no_state_do_not_wake() -> None:
-    run = OpenRun(PLAN, 1, state=b"\xc1 nothing")
+    run = OpenRun("patient/1", PLAN, 1, state=b"\xc1 nothing")
     with pytest.raises(UnreadableRecord):
         run.wake()
     assert restore(PLAN, snapshot(waiting().run)).id == "patient/1"

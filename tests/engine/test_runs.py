@@ -195,6 +195,34 @@ def test_pausing_twice_and_resuming_what_is_not_paused_are_ignored() -> None:
     assert run.ignored == 2
 
 
+def test_a_run_that_is_paused_with_its_flow_goes_on_with_it_unless_it_was_paused_by_itself_as_well() -> None:
+    run = Driver(CHAIN)
+    run.give(PauseRequested("r1", run.now, "the flow is", with_flow=True))
+    run.complete("a")
+    assert run.run.paused_with_flow and restore(run.run.plan, snapshot(run.run)).paused_with_flow
+    run.give(ResumeRequested("r1", run.now, with_flow=True))
+    assert run.dispatched("b") == ["b"] and not run.run.paused_with_flow and run.ignored == 0
+
+    both = Driver(CHAIN)
+    both.give(PauseRequested("r1", both.now, with_flow=True))
+    both.pause()
+    assert not restore(both.run.plan, snapshot(both.run)).paused_with_flow
+    both.give(ResumeRequested("r1", both.now, with_flow=True))
+    assert both.run.paused and both.ignored == 1
+    both.resume()
+    assert not both.run.paused
+
+
+def test_a_run_that_was_paused_by_itself_is_not_touched_by_its_flow() -> None:
+    run = Driver(CHAIN)
+    run.pause()
+    run.give(PauseRequested("r1", run.now, with_flow=True))
+    run.give(ResumeRequested("r1", run.now, with_flow=True))
+    assert run.run.paused and run.ignored == 2
+    run.cancel()
+    assert run.ended == "cancelled"
+
+
 def test_a_paused_split_starts_its_next_items_when_resumed() -> None:
     run = Driver("nodes: {s: {type: std::split, config: {field: $}}, w: {type: x.w}}\nedges: [{from: s.item, to: w}]", [1, 2])
     run.pause()

@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ...schemas.errors import JetfleetError
 from ...schemas.messages import Task
 from ...schemas.records import Completion, Error
-from ..concurrency import bound
-from ..faults import describe
 from ..slots import Job, Slots
 from .completions import failure
 from .ready import Ready
@@ -52,7 +49,7 @@ class Attempts:
 
     def start(self, ready: Ready, done: Done, begin: Callable[[], None], pause: Callable[[], None]) -> None:
         """Execute as soon as a slot is free. `begin` and `pause` are called around the execution itself."""
-        task, plan, node = ready
+        task = ready[0]
         key = key_of(task)
         running = self._open.get(key)
         if running is not None:
@@ -60,11 +57,6 @@ class Attempts:
             return
         attempt = _Attempt(ready, done, begin, pause)
         attempt.job = Job(lambda: self._execute(key, attempt), fail=lambda error: self._end(key, self._failure(task, error)))
-        try:
-            bound(attempt.job, plan, node, task)
-        except JetfleetError as error:
-            done(self._failure(task, describe(error)))
-            return
         self._open[key] = attempt
         self._slots.submit(attempt.job)
 

@@ -72,7 +72,7 @@ class OneByOne:
     async def _attempt(self, unit: UnitOfWork, ready: Ready) -> Completion | None:
         """The attempt's completion, None if it was called off."""
         task, plan, node = ready
-        if node.concurrency is None and self._traced.executor.is_inline(node) and not self._attempts.has(task):
+        if self._traced.executor.is_inline(node) and not self._attempts.has(task):
             unit.begin()
             try:
                 return self._traced.inline(plan, node, task)

@@ -257,7 +257,7 @@ class Processor:
     def _goes_inline(self, ready: Ready) -> bool:
         task, plan, node = ready
         spec = self._registry.get(node.type)
-        return spec is not None and spec.mode == "inline" and node.concurrency is None and self._executor.is_at_hand(plan, task)
+        return spec is not None and spec.mode == "inline" and self._executor.is_at_hand(plan, task)
 
     def _in_slot(self, ready: Ready) -> bool:
         return self.attempts.has(ready[0])

@@ -1,0 +1,253 @@
+"""Carrying runs: into a file, and out of it into another fleet.
+
+    fleet A ──export_run──▶ order.jetrun ──import_run──▶ fleet B
+
+Guarantees: an export changes nothing. An import checks the whole file before it writes anything, never touches a run that is there, and
+does not make the flow's version the current one. A run is there when its journal is: the parts are published before it can be seen to have
+ended, or to be open.
+Does not: bring back values that are lost; the file lists them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ...schemas import messages, subjects
+from ...schemas.chain import chain
+from ...schemas.codec import encode_record
+from ...schemas.errors import JetfleetError, UsageError
+from ...schemas.messages import Definition, Part, Summary
+from ...schemas.payload import encode, refs_in
+from ...schemas.payload_errors import PayloadError
+from ...schemas.records import CancelRequested, ChildEnded, Record, RunStarted
+from ...schemas.ref import Ref
+from ..client import BrokerError
+from ..engine import fold
+from ..flows import PlanUnknown
+from ..objects.pins import pin_until
+from ..objects.store import ObjectStore
+from ..payloads.plane import Plane
+from ..payloads.remote import Holders
+from ..read_model import questions
+from ..read_model.journal import ask_owner
+from ..transfer.manifest import LostPart, Manifest
+from ..transfer.moored import Mooring, payloads_of, place_of
+from ..transfer.reading import CarriedRun, JetrunFile
+from ..transfer.writing import JetrunWriter
+from .adopting import adopt, parts_of
+from .study import Studying
+from .values import object_store
+
+IMPORTED = "imported to be looked at"
+"""Why a run that was open when it was exported has been killed, where it is not to go on."""
+
+
+class RunExists(JetfleetError):
+    """There is a run of that id in this fleet already, open or ended."""
+
+    code = "RUN_EXISTS"
+
+    def __init__(self, run: str) -> None:
+        super().__init__(f"there is a run {run} in this fleet already; import it under another id (--id NEW, id=… in Python)")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """`runs`: the ids that they have here, in the order of the file. `lost`: values that the file does not have either."""
+
+    runs: tuple[str, ...]
+    open: bool
+    lost: tuple[LostPart, ...]
+
+
+class Carrying(Studying):
+    """What `Client` inherits."""
+
+    async def export_run(self, run: str, file: Path, *, with_children: bool = False, decrypt: bool = False) -> Manifest:
+        """Write a run, as far as it has come, to a file; `with_children` also those of its sub-flows. What is in it, and what is lost.
+
+        Values that are encrypted are left out unless they are to be decrypted: the file is not encrypted. Raises UnknownRun, ReaderAbsent,
+        JournalGap, PlanUnknown, BrokerError, OSError.
+        """
+        runs = [member.run for member in (await self.tree(run)).everybody()] if with_children else [run]
+        writer = JetrunWriter(file)
+        try:
+            collector = _Collector(writer, Plane(None, self._objects, Holders(self.connection)), decrypt)
+            for each in runs:
+                await self._export(each, writer, collector)
+            return writer.finish(_now_ms())
+        except BaseException:
+            writer.drop()
+            raise
+
+    async def import_run(self, file: Path | bytes, *, id: str = "", go_on: bool = False) -> Imported:
+        """Bring the runs of a file here. They are there to be looked at; one that was open is killed at the end of its journal or, if it is
+        to `go_on`, is open and does so. `id`: what the first run is called here; its sub-flows' runs follow it.
+
+        Raises DamagedFile, BrokenDefinition, RunExists, UsageError, ObjectsFull, BrokerError, OSError.
+        """
+        opened = JetrunFile(file)
+        try:
+            ids = _ids(opened.runs, id)
+            if go_on and opened.runs[0].summary is not None:
+                what = f"run {opened.runs[0].part.run} had ended ({opened.runs[0].part.status})"
+                raise UsageError(f"{what}: import it without going on, then `jetfleet runs retry` or `jetfleet runs fork` it")
+            for run in ids.values():
+                if (
+                    await ask_owner(self.connection, run, self.partitions) is not None
+                    or await questions.run(self.connection, run) is not None
+                ):
+                    raise RunExists(run)
+            for carried in opened.runs:
+                await self._import(opened, carried, ids, go_on)
+            return Imported(tuple(ids.values()), go_on, tuple(opened.manifest.lost))
+        finally:
+            opened.close()
+
+    @property
+    def _objects(self) -> ObjectStore:
+        return object_store(self.connection)
+
+    async def _export(self, run: str, writer: JetrunWriter, collector: _Collector) -> None:
+        found = await self._journal(run)
+        digest = found.view.digest if found.view is not None else found.found.row.digest if found.found is not None else ""
+        plan = await self.flows.fetch(digest)
+        definition = await self._definition(digest)
+        state = fold(plan, found.decoded())
+        summary = await self._summary(run, len(found.records)) if state.ended else None
+        for record in found.decoded():
+            await collector.take(run, record)
+        writer.add_run(definition, found.records, "paused" if state.paused and not state.ended else state.status, summary)
+
+    async def _definition(self, digest: str) -> Definition:
+        found = self.flows.definition(digest)
+        if found is None:
+            raise PlanUnknown(f"no version of a flow is deployed under {digest[:12]}; deploy the flow again (`jetfleet deploy`)")
+        return found
+
+    async def _summary(self, run: str, records: int) -> Summary | None:
+        """As it stands in the history."""
+        found = await questions.run(self.connection, run)
+        for place in [] if found is None else found.parts:
+            stored = await self._stored(place)
+            part = None if stored is None else stored.part
+            if part is not None and part.summary is not None and part.summary.records == records:
+                return part.summary
+        return None
+
+    async def _import(self, file: JetrunFile, carried: CarriedRun, ids: dict[str, str], go_on: bool) -> None:
+        run = ids[carried.part.run]
+        await self.connection.publisher.publish(subjects.plan(carried.definition.digest), messages.encode(carried.definition))
+        mooring = Mooring(file, self._objects, run)
+        records = [await mooring.record(_renamed(record, ids)) for record in carried.records]
+        until_ms = _now_ms() + carried.plan.history.keep_ms
+        for digest, nested in mooring.digests.items():
+            await self.connection.publisher.publish(*pin_until(run, digest, until_ms, nested))
+        if carried.summary is None and go_on:
+            await adopt(self.connection, self.partitions, carried.plan.name, run, records, source=carried.part.run, reason="imported")
+            return
+        if carried.summary is None:
+            records.append(CancelRequested(run, _now_ms(), IMPORTED, kill=True))
+        summary = await self._ended(carried, records, mooring)
+        await self._archive(carried.plan.name, run, records, summary)
+
+    async def _ended(self, carried: CarriedRun, records: Sequence[Record], mooring: Mooring) -> Summary:
+        """How the run has ended, in the words of its history here."""
+        state = fold(carried.plan, records)
+        before = carried.summary
+        started = records[0]
+        assert isinstance(started, RunStarted)
+        if before is not None:
+            return msgspec.structs.replace(before, output=await mooring.payload(before.output), parent=_parent(started))
+        return Summary(
+            carried.plan.name, carried.plan.version, carried.plan.digest, state.status, state.trigger, state.started_at, state.updated_at,
+            state.output, state.error, len(records), _parent(started), started.trace,
+        )  # fmt: skip
+
+    async def _archive(self, flow: str, run: str, records: Sequence[Record], summary: Summary) -> None:
+        encoded = [encode_record(record) for record in records]
+        for _, part in parts_of(run, encoded):
+            await self.connection.publisher.publish(subjects.history(flow), messages.join([part]))
+        last = messages.encode(Part(run, len(encoded), [], summary, chain(run, encoded)))
+        await self.connection.publisher.publish(subjects.history(flow), messages.join([last]))
+
+
+class _Collector:
+    """The payloads of an export. A value that cannot be had is told once, and so is a host that does not answer."""
+
+    def __init__(self, writer: JetrunWriter, plane: Plane, decrypt: bool) -> None:
+        self._writer, self._plane, self._decrypt = writer, plane, decrypt
+        self._seen: set[tuple[str | int, ...]] = set()
+        self._silent: dict[str, str] = {}
+
+    async def take(self, run: str, record: Record) -> None:
+        for payload in payloads_of(record):
+            await self._refs(run, refs_in(payload))
+
+    async def _refs(self, run: str, refs: Sequence[Ref]) -> None:
+        for ref in refs:
+            if place_of(ref) not in self._seen:
+                self._seen.add(place_of(ref))
+                await self._one(run, ref.whole)
+
+    async def _one(self, run: str, ref: Ref) -> None:
+        reason = self._silent.get(ref.host, "") if ref.host and not ref.digest else ""
+        if ref.key and not self._decrypt:
+            reason = f"it is encrypted with the key {ref.key!r}, and the file would not be (--decrypt, decrypt=True)"
+        if not reason:
+            try:
+                inside = await self._plane.here([encode(ref)])
+                for each in inside:
+                    if each.whole == ref:
+                        self._writer.add_payload(place_of(ref), self._plane.bodies.view(ref, verify=True))
+                await self._refs(run, [each for each in inside if each.whole != ref])
+                return
+            except (PayloadError, BrokerError) as error:
+                reason = f"{error.code}: {error}"
+                if ref.host:
+                    self._silent[ref.host] = f"its host {ref.host} has not answered for another value"
+            finally:
+                self._plane.bodies.forget_copies()
+        self._writer.lost.append(LostPart(str(ref), run, reason))
+
+
+def _ids(runs: Sequence[CarriedRun], id: str) -> dict[str, str]:
+    """What each run is called here, by what it was called. Raises UsageError."""
+    first = runs[0].part.run
+    name = id or first
+    if not name.isprintable() or any(char in name for char in " *>") or name.startswith(".") or len(name) > 200:
+        raise UsageError(f"{name[:80]!r} is no id for a run: write letters, digits, `-` and `_`")
+    ids = {}
+    for carried in runs:
+        run = carried.part.run
+        if run != first and not run.startswith(f"{first}."):
+            raise UsageError(f"run {run} in the file is not one of {first}'s sub-flows")
+        ids[run] = name + run.removeprefix(first)
+    return ids
+
+
+def _renamed(record: Record, ids: dict[str, str]) -> Record:
+    """The record as one of the run's new id, with the ids of its family."""
+    changes: dict[str, object] = {"run": ids[record.run]}
+    if isinstance(record, ChildEnded):
+        changes["child"] = _new(record.child, record.run, ids)
+    if isinstance(record, RunStarted) and record.parent is not None:
+        changes["parent"] = (ids.get(record.parent[0], record.parent[0]), record.parent[1])
+    return record if ids[record.run] == record.run else msgspec.structs.replace(record, **changes)
+
+
+def _new(child: str, parent: str, ids: dict[str, str]) -> str:
+    return ids[parent] + child.removeprefix(parent) if child.startswith(f"{parent}.") else child
+
+
+def _parent(started: RunStarted) -> str | None:
+    return None if started.parent is None else started.parent[0]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,12 @@
+"""`jetfleet runs`: the group with all of its commands, which stand in modules by what they are for.
+
+runs_command     the list, waiting for an end     runs_steering    telling a run, or many, what to do
+runs_show        one run as a tree                runs_history     its journal
+"""
+
+from __future__ import annotations
+
+from . import runs_history, runs_show, runs_steering
+from .runs_command import runs_command
+
+__all__ = ["runs_command", "runs_history", "runs_show", "runs_steering"]

@@ -1,0 +1,123 @@
+"""The gates of a partition: the limits that live here, each the fold of its records.
+
+    SlotWanted, SlotReleased ─▶ gate ─▶ SlotGranted, CancelRequested into the partitions of the runs
+
+What a record led to before (`silent_until`) has been answered; later answers go out with the ticket of their record, so whoever takes over
+gives again what was not on disk. A gate that nobody holds and nobody waits for is forgotten; its entry in a snapshot is marked as gone.
+
+Does not: find out whether holders still live (slot_audit.py), or answer questions (limit_questions.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ...schemas import records as rec
+from ...schemas.codec import encode_record
+from ..engine.gate import Gate
+from .acknowledged import Ticket
+
+if TYPE_CHECKING:
+    from .partition import Partition
+
+OF_GATES = (rec.SlotWanted, rec.SlotReleased)
+
+
+class Held:
+    """A gate as its owner holds it. `at`: the WAL position of its last record; `segment`: of its latest snapshot, 0 for none."""
+
+    __slots__ = ("at", "gate", "segment")
+
+    def __init__(self, gate: Gate, at: int = 0, segment: int = 0) -> None:
+        self.gate, self.at, self.segment = gate, at, segment
+
+
+class Gates:
+    """Those of one partition. `changed`: with records that are in no snapshot."""
+
+    def __init__(self, home: Partition) -> None:
+        self.changed: set[str] = set()
+        self._home = home
+        self._held: dict[str, Held] = {}
+        self._ahead: dict[str, int] = {}
+        self._gone: list[tuple[str, int]] = []
+
+    def __iter__(self) -> Iterator[Gate]:
+        return (held.gate for held in self._held.values())
+
+    def get(self, id: str) -> Gate | None:
+        held = self._held.get(id)
+        return None if held is None else held.gate
+
+    # --- records
+
+    def take(self, record: rec.SlotWanted | rec.SlotReleased, seq: int, ticket: Ticket) -> None:
+        """Take in a record of a gate."""
+        if self._ahead.get(record.run, 0) >= seq:
+            self._home.counters.records_ignored += 1
+            return
+        held = self._held.get(record.run)
+        if held is None:
+            held = self._held[record.run] = Held(Gate(record.run))
+        answers = held.gate.take(record)
+        held.at = seq
+        self.changed.add(record.run)
+        if seq > self._home.silent_until:
+            for answer in answers:
+                self._home.outbox.record(answer.run, encode_record(msgspec.structs.replace(answer, at=self._home.now_ms)), ticket)
+        if held.gate.is_idle(record.at):
+            self._forget(held)
+
+    def give_back(self, record: rec.SlotGranted, seq: int, ticket: Ticket) -> None:
+        """A slot was granted to a run that has ended."""
+        if seq > self._home.silent_until and not record.refused:
+            released = rec.SlotReleased(record.limit, self._home.now_ms, record.run, record.activation, record.attempt)
+            self._home.outbox.record(record.limit, encode_record(released), ticket)
+
+    def _forget(self, held: Held) -> None:
+        del self._held[held.gate.id]
+        self.changed.discard(held.gate.id)
+        if held.segment:
+            self._gone.append((held.gate.id, held.segment))
+
+    # --- snapshots
+
+    def take_gone(self) -> list[tuple[str, int]]:
+        """Gates that were forgotten since the last snapshot, with the segments that hold them.
+
+        A bucket that has filled up again says so to nobody: this is the moment to forget it.
+        """
+        for held in [held for held in self._held.values() if held.gate.is_idle(self._home.now_ms)]:
+            self._forget(held)
+        gone, self._gone = self._gone, []
+        return gone
+
+    def entry(self, id: str, segment: int, live: Counter[int]) -> tuple[str, int, list[Any]] | None:
+        """Id, position and state for the segment that is being written; None if the gate is gone. `live`: entries that count, by segment."""
+        self.changed.discard(id)
+        held = self._held.get(id)
+        if held is None:
+            return None
+        if held.segment:
+            live[held.segment] -= 1
+        held.segment = segment
+        live[segment] += 1
+        return id, held.at, held.gate.as_data()
+
+    def in_segment(self, segment: int) -> list[str]:
+        """The gates whose latest entry stands in that segment."""
+        return [id for id, held in self._held.items() if held.segment == segment]
+
+    def adopt(self, id: str, at: int, state: list[Any], segment: int, snapshot_at: int) -> None:
+        """Put a gate in from a snapshot, before the WAL is followed. Raises TypeError or ValueError for what is none."""
+        self._held[id] = Held(Gate.of_data(state), at, segment)
+        if at > snapshot_at:
+            self._ahead[id] = at
+
+    def recovered(self) -> None:
+        """The end of the WAL has been reached."""
+        self._ahead.clear()

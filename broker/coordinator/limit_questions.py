@@ -1,0 +1,92 @@
+"""Limit questions: an owner's answers to which slots its runs still need, and to how the limits are that live in its partition.
+
+The first is answered when everything in the WAL has been taken in: a slot that was just granted must not be taken for one that nobody
+needs. The second tells what is known now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from itertools import islice
+from typing import Any
+
+import msgspec
+import structlog
+
+from ..client import BrokerError, Message
+from ..engine import claims_slot
+from ..engine.gate import WAITING, Entry, Gate, Holder
+from ..limit_views import SHOWN_MAX, LimitsQuestion, LimitView, SlotView
+from .partition import Partition, Surroundings
+from .slot_audit import Claimed
+
+_claimed = msgspec.msgpack.Decoder(list[Claimed])
+_question = msgspec.msgpack.Decoder(LimitsQuestion)
+_encode = msgspec.msgpack.Encoder().encode
+
+log = structlog.get_logger("jetfleet.coordinator")
+
+
+class LimitQuestions:
+    """Answers for one partition."""
+
+    def __init__(self, partition: Partition, around: Surroundings, caught_up: Callable[[], Awaitable[None]]) -> None:
+        self._partition = partition
+        self._around = around
+        self._caught_up = caught_up
+        self._answering: set[asyncio.Task[None]] = set()
+
+    def slots(self, message: Message) -> None:
+        self._answer(self._tell_needed(message))
+
+    def limits(self, message: Message) -> None:
+        self._answer(self._tell_limits(message))
+
+    def _answer(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._answering.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._answering.discard(task)
+        error = None if task.cancelled() else task.exception()  # who asks and gets no answer asks again
+        if error is not None and not isinstance(error, (msgspec.MsgspecError, BrokerError)):
+            log.error("a question cannot be answered: a defect of jetfleet", partition=self._partition.number, exc_info=error)
+
+    async def _tell_needed(self, message: Message) -> None:
+        claimed = _claimed.decode(message.data)
+        await self._caught_up()
+        if self._around.holds(self._partition.number) and not self._partition.abandoned:
+            await message.respond(_encode([self._is_needed(*claim) for claim in claimed]))
+
+    def _is_needed(self, run: str, activation: tuple[int | str, ...], attempt: int, limit: str) -> bool:
+        found = self._partition.runs.get(run)
+        return found is not None and claims_slot(found.look(), activation, attempt, limit)
+
+    async def _tell_limits(self, message: Message) -> None:
+        question = _question.decode(message.data)
+        if not self._around.holds(self._partition.number) or self._partition.abandoned:
+            return
+        if question.id:
+            gate = self._partition.gates.get(question.id)
+            found = [] if gate is None else [_whole(gate)]
+        else:
+            gates = [gate for gate in self._partition.gates if gate.id.startswith(question.prefix)]
+            gates.sort(key=lambda gate: (-gate.waiting, gate.id))
+            found = [_brief(gate) for gate in gates[:SHOWN_MAX]]
+        await message.respond(_encode(found))
+
+
+def _brief(gate: Gate) -> LimitView:
+    return LimitView(gate.id, gate.most, gate.rate, len(gate.entries) if gate.rate else gate.held, gate.waiting)
+
+
+def _whole(gate: Gate) -> LimitView:
+    holders = islice(((holder, entry) for holder, entry in gate.entries.items() if entry.state != WAITING), SHOWN_MAX)
+    brief, line = _brief(gate), islice(gate.in_line(), SHOWN_MAX)
+    return msgspec.structs.replace(brief, holders=[_slot(*each) for each in holders], line=[_slot(*each) for each in line])
+
+
+def _slot(holder: Holder, entry: Entry) -> SlotView:
+    return SlotView(*holder, entry.since, entry.priority, entry.fair, entry.not_before)

@@ -1,0 +1,46 @@
+"""Moving: what would let a waiting run go on, and the command that does it, where somebody can do something."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from ..engine import Blocked, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """`command` is "" where time alone, or nobody, can move it."""
+
+    what: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.command}" if self.command else self.what
+
+
+def move(run: Run, wait: Blocked) -> Move:
+    """What ends this wait of a run."""
+    id = run.id
+    match wait.reason:
+        case "paused" if run.paused_with_flow:
+            return Move("its flow goes on", f"jetfleet flow resume {run.plan.name}")
+        case "paused":
+            return Move("somebody resumes it", f"jetfleet runs resume {id}")
+        case "approval":
+            return Move("somebody decides", f"jetfleet runs approve {id} {shlex.quote(wait.detail)}")
+        case "signal":
+            return Move("somebody sends the signal", f"jetfleet runs signal {id} {shlex.quote(wait.detail)} 'JSON'")
+        case "event":
+            return Move(f"an event {wait.detail} that fits comes")
+        case "child":
+            return Move("that run ends", f"jetfleet runs explain {wait.detail}")
+        case "task":
+            return Move("a worker of that queue ends it; to see whether there is one", "jetfleet doctor")
+        case "timer" | "retry" | "scope_retry":
+            return Move("time passes")
+        case "limit" | "slot":
+            return Move("whoever has the limit's slots gives one back")
+        case "payload":
+            return Move("a worker makes the payload again")
+    return Move(wait.detail or "nothing that is known")

@@ -1,0 +1,32 @@
+"""A driven run that goes on after it was reopened: every turn of it is checked as those of the first life were."""
+
+from __future__ import annotations
+
+from jetfleet.broker.engine import reopen, to_fork, to_retry
+from jetfleet.schemas.records import RunReopened
+
+from .driving import Driver
+
+
+class ReopenedDriver(Driver):
+    """`before` is a run that was driven; its journal goes on here. With a `source` it counts as another run's, and attempts begin anew."""
+
+    def __init__(self, before: Driver, dropped: tuple[int, ...], source: str = "", later_ms: int = 0) -> None:
+        self.plan, self.now = before.plan, before.now + later_ms
+        self.open, self.timers, self.awaiting, self.children = {}, {}, {}, {}
+        self.effects, self.result = [], None
+        # No attempt of an earlier life may be given out again.
+        self._dispatched = set() if source else before._dispatched
+        self._held = set()
+        record = RunReopened("r1", self.now, len(before.journal), dropped, source=source)
+        self.run, effects = reopen(self.plan, before.journal, record, keep=True)
+        self.journal = [*before.journal, record]
+        self._take(effects)
+
+
+def retried(before: Driver, later_ms: int = 0) -> ReopenedDriver:
+    return ReopenedDriver(before, to_retry(before.plan, before.journal), later_ms=later_ms)
+
+
+def forked(before: Driver, node: str) -> ReopenedDriver:
+    return ReopenedDriver(before, to_fork(before.plan, before.journal, node), source="r0")

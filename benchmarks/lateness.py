@@ -83,7 +83,7 @@ class Lateness:
     def _take(self, message: Message) -> None:
         for record in decode_batch(message.data)[0]:
             if isinstance(record, RunStarted) and record.flow == self._flow:
-                self._due[record.run] = record.at + decode(record.payload)["ms"]
+                self._due.setdefault(record.run, record.at + decode(record.payload)["ms"])  # its event may come twice
             elif isinstance(record, TimerFired) and record.run in self._due:
                 self.again += record.run in self.fired
                 self.fired.setdefault(record.run, Firing(self._due[record.run], message.timestamp_ns / 1e6))

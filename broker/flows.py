@@ -40,6 +40,8 @@ class Flows:
         self._connection = connection
         self._current: dict[str, Current] = {}
         self._definitions: dict[str, Definition] = {}
+        self._versions: dict[str, dict[str, Definition]] = {}
+        """The same by name of the flow, and by digest."""
         self._plans: dict[str, Plan] = {}
         self._broken: dict[str, JetfleetError] = {}
         self._triggers: dict[str, dict[str, TriggerState]] = {}
@@ -103,8 +105,7 @@ class Flows:
 
     def versions(self, name: str) -> list[Definition]:
         """Every version of the flow that was ever deployed, in the order in which it was deployed last."""
-        found = [definition for definition in self._definitions.values() if definition.name == name]
-        return sorted(found, key=lambda definition: definition.deployed_at)
+        return sorted(self._versions.get(name, {}).values(), key=lambda definition: definition.deployed_at)
 
     def state(self, name: str) -> FlowState:
         """What was decided about the flow; `running` if nothing was."""
@@ -174,7 +175,7 @@ class Flows:
             self._refuse(digest, DigestMismatch(f"the definition under {digest[:12]} says that it is {definition.digest[:12]}"))
             return
         self._broken.pop(digest, None)
-        self._definitions[digest] = definition
+        self._definitions[digest] = self._versions.setdefault(definition.name, {})[digest] = definition
 
     def _point(self, data: bytes, name: str) -> None:
         try:

@@ -24,7 +24,7 @@ secret.<what>               a secret of the deployment
 signals.<run>.<name>        a signal for a run; awaited.<event>: an event for the runs that wait for it
 approval.<flow>             a run of the flow began to wait for somebody to decide
 waiting.<p>, decided.<p>, takes.<p>   questions to the owner about runs that wait      (not stored)
-verify.<p>, run.<p>, open.<p>   questions to a partition's owner          (not stored)
+verify.<p>, run.<p>, open.<p>, joined.<p>   questions to a partition's owner          (not stored)
 slots.<p>, limits.<p>       which slots its runs need; how the limits are that live there (not stored)
 count.<p>                   another: how many runs of a flow are open     (not stored)
 ended.<p>, cancel           notices: runs that ended, tasks no longer wanted   (not stored)
@@ -71,9 +71,9 @@ def run_id(flow: str, key: str) -> str:
 
 
 def collector(flow: str, key: str) -> str:
-    """The id of what collects the flow's events with this key; no run has a `/` in its id. A key that is long, or begins with =, is hashed."""
+    """The id of what collects the flow's events with this key. No run's id begins with `=`. A key that is long, or begins so, is hashed."""
     word = f"={sha256(key.encode()).hexdigest()}" if len(key) > _WORD_MAX or key.startswith("=") else key
-    return f"collect/{flow}/{word}"
+    return f"=collect:{flow}:{word}"
 
 
 def wal_stream(partition: int) -> str:
@@ -172,6 +172,10 @@ def run(partition: int) -> str:
 def upload(host: str) -> str:
     """`host`: the arena whose processes take the question."""
     return f"upload.{host}"
+
+
+def joined(partition: int) -> str:
+    return f"joined.{partition}"
 
 
 def run_states(partition: int) -> str:

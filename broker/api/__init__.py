@@ -16,8 +16,9 @@ study         runs at any record, compared, verified   transfer   runs into file
 
 from .approvals import Decided, Pending
 from .client import Client
+from .collected import CollectedHandle
 from .definitions import FlowSource
-from .errors import NotEnded, SentLately, UnknownFlow, UnknownRun, UnknownTrigger
+from .errors import CollectionForgotten, NotEnded, SentLately, UnknownFlow, UnknownRun, UnknownTrigger
 from .family import Family, Member
 from .flow_views import FlowView, VersionView
 from .handle import RunHandle
@@ -27,6 +28,7 @@ from .result import Result
 from .triggers import TriggerView
 
 __all__ = [
-    "Client", "Decided", "Family", "FlowSource", "FlowView", "Letter", "Member", "NobodyListens", "NotEnded", "Pending", "Queue",
-    "QueueFull", "Result", "RunHandle", "SentLately", "TriggerView", "UnknownFlow", "UnknownRun", "UnknownTrigger", "VersionView",
+    "Client", "CollectedHandle", "CollectionForgotten", "Decided", "Family", "FlowSource", "FlowView", "Letter", "Member",
+    "NobodyListens", "NotEnded", "Pending", "Queue", "QueueFull", "Result", "RunHandle", "SentLately", "TriggerView", "UnknownFlow",
+    "UnknownRun", "UnknownTrigger", "VersionView",
 ]  # fmt: skip

@@ -187,7 +187,7 @@ class Approvals:
         outcome = now.outcome if now.state == DECIDED else None
         if now.state == FORGOTTEN:
             outcome = await self._from_journal(to.run, to.wait)
-        if outcome is not None and outcome.id == id:
+        if outcome is not None and id and outcome.id == id:
             return Decided(to.run, to.name, outcome.decision, outcome.by, outcome.at, outcome.reason)
         if outcome is not None:
             raise AlreadyAnswered(to.run, to.name, outcome)

@@ -30,6 +30,7 @@ from ..coordinator.pace import Pace
 from ..read_model import questions
 from ..read_model.matching import Matcher
 from ..read_model.views import LIMIT_MAX, RunRow
+from .reopening_errors import NotFailed, RunOpen
 from .standing import Standing, refusal, standing
 
 if TYPE_CHECKING:
@@ -144,6 +145,8 @@ class Bulk:
             if not matcher.lets_through(_as_it_is(row, now)):
                 return Acted(row.id, CHANGED, now.status)
             made = await getattr(self._client, self._verb)(row.id, **self._options)
+        except (RunOpen, NotFailed) as error:  # of a retry
+            return Acted(row.id, ALREADY, now.status, error)
         except JetfleetError as error:
             self._silent = self._silent + 1 if isinstance(error, BrokerError) else 0
             return Acted(row.id, FAILED, row.status, error)

@@ -35,6 +35,7 @@ from ..read_model.journal import ask_owner
 from . import letters
 from .approval_calls import ApprovalCalls
 from .bulk import CONCURRENCY, Bulk
+from .collected import CollectedHandle, collector_of
 from .endings import Ending, Endings
 from .errors import UnknownFlow
 from .events import Events
@@ -355,8 +356,11 @@ class Client(FlowCalls, Carrying, ApprovalCalls):
 
     async def _started(self, flow: str, trigger: str | None, event: BatchedEvent) -> RunHandle:
         ending = await self._endings.watch(subjects.run_id(flow, event.key))  # before it can end
+        plan = self.flows.begins_with(flow, ending.run, trigger) or self.require(flow)
+        collector = None if plan.collecting is None else collector_of(plan, trigger, event)
         await self._events.send(subjects.event(flow, trigger), event)
-        return RunHandle(self, ending, self._triggers.held(flow, trigger))
+        held = self._triggers.held(flow, trigger)
+        return RunHandle(self, ending, held) if collector is None else CollectedHandle(self, ending, held, collector)
 
     async def _rules(self, run: str) -> Payloads:
         """How large values of a run travel, as its flow says; the usual way where nobody can tell which flow that is."""

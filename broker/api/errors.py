@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from ...schemas.errors import JetfleetError
 
-
 SHOWN_MAX = 5
 """Ids in a message."""
 
@@ -65,6 +64,18 @@ class AmbiguousRun(JetfleetError):
     def __init__(self, text: str, runs: Sequence[str]) -> None:
         shown = ", ".join(runs[:SHOWN_MAX]) + (", …" if len(runs) > SHOWN_MAX else "")
         super().__init__(f"several runs begin with {text!r}: {shown}; say more of the id")
+
+
+class CollectionForgotten(JetfleetError):
+    """The event was taken into a run with others, and the partition has changed hands since."""
+
+    code = "COLLECTION_FORGOTTEN"
+
+    def __init__(self, event: str) -> None:
+        super().__init__(
+            f"event {event} became a part of a run, and nobody remembers of which since a partition changed hands; "
+            "`jetfleet runs list` shows the runs of its flow"
+        )
 
 
 class RunEnded(JetfleetError):

@@ -58,9 +58,8 @@ class TooManyVersions(JetfleetError):
             f"{names.get(digest, '?')} ({digest[:SHOWN_CHARACTERS]}, {open[digest]:,} open)" for digest in oldest[:LISTED_MAX]
         )
         super().__init__(
-            f"{len(open)} versions of flow {flow!r} have runs already, and with this one there may be {limit} "
-            f"(max_concurrent_versions): {there}. End the runs of one, `jetfleet flow drain {flow} --version "
-            f"{oldest[0][:SHOWN_CHARACTERS]}`, or deploy with --force"
+            f"{len(open)} versions of flow {flow!r} have runs, and {limit} may have any, this one among them (max_concurrent_versions): "
+            f"{there}. End the runs of one, `jetfleet flow drain {flow} --version {oldest[0][:SHOWN_CHARACTERS]}`, or deploy with --force"
         )
 
 

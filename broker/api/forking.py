@@ -25,7 +25,7 @@ from ...schemas.records import Activation, ChildEnded, Completion, Record, RunRe
 from ...schemas.ref import Coded, Ref
 from ...schemas.selectors import parse_path
 from ...schemas.values import Path
-from ..engine import fold, nodes, to_fork
+from ..engine import nodes, to_fork
 from .errors import UnknownFlow
 from .fitting import fitted
 from .inspection import Inspection
@@ -53,14 +53,16 @@ async def to_be_forked(client: Inspection, run: str, node: str, values: Mapping[
     dropped = to_fork(plan, original, node)
     id = fork_id(run, node, key or uuid.uuid4().hex)
     records = [renamed(record, run, id) for record in original]
+    going_on = RunReopened(id, original[-1].at, len(records), dropped, source=run)
+    kept = _kept(plan, records, going_on) if values else []
     for place, value in values.items():
-        _set(plan, records, frozenset(dropped), place, value)
+        _set(plan, records, kept, place, value)
     if version == CURRENT:
         current = client.flows.current(plan.name)
         if current is None:
             raise UnknownFlow(plan.name, client.flows.names())
         records, plan = fitted(plan, current, records), current
-    state = folded(plan, records, RunReopened(id, records[-1].at, len(records), dropped, source=run))
+    state = folded(plan, records, going_on)
     return Reopening(id, plan.name, len(records), dropped, run, report(state, dropped), copy=records)
 
 
@@ -76,7 +78,12 @@ def renamed(record: Record, run: str, id: str) -> Record:
 # --- set
 
 
-def _set(plan: Plan, records: list[Record], dropped: frozenset[int], place: str, value: Any) -> None:
+def _kept(plan: Plan, records: Sequence[Record], going_on: RunReopened) -> list[str]:
+    """The activations that stay completed, whose outputs are therefore still used."""
+    return [name for name, view in nodes(folded(plan, records, going_on)).items() if view.status == "completed"]
+
+
+def _set(plan: Plan, records: list[Record], kept: Sequence[str], place: str, value: Any) -> None:
     """Change the event (`trigger.amount`), or what a node put out (`charge.total`, `charge[2].total`)."""
     found = _PLACE.fullmatch(place)
     if found is None:
@@ -91,9 +98,9 @@ def _set(plan: Plan, records: list[Record], dropped: frozenset[int], place: str,
         records[0] = replace(first, payload=encode(event))
         return
     address, path = _address(plan, place, name, steps, rest)
-    number = _last_output(records, dropped, address)
+    activation = name + "".join(f"[{step}]" for step in address[1:])
+    number = _last_output(records, address) if activation in kept else None
     if number is None:
-        kept = [key for key, view in nodes(fold(plan, records, keep=True)).items() if view.status == "completed"]
         raise NoSuchValue(place, "what it has put out is not kept: it did not complete, is executed again, or the engine decides it", kept)
     record = records[number]
     assert isinstance(record, (Completion, ChildEnded))
@@ -113,11 +120,11 @@ def _address(plan: Plan, place: str, name: str, steps: str, rest: str) -> tuple[
     return (index, *numbers[:depth]), parse_path(f"${inner}{rest}")
 
 
-def _last_output(records: Sequence[Record], dropped: frozenset[int], address: Activation) -> int | None:
-    """The number of the record by which the activation completed."""
+def _last_output(records: Sequence[Record], address: Activation) -> int | None:
+    """The number of the record by which the activation completed; None of one that the engine decided."""
     for number in range(len(records) - 1, -1, -1):
         record = records[number]
-        if number not in dropped and isinstance(record, (Completion, ChildEnded)) and record.activation == address and record.error is None:
+        if isinstance(record, (Completion, ChildEnded)) and record.activation == address and record.error is None:
             return number
     return None
 

@@ -43,6 +43,10 @@ class RunHandle:
         """
         return await self._client.wait(self._ending, timeout_s, fetch)
 
+    async def joined(self, timeout_s: float | None = None) -> RunHandle:
+        """Itself; where the event became a run together with others, the handle of that run (`CollectedHandle`)."""
+        return self
+
     async def look(self) -> RunView | None:
         """How it is right now; None if it is not open, or nobody answers."""
         return await self._client.look(self.id)

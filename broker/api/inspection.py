@@ -12,6 +12,7 @@ from ...schemas.records import Record
 from ..client import Connection
 from ..engine import fold
 from ..flows import Flows
+from ..limit_views import LimitView
 from ..read_model import questions
 from ..read_model.errors import ReaderAbsent
 from ..read_model.journal import Journal, ask_owner, journal
@@ -19,6 +20,7 @@ from ..read_model.views import FlowCount, Page, RunFound, RunRow
 from ..run_result import RunResult
 from .errors import UnknownRun
 from .family import MEMBERS_MAX, Family, family
+from .limits import list_limits, look_at
 from .result import Result
 
 
@@ -49,6 +51,17 @@ class Inspection:
     async def flow_counts(self) -> list[FlowCount]:
         """How many runs each flow has, by status. Raises ReaderAbsent, BrokerError."""
         return await questions.flows(self.connection)
+
+    async def limits(self, prefix: str = "") -> list[LimitView]:
+        """The limits that are held or waited at right now, whose id begins with the prefix: those with the most waiting first.
+
+        At most a thousand of each partition. Raises BrokerError.
+        """
+        return await list_limits(self.connection, self.partitions, prefix)
+
+    async def limit(self, id: str) -> LimitView | None:
+        """One of them, with who holds its slots and who is next; None if nobody does, or its owner does not answer. Raises BrokerError."""
+        return await look_at(self.connection, self.partitions, id)
 
     async def look(self, run: str) -> RunView | None:
         """An open run as its owner sees it right now; None if it is not open, or nobody answers. Cheap."""

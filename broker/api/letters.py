@@ -21,7 +21,7 @@ from ..client import Connection
 from .errors import SentLately
 
 MSG_ID = "Nats-Msg-Id"
-EVENT, TASK = "event", "task"
+EVENT, TASK, SIGNAL = "event", "task", "signal"
 Parts: TypeAlias = tuple[bytes, str | None, dict[str, str]]
 """Of a message: data, idempotency key, headers."""
 
@@ -53,7 +53,7 @@ async def redrive(connection: Connection, seq: int) -> Letter:
     letter = dead.letter
     if not letter.subject:
         raise UsageError(f"dead letter {seq} cannot be read by this version, so it cannot be sent again: {letter.reason}")
-    data, key, headers = _event(letter) if letter.kind == EVENT else _entry(letter)
+    data, key, headers = _event(letter) if letter.kind in (EVENT, SIGNAL) else _entry(letter)
     ack = await connection.publisher.publish(letter.subject, data, id=key or f"redrive-{seq}", headers=headers)
     if ack.duplicate and key is not None:
         raise SentLately(
@@ -72,7 +72,7 @@ async def waiting_events(connection: Connection, flows: Sequence[str]) -> dict[s
 
 
 def _event(letter: DeadLetter) -> Parts:
-    """It keeps its key: it is the same event, and the same run."""
+    """It keeps its key: it is the same event, and the same run; or the same signal."""
     return letter.data, letter.headers.get(MSG_ID), {name: value for name, value in letter.headers.items() if name != MSG_ID}
 
 

@@ -72,7 +72,7 @@ async def full_id(connection: Connection, text: str, partitions: int) -> str:
     """
     if await ask_owner(connection, text, partitions) is not None or await questions.run(connection, text) is not None:
         return text
-    if text and not set(text) & set(' \t\n()"=~<>!*'):
+    if text and not set(text) & set(' \t\n()"=<>!*'):
         page = await questions.runs(connection, f"id = {text}*", limit=10)
         if len(page.rows) == 1:
             return page.rows[0].id

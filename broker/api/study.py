@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 from ...schemas import messages, subjects
 from ...schemas.errors import JetfleetError, UnreadableRecord, UsageError
-from ...schemas.messages import Part, RunView
+from ...schemas.messages import Part, RunView, Summary
 from ...schemas.plan.plan import Plan
 from ..read_model import questions
 from ..read_model.journal import ask_owner
@@ -87,6 +87,16 @@ class Studying(Inspection):
             cursor = page.cursor
             if not cursor:
                 return
+
+    async def summary(self, run: str, records: int) -> Summary | None:
+        """How a run ended with its first so many records, as the history says; None if it did not, or nobody can tell."""
+        found = await questions.run(self.connection, run)
+        for place in [] if found is None else found.parts:
+            stored = await self._stored(place)
+            part = None if stored is None else stored.part
+            if part is not None and part.summary is not None and part.summary.records == records:
+                return part.summary
+        return None
 
     async def _indexed(self, run: str, archived: int) -> RunFound | None:
         """Where its parts are, once the index knows of all that were archived, or is given up on."""

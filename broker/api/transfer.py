@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,26 +23,21 @@ from ...schemas.chain import chain
 from ...schemas.codec import encode_record
 from ...schemas.errors import JetfleetError, UsageError
 from ...schemas.messages import Definition, Part, Summary
-from ...schemas.payload import encode, refs_in
-from ...schemas.payload_errors import PayloadError
 from ...schemas.records import CancelRequested, ChildEnded, Record, RunStarted
-from ...schemas.ref import Ref
-from ..client import BrokerError
 from ..engine import fold
 from ..flows import PlanUnknown
-from ..objects.pins import pin_until
-from ..objects.store import ObjectStore
-from ..payloads.plane import Plane
-from ..payloads.remote import Holders
 from ..read_model import questions
 from ..read_model.journal import ask_owner
 from ..transfer.manifest import LostPart, Manifest
-from ..transfer.moored import Mooring, payloads_of, place_of
 from ..transfer.reading import CarriedRun, JetrunFile
 from ..transfer.writing import JetrunWriter
 from .adopting import adopt, parts_of
 from .study import Studying
 from .values import object_store
+
+if TYPE_CHECKING:  # loaded when they are first needed: most commands never need them
+    from ..transfer.collected import Collector
+    from ..transfer.moored import Mooring
 
 IMPORTED = "imported to be looked at"
 """Why a run that was open when it was exported has been killed, where it is not to go on."""
@@ -75,9 +71,11 @@ class Carrying(Studying):
         JournalGap, PlanUnknown, BrokerError, OSError.
         """
         runs = [member.run for member in (await self.tree(run)).everybody()] if with_children else [run]
+        from ..transfer.collected import Collector
+
         writer = JetrunWriter(file)
         try:
-            collector = _Collector(writer, Plane(None, self._objects, Holders(self.connection)), decrypt)
+            collector = Collector(writer, self.connection, object_store(self.connection), decrypt)
             for each in runs:
                 await self._export(each, writer, collector)
             return writer.finish(_now_ms())
@@ -109,17 +107,13 @@ class Carrying(Studying):
         finally:
             opened.close()
 
-    @property
-    def _objects(self) -> ObjectStore:
-        return object_store(self.connection)
-
-    async def _export(self, run: str, writer: JetrunWriter, collector: _Collector) -> None:
+    async def _export(self, run: str, writer: JetrunWriter, collector: Collector) -> None:
         found = await self._journal(run)
         digest = found.view.digest if found.view is not None else found.found.row.digest if found.found is not None else ""
         plan = await self.flows.fetch(digest)
         definition = await self._definition(digest)
         state = fold(plan, found.decoded())
-        summary = await self._summary(run, len(found.records)) if state.ended else None
+        summary = await self.summary(run, len(found.records)) if state.ended else None
         for record in found.decoded():
             await collector.take(run, record)
         writer.add_run(definition, found.records, "paused" if state.paused and not state.ended else state.status, summary)
@@ -130,20 +124,15 @@ class Carrying(Studying):
             raise PlanUnknown(f"no version of a flow is deployed under {digest[:12]}; deploy the flow again (`jetfleet deploy`)")
         return found
 
-    async def _summary(self, run: str, records: int) -> Summary | None:
-        """As it stands in the history."""
-        found = await questions.run(self.connection, run)
-        for place in [] if found is None else found.parts:
-            stored = await self._stored(place)
-            part = None if stored is None else stored.part
-            if part is not None and part.summary is not None and part.summary.records == records:
-                return part.summary
-        return None
-
     async def _import(self, file: JetrunFile, carried: CarriedRun, ids: dict[str, str], go_on: bool) -> None:
+        from ..objects.pins import pin_until
+        from ..transfer.moored import Mooring
+
         run = ids[carried.part.run]
-        await self.connection.publisher.publish(subjects.plan(carried.definition.digest), messages.encode(carried.definition))
-        mooring = Mooring(file, self._objects, run)
+        definition = carried.definition
+        if self.flows.definition(definition.digest) is None:
+            await self.connection.publisher.publish(subjects.plan(definition.digest), messages.encode(definition))
+        mooring = Mooring(file, object_store(self.connection), run)
         records = [await mooring.record(_renamed(record, ids)) for record in carried.records]
         until_ms = _now_ms() + carried.plan.history.keep_ms
         for digest, nested in mooring.digests.items():
@@ -175,45 +164,6 @@ class Carrying(Studying):
             await self.connection.publisher.publish(subjects.history(flow), messages.join([part]))
         last = messages.encode(Part(run, len(encoded), [], summary, chain(run, encoded)))
         await self.connection.publisher.publish(subjects.history(flow), messages.join([last]))
-
-
-class _Collector:
-    """The payloads of an export. A value that cannot be had is told once, and so is a host that does not answer."""
-
-    def __init__(self, writer: JetrunWriter, plane: Plane, decrypt: bool) -> None:
-        self._writer, self._plane, self._decrypt = writer, plane, decrypt
-        self._seen: set[tuple[str | int, ...]] = set()
-        self._silent: dict[str, str] = {}
-
-    async def take(self, run: str, record: Record) -> None:
-        for payload in payloads_of(record):
-            await self._refs(run, refs_in(payload))
-
-    async def _refs(self, run: str, refs: Sequence[Ref]) -> None:
-        for ref in refs:
-            if place_of(ref) not in self._seen:
-                self._seen.add(place_of(ref))
-                await self._one(run, ref.whole)
-
-    async def _one(self, run: str, ref: Ref) -> None:
-        reason = self._silent.get(ref.host, "") if ref.host and not ref.digest else ""
-        if ref.key and not self._decrypt:
-            reason = f"it is encrypted with the key {ref.key!r}, and the file would not be (--decrypt, decrypt=True)"
-        if not reason:
-            try:
-                inside = await self._plane.here([encode(ref)])
-                for each in inside:
-                    if each.whole == ref:
-                        self._writer.add_payload(place_of(ref), self._plane.bodies.view(ref, verify=True))
-                await self._refs(run, [each for each in inside if each.whole != ref])
-                return
-            except (PayloadError, BrokerError) as error:
-                reason = f"{error.code}: {error}"
-                if ref.host:
-                    self._silent[ref.host] = f"its host {ref.host} has not answered for another value"
-            finally:
-                self._plane.bodies.forget_copies()
-        self._writer.lost.append(LostPart(str(ref), run, reason))
 
 
 def _ids(runs: Sequence[CarriedRun], id: str) -> dict[str, str]:

@@ -21,6 +21,8 @@ from .trigger_checks import triggers
 SKEW_MAX_S = 1.0
 FULL_NOTE, FULL_BAD = 0.7, 0.9
 """Shares of a stream's room that are taken. What is full refuses everything new."""
+WAITING_NOTE, LIMITS_TOLD = 1_000, 5
+"""So many at one limit are told of, for so many limits."""
 OLD_S = 60.0
 """What nobody has taken for so long is not about to be taken."""
 
@@ -198,6 +200,17 @@ def held_flow(found: Checkup, name: str) -> str:
     return f"{name} is {state.state}, and {waits}; `jetfleet flow resume {name}` ends that{why}"
 
 
+def limits(found: Checkup) -> Iterator[Finding]:
+    """Limits in use, and those at which more wait than a glance takes in."""
+    waiting = sum(view.waiting for view in found.limits)
+    for view in [view for view in found.limits if view.waiting >= WAITING_NOTE][:LIMITS_TOLD]:
+        rule = "begin in a while" if view.is_rate else "are held"
+        todo = "raise its max, or look what holds it: `jetfleet limits show`"
+        yield Finding("limits", "note", f"{view.waiting:,} wait at {view.id}, where {view.held} of {view.most} {rule}; {todo}")
+    if waiting < WAITING_NOTE:
+        yield Finding("limits", "ok", f"{len(found.limits):,} in use, {waiting:,} wait" if found.limits else "none is in use")
+
+
 def backlog(found: Checkup) -> Iterator[Finding]:
     events = {flow: wait for flow, wait in found.backlog.flows.items() if wait.count}
     count = sum(wait.count for wait in events.values())
@@ -267,6 +280,6 @@ def _queues_of_flows(found: Checkup) -> dict[str, list[str]]:
 
 
 CHECKS: tuple[Callable[[Checkup], Iterator[Finding]], ...] = (
-    server, sync, deployment, room, full_queues, disk, clocks, members, partitions, queues, arenas, node_types, flows, triggers, backlog,
+    server, sync, deployment, room, full_queues, disk, clocks, members, partitions, queues, arenas, node_types, flows, triggers, limits, backlog,
     dead_letters, reader,
 )  # fmt: skip

@@ -16,6 +16,7 @@ from ..api import Client, TriggerView
 from ..api.letters import waiting_events
 from ..deployment import Deployed, deployed
 from ..fleet.roll_call import Present, roll_call, server_time_ns
+from ..limit_views import LimitView
 from ..observe.backlog import Backlog
 from ..read_model import questions
 from ..server.errors import ServerFailed
@@ -44,6 +45,7 @@ class Checkup:
     triggers: list[TriggerView] = field(default_factory=list)
     event_messages: dict[str, int] = field(default_factory=dict)
     letters: int = 0
+    limits: list[LimitView] = field(default_factory=list)
     reader: dict[str, Any] | None = None
     reader_error: JetfleetError | None = None
     arena_error: str = ""
@@ -79,6 +81,7 @@ async def examine(client: Client, data: Path, monitor: str | None = None) -> Che
     )
     dead = await connection.streams.stream_info(subjects.DEAD)
     found.letters = 0 if dead is None else int(dead["state"]["messages"])
+    found.limits = await client.limits() if found.deployed is not None else []
     found.jetstream = await _jetstream(data, monitor)
     found.arena_error = _arena_error(data / IN_DATA)
     try:

@@ -29,7 +29,7 @@ def dlq_command() -> None:
 
 
 @dlq_command.command("list")
-@click.option("--kind", type=click.Choice(["event", "record", "task", WAITING]), help="Only letters of this kind.")
+@click.option("--kind", type=click.Choice(["event", "record", "task", "signal", WAITING]), help="Only letters of this kind.")
 @form_option
 @with_client
 async def list_command(client: Client, kind: str | None, form: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ...schemas.cli import FAILED
+from ...schemas.flow.definition import Flow
 from ...schemas.flow.differences import Difference, differences
 from ...schemas.messages import Definition
 from ..loop import run
@@ -33,7 +34,7 @@ def diff_command(before: str, after: str, nodes: tuple[str, ...], form: str, url
     Each is a file, the name of a deployed flow (its current version), or `NAME@VERSION`. Of two files no server is asked.
     """
     one, other = run(_definitions([before, after], nodes, url, credentials))
-    found = differences(json.loads(one.source), json.loads(other.source))
+    found = differences(_comparable(one), _comparable(other))
     show_rows([_row(each, form) for each in found], ("change", "what", "name", "before", "after"), form, "they mean the same")
     if form != "json" and found:
         note(f"{one.name} {one.version} ({one.digest[:12]}) → {other.name} {other.version} ({other.digest[:12]})")
@@ -49,6 +50,13 @@ async def _definitions(names: list[str], nodes: tuple[str, ...], url: str, crede
         return [local[name] for name in names]
     async with await connect(url, credentials) as client:
         return [local[name] if name in local else client.definition(*name.split("@", 1)) for name in names]
+
+
+def _comparable(definition: Definition) -> dict[str, Any]:
+    """As it is written, with the version and the settings in full: what is left out there has a value too."""
+    written = json.loads(definition.source)
+    flow = Flow.model_validate(written)
+    return {**written, "version": flow.version, "settings": flow.settings.model_dump(mode="json", by_alias=True)}
 
 
 def _row(each: Difference, form: str) -> dict[str, Any]:

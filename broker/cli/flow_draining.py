@@ -45,22 +45,20 @@ async def drain_command(
     if no_wait:
         note(f"draining: {name}")
         return 0
-    return 0 if await watch_drain(client, flow, version) else FAILED
+    return 0 if await watch_drain(client, view, version) else FAILED
 
 
-async def watch_drain(client: Client, flow: str, version: str = "") -> bool:
-    """Tell how it goes until nothing is open. False: somebody has resumed it."""
-    digest = next(
-        iter(each.digest for each in await client.flow_versions(flow) if version in (each.version, each.digest[: len(version)])), ""
-    )
-    digest = digest if version else ""
-    name, said, said_at = f"{flow} {version}".rstrip(), "", 0.0
-    while (view := await client.flow(flow)).drains(digest):
-        line = _progress(view, digest)
-        if line.partition(",")[0] != said and time.monotonic() - said_at > SAY_S:
-            note(f"draining: {name}: {line}")
-            said, said_at = line.partition(",")[0], time.monotonic()
+async def watch_drain(client: Client, view: FlowView, version: str = "") -> bool:
+    """Tell how it goes until nothing is open. False: somebody has resumed it. `view` is the one that the decision came to."""
+    digest = client.definition(view.flow, version).digest if version else ""
+    name, said, said_at = f"{view.flow} {version}".rstrip(), -1, 0.0
+    while view.drains(digest):
+        open = _open(view, digest)
+        if open != said and time.monotonic() - said_at > SAY_S:
+            note(f"draining: {name}: {_progress(view, digest)}")
+            said, said_at = open, time.monotonic()
         await asyncio.sleep(LOOK_S)
+        view = await client.flow(view.flow)
     if not digest and not view.drained:
         note(f"not drained: {name} is {view.condition} again")
         return False
@@ -68,9 +66,14 @@ async def watch_drain(client: Client, flow: str, version: str = "") -> bool:
     return True
 
 
+def _open(view: FlowView, digest: str) -> int:
+    version = view.version(digest)
+    return view.open if version is None else version.open
+
+
 def _progress(view: FlowView, digest: str) -> str:
-    version = view.version(digest) if digest else None
-    open, drain = (view.open, view.drain) if version is None else (version.open, version.drain)
+    version, open = view.version(digest), _open(view, digest)
+    drain = view.drain if version is None else version.drain
     silent = f", {len(view.silent)} partitions do not answer" if view.silent else ""
     return f"{open:,} {'run' if open == 1 else 'runs'} open" + (f", {_next(drain)}" if drain is not None else "") + silent
 

@@ -10,9 +10,9 @@ import msgspec
 from ...schemas.errors import UnreadablePayload
 from ...schemas.payload import decode
 from ...schemas.plan.plan import Plan
-from ...schemas.records import Activation, Record, TimerId
+from ...schemas.records import Activation, Error, Record, TimerId
 
-_PAYLOADS = frozenset(("payload", "meta", "output"))
+_PAYLOADS = frozenset(("payload", "meta", "output", "input", "metadata"))
 _SHOWN_ELSEWHERE = frozenset(("run", "at"))
 
 
@@ -21,7 +21,7 @@ def record_value(number: int, record: Record, plan: Plan) -> dict[str, Any]:
 
     What says nothing (None, null payloads, empty texts) is left out.
     """
-    fields = {name: _field(name, getattr(record, name), plan) for name in record.__struct_fields__ if name not in _SHOWN_ELSEWHERE}
+    fields = {name: field_value(name, getattr(record, name), plan) for name in record.__struct_fields__ if name not in _SHOWN_ELSEWHERE}
     said = {name: value for name, value in fields.items() if value not in (None, "", 0, False)}
     return {"record": number, "at": record.at, "kind": type(record).__name__, **said}
 
@@ -38,7 +38,8 @@ def key(activation: Activation, plan: Plan) -> str:
     return (plan.nodes[index].id if known else str(index)) + "".join(f"[{step}]" for step in path)  # type: ignore[index]
 
 
-def _field(name: str, value: Any, plan: Plan) -> Any:
+def field_value(name: str, value: Any, plan: Plan) -> Any:
+    """A field of a record or an effect as plain data."""
     if name in _PAYLOADS:
         try:
             return decode(value)
@@ -46,6 +47,8 @@ def _field(name: str, value: Any, plan: Plan) -> Any:
             return f"<{error}>"
     if name == "activation" and value:
         return key(value, plan)
+    if isinstance(value, Error):
+        return value.as_value()
     if isinstance(value, TimerId):
         return f"{value.purpose} of {key(value.activation, plan) if value.activation else 'the run'}"
     return msgspec.to_builtins(value, enc_hook=str)

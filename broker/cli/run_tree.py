@@ -145,8 +145,19 @@ def _gave(part: Part) -> str:
         return printable(f"{part.error.type}: {part.error.message}")
     if part.view.output is None:
         return ""
+    if part.view.status == "failed":
+        return _error(part.view.output)
     port = "" if part.view.port in (None, "out") else f"{part.view.port} → "
     return port + _value(part.view.output)
+
+
+def _error(payload: Payload) -> str:
+    """What went out of the error port, as far as it is an error as the engine writes them."""
+    try:
+        value = decode(payload)
+        return printable(f"{value['type']}: {value['message']}")
+    except (UnreadablePayload, TypeError, KeyError):
+        return _value(payload)
 
 
 def _value(payload: Payload) -> str:

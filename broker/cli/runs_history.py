@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -25,8 +24,9 @@ LOOK_S = 0.25
 """How often it is looked whether there are more records."""
 VALUE_MAX = 100
 SIZE_SHOWN_MIN_BYTES = 1024
-CHANGES_SHOWN = 6
+CHANGES_SHOWN = 5
 KIND_WIDTH = 16
+DIGEST_SHOWN = 12
 _ELSEWHERE = frozenset(("record", "at", "kind", "took_us"))
 
 
@@ -67,8 +67,8 @@ def _tell(found: RunResult, told: int, form: str) -> int:
             console.print(Text(head, "dim"), Text(rest, "red" if step.ignored else ""), soft_wrap=True)
         else:
             click.echo(" ".join(_line(step)))
-        for line in _changes(step) if form == "table" else ():
-            click.echo(line)
+        if form == "table" and (changed := _changes(step)):
+            click.echo(changed)
     return len(found.journal)
 
 
@@ -85,7 +85,7 @@ def _as_value(step: Step) -> dict[str, Any]:
 def _line(step: Step) -> tuple[str, str]:
     value = record_value(step.number, step.record, step.run.plan)
     head = f"{step.number:>5}  {time_of_day(step.record.at)}  {value['kind'].ljust(KIND_WIDTH)}"
-    said = [f"{name}={_short(each)}" for name, each in value.items() if name not in _ELSEWHERE]
+    said = [f"{name}={_short(name, each)}" for name, each in value.items() if name not in _ELSEWHERE]
     took = value.get("took_us")
     said += [f"took={took / 1000:g} ms"] if took else []
     size = len(encode_record(step.record))
@@ -94,14 +94,17 @@ def _line(step: Step) -> tuple[str, str]:
     return head, "  ".join(said)
 
 
-def _changes(step: Step) -> Iterator[str]:
-    changes: Sequence[Any] = [each for each in step.changes if each.after != "pending"]
-    for change in changes[:CHANGES_SHOWN]:
-        yield f"{'':21}→ {printable(change.node)} {change.after}"
-    if len(changes) > CHANGES_SHOWN:
-        yield f"{'':21}→ … {len(changes) - CHANGES_SHOWN:,} more"
+def _changes(step: Step) -> str:
+    """One line: the statuses that activations have got by this record; "" if none has."""
+    changes = [f"{each.node} {each.after}" for each in step.changes if each.after != "pending"]
+    more = [f"{len(changes) - CHANGES_SHOWN:,} more"] if len(changes) > CHANGES_SHOWN else []
+    return printable(f"{'':21}→ {', '.join(changes[:CHANGES_SHOWN] + more)}") if changes else ""
 
 
-def _short(value: Any) -> str:
+def _short(name: str, value: Any) -> str:
+    if name == "error":
+        value = f"{value['type']}: {value['message']}"
     text = printable(value if isinstance(value, str) else as_text(value))
+    if name == "digest":
+        return text[:DIGEST_SHOWN]
     return text if len(text) <= VALUE_MAX else text[: VALUE_MAX - 1] + "…"

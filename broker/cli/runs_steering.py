@@ -17,8 +17,9 @@ import click
 from ...schemas.errors import UsageError
 from ..api import Client
 from ..api.bulk import CONCURRENCY
+from ..api.reopening import Report
 from ..api.standing import refusal
-from .bulk_work import Wish, tell_many
+from .bulk_work import SHOWN_MAX, Wish, tell_many
 from .event_input import read_value
 from .options import form_option, with_client
 from .printing import as_json, note
@@ -179,6 +180,8 @@ async def _tell(client: Client, verb: str, run: str | None, wish: Wish, **option
         raise refused
     made = await getattr(client, verb)(id, **options)
     _say(verb, id, made.id if verb == "fork" else "", wish.form)
+    if verb in ("retry", "fork") and made.reopened is not None:
+        _report(made.reopened)
     return 0
 
 
@@ -189,6 +192,21 @@ def _say(verb: str, run: str, made: str, form: str) -> None:
         click.echo(made)
     else:
         note(f"{run} {TOLD[verb]}")
+
+
+def _report(report: Report) -> None:
+    """What was found out beforehand, to standard error."""
+    for wait in report.waits_for[:SHOWN_MAX]:
+        note(f"  goes on with {wait}")
+    if report.kept:
+        note(f"  kept: {_names(report.kept)}")
+    if report.elsewhere:
+        note(f"  may be gone by now, and is made again then or fails with payload_lost: {_names(report.elsewhere)}")
+
+
+def _names(keys: tuple[str, ...]) -> str:
+    more = f" and {len(keys) - SHOWN_MAX:,} more" if len(keys) > SHOWN_MAX else ""
+    return ", ".join(keys[:SHOWN_MAX]) + more
 
 
 def _change(text: str) -> tuple[str, Any]:

@@ -41,5 +41,4 @@ async def undeploy_command(client: Client, flows: tuple[str, ...], drain: bool) 
 
 
 async def _drained(client: Client, flow: str) -> bool:
-    await client.drain_flow(flow, reason="it is undeployed")
-    return await watch_drain(client, flow)
+    return await watch_drain(client, await client.drain_flow(flow, reason="it is undeployed"))

@@ -204,8 +204,8 @@ class Collections:
     # --- questions
 
     def joined(self, event: str) -> str | None:
-        """The run that the event is, or will be, a part of; None if it is not known here, or not any more."""
-        return self._joined.get(event)
+        """The run that the event is, or will be, a part of; "" if that is not known any more, None if the event has not been taken."""
+        return self._joined.get(event, "" if _mark(event) in self.seen else None)
 
     def waiting(self) -> list[tuple[str, Collection]]:
         """All collections with their flows, the closed ones first."""

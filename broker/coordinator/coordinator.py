@@ -24,6 +24,7 @@ from ...schemas.plan.plan import Plan
 from ...schemas.records import RunReopened
 from ..client import BrokerError, Connection
 from ..deployment import ensure, ensure_memory
+from ..engine.gate import Gate
 from ..fleet.leases import FAILED, RELEASED, Leases
 from ..fleet.membership import COORDINATOR, Membership
 from ..flows import Flows
@@ -35,6 +36,7 @@ from ..topology import Topology
 from .admission import Admission
 from .far_timers import FarTimers
 from .flow_keeping import keep_flow_states
+from .gates import by_limit
 from .intake import Intake
 from .locality import Locality
 from .object_keeping import keep_objects
@@ -200,7 +202,8 @@ class Coordinator:
             return
 
     def _open_runs(self, flow: str) -> int:
-        return sum(owner.partition.open_by_flow[flow] for owner in self.owners.values() if owner.partition is not None)
+        partitions = [owner.partition for owner in self.owners.values() if owner.partition is not None]
+        return sum(each.open_by_flow[flow] - each.queued.by_flow[flow] for each in partitions)
 
     def _has_place(self) -> bool:
         """Whether runs can be counted here: some partition is open. Else others, or nobody yet, may start them."""
@@ -238,6 +241,11 @@ class Coordinator:
         counters.events_held = self.intake.waiting
         counters.admission_closed = self._closed_flows
         counters.effects_unacknowledged = lambda: self.outbox.backlog
+        counters.slots_held = lambda: by_limit(self._gates(), lambda gate: gate.held)
+        counters.slots_waiting = lambda: by_limit(self._gates(), lambda gate: gate.waiting)
+
+    def _gates(self) -> list[Gate]:
+        return [gate for owner in self.owners.values() if owner.partition is not None for gate in owner.partition.gates]
 
     def _closed_flows(self) -> dict[tuple[str, str], float]:
         plans = [plan for name in self.flows.names() if (plan := self.flows.current(name)) is not None]

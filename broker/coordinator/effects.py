@@ -122,11 +122,12 @@ def _start_child(home: Partition, run: OpenRun, effect: fx.StartChild, ticket: T
 
 
 def _version(home: Partition, effect: fx.StartChild) -> Plan | None:
-    """The version that a sub-flow's run begins with: the one asked for, if new runs may begin with it."""
+    """The version that a sub-flow's run begins with: the one asked for, be it current or not, as it was deployed last."""
     plan = home.flows.begins_with(effect.flow, effect.child)
     if plan is None or effect.version in (None, plan.version):
         return plan
-    return next((each for each in home.flows.begun_with(effect.flow) if each.version == effect.version), plan)
+    asked_for = [each.digest for each in home.flows.versions(effect.flow) if each.version == effect.version]
+    return (home.flows.plan(asked_for[-1]) if asked_for else None) or plan
 
 
 def _refusal(home: Partition, effect: fx.StartChild, plan: Any) -> rec.Error | None:
@@ -136,7 +137,8 @@ def _refusal(home: Partition, effect: fx.StartChild, plan: Any) -> rec.Error | N
     if plan is None:
         return rec.Error("unknown_flow", f"no flow {effect.flow!r} is deployed", False)
     if effect.version is not None and effect.version != plan.version:
-        return rec.Error("unknown_flow", f"flow {effect.flow!r} is deployed in version {plan.version}, not {effect.version}", False)
+        there = ", ".join(sorted({each.version for each in home.flows.versions(effect.flow)}))
+        return rec.Error("unknown_flow", f"flow {effect.flow!r} was never deployed in version {effect.version}; there is: {there}", False)
     if effect.child.count(".") > DEPTH_MAX:
         return rec.Error("too_deep", f"sub-flows are nested {DEPTH_MAX} deep; does {effect.flow!r} start itself without end?", False)
     try:
@@ -174,6 +176,8 @@ def _want_slot(home: Partition, run: OpenRun, effect: fx.WantSlot, ticket: Ticke
         effect.priority, effect.fair,
     )  # fmt: skip
     home.outbox.record(effect.limit, _encode(record), ticket)
+    if not effect.activation:
+        home.queued.add(effect.run, run.plan.name)
 
 
 def _release_slot(home: Partition, run: OpenRun, effect: fx.ReleaseSlot, ticket: Ticket) -> None:
@@ -198,11 +202,17 @@ def _finish_run(home: Partition, run: OpenRun, effect: fx.FinishRun, ticket: Tic
     home.archiving.add(state.id, ticket)
     if state.parent is not None:
         parent, activation = state.parent
-        ended = rec.ChildEnded(parent, now, activation, 1, state.id, effect.status, effect.output, effect.error)
+        ended = rec.ChildEnded(parent, now, activation, _attempt_of(state.id, parent), state.id, effect.status, effect.output, effect.error)
         home.outbox.record(parent, _encode(ended), ticket)
     if home.tracing.on:
         home.tracing.run_ended(state.id, summary)
     home.run_ended(run, Ended(state.id, effect.status, state.updated_at, effect.output, effect.error, run.reopened))
+
+
+def _attempt_of(child: str, parent: str) -> int:
+    """Which attempt of its parent's node a child is: its id ends with `.n` from the second on."""
+    _, _, attempt = child.removeprefix(f"{parent}.").partition(".")
+    return int(attempt) if attempt.isdecimal() else 1
 
 
 def _trace_below(home: Partition, run: OpenRun) -> str:

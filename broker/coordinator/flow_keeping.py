@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import structlog
 
@@ -31,16 +31,21 @@ from .outbox import Outbox
 from .owner import Owner
 from .partition import Partition
 
-LOOK_S = 0.25
-TURN_RUNS = 50
+LOOK_S, LOOK_MAX_S = 0.25, 2.0
+IDLE_SHARE = 10
+"""A look that takes long, since very many runs are open, is followed by a pause of so many times its length, LOOK_MAX_S at most."""
+TURN_RUNS = 200
 """Runs that are looked at before the loop serves others."""
 BACKLOG_MAX = 4_096
 """Entries under way to the server at which a look waits."""
 RESUMING_S = 30.0
 """How long runs are looked for that were paused with a flow which goes on. A run is told within one look; the rest is for take-overs in
 between."""
-AGAIN_S = 5.0
+AGAIN_MS = 5_000
 """A run that was told and did not change is told again after so long."""
+NEVER = 1 << 62
+Told: TypeAlias = tuple[int, str, int]
+"""Of a run: its last record when it was looked at, what was asked of it, and until when that needs no other look, ms since the epoch."""
 PAUSE, RESUME, CANCEL, KILL = "pause", "resume", "cancel", "kill"
 
 log = structlog.get_logger("jetfleet.coordinator")
@@ -59,10 +64,13 @@ class Site(Protocol):
 async def keep_flow_states(site: Site) -> None:
     """Look as long as this is not cancelled, at every partition that this process owns."""
     keepers: dict[int, PartitionKeeper] = {}
+    took_s = 0.0
     while True:
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(min(max(LOOK_S, IDLE_SHARE * took_s), LOOK_MAX_S))
         if not site.flows.decided():
             continue
+        began = time.monotonic()
+        keepers = {number: keeper for number, keeper in keepers.items() if number in site.owners}
         for number, owner in list(site.owners.items()):
             if owner.partition is None or not owner.ready:
                 continue
@@ -73,6 +81,7 @@ async def keep_flow_states(site: Site) -> None:
                 await keeper.look()
             except Exception:  # one partition must not keep the others from it
                 log.exception("a defect of jetfleet: flows cannot be kept in their state; it is tried again", partition=number)
+        took_s = time.monotonic() - began
 
 
 class PartitionKeeper:
@@ -83,40 +92,41 @@ class PartitionKeeper:
         self._site = site
         self._resuming: dict[str, tuple[int, float]] = {}
         """The sequence of the state by which a flow goes on, and until when its runs are looked for."""
-        self._told: dict[str, tuple[int, str, float]] = {}
-        """Per run: its last record when it was looked at, what was asked of it, and when to look again if it does not change."""
+        self._told: dict[str, Told] = {}
 
     async def look(self) -> None:
         """Tell every run what it lacks."""
         now_ms = time.time_ns() // 1_000_000
-        states = {name: self._site.flows.state(name) for name in self._site.flows.decided()}
+        states = {name: self._site.flows.state(name) for name in self._site.flows.decided() if self.partition.open_by_flow[name]}
         active = {name: state for name, state in states.items() if self._asks_something(state, now_ms)}
-        if not active:
-            self._told = {}
-            return
-        told: dict[str, tuple[int, str, float]] = {}
-        for turn, (id, run) in enumerate(list(self.partition.runs.items())):
+        told: dict[str, Told] = {}
+        asked: dict[str, str] = {}
+        """By digest."""
+        for turn, (id, run) in enumerate(list(self.partition.runs.items()) if active else ()):
             if turn % TURN_RUNS == TURN_RUNS - 1:
                 await self._give_way()
-            state = active.get(run.plan.name)
-            if state is None or id not in self.partition.runs:
+            digest = run.plan.digest
+            what = asked.get(digest)
+            if what is None:
+                state = active.get(run.plan.name)
+                what = asked[digest] = "" if state is None else self._asked(state, digest, now_ms)
+            if not what or id not in self.partition.runs:
                 continue
             if self.partition.abandoned or not self._site.holds(self.partition.number):
                 return
-            told[id] = self._keep(id, run, state, now_ms)
+            told[id] = self._keep(id, run, what, active[run.plan.name], now_ms)
         self._told = told
 
-    def _keep(self, id: str, run: OpenRun, state: FlowState, now_ms: int) -> tuple[int, str, float]:
+    def _keep(self, id: str, run: OpenRun, asked: str, state: FlowState, now_ms: int) -> Told:
         """Write what the run lacks."""
-        asked = self._asked(state, run.plan.digest, now_ms)
         before = self._told.get(id)
-        if before is not None and before[:2] == (run.at, asked) and time.monotonic() < before[2]:
+        if before is not None and before[0] == run.at and before[1] == asked and now_ms < before[2]:
             return before
         record = _lacking(id, run, asked, state, now_ms)
         if record is None:
-            return run.at, asked, float("inf")
+            return run.at, asked, NEVER
         self._site.outbox.wal(self.partition.number, encode_record(record))
-        return run.at, asked, time.monotonic() + AGAIN_S
+        return run.at, asked, now_ms + AGAIN_MS
 
     def _asks_something(self, state: FlowState, now_ms: int) -> bool:
         return any(self._asked(state, digest, now_ms) for digest in ("", *state.versions))

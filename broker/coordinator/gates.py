@@ -11,7 +11,7 @@ Does not: find out whether holders still live (slot_audit.py), or answer questio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,6 +24,9 @@ from .acknowledged import Ticket
 if TYPE_CHECKING:
     from .partition import Partition
 
+OTHERS = "others"
+NAMES_MAX = 200
+"""Limits that metrics tell apart; of a deployment with more, the rest is one."""
 OF_GATES = (rec.SlotWanted, rec.SlotReleased)
 
 
@@ -97,7 +100,7 @@ class Gates:
         return gone
 
     def entry(self, id: str, segment: int, live: Counter[int]) -> tuple[str, int, list[Any]] | None:
-        """Id, position and state for the segment that is being written; None if the gate is gone. `live`: entries that count, by segment."""
+        """Id, position and state for the segment that is being written; None if it is gone. `live`: entries that count, by segment."""
         self.changed.discard(id)
         held = self._held.get(id)
         if held is None:
@@ -121,3 +124,13 @@ class Gates:
     def recovered(self) -> None:
         """The end of the WAL has been reached."""
         self._ahead.clear()
+
+
+def by_limit(gates: Iterable[Gate], count: Callable[[Gate], int]) -> dict[str, float]:
+    """What the gates of each limit come to, all keys together: a metric must not have as many labels as there are customers."""
+    found: dict[str, float] = {}
+    for gate in gates:
+        name = ":".join(gate.id.split(":", 2)[:2])
+        name = name if name in found or len(found) < NAMES_MAX else OTHERS
+        found[name] = found.get(name, 0) + count(gate)
+    return found

@@ -4,8 +4,7 @@ The records are kept as the bytes that arrived, one after the other, so that arc
 
 Most open runs wait, for days perhaps. A run that has nothing under way *rests* when it was written to a snapshot: of its state only the
 bytes of that snapshot stay in memory, less what its id and plan say anyway: a tenth of the size of the objects. Nor does a new owner
-build objects that nobody may ever look at.
-Whoever looks at `run` wakes it.
+build objects that nobody may ever look at. Whoever looks at `run` wakes it.
 """
 
 from __future__ import annotations
@@ -27,8 +26,9 @@ SEGMENT_NONE = 0
 class OpenRun:
     """`archived` records are in the history, `count` records in `tail`. `segment` holds its latest snapshot (0: none yet).
 
-    `at` is the WAL position of its last record, `trace` the traceparent that it was started with. `chain` is the value of the hash chain
-    after the archived records, worked out when they are: meaningless before, and UNKNOWN for good if the first ones had none.
+    `state` is that of a run that rests, as `engine.trimmed` gives it. `at` is the WAL position of its last record, `trace` the traceparent
+    that it was started with. `chain` is the value of the hash chain after the archived records, worked out when they are: meaningless
+    before, and UNKNOWN for good if the first ones had none.
     `reopened`: behind how many records of its journal its present life began; 0: it is the first.
     """
 
@@ -46,7 +46,7 @@ class OpenRun:
         self.trace = trace
         self.archived = archived
         self.segment = segment
-        self.state = trimmed(id, plan, state) if state else b""
+        self.state = state
         self.chain = UNKNOWN
         self.reopened = 0
         self.tail: bytearray | bytes = b""
@@ -77,11 +77,11 @@ class OpenRun:
 
     def look(self) -> Run:
         """The state, only to be read: a run that rests goes on resting. Raises UnreadableRecord."""
-        return restore(self.plan, untrimmed(self.id, self.plan, self.state)) if self.state else self.run
+        return restore(self.plan, untrimmed(self.id, self.plan.digest, self.state)) if self.state else self.run
 
     def rest(self, state: bytes) -> None:
         """Let go of the objects. `state` is `engine.snapshot(run)` of now, and not empty."""
-        self.state = trimmed(self.id, self.plan, state)
+        self.state = trimmed(self.id, self.plan.digest, state)
         del self.run
 
     def remember(self, record: msgspec.Raw | bytes, at: int) -> None:

@@ -160,6 +160,7 @@ class Owner:
             await self._connection.subscribe(subjects.verify(self.number), answers.verify),
             await self._connection.subscribe(subjects.run(self.number), answers.run),
             await self._connection.subscribe(subjects.run_states(self.number), answers.run_states),
+            await self._connection.subscribe(subjects.joined(self.number), answers.joined),
             await self._connection.subscribe(subjects.count(self.number), answers.count),
             await self._connection.subscribe(subjects.waiting(self.number), of_waits.waiting),
             await self._connection.subscribe(subjects.decided(self.number), of_waits.decided),

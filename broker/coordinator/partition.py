@@ -23,12 +23,12 @@ import structlog
 from ...schemas import messages
 from ...schemas import records as rec
 from ...schemas.codec import decode_record, encode_record
-from ...schemas.effects import Await, ClearTimer, Effect, FinishRun, SetTimer, StopAwaiting
+from ...schemas.effects import Await, ClearTimer, Effect, FinishRun, SetTimer, StopAwaiting, WantSlot
 from ...schemas.errors import UnreadableRecord
 from ...schemas.messages import DeadLetter, Ended
 from ...schemas.plan.plan import Plan
 from ..client import Message
-from ..engine import begin, decide, event_waits, outstanding, timers
+from ..engine import begin, decide, event_waits, is_queued, outstanding, timers
 from ..engine.claims import everything
 from ..engine.event_waits import Correlation
 from ..flows import Flows
@@ -50,6 +50,7 @@ from .gates import OF_GATES, Gates
 from .locality import Locality
 from .open_run import OpenRun
 from .outbox import Outbox
+from .queued_runs import QueuedRuns
 from .recent_decisions import RecentDecisions
 from .recent_ends import RecentEnds, short
 from .reopening import Reopened, Then, is_new, open_again
@@ -126,6 +127,7 @@ class Partition:
         self.open_by_flow: Counter[str] = Counter()
         self.awaited = AwaitedEvents()
         self.waiting = WaitingRuns()
+        self.queued = QueuedRuns()
         self.decisions = RecentDecisions()
         self.near = NearTimers(self._fire)
         self.repeating = True
@@ -296,6 +298,8 @@ class Partition:
         except Exception as error:  # a defect of the engine must not stop the others
             effects = self._broken(run, error)
         else:
+            if self.queued and state.id in self.queued and not is_queued(state):
+                self.queued.discard(state.id)
             if state.ignored != ignored:
                 self.counters.records_ignored += 1
             elif type(record) is rec.Completion and record.error is None:
@@ -315,6 +319,8 @@ class Partition:
                 self._forget(run)
             elif type(effect) is Await or type(effect) is StopAwaiting:
                 note_wait(self, run, effect)
+            elif type(effect) is WantSlot and not effect.activation:
+                self.queued.add(effect.run, run.plan.name)
 
     def _quarantine(self, message: Message, data: bytes, error: UnreadableRecord, ticket: Ticket) -> None:
         """Keep what cannot be read, and go on. In silence it has been kept before."""
@@ -353,8 +359,9 @@ class Partition:
         self.near.set(effect)
 
     def clear_timer(self, run: OpenRun, effect: ClearTimer, ticket: Ticket) -> None:
-        """Only of a run that is in a snapshot can the server have timers."""
-        if not self.near.clear(effect.run, effect.timer) and run.segment:
+        """Only of a run that is in a snapshot can the server have timers; also in one that an owner who died has not come to the end of."""
+        due = self.near.clear(effect.run, effect.timer)
+        if run.segment if due is None else self.repeating and due > self.now_ms + HORIZON_MS:
             self.around.far_timers.clear(self.number, effect, ticket)
 
     def hand_over_far_timers(self, run: OpenRun, ticket: Ticket) -> None:
@@ -384,6 +391,7 @@ class Partition:
         self.open_by_flow[run.plan.name] -= 1
         self.families.ended(id)
         self.waiting.forget(run.plan.name, id)
+        self.queued.discard(id)
         if run.segment:
             self.gone.append((id, run.segment))
 

@@ -37,8 +37,8 @@ IN_HAND_MAX = 512
 """Messages that are worked on at a time."""
 OWNER_S = 2.0
 AGAIN_S = 0.5
-UNKNOWN_TRIES = 5
-"""Deliveries after which a run that nobody knows is unknown: some four seconds."""
+UNKNOWN_TRIES = 4
+"""Deliveries after which a run that nobody knows is unknown: some three seconds."""
 RUN, NAME = "jetfleet-run", "jetfleet-signal"
 _CODES = {RUN_ENDED: "RUN_ENDED", REJECTED: "SIGNAL_REJECTED"}
 

@@ -32,7 +32,7 @@ from ...schemas import subjects
 from ...schemas.errors import UnreadableRecord
 from ...schemas.plan.plan import Plan
 from ..client import Connection, StreamFull
-from ..engine import event_waits, is_of, snapshot
+from ..engine import event_waits, is_of, snapshot, trimmed
 from ..engine.event_waits import Correlation
 from ..flows import Flows
 from .acknowledged import Ticket
@@ -83,7 +83,7 @@ class RunEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     `events`: of each wait for one, the name, and the paths that it correlates by, each with its text. `asks`: as in `WaitingRuns`.
 
-    `chain`, `reopened`: as in OpenRun; a chain is empty in entries from before there were any.
+    `queued`: it waits for slots of its own. `chain`, `reopened`: as in OpenRun; a chain is empty in entries from before there were any.
     """
 
     kind: int
@@ -98,6 +98,7 @@ class RunEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     chain: bytes = b""
     asks: list[list[str]] = []
     reopened: int = 0
+    queued: bool = False
 
     @property
     def life(self) -> str:
@@ -123,6 +124,10 @@ class GateEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     state: list[Any]
 
 
+_ASKS = RunEntry.__struct_fields__.index("asks")
+_NOTHING: list[Any] = []
+_ONE_SIGNAL = [["signal"]]
+"""What nearly all runs that wait ask for, as one object for all of them."""
 AnyEntry: TypeAlias = RunEntry | CollectorEntry | GateEntry
 
 
@@ -172,15 +177,13 @@ class Snapshots:
             plan = plans.get(entry.digest)
             if plan is None:
                 plan = plans[entry.digest] = await flows.fetch(entry.digest)
-            if not is_of(entry.id, plan, entry.state):
-                raise UnreadableRecord(
-                    f"partition {self.number}: what segment {number} holds of run {entry.id} is no snapshot of this version"
-                )
             run = OpenRun(entry.id, plan, entry.at, entry.trace, entry.archived, number, entry.state)
             run.chain, run.reopened = entry.chain, entry.reopened
             if not entry.rests:
                 run.wake()
             partition.adopt(entry.id, run, self.manifest.position, _waits(entry), entry.asks)
+            if entry.queued:
+                partition.queued.add(entry.id, plan.name)
             if turn % TURN_RUNS == 0:
                 await asyncio.sleep(0)
 
@@ -280,7 +283,7 @@ class Snapshots:
         return count + 1
 
     def _entries(self, partition: Partition, number: int, ticket: Ticket) -> Iterator[bytes]:
-        """What has changed, as entries of the segment. Runs and others change while they are written: each is as it is when its turn comes."""
+        """What has changed, as entries of the segment. It goes on changing: each is written as it is when its turn comes."""
         for id in list(partition.changed):
             run = partition.runs.get(id)
             if run is not None:
@@ -290,9 +293,7 @@ class Snapshots:
             if gate is not None:
                 yield _encode(GateEntry(GATE, *gate))
         for id in list(partition.collections.changed):
-            collector = partition.collections.entry(id, number, self._live)
-            if collector is not None:
-                yield _encode(CollectorEntry(COLLECTOR, *collector))
+            yield _encode(CollectorEntry(COLLECTOR, *partition.collections.entry(id, number, self._live)))
 
     def _entry(self, partition: Partition, run: OpenRun, number: int, ticket: Ticket) -> bytes:
         """The run as an entry. Its journal so far goes to the history, and if it can, it rests from now on."""
@@ -308,8 +309,11 @@ class Snapshots:
         data, rests = snapshot(state), may_rest(state, partition.now_ms + HORIZON_MS)
         events: list[list[str] | str] = [[name, *chain.from_iterable(correlation)] for name, correlation in event_waits(state)]
         asks = partition.waiting.of(run.plan.name, state.id)
+        queued = state.id in partition.queued
         entry = _encode(
-            RunEntry(RUN, state.id, run.plan.digest, run.at, run.archived, run.trace, data, events, rests, run.chain, asks, run.reopened)
+            RunEntry(
+                RUN, state.id, run.plan.digest, run.at, run.archived, run.trace, data, events, rests, run.chain, asks, run.reopened, queued
+            )
         )
         if rests:
             run.rest(data)
@@ -386,8 +390,14 @@ class Entries:
 
 
 def _run_entry(fields: list[Any]) -> RunEntry:
-    """The entry of a run. Its digest is one object with that of all runs of the version: a million entries are in memory for a moment."""
-    fields[2] = intern(fields[2])
+    """The entry of a run, as small as can be: a million of them are in memory for a moment. Raises UnreadableRecord."""
+    id, digest = fields[1], intern(fields[2])
+    if not is_of(id, digest, fields[6]):
+        raise UnreadableRecord(f"what a segment holds of run {id} is no snapshot of this version")
+    fields[2], fields[6] = digest, trimmed(id, digest, fields[6])
+    fields[7] = fields[7] or _NOTHING
+    if len(fields) > _ASKS and fields[_ASKS] in (_NOTHING, _ONE_SIGNAL):
+        fields[_ASKS] = _ONE_SIGNAL if fields[_ASKS] else _NOTHING
     return RunEntry(*fields)
 
 

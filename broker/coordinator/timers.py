@@ -32,7 +32,10 @@ FIRED_MAX = 500
 
 
 class NearTimers:
-    """A heap. `fire` is called with each timer that is due; `clock` gives the wall time in seconds since the epoch."""
+    """A heap. `fire` is called with each timer that is due; `clock` gives the wall time in seconds since the epoch.
+
+    None fires before `replace` was called: what is due while a WAL is being read may have fired further on in it.
+    """
 
     def __init__(self, fire: Callable[[TimerFired], None], clock: Callable[[], float] = time.time) -> None:
         self._fire, self._clock = fire, clock
@@ -41,6 +44,7 @@ class NearTimers:
         self._numbers = count()
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_due = 0
+        self._may_fire = False
 
     def __len__(self) -> int:
         return len(self._set)
@@ -49,19 +53,19 @@ class NearTimers:
         """Set a timer, or move it."""
         self._set[effect.run, effect.timer] = effect.due
         heapq.heappush(self._heap, (effect.due, next(self._numbers), effect.run, effect.timer))
-        if self._alarm is None or effect.due < self._alarm_due:
+        if self._may_fire and (self._alarm is None or effect.due < self._alarm_due):
             self._arm()
 
-    def clear(self, run: str, timer: TimerId) -> bool:
-        """Forget a timer; False if it is not here."""
-        if self._set.pop((run, timer), None) is None:
-            return False
-        if len(self._heap) > 64 and len(self._heap) > 2 * len(self._set):
+    def clear(self, run: str, timer: TimerId) -> int | None:
+        """Forget a timer; when it was due, or None if it is not here."""
+        due = self._set.pop((run, timer), None)
+        if due is not None and len(self._heap) > 64 and len(self._heap) > 2 * len(self._set):
             self._sweep()
-        return True
+        return due
 
     def replace(self, timers: Iterable[SetTimer]) -> None:
-        """Forget all timers and set these."""
+        """Forget all timers and set these; from now on they fire."""
+        self._may_fire = True
         self._set = {(effect.run, effect.timer): effect.due for effect in timers}
         self._sweep()
         self._arm()

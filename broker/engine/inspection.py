@@ -15,6 +15,7 @@ from ...schemas.flow.node_types import Kind
 from ...schemas.payload import Payload
 from ...schemas.plan.plan import NONE, PlanNode
 from ...schemas.records import Activation
+from .claims import is_queued, node_claims, run_claim
 from .recovery import tasks_out
 from .state import COMPLETED, FAILED, PENDING, READY, RETRYING, RUNNING, SKIPPED, WAITING, Run, Scope, Status, activation
 
@@ -34,7 +35,7 @@ class Blocked:
     """One thing that an open run waits for. `due` is in milliseconds since the epoch, where there is a time."""
 
     node: str
-    reason: str  # task, retry, payload, timer, approval, signal, event, child, scope_retry, paused
+    reason: str  # task, retry, payload, timer, approval, signal, event, child, scope_retry, limit, paused
     detail: str = ""
     due: int | None = None
 
@@ -89,7 +90,8 @@ def blocked_on(run: Run) -> list[Blocked]:
         return []
     until = f"until its flow goes on: `jetfleet flow resume {run.plan.name}`" if run.paused_with_flow else "until it is resumed"
     found = [Blocked("run", "paused", until)] if run.paused else []
-    for scope in run.scopes():
+    found += _own_limit(run)
+    for scope in [] if is_queued(run) else run.scopes():
         for index in scope.plan.nodes:
             found += _reasons(run, scope, run.plan.nodes[index])
         found += _guard_reasons(run, scope)
@@ -98,6 +100,15 @@ def blocked_on(run: Run) -> list[Blocked]:
         for effect in tasks_out(run)
         for scope, node in [run.find(effect.activation) or (run.root, run.plan.nodes[int(effect.activation[0])])]
     ]
+
+
+def _own_limit(run: Run) -> Iterator[Blocked]:
+    """What a queued run waits for: only its limit knows who is before it."""
+    claim = run_claim(run)
+    if claim is not None and is_queued(run):
+        ask = claim.asks[claim.place]
+        rule = f"{ask.most} begin per {ask.per_ms:,} ms" if ask.per_ms else f"{ask.most} at a time"
+        yield Blocked("run", "limit", f"{ask.limit}, {rule}", claim.due or None)
 
 
 def _lost(run: Run, address: Activation) -> list[Activation]:
@@ -120,6 +131,9 @@ def _reasons(run: Run, scope: Scope, node: PlanNode) -> Iterator[Blocked]:
         error = more.errors.get(node.slot) if more is not None and more.errors else None
         detail = f"attempt {scope.attempt(node.slot)}" + (f" after {error.type}: {error.message}" if error is not None else "")
         yield Blocked(name, "retry", detail, timers.get((node.slot, "retry")))
+    elif status == WAITING and (claim := node_claims(run).get(activation(scope, node))) is not None:
+        most = 0 if node.concurrency is None else node.concurrency.max
+        yield Blocked(name, "limit", f"{claim.limit}, {most} at a time")
     elif status == WAITING:
         wait = more.waits.get(node.slot) if more is not None and more.waits else None
         due = next((timers[node.slot, purpose] for purpose in ("delay", "wait", "timeout") if (node.slot, purpose) in timers), None)

@@ -16,6 +16,9 @@ from .waits import TIMER, child_request
 
 def go_on_behind(run: Run, before: Run) -> None:
     """Number the attempts to come behind those of the life before. `before` was folded with `keep`."""
+    reopened = None if before.rare_ is None else before.rare_.reopened
+    if reopened is not None:  # also where the life before did not come so far
+        run.rare().reopened.bases.update(reopened.bases)  # type: ignore[union-attr]
     _scope(run, run.root, before.root)
     _made_again(run, before)
 
@@ -88,14 +91,17 @@ def _body(run: Run, scope: Scope, node: PlanNode, before: Body) -> None:
     if body is None:
         reopened = run.rare().reopened
         assert reopened is not None
-        reopened.bases[activation(scope, node)] = before.attempts_used()
+        address = activation(scope, node)
+        reopened.bases[address] = max(before.attempts_used(), reopened.bases.get(address, 0))
         return
     earlier = {instance.index: instance for instance in before.scopes()}
     for instance in body.scopes():
         if instance.index in earlier:
             _scope(run, instance, earlier[instance.index])
+    body.base = max(body.base, before.base)
     if any(index >= _next_instance(body) for index in earlier):
-        body.base = body.used = max(body.base, before.attempts_used(), body.used)
+        body.base = max(body.base, before.attempts_used())
+    body.used = max(body.used, body.base)
 
 
 def _next_instance(body: Body) -> int:

@@ -45,24 +45,24 @@ def digest(run: Run) -> str:
     return hashlib.sha256(_encoder.encode([*head, run.error, run.output, _rare(run.rare_), _scope(run.root)])).hexdigest()
 
 
-def is_of(id: str, plan: Plan, data: bytes) -> bool:
-    """Whether these bytes begin as a snapshot of that run does, in this version: a look that costs a twentieth of `restore`."""
-    return data.startswith(_said(id, plan), _HEADER)
+def is_of(id: str, digest: str, data: bytes) -> bool:
+    """Whether these bytes begin as a snapshot of that run and plan does, in this version: a look that costs a twentieth of `restore`."""
+    return data.startswith(_said(id, digest), _HEADER)
 
 
-def trimmed(id: str, plan: Plan, data: bytes) -> bytes:
-    """A snapshot without what its id and plan say already, which is half of one of a small run. `data` is of that run (`is_of`)."""
-    return data[:_HEADER] + data[_HEADER + len(_said(id, plan)) :]
+def trimmed(id: str, digest: str, data: bytes) -> bytes:
+    """A snapshot without what its id and the digest of its plan say already: half of that of a small run. `data` is one (`is_of`)."""
+    return data[:_HEADER] + data[_HEADER + len(_said(id, digest)) :]
 
 
-def untrimmed(id: str, plan: Plan, data: bytes) -> bytes:
+def untrimmed(id: str, digest: str, data: bytes) -> bytes:
     """The whole snapshot again."""
-    return b"".join((data[:_HEADER], _said(id, plan), data[_HEADER:]))
+    return b"".join((data[:_HEADER], _said(id, digest), data[_HEADER:]))
 
 
-def _said(id: str, plan: Plan) -> bytes:
+def _said(id: str, digest: str) -> bytes:
     """What every snapshot of that run begins with, behind the header of the list."""
-    return _encoder.encode([VERSION, id, plan.digest])[1:]
+    return _encoder.encode([VERSION, id, digest])[1:]
 
 
 def restore(plan: Plan, data: bytes) -> Run:

@@ -1,10 +1,11 @@
 """Changes: what a number of messages means for the tables, collected in memory and written in one go.
 
-    WAL_<p>    RunStarted: the run is open. PauseRequested, ResumeRequested: it is paused, or not. Nothing else is looked at
+    WAL_<p>    RunStarted, RunReopened: the run is open. PauseRequested, ResumeRequested: it is paused, or not. Nothing else is looked at
     HISTORY    a Part: where records are; its Summary: the run has ended. The first Part of an open run begins with its RunStarted
     DEAD       a letter
 
-Guarantees: writing the same messages again, or the two streams in any order, gives the same rows; a run that has ended stays ended.
+Guarantees: writing the same messages again, or the two streams in any order, gives the same rows; a run that has ended stays ended
+until a RunReopened behind its records says otherwise.
 What cannot be read is left out and counted (`refused`), entry by entry; in HISTORY its place is remembered, so that retention keeps it.
 """
 
@@ -20,17 +21,17 @@ from ...schemas.codec import decode_record
 from ...schemas.errors import UnreadableRecord
 from ...schemas.messages import FAILURES, DeadLetter, Summary
 from ...schemas.payload import Payload
-from ...schemas.records import Error, PauseRequested, Record, ResumeRequested, RunStarted
+from ...schemas.records import Error, PauseRequested, Record, ResumeRequested, RunReopened, RunStarted
 from .database import INDEX_BITS, place
 
 OUTPUT_KEPT_MAX_BYTES = 16 * 1024
 MESSAGE_KEPT_MAX = 500
 """Characters of an error's message that lists show and filters search. All of it is in `error`, up to OUTPUT_KEPT_MAX_BYTES."""
 _NUMBER_BITS = 53
-_STARTED, _PAUSED, _RESUMED = 1, 8, 9
+_STARTED, _PAUSED, _RESUMED, _REOPENED = 1, 8, 9, 11
 _DIGEST = 3
 """Its place in a started run's row; "" where only a later part of the run was seen."""
-_LOOKED_AT = frozenset((_STARTED, _PAUSED, _RESUMED))
+_LOOKED_AT = frozenset((_STARTED, _PAUSED, _RESUMED, _REOPENED))
 Row = tuple[Any, ...]
 
 
@@ -59,6 +60,7 @@ class Changes:
     parts: list[Row] = field(default_factory=list)
     unreadable: list[Row] = field(default_factory=list)
     steered: list[Row] = field(default_factory=list)
+    reopened: list[Row] = field(default_factory=list)
     letters: list[Row] = field(default_factory=list)
     positions: dict[str, int] = field(default_factory=dict)
     refused: int = 0
@@ -157,6 +159,8 @@ class Changes:
             self._start(record)
         elif isinstance(record, (PauseRequested, ResumeRequested)):
             self._steer(record)
+        elif isinstance(record, RunReopened):
+            self._reopen(record)
 
     def _start(self, record: RunStarted) -> None:
         known = self.started.get(record.run)
@@ -168,6 +172,11 @@ class Changes:
     def _steer(self, record: Record) -> None:
         status = "paused" if isinstance(record, PauseRequested) else "running"
         self.steered.append((status, record.at, record.run, record.at))
+
+    def _reopen(self, record: RunReopened) -> None:
+        _check(record.after)
+        partition = subjects.partition_of(record.run, self.partitions)
+        self.reopened.append((record.run, partition, record.at, record.source or None, record.after))
 
     def _started_row(self, run: str, flow: str, digest: str, trigger: str | None, at: int, parent: str | None, trace: str) -> Row:
         version = self.versions.get(digest, "")
@@ -197,6 +206,7 @@ def ended_row(run: str, summary: Summary, partition: int) -> Row:
         summary.ended_at, max(0, summary.ended_at - summary.started_at),
         None if error is None else error.type, None if error is None else error.message[:MESSAGE_KEPT_MAX],
         summary.parent, summary.records, None if error is None else kept_error(error), kept_output(summary.output), summary.trace,
+        summary.source or None,
     )  # fmt: skip
 
 

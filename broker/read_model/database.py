@@ -22,7 +22,7 @@ from typing import IO
 
 from .errors import ReadModelInUse, ReadModelUnwritable
 
-VERSION = 2
+VERSION = 3
 FILE = "read_model.sqlite"
 INDEX_BITS = 20
 """Of a `place`: entries of one message. A batch has some hundreds."""
@@ -32,7 +32,8 @@ CREATE TABLE runs(
     key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, flow TEXT NOT NULL, version TEXT NOT NULL, digest TEXT NOT NULL,
     status TEXT NOT NULL, trigger TEXT, partition INTEGER NOT NULL, started_at INTEGER NOT NULL,
     ended_at INTEGER, duration_ms INTEGER, error_type TEXT, error_message TEXT, parent TEXT, records INTEGER NOT NULL DEFAULT 0,
-    error BLOB, output BLOB, trace TEXT NOT NULL DEFAULT '', steered_at INTEGER NOT NULL DEFAULT 0);
+    error BLOB, output BLOB, trace TEXT NOT NULL DEFAULT '', steered_at INTEGER NOT NULL DEFAULT 0,
+    source TEXT, reopened INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX runs_of_flow ON runs(flow, started_at);
 CREATE INDEX runs_of_flow_by_status ON runs(flow, status, started_at);
 CREATE INDEX runs_by_status ON runs(status, started_at);

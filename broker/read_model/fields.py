@@ -1,6 +1,6 @@
 """Fields: what runs can be filtered and ordered by, and how a person writes the values.
 
-    id flow version digest status trigger parent    texts
+    id flow version digest status trigger parent source    texts
     error                                           its type and its message
     started ended                                   a time: `-1h` (before now), `2026-03-01`, `2026-03-01T08:30`, ms since the epoch
     duration                                        `250ms`, `5s`, `2m`, `1h`, `1d`; of a run that has ended
@@ -89,6 +89,7 @@ FIELDS: dict[str, Field] = {
     "status": Field(("status",), _status),
     "trigger": Field(("trigger",), _as_it_is),
     "parent": Field(("parent",), _as_it_is),
+    "source": Field(("source",), _as_it_is),
     "error": Field(("error_type", "error_message"), _as_it_is),
     "started": Field(("started_at",), time_ms, text=False),
     "ended": Field(("ended_at",), time_ms, text=False),

@@ -22,7 +22,8 @@ from .views import LIMIT_MAX, DeadAsked, DeadRow, FlowCount, Page, PartPlace, Ru
 
 SEARCH_MAX_S = 5.0
 _COLUMNS = (
-    "id, flow, version, digest, status, trigger, partition, started_at, ended_at, duration_ms, error_type, error_message, parent, records"
+    "id, flow, version, digest, status, trigger, partition, started_at, ended_at, duration_ms, error_type, error_message, parent, records, "
+    "source"
 )
 _STEPS_BETWEEN_LOOKS = 10_000
 _error = msgspec.msgpack.Decoder(Error)

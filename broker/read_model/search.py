@@ -145,13 +145,26 @@ class _Parser:
         operator = self._take()
         if operator.kind != "operator":
             self._refuse(f"an operator is missing after {name.text!r}: one of {' '.join(OPERATORS)}", operator)
-        value = self._take()
+        value = self._value()
         if value.kind not in ("word", "quoted"):
             self._refuse(f"a value is missing after {operator.text!r}", value)
         self._comparisons += 1
         if self._comparisons > COMPARISONS_MAX:
             self._refuse(f"the filter has more than {COMPARISONS_MAX} comparisons", name)
         return _compare(field, operator.text, value, self._now_ms)
+
+    def _value(self) -> Token:
+        """A word goes on behind a `~` that stands right behind it, where no operator could: ids of forks hold one."""
+        value = self._take()
+        end = value.column + len(value.text)
+        while value.kind == "word" and self._next.text == "~" and self._next.column == end:
+            self._take()
+            joined, end = "~", end + 1
+            if self._next.kind == "word" and self._next.column == end:
+                end += len(self._next.text)
+                joined += self._take().text
+            value = Token("word", value.text + joined, value.column)
+        return value
 
     @property
     def _next(self) -> Token:

@@ -21,7 +21,10 @@ Body = TypeVar("Body")
 
 
 class RunRow(msgspec.Struct, array_like=True, frozen=True):
-    """A run. `status` of an open one is running or paused; its owner knows more. Times in ms since the epoch, durations in ms."""
+    """A run. `status` of an open one is running or paused; its owner knows more. Times in ms since the epoch, durations in ms.
+
+    `source`: the run that it was forked or imported from.
+    """
 
     id: str
     flow: str
@@ -37,6 +40,7 @@ class RunRow(msgspec.Struct, array_like=True, frozen=True):
     error_message: str | None = None
     parent: str | None = None
     records: int = 0
+    source: str | None = None
 
 
 class PartPlace(msgspec.Struct, array_like=True, frozen=True):

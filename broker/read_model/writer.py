@@ -17,13 +17,36 @@ WHERE runs.digest = '' AND excluded.digest <> ''
 
 _ENDED = """
 INSERT INTO runs(id, flow, version, digest, status, trigger, partition, started_at, ended_at, duration_ms, error_type, error_message,
-    parent, records, error, output, trace) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT(id) DO UPDATE SET flow = excluded.flow, version = excluded.version, digest = excluded.digest, status = excluded.status,
-    trigger = excluded.trigger, started_at = excluded.started_at, ended_at = excluded.ended_at, duration_ms = excluded.duration_ms,
-    error_type = excluded.error_type, error_message = excluded.error_message, parent = excluded.parent, records = excluded.records,
-    error = excluded.error, output = excluded.output, trace = excluded.trace
+    parent, records, error, output, trace, source) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT(id) DO UPDATE SET flow = excluded.flow, version = excluded.version, digest = excluded.digest,
+    trigger = excluded.trigger, started_at = excluded.started_at, parent = excluded.parent, records = excluded.records,
+    trace = excluded.trace, source = coalesce(excluded.source, runs.source),
+    status = iif(excluded.records > runs.reopened, excluded.status, runs.status),
+    ended_at = iif(excluded.records > runs.reopened, excluded.ended_at, NULL),
+    duration_ms = iif(excluded.records > runs.reopened, excluded.duration_ms, NULL),
+    error_type = iif(excluded.records > runs.reopened, excluded.error_type, NULL),
+    error_message = iif(excluded.records > runs.reopened, excluded.error_message, NULL),
+    error = iif(excluded.records > runs.reopened, excluded.error, NULL),
+    output = iif(excluded.records > runs.reopened, excluded.output, NULL)
 WHERE excluded.ended_at >= coalesce(runs.ended_at, 0)
 """
+"""An end that the run had before it was reopened tells what run it is, and not how it is."""
+
+_REOPENED = """
+INSERT INTO runs(id, flow, version, digest, status, partition, started_at, source, reopened, steered_at)
+    VALUES(?1, '', '', '', 'running', ?2, ?3, ?4, ?5, ?3)
+ON CONFLICT(id) DO UPDATE SET source = coalesce(runs.source, excluded.source), reopened = excluded.reopened,
+    steered_at = max(runs.steered_at, excluded.steered_at),
+    status = iif(runs.records > excluded.reopened, runs.status, 'running'),
+    ended_at = iif(runs.records > excluded.reopened, runs.ended_at, NULL),
+    duration_ms = iif(runs.records > excluded.reopened, runs.duration_ms, NULL),
+    error_type = iif(runs.records > excluded.reopened, runs.error_type, NULL),
+    error_message = iif(runs.records > excluded.reopened, runs.error_message, NULL),
+    error = iif(runs.records > excluded.reopened, runs.error, NULL),
+    output = iif(runs.records > excluded.reopened, runs.output, NULL)
+WHERE excluded.reopened > runs.reopened
+"""
+"""A run that has ended since, by a journal that goes on behind that place, stays ended."""
 
 _PART = "INSERT OR IGNORE INTO parts(place, run, flow, first, records) SELECT ?, key, ?, ?, ? FROM runs WHERE id = ?"
 _UNREADABLE = "INSERT OR IGNORE INTO parts(place, run, flow, first, records) VALUES(?, 0, ?, 0, 0)"
@@ -41,6 +64,7 @@ def write(connection: sqlite3.Connection, changes: Changes) -> None:
     with connection:  # commits, or rolls back
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(_STARTED, started)
+        connection.executemany(_REOPENED, changes.reopened)
         connection.executemany(_ENDED, ended.values())
         connection.executemany(_PART, changes.parts)
         connection.executemany(_UNREADABLE, changes.unreadable)

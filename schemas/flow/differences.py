@@ -36,7 +36,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Dif
         if part in _LISTS:
             found += _members(_LISTS[part], _named(part, before.get(part)), _named(part, after.get(part)))
         else:
-            found += _leaves(part, "", before.get(part, _ABSENT), after.get(part, _ABSENT))
+            one, other = before.get(part, _ABSENT), after.get(part, _ABSENT)
+            found += _leaves(part, "", _as_block(one, other), _as_block(other, one))
     return found
 
 
@@ -61,6 +62,11 @@ def _leaves(what: str, path: str, before: Any, after: Any) -> Iterator[Differenc
         yield Difference(REMOVED, what, path, before=before)
     elif before != after or type(before) is not type(after):
         yield Difference(CHANGED, what, path, before, after)
+
+
+def _as_block(value: Any, other: Any) -> Any:
+    """A block that is not there is an empty one, so that its keys are told one by one."""
+    return {} if value is _ABSENT and isinstance(other, Mapping) else value
 
 
 def _named(part: str, members: Any) -> dict[str, Any]:

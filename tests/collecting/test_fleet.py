@@ -6,6 +6,9 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from jetfleet.broker.api import CollectionForgotten, NotEnded
 from jetfleet.schemas import subjects
 from jetfleet.schemas.payload import decode
 from jetfleet.schemas.records import CollectionStarted, EventCollected, RunStarted, TimerFired
@@ -161,6 +164,51 @@ def test_a_collection_waits_until_its_flow_may_start_a_run(fresh_url: str, tmp_p
             assert late.digest == new.digest
 
     run(test(), 60)
+
+
+def test_a_client_gets_the_result_of_the_run_that_its_event_became_a_part_of(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, partitions=4) as one:
+            await one.deploy(
+                chain("full", "f.echo", settings={"batch": {"max": 3, "within": "1h", "key": KEY}}), chain("plain", "f.echo"),
+            )  # fmt: skip
+            handles = [await one.client.start("full", {"key": key, "n": n}, id=f"{key}{n}") for key in "ab" for n in range(3)]
+            late = await one.client.start("full", {"key": "a", "n": 3})
+            results = [await handle.result(10) for handle in handles]
+            assert [[item["key"] for item in result.output] for result in results] == [["a"] * 3] * 3 + [["b"] * 3] * 3
+            assert [result.run_id for result in results] == [handles[0].id] * 3 + [handles[3].id] * 3
+            assert (await late.joined(10)).id == late.id
+            with pytest.raises(NotEnded):
+                await late.result(0.1)
+            again = await one.client.start("full", {"key": "a", "n": 1}, id="a1")
+            assert (await again.joined(10)).id == handles[0].id and (await again.result(10)).run_id == handles[0].id
+            plain = await one.client.start("plain", 1)
+            assert await plain.joined() is plain
+            await one.crash(one.coordinators[0])
+            await one.coordinator()
+            assert (await late.joined(10)).id == late.id
+
+    run(test())
+
+
+def test_nobody_is_left_waiting_for_a_run_that_nobody_remembers(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.deploy(chain("full", "f.echo", settings={"batch": {"max": 2, "within": "1h"}}))
+            for n in range(2):
+                await one.client.send("full", n, id=f"k{n}")
+            await ended(one, "full", 1)
+            await one.log.until(
+                lambda: bool(one.log.of(subjects.collector("full", ""), CollectionStarted)), "that it is known to have begun"
+            )
+            await one.quiet()
+            await one.leave(one.coordinators[0])
+            await one.coordinator()
+            handle = await one.client.start("full", 1, id="k1")
+            with pytest.raises(CollectionForgotten, match="nobody remembers"):
+                await handle.result(10)
+
+    run(test())
 
 
 def fired(one: Fleet, flow: str, key: str) -> bool:

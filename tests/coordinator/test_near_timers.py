@@ -1,131 +1,142 @@
-"""Timers in memory: each fires once, in order, never before its time, and not at all once it was cleared."""
+"""Timers in memory: in order, never early by the wall clock, whatever somebody does to that clock, and never at the cost of everybody else."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from random import Random
 
+import pytest
+
+from jetfleet.broker.coordinator import timers
 from jetfleet.broker.coordinator.timers import NearTimers
 from jetfleet.schemas.effects import SetTimer
 from jetfleet.schemas.records import TimerFired, TimerId
 
 from ..fleet.running import run
-from ..fleet.trouble import until
+
+HOUR_S = 3_600
 
 
-def timer(number: int, due: int, attempt: int = 1) -> SetTimer:
-    return SetTimer(f"run/{number}", TimerId((number,), "delay", attempt), due)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-class Fired:
-    """Timers with the records that came of them, and when by the wall clock."""
+class Clock:
+    """A wall clock that somebody sets. It runs with the loop's."""
 
     def __init__(self) -> None:
-        self.records: list[TimerFired] = []
-        self.at_ms: list[int] = []
-        self.timers = NearTimers(self._take)
+        self.set_by_s = 0.0
+        self._began = asyncio.get_running_loop().time()
 
-    def _take(self, record: TimerFired) -> None:
-        self.records.append(record)
-        self.at_ms.append(now_ms())
+    def __call__(self) -> float:
+        return 1_800_000_000 + self.set_by_s + asyncio.get_running_loop().time() - self._began
 
     @property
-    def runs(self) -> list[int]:
-        return [int(record.run.partition("/")[2]) for record in self.records]
+    def now_ms(self) -> int:
+        return int(self() * 1_000)
 
 
-def test_they_fire_in_order_and_never_early() -> None:
+class Watch:
+    """Timers with a clock, and what they fired."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.fired: list[TimerFired] = []
+        self.rang = asyncio.Event()
+        self.near = NearTimers(self._take, self.clock)
+        self.near.replace(())
+
+    def set(self, number: int, in_ms: float) -> int:
+        due = int(self.clock.now_ms + in_ms)
+        self.near.set(SetTimer("r/1", timer(number), due))
+        return due
+
+    async def until_fired(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.fired) < count:
+                self.rang.clear()
+                await self.rang.wait()
+
+    def _take(self, record: TimerFired) -> None:
+        self.fired.append(record)
+        self.rang.set()
+
+
+def timer(number: int) -> TimerId:
+    return TimerId((number,), "delay", 1)
+
+
+def test_timers_fire_in_order_once_and_not_early() -> None:
     async def test() -> None:
-        fired, began = Fired(), now_ms()
-        order = list(range(40))
-        Random(3).shuffle(order)
-        for number in order:
-            fired.timers.set(timer(number, began + 2 * number))
-        await until(lambda: len(fired.records) == 40, "all have fired")
-        assert fired.runs == list(range(40))
-        assert all(
-            at >= began + 2 * number and record.at >= began + 2 * number
-            for number, at, record in zip(fired.runs, fired.at_ms, fired.records, strict=True)
-        )
-        assert len(fired.timers) == 0
+        watch, chance = Watch(), Random(7)
+        due = {timer(number): watch.set(number, chance.randrange(200)) for number in range(200)}
+        for number in range(0, 200, 3):  # some are moved, some are cleared
+            due[timer(number)] = watch.set(number, 250)
+        for number in range(1, 200, 3):
+            assert watch.near.clear("r/1", timer(number))
+            del due[timer(number)]
+        await watch.until_fired(len(due))
+        assert {record.timer for record in watch.fired} == set(due) and len(watch.fired) == len(due)
+        assert all(record.at >= due[record.timer] for record in watch.fired)
+        moments = [due[record.timer] for record in watch.fired]
+        assert moments == sorted(moments) and len(watch.near) == 0
 
     run(test())
 
 
-def test_those_that_are_due_already_fire_at_once() -> None:
+def test_a_clock_that_is_set_forward_makes_timers_due_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timers, "LOOK_S", 0.02)
+
     async def test() -> None:
-        fired = Fired()
-        fired.timers.set(timer(1, 5))
-        fired.timers.set(timer(0, 4))
-        await until(lambda: len(fired.records) == 2, "both have fired")
+        watch = Watch()
+        due = watch.set(1, HOUR_S * 1_000)
+        watch.clock.set_by_s += HOUR_S + 1
+        await watch.until_fired(1)
+        assert watch.fired[0].at >= due
 
     run(test())
 
 
-def test_one_that_was_cleared_does_not_fire() -> None:
+def test_a_clock_that_is_set_back_makes_timers_wait_for_their_time_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timers, "LOOK_S", 0.02)
+
     async def test() -> None:
-        fired, soon = Fired(), now_ms() + 20
-        for number in range(3):
-            fired.timers.set(timer(number, soon))
-        assert fired.timers.clear("run/1", timer(1, 0).timer)
-        assert not fired.timers.clear("run/1", timer(1, 0).timer)
-        assert not fired.timers.clear("run/0", timer(0, 0, attempt=2).timer)
-        await until(lambda: len(fired.records) == 2, "the others have fired")
-        assert sorted(fired.runs) == [0, 2]
+        watch = Watch()
+        due = watch.set(1, 60)
+        watch.clock.set_by_s -= 0.2
+        await watch.until_fired(1)
+        assert watch.fired[0].at >= due and len(watch.fired) == 1
 
     run(test())
 
 
-def test_one_that_is_set_again_fires_once_at_its_new_time() -> None:
+def test_nothing_fires_before_the_timers_were_put_in_order() -> None:
     async def test() -> None:
-        fired, soon = Fired(), now_ms() + 10
-        fired.timers.set(timer(0, soon))
-        fired.timers.set(timer(0, soon + 30))
-        fired.timers.set(timer(1, soon + 40))
-        await until(lambda: len(fired.records) == 2, "both have fired")
-        assert fired.runs == [0, 1] and fired.records[0].at >= soon + 30
+        watch = Watch()
+        watch.near = NearTimers(watch.fired.append, watch.clock)
+        watch.set(1, -1_000)
+        watch.set(2, -1_000)
+        turns = asyncio.get_running_loop()
+        for _ in range(10):  # what was armed would ring within these turns
+            turned = turns.create_future()
+            turns.call_later(0.002, turned.set_result, None)
+            await turned
+        assert watch.fired == []
+        watch.near.replace([SetTimer("r/1", timer(2), watch.clock.now_ms)])
+        async with asyncio.timeout(10):
+            while not watch.fired:
+                await asyncio.sleep(0)
+        assert [record.timer for record in watch.fired] == [timer(2)]
 
     run(test())
 
 
-def test_clearing_most_of_very_many_leaves_the_others() -> None:
+def test_very_many_that_are_due_at_once_give_way_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timers, "FIRED_MAX", 10)
+
     async def test() -> None:
-        fired, soon = Fired(), now_ms() + 30
-        for number in range(2_000):
-            fired.timers.set(timer(number, soon + number % 7))
-        for number in range(2_000):
-            if number % 100:
-                assert fired.timers.clear(f"run/{number}", timer(number, 0).timer)
-        assert len(fired.timers) == 20
-        await until(lambda: len(fired.records) == 20, "those that are left have fired")
-        assert sorted(fired.runs) == list(range(0, 2_000, 100))
+        watch = Watch()
+        watch.near.replace(SetTimer("r/1", timer(number), watch.clock.now_ms - 1) for number in range(100))
+        between: list[int] = []
+        while len(watch.fired) < 100:
+            await asyncio.sleep(0)
+            between.append(len(watch.fired))
+        assert set(range(10, 100, 10)) <= set(between)
 
     run(test())
-
-
-def test_replacing_forgets_what_was_set_before() -> None:
-    async def test() -> None:
-        fired, soon = Fired(), now_ms() + 10
-        fired.timers.set(timer(0, soon))
-        fired.timers.replace([timer(1, soon + 10), timer(2, soon)])
-        await until(lambda: len(fired.records) == 2, "the new ones have fired")
-        assert fired.runs == [2, 1]
-
-    run(test())
-
-
-def test_after_a_stop_nothing_fires() -> None:
-    async def test() -> None:
-        fired, others = Fired(), Fired()
-        fired.timers.set(timer(0, now_ms() + 5))
-        fired.timers.stop()
-        others.timers.set(timer(1, now_ms() + 15))
-        await until(lambda: len(others.records) == 1, "a later one of somebody else has fired")
-        assert not fired.records
-
-    asyncio.run(test())

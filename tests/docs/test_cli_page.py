@@ -41,7 +41,7 @@ def paths() -> list[str]:
 
 
 COMMANDS = paths()
-GROUPS = ("of a client", "of a process")
+GROUPS = ("of a client", "of a process", "of many runs")
 """Options that several commands share."""
 
 

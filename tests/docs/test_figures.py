@@ -82,5 +82,5 @@ def test_what_pages_say_in_words_is_so() -> None:
     assert ServerSettings().sync == "always"
     oldest_s = (ended_runs.WINDOW_MS - ended_runs.GENERATION_MS) / 1_000 - owner.SNAPSHOT_IDLE_S
     assert oldest_s >= 50 * 60, "at least 50 minutes"
-    assert {stream.name for stream in streams(1) if stream.discard == "old"} == {"TIMERS", "HISTORY", "DEAD", "PROGRESS"}
+    assert {stream.name for stream in streams(1) if stream.discard == "old"} == {"TIMERS", "HISTORY", "APPROVALS", "DEAD", "PROGRESS"}
     assert subjects.QUEUE_DEFAULT == "default"

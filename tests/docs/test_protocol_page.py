@@ -29,6 +29,7 @@ from jetfleet.broker.topology import (
     flow_consumer_config,
     queue_consumer_config,
     streams,
+    signals_consumer_config,
     ticks_consumer_config,
     trigger_consumer_config,
 )
@@ -44,7 +45,7 @@ TEXT = " ".join(PAGE.read_text().split())
 SAMPLES = {
     "partition": "<p>", "flow": "<flow>", "trigger": "<trigger>", "queue": "<queue>", "kind": "<kind>", "name": "<name>",
     "digest": "<digest>", "id": "<id>", "what": "<what>", "n": "<n>",
-    "host": "<host>", "subject": "<subject>", "rest": "<rest>",
+    "host": "<host>", "subject": "<subject>", "rest": "<rest>", "run": "<run>", "event": "<event>",
 }  # fmt: skip
 
 
@@ -105,6 +106,7 @@ def test_the_consumers_are_those_of_the_topology() -> None:
         *at_queue,
         fired_consumer_config(),
         ticks_consumer_config(),
+        signals_consumer_config(),
         *of_triggers,
     ]
     listed = [[cell.strip("`") for cell in row[:5]] for row in rows("table", "consumers")]

@@ -26,9 +26,11 @@ from jetfleet.schemas.ref import Coded, Ref
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 REQUIRED = "–"
 KINDS = {
-    "str": "text", "Content": "text", "Fate": "text", "int": "integer", "bool": "true or false", "bytes": "bytes", "Payload": "payload", "Any": "anything",
+    "str": "text", "Content": "text", "Fate": "text", "int": "integer", "bool": "true or false", "float": "number", "bytes": "bytes", "Payload": "payload", "Any": "anything",
     "tuple[int | str, ...]": "activation", "tuple[str | int, ...]": "path", "tuple[str, tuple[int | str, ...]]": "[text, activation]",
     "tuple[Payload, ...]": "list of payload", "list[msgspec.Raw]": "list of record", "list[Segment]": "list of Segment",
+    "tuple[int, ...]": "list of integer", "tuple[tuple[int, int, int], ...]": "list of [integer, integer, integer]",
+    "tuple[str, ...]": "list of text", "dict[str, Drain]": "map of Drain",
     "dict[str, str]": "map of text", "dict[str, tuple[str, ...]]": "map of lists of text", "dict[str, Any]": "map",
     "list[tuple[str, str, str | None, int]]": "list of [text, text, text or nil, integer]",
     "list[tuple[str, str, str, int | None]]": "list of [text, text, text, integer or nil]",

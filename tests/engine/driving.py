@@ -14,6 +14,7 @@ from textwrap import dedent
 from typing import Any
 
 from jetfleet.broker.engine import begin, decide
+from jetfleet.broker.engine.gate import LIMIT_REACHED
 from jetfleet.broker.engine.state import Status
 from jetfleet.schemas import payload as payloads
 from jetfleet.schemas.effects import (
@@ -25,9 +26,11 @@ from jetfleet.schemas.effects import (
     Effect,
     Emit,
     FinishRun,
+    ReleaseSlot,
     SetTimer,
     StartChild,
     StopAwaiting,
+    WantSlot,
 )
 from jetfleet.schemas.errors import NodeError
 from jetfleet.schemas.flow.definition import Flow
@@ -45,6 +48,7 @@ from jetfleet.schemas.records import (
     ResumeRequested,
     RunStarted,
     SignalReceived,
+    SlotGranted,
     TimerFired,
     TimerId,
 )
@@ -79,6 +83,8 @@ class Driver:
         self.timers: dict[TimerId, int] = {}
         self.awaiting: dict[str, Await] = {}
         self.children: dict[str, StartChild] = {}
+        self.slots: dict[tuple[str, str], WantSlot] = {}
+        """By the name of who asked ("" is the run) and the limit: what was asked for and not given back."""
         self.effects: list[Effect] = []
         self.result: FinishRun | None = None
         self._dispatched: set[tuple[Activation, int]] = set()
@@ -208,6 +214,18 @@ class Driver:
         child = self.children.pop(name)
         return self.give(ChildEnded("r1", self.now, child.activation, child.attempt, child.child, status, payloads.encode(output), error))
 
+    def wants(self, name: str = "") -> list[str]:
+        """The limits at which the activation, or the run itself, holds a slot or waits for one."""
+        return [limit for asked, limit in self.slots if asked == name]
+
+    def grant(self, name: str = "", limit: str = "", *, refused: str = "", in_ms: int = 0) -> list[Effect]:
+        """Let the latest limit that was asked for answer."""
+        want = self.slots[name, limit or self.wants(name)[-1]]
+        if refused == LIMIT_REACHED:
+            del self.slots[name, want.limit]
+        turn = self.now + in_ms if in_ms else 0
+        return self.give(SlotGranted("r1", self.now, want.activation, want.attempt, want.limit, turn, refused))
+
     def cancel(self, kill: bool = False, reason: str = "") -> list[Effect]:
         return self.give(CancelRequested("r1", self.now, reason, kill))
 
@@ -229,13 +247,14 @@ class Driver:
         assert self.run.ended == (self.result is not None)
         assert self.result is not None or self.run.paused or self.outstanding, f"stuck: {self._listing()}"
         if self.result is not None:
+            assert not self.slots, f"slots left: {self.slots}"
             assert not self.open and not self.awaiting and not self.children, f"left open: {self.open} {self.awaiting} {self.children}"
             assert not [timer for timer in self.timers if timer.purpose != "run"], f"timers left: {self.timer_names()}"
 
     @property
     def outstanding(self) -> bool:
         """Whether anything can still move the run on. The run's own timeout is no way to move on."""
-        return bool(self.open or self.awaiting or self.children or [timer for timer in self.timers if timer.purpose != "run"])
+        return bool(self.open or self.awaiting or self.children or self.slots or [timer for timer in self.timers if timer.purpose != "run"])
 
     def unanswered(self) -> list[Effect]:
         """Everything that is out."""
@@ -267,11 +286,21 @@ class Driver:
             case CancelChild():
                 name = next(name for name, child in self.children.items() if child.child == effect.child)
                 del self.children[name]
+            case WantSlot():
+                key = self._who(effect.activation), effect.limit
+                assert key not in self.slots, f"asked twice: {effect}"
+                self.slots[key] = effect
+            case ReleaseSlot():
+                want = self.slots.pop((self._who(effect.activation), effect.limit))
+                assert want.attempt == effect.attempt
             case FinishRun():
                 assert self.result is None, "finished twice"
                 self.result = effect
             case Emit():
                 pass
+
+    def _who(self, activation: Activation) -> str:
+        return self.name(activation) if activation else ""
 
     def _owner(self, timer: TimerId) -> str:
         if not timer.activation:

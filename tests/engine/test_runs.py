@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jetfleet.broker.engine import blocked_on, nodes
+from jetfleet.broker.engine import blocked_on, nodes, restore, snapshot
 from jetfleet.schemas import payload as payloads
 from jetfleet.schemas.effects import CancelTask, Emit
-from jetfleet.schemas.records import Completion, TimerFired, TimerId
+from jetfleet.schemas.records import Completion, PauseRequested, ResumeRequested, TimerFired, TimerId
 
 from .driving import Driver
 

@@ -46,3 +46,14 @@ def picky(value: dict[str, Any], context: Context) -> dict[str, Any]:
     if context.attempt <= value.get("fails", 0):
         raise NodeError(f"attempt {context.attempt} was told to fail", type="picky")
     return value
+
+
+@node("f.meet")
+async def meet(value: dict[str, Any], context: Context) -> dict[str, Any]:
+    """Ends only if so many are executed at the same time."""
+    place = Path(value["place"])
+    place.mkdir(exist_ok=True)
+    (place / context.identity.run_id).touch()
+    while len(list(place.iterdir())) < value["count"]:
+        await asyncio.sleep(0.01)
+    return value

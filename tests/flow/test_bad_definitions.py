@@ -40,6 +40,21 @@ MISTAKES = [
     ("a number out of bounds", "name: f\nsettings: {circuit_breaker_threshold: 2}\n", ("INVALID_VALUE", 2, 39)),
     ("a misspelt choice", "name: f\nsettings: {on_failure: finsh}\n", ("INVALID_VALUE", 2, 24)),
     ("a bad duration", "name: f\nhistory: {keep: 3 weeks}\n", ("INVALID_VALUE", 2, 17)),
+    (
+        "two ways of gathering events",
+        STARTED_A + EDGE + "settings:\n  debounce: {quiet: 5s}\n  batch: {max: 5, within: 1s}\n",
+        ("INVALID_VALUE", 10, 3),
+    ),
+    (
+        "a longest wait that is too short",
+        STARTED_A + EDGE + "settings:\n  debounce: {quiet: 5s, max_wait: 1s}\n",
+        ("INVALID_VALUE", 9, 35),
+    ),
+    (
+        "a key that no event has",
+        STARTED_A + EDGE + 'settings:\n  batch: {max: 5, within: 1s, key: "${a.n}"}\n',
+        ("INVALID_SELECTOR", 9, 36),
+    ),
     ("a bad name", NODES + "  1st: {type: std::log}\n", ("INVALID_VALUE", 3, 3)),
     ("a missing name", "version: '1'\n", ("MISSING_FIELD", 1, 1)),
     ("an empty name", "name: ''\n", ("MISSING_FIELD", 1, 7)),

@@ -11,7 +11,8 @@ import pytest
 
 from jetfleet.broker.api import UnknownFlow
 from jetfleet.broker.api.flow_errors import AmbiguousVersion, TooManyVersions, UnknownVersion, VersionIsCurrent
-from jetfleet.schemas.messages import DRAINING, RUNNING
+from jetfleet.schemas import subjects
+from jetfleet.schemas.messages import DRAINING, PAUSED, RUNNING
 from jetfleet.schemas.records import CancelRequested
 
 from ..fleet.fleets import Fleet, fleet, flow
@@ -96,6 +97,34 @@ def test_the_times_of_a_drain_act_although_nobody_was_there_when_they_came(fresh
     run(test(), 90)
 
 
+def test_runs_that_were_paused_with_their_flow_go_on_when_it_is_drained_instead(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.deploy(waits("orders"))
+            runs = await started(one, "orders", 3)
+            await one.client.pause_flow("orders", runs=True)
+            for id in runs:
+                await one.client.signal(id, "go")
+            await until(lambda: all((found := one.open_run(id)) is not None and found.paused for id in runs), "runs to be paused")
+            await one.client.drain_flow("orders")
+            assert (await one.client.drained("orders", timeout_s=15)).condition == "drained"
+            assert {summary.status for summary in await one.log.ended(*runs)} == {"completed"}
+
+    run(test(), 30)
+
+
+def test_a_state_that_nobody_can_read_holds_nothing_and_can_be_replaced(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.deploy(waits("orders"))
+            await one.client.connection.publisher.publish(subjects.flow_state("orders"), b"broken")
+            await started(one, "orders", 1)
+            assert (await one.client.pause_flow("orders")).state == PAUSED
+            assert (await one.client.flow("orders")).followed
+
+    run(test(), 30)
+
+
 def test_a_version_is_drained_while_new_runs_begin_with_another(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with fleet(fresh_url, tmp_path) as one:
@@ -152,7 +181,7 @@ def test_what_is_not_there_is_answered_with_what_is(fresh_url: str, tmp_path: Pa
                     await refused("ordesr")
             with pytest.raises(UnknownVersion, match=r"did you mean '2\.0'"):
                 await one.client.drain_flow("orders", "2.1")
-            with pytest.raises(AmbiguousVersion, match="2 versions .* by its digest"):
+            with pytest.raises(AmbiguousVersion, match=r"2 versions .* by its digest"):
                 await one.client.roll_back_flow("orders", "1.0")
 
     run(test())

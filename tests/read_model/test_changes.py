@@ -16,7 +16,7 @@ from jetfleet.broker.read_model.writer import write
 from jetfleet.schemas import messages
 from jetfleet.schemas.codec import encode_batch, encode_record
 from jetfleet.schemas.messages import Part, Summary
-from jetfleet.schemas.records import Completion, Error, PauseRequested, Record, ResumeRequested, RunStarted
+from jetfleet.schemas.records import Completion, Error, PauseRequested, Record, ResumeRequested, RunReopened, RunStarted
 
 START = 1_750_000_000_000
 Message = tuple[str, int, str, bytes]
@@ -44,18 +44,23 @@ WAL: list[Message] = [
     ("WAL_0", 1, "wal.0", encode_batch(journal("whole") + journal("cut"))),
     ("WAL_0", 2, "wal.0", encode_batch([*journal("open")[:2], *journal("whole")[:1]])),
     ("WAL_0", 3, "wal.0", encode_batch([PauseRequested("whole", START + 30)])),
+    ("WAL_0", 4, "wal.0", encode_batch([*journal("x-again")[:2], RunReopened("x-again", START + 40, 5)])),
+    ("WAL_0", 5, "wal.0", encode_batch([RunReopened("y-twice", START + 40, 5), RunReopened("z-fork", START + 40, 2, source="whole")])),
 ]
 HISTORY: list[Message] = [
     history(1, part("whole", 0, None, ENDED), part("cut", 0, 2)),
     history(2, part("open", 0, 2), part("cut", 0, 3)),
     history(3, part("cut", 3, None, ENDED), part("whole", 0, None, ENDED)),
+    history(4, part("x-again", 0, None, ENDED), part("y-twice", 0, None, ENDED)),
+    history(5, part("z-fork", 0, 2)),
+    history(6, Part("y-twice", 5, [], msgspec.structs.replace(ENDED, status="completed", error=None, ended_at=START + 90, records=8))),
 ]
 
 
 def rows(path: Path) -> list[tuple[Any, ...]]:
     with sqlite3.connect(path) as connection:
         runs = connection.execute(
-            "SELECT id, flow, version, digest, status, trigger, started_at, ended_at, error_type, records FROM runs ORDER BY id"
+            "SELECT id, flow, version, digest, status, trigger, started_at, ended_at, error_type, records, source FROM runs ORDER BY id"
         ).fetchall()
         return (
             runs + connection.execute("SELECT place, id, first, parts.records FROM parts JOIN runs ON run = key ORDER BY place").fetchall()
@@ -100,6 +105,12 @@ def test_the_rows_are_the_same_in_whatever_order_the_streams_are_read(tmp_path_f
     found = fed(folder / "any", batches)
     assert found == fed(folder / "plain", [[*WAL, *HISTORY]])
     assert [(row[0], row[4]) for row in found[:3]] == [("cut", "failed"), ("open", "paused"), ("whole", "failed")]
+    reopened = [(row[0], row[1], row[4], row[7], row[8], row[10]) for row in found[3:6]]
+    assert reopened == [
+        ("x-again", "orders", "running", None, None, None),
+        ("y-twice", "orders", "completed", START + 90, None, None),
+        ("z-fork", "orders", "running", None, None, "whole"),
+    ]
 
 
 def test_an_error_that_is_large_loses_its_details_and_keeps_its_beginning() -> None:

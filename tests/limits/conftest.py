@@ -1,0 +1,7 @@
+"""Servers and folders of the tests of limits."""
+
+from __future__ import annotations
+
+from ..fleet.conftest import fresh_url, nats_url, server_factory
+
+__all__ = ["fresh_url", "nats_url", "server_factory"]

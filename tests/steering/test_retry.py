@@ -1,0 +1,148 @@
+"""Retries on a real fleet: what was completed is not executed again, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jetfleet.broker.api.errors import UnknownRun
+from jetfleet.broker.api.events import Events
+from jetfleet.broker.api.reopening_errors import NotFailed, NothingToRetry, RunOpen
+from jetfleet.schemas import subjects
+from jetfleet.schemas.messages import BatchedEvent
+from jetfleet.schemas.payload import encode
+from jetfleet.schemas.records import RunReopened, RunStarted
+
+from ..fleet.conftest import ServerFactory
+from ..fleet.fleets import chain, coordinator_process, flow
+from ..fleet.running import run
+from ..fleet.trouble import until
+from .reopening_fleet import deploy, failed, listed, reopening_fleet
+from .reopening_nodes import executed
+
+CHAIN = chain("orders", "r.plain", "r.step", "r.plain")
+SAGA = flow(
+    "saga",
+    {"book": {"type": "r.plain", "compensate": "unbook"}, "pay": {"type": "r.step"}, "unbook": {"type": "r.plain"}},
+    ["book -> pay"],
+)
+
+
+def event(folder: Path, **more: Any) -> dict[str, Any]:
+    return {"log": str(folder / "executed"), "broken": str(folder / "broken")} | more
+
+
+def test_a_retry_executes_only_what_had_not_completed(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        log, broken = tmp_path / "executed", tmp_path / "broken"
+        async with reopening_fleet(fresh_url, tmp_path) as one:
+            await deploy(one, CHAIN, SAGA)
+            client = one.client
+            broken.touch()
+            id = await failed(client, "orders", event(tmp_path), id="k1")
+
+            # it fails once more, and the second life is one of its own
+            handle = await client.retry(id, reason="the bank is back")
+            assert handle.reopened is not None and handle.reopened.kept == ("n0",)
+            assert (await handle.result(10)).status == "failed"
+            broken.unlink()
+            result = await (await client.retry(id)).result(10)
+            assert result.status == "completed" and result.output["n"] == 2
+            assert executed(log) == ["n0", "n1", "n1", "n1", "n2"]
+
+            # the journal is one, and folds to what happened
+            shown = await client.show(id)
+            assert shown.status == "completed" and shown.nodes()["n1"].attempts == 3
+            assert [record.reason for record in shown.journal if isinstance(record, RunReopened)] == ["the bank is back", ""]
+            assert len(one.log.journal(id)) == len(shown.journal)
+            (row,) = await listed(client, f"id = {id} and status = completed")
+            assert row.records == len(shown.journal) and row.error_type is None
+
+            # the start event once more starts nothing
+            await Events(client.connection.publisher).send(subjects.event("orders", "go"), BatchedEvent("k1", encode(event(tmp_path))))
+            await one.log.until(lambda: len(one.log.of(id, RunStarted)) == 2, "the repeated start")
+            await one.quiet()
+            assert one.open_run(id) is None and executed(log) == ["n0", "n1", "n1", "n1", "n2"]
+
+            # who is completed, or open, or unknown, is refused
+            with pytest.raises(NotFailed):
+                await client.retry(id)
+            with pytest.raises(UnknownRun):
+                await client.retry("orders-0000")
+            gate = tmp_path / "gate"
+            waiting = await client.start("orders", event(tmp_path, gate=str(gate)))
+            await one.log.until(lambda: len(one.log.records.get(waiting.id, [])) == 2, "its first node")
+            with pytest.raises(RunOpen):
+                await client.retry(waiting.id)
+
+            # a run that was cancelled goes on too
+            await waiting.cancel()
+            assert (await waiting.result(10)).status == "cancelled"
+            gate.touch()
+            assert (await (await client.retry(waiting.id)).result(10)).status == "completed"
+
+            # what was undone is done again
+            log.unlink()
+            broken.touch()
+            saga = await failed(client, "saga", event(tmp_path))
+            broken.unlink()
+            assert (await (await client.retry(saga)).result(10)).status == "completed"
+            assert executed(log) == ["book", "pay", "unbook", "book", "pay"]
+
+    run(test(), 60)
+
+
+def test_a_run_that_would_fail_again_at_once_is_not_tried_again(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with reopening_fleet(fresh_url, tmp_path) as one:
+            await deploy(one, flow("hopeless", {"n0": {"type": "r.plain"}, "no": {"type": "std::raise", "config": {"type": "no", "message": "never"}}}))
+            id = await failed(one.client, "hopeless", event(tmp_path))
+            with pytest.raises(NothingToRetry, match="no"):
+                await one.client.retry(id)
+            await one.quiet()
+            assert not one.log.of(id, RunReopened)
+
+    run(test(), 30)
+
+
+def test_a_retried_run_survives_the_death_of_its_owner_and_a_take_over_from_a_snapshot(
+    server_factory: ServerFactory, tmp_path: Path
+) -> None:
+    async def test() -> None:
+        url = server_factory().url
+        log, broken, gate = tmp_path / "executed", tmp_path / "broken", tmp_path / "gate"
+        async with reopening_fleet(url, tmp_path, coordinators=0) as one:
+            with coordinator_process(url, tmp_path / "first") as first:
+                await deploy(one, CHAIN)
+                broken.touch()
+                runs = [await failed(one.client, "orders", event(tmp_path, gate=str(gate)), id=f"k{n}") for n in range(4)]
+                broken.unlink()
+                first.freeze()
+                # while nobody takes them in: the next owner finds them at the end of the log, and fetches
+                handles = [await one.client.retry(id) for id in runs[:2]]
+                first.thaw()
+                handles += [await one.client.retry(id) for id in runs[2:]]
+                first.kill()
+            await one.coordinator()
+            await until(lambda: all(one.open_run(id) is not None for id in runs), "the runs to be open again")
+            # in order: its snapshot has the runs as they are now, and their first lives among those that ended
+            await one.leave(one.coordinators[0])
+            await one.coordinator()
+            await until(lambda: all(one.open_run(id) is not None for id in runs), "the runs to be open still")
+            gate.touch()
+            assert {(await handle.result(20)).status for handle in handles} == {"completed"}
+            counts = Counter(executed(log))
+            assert counts["n0"] == counts["n2"] == 4
+            for id in runs:
+                assert len(one.log.of(id, RunReopened)) == 1
+                assert [type(record) for record in one.log.journal(id)].count(RunReopened) == 1
+
+            # and once more: the second life has ended, which is remembered beside the first
+            await one.leave(one.coordinators[0])
+            await one.coordinator()
+            assert all(one.open_run(id) is None for id in runs)
+
+    run(test(), 90)

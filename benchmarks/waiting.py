@@ -215,7 +215,7 @@ async def _lateness_restart(fleet: Fleet, count: int) -> dict[str, Any]:
         overdue = [firing.stored for firing in lateness.fired.values() if firing.due < ready_at]
         return {
             **shares(lateness.due_from(max(ready_at, due)), "lateness_restart"),
-            "overdue_s": round((max(overdue) - ready_at) / 1e3, 2),
+            "overdue_s": round(max(0.0, *overdue, ready_at) / 1e3 - ready_at / 1e3, 2),
             "fired_early_restart": lateness.early(),
             "fired_again_restart": lateness.again,
         }

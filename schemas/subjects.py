@@ -24,7 +24,7 @@ secret.<what>               a secret of the deployment
 signals.<run>.<name>        a signal for a run; awaited.<event>: an event for the runs that wait for it
 approval.<flow>             a run of the flow began to wait for somebody to decide
 waiting.<p>, decided.<p>, takes.<p>   questions to the owner about runs that wait      (not stored)
-verify.<p>, run.<p>, open.<p>, joined.<p>   questions to a partition's owner          (not stored)
+verify.<p>, run.<p>, open.<p>, joined.<p>, collections.<p>   questions to a partition's owner          (not stored)
 slots.<p>, limits.<p>       which slots its runs need; how the limits are that live there (not stored)
 count.<p>                   another: how many runs of a flow are open     (not stored)
 ended.<p>, cancel           notices: runs that ended, tasks no longer wanted   (not stored)
@@ -176,6 +176,10 @@ def upload(host: str) -> str:
 
 def joined(partition: int) -> str:
     return f"joined.{partition}"
+
+
+def collections(partition: int) -> str:
+    return f"collections.{partition}"
 
 
 def run_states(partition: int) -> str:

@@ -4,7 +4,8 @@ client        what there is to call
 handle        one run: its result, steering it        result     how a run ended
 events        on their way out, group-committed        endings    on their way back
 definitions   flows in any form, ready to deploy        inspection looking at runs
-steering      records from outside                      letters    what died, and sending it again
+steering      records from outside                      bulk       one verb for many runs
+standing      how a run is, and which verbs make sense  letters    what died, and sending it again
 values        what lies elsewhere, fetched              outgoing   what is large, stored before it is sent
 triggers      which there are, deciding about them      queue      messages for queue triggers
 approvals     what runs wait for people to decide, and answering    approval_calls what a client can do about it
@@ -15,6 +16,7 @@ study         runs at any record, compared, verified   transfer   runs into file
 """
 
 from .approvals import Decided, Pending
+from .bulk import Acted, Bulk
 from .client import Client
 from .collected import CollectedHandle
 from .definitions import FlowSource
@@ -25,10 +27,33 @@ from .handle import RunHandle
 from .letters import Letter
 from .queue import NobodyListens, Queue, QueueFull
 from .result import Result
+from .standing import Standing
 from .triggers import TriggerView
 
 __all__ = [
-    "Client", "CollectedHandle", "CollectionForgotten", "Decided", "Family", "FlowSource", "FlowView", "Letter", "Member",
-    "NobodyListens", "NotEnded", "Pending", "Queue", "QueueFull", "Result", "RunHandle", "SentLately", "TriggerView", "UnknownFlow",
-    "UnknownRun", "UnknownTrigger", "VersionView",
+    "Acted",
+    "Bulk",
+    "Client",
+    "CollectedHandle",
+    "CollectionForgotten",
+    "Decided",
+    "Family",
+    "FlowSource",
+    "FlowView",
+    "Letter",
+    "Member",
+    "NobodyListens",
+    "NotEnded",
+    "Pending",
+    "Queue",
+    "QueueFull",
+    "Result",
+    "RunHandle",
+    "SentLately",
+    "Standing",
+    "TriggerView",
+    "UnknownFlow",
+    "UnknownRun",
+    "UnknownTrigger",
+    "VersionView",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from ...schemas.messages import Ended, RunView
 from ...schemas.payload import NULL
 from ...schemas.records import Record
 from ..client import Connection
+from ..collection_views import CollectionView
 from ..engine import fold
 from ..flows import Flows
 from ..limit_views import LimitView
@@ -18,6 +19,7 @@ from ..read_model.errors import ReaderAbsent
 from ..read_model.journal import Journal, ask_owner, journal
 from ..read_model.views import FlowCount, Page, RunFound, RunRow
 from ..run_result import RunResult
+from .collections import list_collections
 from .errors import UnknownRun
 from .family import MEMBERS_MAX, Family, family
 from .limits import list_limits, look_at
@@ -51,6 +53,10 @@ class Inspection:
     async def flow_counts(self) -> list[FlowCount]:
         """How many runs each flow has, by status. Raises ReaderAbsent, BrokerError."""
         return await questions.flows(self.connection)
+
+    async def collections(self, flow: str = "") -> list[CollectionView]:
+        """What is gathered right now, of one flow or of all that have `debounce` or `batch`: the oldest first. Raises BrokerError."""
+        return await list_collections(self.connection, self.partitions, flow)
 
     async def limits(self, prefix: str = "") -> list[LimitView]:
         """The limits that are held or waited at right now, whose id begins with the prefix: those with the most waiting first.

@@ -12,6 +12,7 @@ from ...schemas.errors import JetfleetError
 from ...schemas.messages import Ended, RunView
 from ...schemas.records import Error
 from ..client import Connection
+from ..engine.inspection import UNTIL_RESUMED
 from ..read_model import questions
 from ..read_model.fields import ENDED
 from ..read_model.journal import ask_owner
@@ -27,12 +28,16 @@ BEGUN_LATELY = LIMIT_MAX
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`status`: running, paused, compensating, completed, failed, cancelled or killed. `ended_at` in ms since the epoch."""
+    """`status`: running, paused, compensating, completed, failed, cancelled or killed. `ended_at` in ms since the epoch.
+
+    `with_flow`: it is paused because its flow is; nobody has paused the run itself.
+    """
 
     run: str
     status: str
     ended_at: int | None = None
     error: Error | None = None
+    with_flow: bool = False
 
     @property
     def ended(self) -> bool:
@@ -43,7 +48,8 @@ async def standing(connection: Connection, run: str, partitions: int) -> Standin
     """How the run is. Raises UnknownRun, ReaderAbsent where only the read model could tell, BrokerError."""
     answer = await ask_owner(connection, run, partitions)
     if isinstance(answer, RunView):
-        return Standing(run, answer.status)
+        held = [detail for _, reason, detail, _ in answer.blocked if reason == "paused"]
+        return Standing(run, answer.status, with_flow=bool(held) and UNTIL_RESUMED not in held)
     if isinstance(answer, Ended):
         return Standing(run, answer.status, answer.ended_at, answer.error)
     found = await questions.run(connection, run)
@@ -58,7 +64,7 @@ def refusal(verb: str, now: Standing) -> JetfleetError | None:
         return RunEnded(now.run, now.status)
     if now.status == UNDOING and verb in ("cancel", "pause"):
         return RunEnding(now.run)
-    if verb == "pause" and now.status == "paused":
+    if verb == "pause" and now.status == "paused" and not now.with_flow:
         return AlreadyPaused(now.run)
     if verb == "resume" and now.status != "paused":
         return NotPaused(now.run)

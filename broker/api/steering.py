@@ -13,12 +13,8 @@ from ...schemas import records as rec
 from ...schemas import subjects
 from ...schemas.codec import encode_batch
 from ...schemas.payload import Payload, encode
-from ..client import BrokerError, Connection
-from ..waiting import REJECTED, RUN_ENDED, SignalRejected, refusals
-from .errors import RunEnded
-
-OWNER_S = 1.0
-"""How long an owner is waited for that could say whether a signal fits."""
+from ..client import Connection
+from .signal_check import SignalCheck
 
 
 class Steering:
@@ -27,16 +23,12 @@ class Steering:
     def __init__(self, connection: Connection, partitions: int) -> None:
         self._connection = connection
         self._partitions = partitions
+        self._check = SignalCheck(connection, partitions)
 
     async def signal(self, run: str, name: str, value: Payload, *, id: str = "") -> None:
         """Raises RunEnded and SignalRejected, if the owner of the run says so. Who cannot ask it leaves that to the engine."""
         record = rec.SignalReceived(run, _now_ms(), name, value, id)
-        (answer,) = await refusals(self._connection, self._partitions, [record], patience_s=OWNER_S)
-        if not isinstance(answer, BrokerError):
-            if answer.state == REJECTED:
-                raise SignalRejected(run, answer.why)
-            if answer.state == RUN_ENDED:
-                raise RunEnded(run, answer.why or "ended")
+        await self._check.check(record)
         await self._append(record)
 
     async def event(self, name: str, value: Any = None, *, id: str = "") -> None:

@@ -2,9 +2,9 @@
 
     fleet A ──export_run──▶ order.jetrun ──import_run──▶ fleet B
 
-Guarantees: an export changes nothing. An import checks the whole file before it writes anything, never touches a run that is there, and
-does not make the flow's version the current one. A run is there when its journal is: the parts are published before it can be seen to have
-ended, or to be open.
+Guarantees: an export changes nothing. An import checks the whole file before anybody can see anything of it, never touches a run that is
+there, and does not make the flow's version the current one. A run is there when its journal is: the parts are published before it can be
+seen to have ended, or to be open.
 Does not: bring back values that are lost; the file lists them.
 """
 
@@ -37,7 +37,6 @@ from .values import object_store
 
 if TYPE_CHECKING:  # loaded when they are first needed: most commands never need them
     from ..transfer.collected import Collector
-    from ..transfer.moored import Mooring
 
 IMPORTED = "imported to be looked at"
 """Why a run that was open when it was exported has been killed, where it is not to go on."""
@@ -59,6 +58,21 @@ class Imported:
     runs: tuple[str, ...]
     open: bool
     lost: tuple[LostPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Moored:
+    """A run of a file as it will be here. `summary` None: it was open."""
+
+    run: str
+    carried: CarriedRun
+    records: list[Record]
+    summary: Summary | None
+
+    def encoded(self) -> list[bytes]:
+        """Byte for byte as it was, where nothing had to be changed: then its hash chain is the same here."""
+        before = zip(self.records, self.carried.records, self.carried.encoded, strict=True)
+        return [raw if record is old else encode_record(record) for record, old, raw in before]
 
 
 class Carrying(Studying):
@@ -101,8 +115,9 @@ class Carrying(Studying):
                     or await questions.run(self.connection, run) is not None
                 ):
                     raise RunExists(run)
-            for carried in opened.runs:
-                await self._import(opened, carried, ids, go_on)
+            moored = [await self._moored(opened, carried, ids) for carried in opened.runs]
+            for each in reversed(moored):  # a parent that goes on asks for its children at once: they have to be there
+                await self._bring(each, go_on)
             return Imported(tuple(ids.values()), go_on, tuple(opened.manifest.lost))
         finally:
             opened.close()
@@ -124,42 +139,39 @@ class Carrying(Studying):
             raise PlanUnknown(f"no version of a flow is deployed under {digest[:12]}; deploy the flow again (`jetfleet deploy`)")
         return found
 
-    async def _import(self, file: JetrunFile, carried: CarriedRun, ids: dict[str, str], go_on: bool) -> None:
+    async def _moored(self, file: JetrunFile, carried: CarriedRun, ids: dict[str, str]) -> _Moored:
+        """The run as it will be here, with its values in the object store. Nobody can see it yet."""
         from ..objects.pins import pin_until
         from ..transfer.moored import Mooring
 
         run = ids[carried.part.run]
-        definition = carried.definition
-        if self.flows.definition(definition.digest) is None:
-            await self.connection.publisher.publish(subjects.plan(definition.digest), messages.encode(definition))
         mooring = Mooring(file, object_store(self.connection), run)
         records = [await mooring.record(_renamed(record, ids)) for record in carried.records]
+        summary = carried.summary
+        if summary is not None:
+            summary = msgspec.structs.replace(summary, output=await mooring.payload(summary.output), parent=_parent(records))
+            summary = msgspec.structs.replace(summary, source=_source(carried, run) or summary.source)
         until_ms = _now_ms() + carried.plan.history.keep_ms
         for digest, nested in mooring.digests.items():
             await self.connection.publisher.publish(*pin_until(run, digest, until_ms, nested))
-        if carried.summary is None and go_on:
-            await adopt(self.connection, self.partitions, carried.plan.name, run, records, source=carried.part.run, reason="imported")
+        return _Moored(run, carried, records, summary)
+
+    async def _bring(self, moored: _Moored, go_on: bool) -> None:
+        carried, run, summary = moored.carried, moored.run, moored.summary
+        if self.flows.definition(carried.definition.digest) is None:
+            await self.connection.publisher.publish(subjects.plan(carried.definition.digest), messages.encode(carried.definition))
+        if summary is None and go_on:
+            flow, source = carried.plan.name, carried.part.run
+            await adopt(self.connection, self.partitions, flow, run, moored.records, source=source, reason="imported")
             return
-        if carried.summary is None:
-            records.append(CancelRequested(run, _now_ms(), IMPORTED, kill=True))
-        summary = await self._ended(carried, records, mooring)
-        await self._archive(carried.plan.name, run, records, summary)
+        encoded = moored.encoded()
+        if summary is None:
+            ended = CancelRequested(run, _now_ms(), IMPORTED, kill=True)
+            encoded.append(encode_record(ended))
+            summary = _ended(carried, [*moored.records, ended], run)
+        await self._archive(carried.plan.name, run, encoded, summary)
 
-    async def _ended(self, carried: CarriedRun, records: Sequence[Record], mooring: Mooring) -> Summary:
-        """How the run has ended, in the words of its history here."""
-        state = fold(carried.plan, records)
-        before = carried.summary
-        started = records[0]
-        assert isinstance(started, RunStarted)
-        if before is not None:
-            return msgspec.structs.replace(before, output=await mooring.payload(before.output), parent=_parent(started))
-        return Summary(
-            carried.plan.name, carried.plan.version, carried.plan.digest, state.status, state.trigger, state.started_at, state.updated_at,
-            state.output, state.error, len(records), _parent(started), started.trace,
-        )  # fmt: skip
-
-    async def _archive(self, flow: str, run: str, records: Sequence[Record], summary: Summary) -> None:
-        encoded = [encode_record(record) for record in records]
+    async def _archive(self, flow: str, run: str, encoded: Sequence[bytes], summary: Summary) -> None:
         for _, part in parts_of(run, encoded):
             await self.connection.publisher.publish(subjects.history(flow), messages.join([part]))
         last = messages.encode(Part(run, len(encoded), [], summary, chain(run, encoded)))
@@ -195,8 +207,23 @@ def _new(child: str, parent: str, ids: dict[str, str]) -> str:
     return ids[parent] + child.removeprefix(parent) if child.startswith(f"{parent}.") else child
 
 
-def _parent(started: RunStarted) -> str | None:
-    return None if started.parent is None else started.parent[0]
+def _ended(carried: CarriedRun, records: Sequence[Record], run: str) -> Summary:
+    """How a run ends that was open and is not to go on."""
+    state, plan = fold(carried.plan, records), carried.plan
+    return Summary(
+        plan.name, plan.version, plan.digest, state.status, state.trigger, state.started_at, state.updated_at, state.output, state.error,
+        len(records), _parent(records), source=_source(carried, run),
+    )  # fmt: skip
+
+
+def _parent(records: Sequence[Record]) -> str | None:
+    started = records[0]
+    return started.parent[0] if isinstance(started, RunStarted) and started.parent is not None else None
+
+
+def _source(carried: CarriedRun, run: str) -> str:
+    """The run that it is a copy of under another id; "" if it has kept its id."""
+    return carried.part.run if carried.part.run != run else ""
 
 
 def _now_ms() -> int:

@@ -12,6 +12,7 @@ import click
 from ...schemas.cli import FAILED
 from ..api import Client
 from ..limit_views import LimitView, SlotView
+from .gathered_command import gathered_command
 from .options import form_option, with_client
 from .printing import moment, note, show_rows
 
@@ -22,6 +23,9 @@ SLOTS = ("place", "run", "activation", "attempt", "since", "priority", "fairness
 @click.group("limits", short_help="Look at limits.")
 def limits_command() -> None:
     """Limits: how many may be at work at once, or begin in a while."""
+
+
+limits_command.add_command(gathered_command)
 
 
 @limits_command.command("list")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ...schemas import subjects
 from ...schemas.effects import Await
 from ...schemas.errors import UnreadablePayload
 from ...schemas.payload import decode
@@ -30,9 +29,15 @@ def announce(home: Partition, run: OpenRun, ask: Await, ticket: Ticket) -> None:
     said |= {"metadata": _value(ask.metadata), "due": ask.due, "token": token}
     if node.config.schema_ is not None:
         said["schema"] = node.config.schema_
-    ticket.pending += 1
-    data = msgspec.json.encode(said, enc_hook=str)
-    home.outbox.singles.publish(subjects.approval(run.plan.name), data, lambda: ticket.settled(1, None), id=id)
+    home.outbox.announce(run.plan.name, _json(said), id, ticket)
+
+
+def _json(said: dict[str, Any]) -> bytes:
+    """What of the metadata has no form in JSON (a map with odd keys, say) keeps nobody from being asked."""
+    try:
+        return msgspec.json.encode(said, enc_hook=str)
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        return msgspec.json.encode(said | {"metadata": None})
 
 
 def _value(metadata: bytes) -> Any:

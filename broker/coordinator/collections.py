@@ -28,6 +28,7 @@ from ...schemas.effects import SetTimer
 from ...schemas.errors import UnreadableRecord
 from ...schemas.records import TimerId
 from ..client import BrokerError
+from ..collection_views import CollectionView
 from ..engine import collector as engine
 from ..engine.collector import Collection, Collector
 from .ended_runs import EndedRuns
@@ -212,6 +213,15 @@ class Collections:
         holders = [held.collector for held in self._held.values()]
         closed = [(each.flow, collection) for each in holders for collection in each.closed]
         return closed + [(each.flow, each.open) for each in holders if each.open is not None]
+
+    def views(self) -> list[CollectionView]:
+        """The same for people."""
+        everything = [(held.collector, each) for held in self._held.values() for each in (*held.collector.closed, held.collector.open)]
+        return [
+            CollectionView(owner.id, owner.flow, it.run, it.mode, it.count, it.first_at, it.last_at, it.due, it.closed_at)
+            for owner, it in everything
+            if it is not None
+        ]
 
     # --- snapshots
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +241,7 @@ class Coordinator:
         counters.open_runs = lambda: {number: len(owner.partition.runs) for number, owner in owners.items() if owner.partition is not None}
         counters.snapshot_age_s = lambda: {number: time.monotonic() - owner.snapshotted_at for number, owner in owners.items()}
         counters.events_held = self.intake.waiting
+        counters.events_collected = self._collected
         counters.admission_closed = self._closed_flows
         counters.effects_unacknowledged = lambda: self.outbox.backlog
         counters.slots_held = lambda: by_limit(self._gates(), lambda gate: gate.held)
@@ -246,6 +249,14 @@ class Coordinator:
 
     def _gates(self) -> list[Gate]:
         return [gate for owner in self.owners.values() if owner.partition is not None for gate in owner.partition.gates]
+
+    def _collected(self) -> dict[str, float]:
+        """By flow, how many events wait in collections here."""
+        partitions = [owner.partition for owner in self.owners.values() if owner.partition is not None]
+        counts: Counter[str] = Counter()
+        for flow, collection in chain.from_iterable(partition.collections.waiting() for partition in partitions):
+            counts[flow] += collection.count
+        return dict(counts)
 
     def _closed_flows(self) -> dict[tuple[str, str], float]:
         plans = [plan for name in self.flows.names() if (plan := self.flows.current(name)) is not None]

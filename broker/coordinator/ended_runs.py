@@ -35,6 +35,8 @@ class EndedRuns:
         self.most = most
         self._ids: set[int] = set()
         self._generations: deque[Generation] = deque([Generation(1, 0)])
+        self._some_twice = False
+        """Whether an id may be in more than one generation: that of a run that was reopened, and has ended again."""
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -44,6 +46,7 @@ class EndedRuns:
 
     def add(self, run: str) -> None:
         id = _hash(run)
+        self._some_twice |= id in self._ids
         self._ids.add(id)
         self._generations[-1].ids.append(id)
 
@@ -59,15 +62,18 @@ class EndedRuns:
     def adopt(self, segment: int, number: int, began_ms: int, data: bytes) -> None:
         """Remember what a segment holds. What it holds of a generation replaces what an earlier segment held of it."""
         ids = array("Q", data[: len(data) // 8 * 8])
+        known = len(self._ids)
         self._ids.update(ids)
+        again = 0
         if self._generations[-1].number >= number or not self._generations[-1].ids:
-            self._generations.pop()
+            again = len(self._generations.pop().ids)
+        self._some_twice |= len(self._ids) - known < len(ids) - again
         self._generations.append(Generation(number, began_ms, segment, ids))
 
     def forget_old(self, now_ms: int) -> None:
         while len(self._generations) > 1 and (self._generations[0].began_ms < now_ms - WINDOW_MS or len(self._ids) > self.most):
             self._ids.difference_update(self._generations.popleft().ids)
-            for generation in self._generations:  # a run that was reopened has ended more than once
+            for generation in self._generations if self._some_twice else ():
                 self._ids.update(generation.ids)
 
     def segments(self) -> set[int]:

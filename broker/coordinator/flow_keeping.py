@@ -34,10 +34,10 @@ from .partition import Partition
 LOOK_S, LOOK_MAX_S = 0.25, 2.0
 IDLE_SHARE = 10
 """A look that takes long, since very many runs are open, is followed by a pause of so many times its length, LOOK_MAX_S at most."""
-TURN_RUNS = 200
+TURN_RUNS = 50
 """Runs that are looked at before the loop serves others."""
-BACKLOG_MAX = 4_096
-"""Entries under way to the server at which a look waits."""
+WRITTEN_MAX, TAKEN_IN_S = 200, 5.0
+"""Records that are written before a look waits until the partition has taken them in, and for how long at most."""
 RESUMING_S = 30.0
 """How long runs are looked for that were paused with a flow which goes on. A run is told within one look; the rest is for take-overs in
 between."""
@@ -93,6 +93,7 @@ class PartitionKeeper:
         self._resuming: dict[str, tuple[int, float]] = {}
         """The sequence of the state by which a flow goes on, and until when its runs are looked for."""
         self._told: dict[str, Told] = {}
+        self._written = 0
 
     async def look(self) -> None:
         """Tell every run what it lacks."""
@@ -104,7 +105,7 @@ class PartitionKeeper:
         """By digest."""
         for turn, (id, run) in enumerate(list(self.partition.runs.items()) if active else ()):
             if turn % TURN_RUNS == TURN_RUNS - 1:
-                await self._give_way()
+                await asyncio.sleep(0)
             digest = run.plan.digest
             what = asked.get(digest)
             if what is None:
@@ -115,6 +116,8 @@ class PartitionKeeper:
             if self.partition.abandoned or not self._site.holds(self.partition.number):
                 return
             told[id] = self._keep(id, run, what, active[run.plan.name], now_ms)
+            if self._written >= WRITTEN_MAX:
+                await self._taken_in(id, told[id][0])
         self._told = told
 
     def _keep(self, id: str, run: OpenRun, asked: str, state: FlowState, now_ms: int) -> Told:
@@ -126,6 +129,7 @@ class PartitionKeeper:
         if record is None:
             return run.at, asked, NEVER
         self._site.outbox.wal(self.partition.number, encode_record(record))
+        self._written += 1
         return run.at, asked, now_ms + AGAIN_MS
 
     def _asks_something(self, state: FlowState, now_ms: int) -> bool:
@@ -154,10 +158,13 @@ class PartitionKeeper:
             known = self._resuming[flow] = seq, now + RESUMING_S
         return now < known[1]
 
-    async def _give_way(self) -> None:
-        await asyncio.sleep(0)
-        while self._site.outbox.backlog > BACKLOG_MAX:
-            await asyncio.sleep(0.01)
+    async def _taken_in(self, id: str, at: int) -> None:
+        """Wait until a run has taken in what was written last: thousands of records at once would keep the loop from everything else."""
+        self._written = 0
+        deadline = time.monotonic() + TAKEN_IN_S
+        runs = self.partition.runs
+        while id in runs and runs[id].at == at and time.monotonic() < deadline:
+            await asyncio.sleep(0.002)
 
 
 def overdue(state: FlowState, versions: Mapping[str, Drain], digest: str, now_ms: int) -> str:

@@ -17,6 +17,7 @@ from ..client import Batcher, BrokerError, Connection
 from ..dead_letter import fitting
 from .acknowledged import Ticket
 from .durations import BATCH_US, Durations
+from .few_at_a_time import FewAtATime
 from .patient import PatientPublisher
 
 TASKS_IN_FLIGHT, WAL_IN_FLIGHT = 4, 4
@@ -42,6 +43,7 @@ class Outbox:
     def __init__(self, connection: Connection, partitions: int) -> None:
         self.durations = Durations()
         self.singles = PatientPublisher(connection)
+        self._announcements = FewAtATime(self.singles)
         self._connection = connection
         self._partitions = partitions
         self.may_send_tasks: Callable[[], bool] = lambda: True
@@ -113,6 +115,11 @@ class Outbox:
         letter = fitting(letter, self._connection.max_payload)
         self.singles.publish(subjects.dead(letter.kind), messages.encode(letter), settled or _nobody, id=id)
 
+    def announce(self, flow: str, notice: bytes, id: str, ticket: Ticket) -> None:
+        """Tell whoever asks people that a run of the flow waits for somebody to decide. The same id again is the same notice."""
+        ticket.pending += 1
+        self._announcements.publish(subjects.approval(flow), notice, id, lambda: ticket.settled(1, None))
+
     def pin(self, subject: str, body: bytes, ticket: Ticket) -> None:
         """Keep an object of the object store for a while. The same pin again replaces itself."""
         ticket.pending += 1
@@ -171,6 +178,7 @@ class Outbox:
             await batcher.drained()
 
     async def close(self) -> None:
+        self._announcements.drop()
         await self.singles.close()
         for batcher in self._batchers():
             await batcher.close()

@@ -20,6 +20,7 @@ import structlog
 from ...schemas import subjects
 from ...schemas.errors import JetfleetError
 from ..client import BrokerError, Connection, Subscription, Tail, WrongSequence
+from .collection_questions import CollectionQuestions
 from .ended_runs import EndedRuns
 from .limit_questions import LimitQuestions
 from .partition import Partition, Surroundings
@@ -156,11 +157,13 @@ class Owner:
         answers = Questions(partition, self._around, self.caught_up)
         of_waits = WaitingQuestions(partition, self._around, self.caught_up)
         of_limits = LimitQuestions(partition, self._around, self.caught_up)
+        of_collections = CollectionQuestions(partition, self._around, self.caught_up)
         self._questions = [
             await self._connection.subscribe(subjects.verify(self.number), answers.verify),
             await self._connection.subscribe(subjects.run(self.number), answers.run),
             await self._connection.subscribe(subjects.run_states(self.number), answers.run_states),
-            await self._connection.subscribe(subjects.joined(self.number), answers.joined),
+            await self._connection.subscribe(subjects.joined(self.number), of_collections.joined),
+            await self._connection.subscribe(subjects.collections(self.number), of_collections.collections),
             await self._connection.subscribe(subjects.count(self.number), answers.count),
             await self._connection.subscribe(subjects.waiting(self.number), of_waits.waiting),
             await self._connection.subscribe(subjects.decided(self.number), of_waits.decided),

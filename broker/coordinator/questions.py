@@ -23,7 +23,6 @@ from .partition import Partition, Surroundings
 
 _attempts = msgspec.msgpack.Decoder(list[tuple[str, tuple[int | str, ...], int]])
 _run = msgspec.msgpack.Decoder(tuple[str])
-_event = msgspec.msgpack.Decoder(tuple[str, str])
 _runs = msgspec.msgpack.Decoder(list[str])
 _flow = msgspec.msgpack.Decoder(tuple[str | None])
 
@@ -48,9 +47,6 @@ class Questions:
 
     def count(self, message: Message) -> None:
         self._answer(self._tell_count(message))
-
-    def joined(self, message: Message) -> None:
-        self._answer(self._tell_joined(message))
 
     def _answer(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -103,16 +99,6 @@ class Questions:
         if run in here.runs or run in here.archiving or run in here.families:
             return OPEN
         return OVER if run in here.ended else UNKNOWN
-
-    async def _tell_joined(self, message: Message) -> None:
-        """The run that an event is, or will be, a part of; "" if that is not known any more, nil if the event has not been taken."""
-        try:
-            _, event = _event.decode(message.data)
-        except msgspec.MsgspecError:
-            return
-        await self._caught_up()
-        if self._around.holds(self._partition.number) and not self._partition.abandoned:
-            await message.respond(msgspec.msgpack.encode(self._partition.collections.joined(event)))
 
     async def _tell(self, message: Message) -> None:
         """A RunView; an Ended for a run that ended lately; nil for one that is not known here."""

@@ -8,10 +8,10 @@
                           ▼
           an open run whose journal goes on behind these records; what it waits for is given out
 
-Guarantees: the record names where its journal is, so nobody's index is needed, and whoever takes the partition over comes to the same run. It
-opens a run once: the end of a life is remembered under the run and the place at which that life began (`life_of`), beside the run's own id, by
-which a start event that comes again still starts nothing.
-Does not: bring back payloads. What an ended run had in an arena may have been freed: a lost payload is made again as for any run, or fails it.
+Guarantees: the record names where its journal is, so nobody's index is needed, and whoever takes the partition over comes to the same run.
+It opens a run once: the end of a life is remembered under the run and the place at which that life began (`life_of`), beside the run's
+own id, by which a start event that comes again still starts nothing.
+Does not: bring back payloads. What an ended run had in an arena may have been freed: it is made again like any lost one, or fails the run.
 """
 
 from __future__ import annotations

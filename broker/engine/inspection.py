@@ -19,6 +19,9 @@ from .claims import is_queued, node_claims, run_claim
 from .recovery import tasks_out
 from .state import COMPLETED, FAILED, PENDING, READY, RETRYING, RUNNING, SKIPPED, WAITING, Run, Scope, Status, activation
 
+UNTIL_RESUMED = "until it is resumed"
+"""The detail of a run that was paused itself, and not with its flow."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
@@ -88,7 +91,7 @@ def blocked_on(run: Run) -> list[Blocked]:
     """Why the run is not moving, most specific first: what it has asked the world for and is still waiting for."""
     if run.ended:
         return []
-    until = f"until its flow goes on: `jetfleet flow resume {run.plan.name}`" if run.paused_with_flow else "until it is resumed"
+    until = f"until its flow goes on: `jetfleet flow resume {run.plan.name}`" if run.paused_with_flow else UNTIL_RESUMED
     found = [Blocked("run", "paused", until)] if run.paused else []
     found += _own_limit(run)
     for scope in [] if is_queued(run) else run.scopes():

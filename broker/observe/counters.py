@@ -35,15 +35,17 @@ def none_known() -> dict[str, float]:
 
 
 class CoordinatorCounters:
-    """`open_runs`, `snapshot_age_s`: by partition. `events_held`: by flow, in memory. `admission_closed`: 1 by (flow, reason).
+    """`open_runs`, `snapshot_age_s`: by partition. `events_held`, `events_collected`: by flow, in memory.
+
+    `admission_closed`: 1 by (flow, reason).
 
     `slots_held`, `slots_waiting`: by limit, all its keys together.
     """
 
     __slots__ = (
-        "admission_closed", "effects_unacknowledged", "events_held", "events_taken", "open_runs", "quarantined", "records_folded",
-        "records_ignored", "runs_ended", "runs_started", "slots_held", "slots_waiting", "snapshot_age_s", "tasks_emitted", "timers_fired",
-        "timers_set",
+        "admission_closed", "effects_unacknowledged", "events_collected", "events_held", "events_taken", "open_runs", "quarantined",
+        "records_folded", "records_ignored", "runs_ended", "runs_started", "slots_held", "slots_waiting", "snapshot_age_s",
+        "tasks_emitted", "timers_fired", "timers_set",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -53,6 +55,7 @@ class CoordinatorCounters:
         self.open_runs: ByPartition = dict
         self.snapshot_age_s: ByPartition = dict
         self.events_held: ByName = none_known
+        self.events_collected: ByName = none_known
         self.admission_closed: ByNames = dict
         self.effects_unacknowledged: Number = unknown
         self.slots_held: ByName = none_known

@@ -70,6 +70,7 @@ COORDINATOR = (
     _gauge("open_runs", "Runs that are open.", lambda it: it.open_runs(), "partition"),
     _gauge("snapshot_age_seconds", "Since the partition's last snapshot.", lambda it: it.snapshot_age_s(), "partition"),
     _gauge("events_held", "Events in memory that wait for room.", lambda it: it.events_held(), "flow"),
+    _gauge("events_collected", "Events that are gathered here and in no run yet.", lambda it: it.events_collected(), "flow"),
     _gauge("admission_closed", "1 while no run of the flow may start.", lambda it: it.admission_closed(), "flow", "reason"),
     _gauge("slots_held", "Slots held at limits that live here.", lambda it: it.slots_held(), "limit"),
     _gauge("slots_waiting", "Runs and attempts that wait at limits that live here.", lambda it: it.slots_waiting(), "limit"),

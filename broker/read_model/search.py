@@ -138,7 +138,8 @@ class _Parser:
     def _comparison(self) -> Condition:
         name = self._take()
         if name.kind != "word":
-            self._refuse("a field is missing" if name.kind == "end" else f"{name.text!r} is no field", name)
+            missing = "a field is missing" if name.kind == "end" else f"{name.text!r} is no field"
+            self._refuse(f"{missing}; there are: {', '.join(FIELDS)}", name)
         field = FIELDS.get(name.text)
         if field is None:
             self._refuse(f"there is no field {name.text!r}; there are: {', '.join(FIELDS)}", name)

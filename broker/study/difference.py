@@ -118,7 +118,7 @@ def first_unlike(a: Sequence[Record], b: Sequence[Record]) -> int | None:
 
 def _node(key: str, a: Studied, b: Studied) -> NodeUnlike:
     one, other = a.nodes.get(key, _ABSENT), b.nodes.get(key, _ABSENT)
-    took = a.durations_ms.get(key), b.durations_ms.get(key)
+    took = a.took_ms(key), b.took_ms(key)
     return NodeUnlike(
         key,
         (one.status, other.status) if one.status != other.status else None,

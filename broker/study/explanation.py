@@ -150,7 +150,7 @@ def _last_error(run: Studied, scope: Scope, node: PlanNode) -> Error | None:
 
 
 def _after(run: Studied, name: str) -> str:
-    took = run.durations_ms.get(name)
+    took = run.took_ms(name)
     return f" after {span(took)}" if took else ""
 
 

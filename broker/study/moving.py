@@ -32,7 +32,7 @@ def move(run: Run, wait: Blocked) -> Move:
         case "signal":
             return Move("somebody sends the signal", f"jetfleet runs signal {id} {shlex.quote(wait.detail)} 'JSON'")
         case "event":
-            return Move(f"an event {wait.detail} that fits comes")
+            return Move("an event of that name comes, and its fields fit", f"jetfleet runs event {shlex.quote(wait.detail)} 'JSON'")
         case "child":
             return Move("that run ends", f"jetfleet runs explain {wait.detail}")
         case "task":
@@ -40,7 +40,9 @@ def move(run: Run, wait: Blocked) -> Move:
         case "timer" | "retry" | "scope_retry":
             return Move("time passes")
         case "limit" | "slot":
-            return Move("whoever has the limit's slots gives one back")
+            return Move(
+                "whoever has the limit's slots gives one back", f"jetfleet limits show {shlex.quote(wait.detail.partition(', ')[0])}"
+            )
         case "payload":
             return Move("a worker makes the payload again")
     return Move(wait.detail or "nothing that is known")

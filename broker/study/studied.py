@@ -9,7 +9,9 @@ from functools import cached_property
 from ...schemas.plan.plan import Plan
 from ...schemas.records import Record, RunReopened, RunStarted
 from ..engine import NodeView, Run, fold, nodes, state_at
-from .durations import durations_ms
+from .phases import Phases, phases
+
+HAVE_RUN = frozenset(("completed", "failed", "cancelled"))
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,13 @@ class Studied:
         return nodes(self.state)
 
     @cached_property
-    def durations_ms(self) -> dict[str, int]:
-        return durations_ms(self.plan, self.journal)
+    def phases(self) -> dict[str, Phases]:
+        return phases(self.plan, self.journal)
+
+    def took_ms(self, node: str) -> int | None:
+        """How long an activation took, its waits and retries included; None while it is open, and of one that never began."""
+        found = self.phases.get(node)
+        return None if found is None or found.status not in HAVE_RUN else found.took_ms
 
     @property
     def started(self) -> RunStarted:

@@ -51,13 +51,14 @@ class Mooring:
         changed = {}
         for name in PAYLOAD_FIELDS:
             payload = getattr(record, name, None)
-            if payload is not None and refs_in(payload):
-                changed[name] = await self.payload(payload)
+            if payload is not None and (moored := await self.payload(payload)) is not payload:
+                changed[name] = moored
         return msgspec.structs.replace(record, **changed) if changed else record
 
     async def payload(self, payload: Payload) -> Payload:
+        """The payload with what the file has moored; itself if that is nothing."""
         moored = await self._all(refs_in(payload))
-        return encode(exchanged(decode(payload), moored)) if moored else payload
+        return encode(exchanged(decode(payload), moored)) if any(ref != there for ref, there in moored.items()) else payload
 
     async def _all(self, refs: list[Ref]) -> dict[Ref, Ref]:
         return {ref: (await self._whole(ref.whole)).replace(path=ref.path, count=ref.count) for ref in dict.fromkeys(refs)}

@@ -26,6 +26,8 @@ KEY_MAX = 1_024
 def collecting(draft: Draft, needs: Needs) -> PlanCollecting | None:
     """What the flow's settings say about it; what is wrong with them is reported. None: each event is a run."""
     debounce, batch = draft.flow.settings.debounce, draft.flow.settings.batch
+    if debounce is not None or batch is not None:
+        _warn_of_waiting_callers(draft)
     if debounce is not None and batch is not None:
         message = "a flow can have `debounce` or `batch`, not both"
         draft.report("INVALID_VALUE", message, ("settings", "batch"), "the last event counts with `debounce`, all of them with `batch`")
@@ -35,6 +37,16 @@ def collecting(draft: Draft, needs: Needs) -> PlanCollecting | None:
         key = _key(batch.key, ("settings", "batch", "key"), draft, needs)
         return PlanCollecting(BATCH, duration_ms(batch.within), most=batch.max, key=key)
     return None
+
+
+def _warn_of_waiting_callers(draft: Draft) -> None:
+    """A caller of a webhook waits for the run of its own request, which is mostly none."""
+    for number, trigger in enumerate(draft.flow.triggers):
+        params = trigger.params if isinstance(trigger.params, dict) else {}
+        if trigger.type.removeprefix("trigger::") == "webhook" and params.get("wait"):
+            message = f"trigger {trigger.id!r} lets its callers wait for a run, but the flow gathers events before one begins"
+            hint = "leave `wait` out: callers are answered when their event is on disk"
+            draft.report("INVALID_VALUE", message, ("triggers", number, "params", "wait"), hint, warning=True)
 
 
 def _debounce(settings: Debounce, draft: Draft, needs: Needs) -> PlanCollecting:

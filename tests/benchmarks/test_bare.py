@@ -24,6 +24,6 @@ def test_an_option_of_another_benchmark_is_refused(tmp_path):
     assert "--huge is an option of the benchmark recovery" in done.stderr
 
 
-def benchmark(*arguments, folder):
+def benchmark(*arguments, folder, timeout_s=60):
     command = [sys.executable, "-m", "benchmarks", *arguments]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, "TMPDIR": str(folder)}, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "TMPDIR": str(folder)}, capture_output=True, text=True, timeout=timeout_s)

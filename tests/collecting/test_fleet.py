@@ -178,6 +178,9 @@ def test_a_client_gets_the_result_of_the_run_that_its_event_became_a_part_of(fre
             assert [[item["key"] for item in result.output] for result in results] == [["a"] * 3] * 3 + [["b"] * 3] * 3
             assert [result.run_id for result in results] == [handles[0].id] * 3 + [handles[3].id] * 3
             assert (await late.joined(10)).id == late.id
+            (view,) = await one.client.collections("full")
+            assert (view.run, view.count, view.mode, view.closed_at) == (late.id, 1, "batch", 0) and view.collector.endswith(":a")
+            assert not await one.client.collections("plain")
             with pytest.raises(NotEnded):
                 await late.result(0.1)
             again = await one.client.start("full", {"key": "a", "n": 1}, id="a1")

@@ -19,6 +19,7 @@ from jetfleet.broker.coordinator.far_timers import FarTimers
 from jetfleet.broker.coordinator.locality import Locality
 from jetfleet.broker.coordinator.outbox import Outbox
 from jetfleet.broker.coordinator.partition import Partition
+from jetfleet.broker.coordinator.reopening import Then
 from jetfleet.broker.coordinator.snapshots import Snapshots
 from jetfleet.broker.definitions import define
 from jetfleet.broker.deployment import ensure
@@ -36,7 +37,7 @@ from jetfleet.schemas.flow.definition import Flow
 from jetfleet.schemas.payload import encode
 from jetfleet.schemas.plan.compiler import compile_flow
 from jetfleet.schemas.plan.plan import Plan
-from jetfleet.schemas.records import Completion, Error, EventReceived, Record, RunStarted, SignalReceived, TimerFired
+from jetfleet.schemas.records import Completion, Error, EventReceived, Record, RunReopened, RunStarted, SignalReceived, TimerFired
 
 DAY_MS = 24 * 60 * 60 * 1_000
 FLOW = Flow.model_validate(

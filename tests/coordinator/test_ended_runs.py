@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from jetfleet.broker.coordinator import ended_runs
-from jetfleet.broker.coordinator.ended_runs import GENERATION_MS, WINDOW_MS, EndedRuns
+from jetfleet.broker.coordinator.ended_runs import GENERATION_MS, WINDOW_MS, EndedRuns, life_of
 
 MOST = 1_000
 
@@ -109,3 +109,21 @@ def test_the_generation_that_is_being_filled_is_never_forgotten() -> None:
     ended.write(1, 1_000)
     ended.forget_old(10 * WINDOW_MS)
     assert remembers(ended, ids(0, 50))
+
+
+@pytest.mark.parametrize("over_a_snapshot", [False, True])
+def test_a_run_that_ended_twice_is_known_for_the_window_after_its_second_end(over_a_snapshot: bool) -> None:
+    ended = EndedRuns(MOST)
+    add(ended, ids(0, 2))
+    first = ended.write(1, 1_000)
+    later = 1_000 + GENERATION_MS
+    ended.write(2, later)
+    add(ended, [ids(0, 1)[0], life_of(ids(0, 1)[0], 7)])
+    second = ended.write(3, later)
+    if over_a_snapshot:
+        ended = EndedRuns(MOST)
+        ended.adopt(2, *first)
+        ended.adopt(3, *second)
+        ended.write(4, later + GENERATION_MS)
+    ended.forget_old(1_001 + WINDOW_MS)
+    assert remembers(ended, [ids(0, 1)[0], life_of(ids(0, 1)[0], 7)]) and ids(1, 1)[0] not in ended

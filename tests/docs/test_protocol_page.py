@@ -71,6 +71,7 @@ def test_every_subject_that_the_code_builds_is_listed_under_its_stream() -> None
         if function.__module__ == subjects.__name__ and name not in (
             "partition_of",
             "run_id",
+            "collector",
             "wal_stream",
             "queue_stream",
             "timer",

@@ -79,6 +79,13 @@ class Driver:
     ) -> None:
         self.plan = flow if isinstance(flow, Plan) else compiled(flow)
         self.now = START
+        self._nothing_out()
+        first = RunStarted("r1", START, self.plan.name, self.plan.digest, trigger, payloads.encode(value), payloads.encode(meta))
+        self.journal: list[Record] = [first]
+        self.run, effects = begin(self.plan, first, keep)
+        self._take(effects)
+
+    def _nothing_out(self) -> None:
         self.open: dict[str, Dispatch] = {}
         self.timers: dict[TimerId, int] = {}
         self.awaiting: dict[str, Await] = {}
@@ -89,10 +96,6 @@ class Driver:
         self.result: FinishRun | None = None
         self._dispatched: set[tuple[Activation, int]] = set()
         self._held: set[TimerId] = set()  # went off while the run was paused
-        first = RunStarted("r1", START, self.plan.name, self.plan.digest, trigger, payloads.encode(value), payloads.encode(meta))
-        self.journal: list[Record] = [first]
-        self.run, effects = begin(self.plan, first, keep)
-        self._take(effects)
 
     # --- looking
 

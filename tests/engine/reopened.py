@@ -13,11 +13,9 @@ class ReopenedDriver(Driver):
 
     def __init__(self, before: Driver, dropped: tuple[int, ...], source: str = "", later_ms: int = 0) -> None:
         self.plan, self.now = before.plan, before.now + later_ms
-        self.open, self.timers, self.awaiting, self.children = {}, {}, {}, {}
-        self.effects, self.result = [], None
-        # No attempt of an earlier life may be given out again.
-        self._dispatched = set() if source else before._dispatched
-        self._held = set()
+        self._nothing_out()
+        if not source:  # no attempt of an earlier life may be given out again
+            self._dispatched = before._dispatched
         record = RunReopened("r1", self.now, len(before.journal), dropped, source=source)
         self.run, effects = reopen(self.plan, before.journal, record, keep=True)
         self.journal = [*before.journal, record]

@@ -235,6 +235,37 @@ def test_a_node_that_never_ran_is_refused_with_what_did() -> None:
         to_fork(run.plan, run.journal, "c")
 
 
+@pytest.mark.parametrize("maker", ["r0", "r9"])
+def test_a_fork_has_a_lost_payload_made_again_that_the_run_it_came_of_had_made(maker: str) -> None:
+    run = Driver("nodes: {a: {type: x.a}, b: {type: x.b}}\nedges: [{from: a, to: b}]", 1)
+    run.complete("a", 1)
+    run.complete("b", 2)
+    fork = forked(run, "b")
+    producers = [{"run": maker, "activation": list(fork.address("a")), "again": True}]
+    task = fork.open.pop("b")
+    fork.give(
+        Completion("r1", fork.now, task.activation, task.attempt, error=Error("payload_lost", "gone", details={"producers": producers}))
+    )
+    if maker == "r9":
+        assert fork.ended == "failed" and "by run r9" in fork.error.message
+    else:
+        fork.complete("a", 10)
+        assert fork.open["b"].attempt == 2
+
+
+def test_waits_count_anew_and_what_is_waited_for_on_purpose_does_not() -> None:
+    run = Driver("""
+        nodes:
+          d: {type: std::delay, config: {duration_ms: 500}}
+          w: {type: std::wait, config: {signal: go, timeout_ms: 300}}
+          x: {type: x.x}
+    """)
+    run.fail("x")
+    assert run.ended == "failed"
+    run = retried(run, later_ms=60_000)
+    assert run.due_in("w", "wait") == 300 and run.due_in("d", "delay") == 500 - 60_000
+
+
 # --- properties
 
 

@@ -108,7 +108,7 @@ def test_deploying_says_what_changed_and_goes_on_after_what_is_not_valid(cli: Cl
     assert "std::nothing" in said.err
     again = cli("deploy", str(tmp_path / "b_good.yaml"))
     assert again.code == 0
-    assert again.out.splitlines()[1].split() == ["good", "1.0", said.rows[0]["digest"][:12], "no"]
+    assert again.out.splitlines()[1].split() == ["good", "1.0", said.rows[0]["digest"][:12], "no", "100%"]
 
 
 # --- send and run

@@ -214,7 +214,7 @@ def test_notices_that_cannot_be_read_harm_nobody(fresh_url: str) -> None:
             handle = await client.start("orders", {})
             subject = subjects.ended(subjects.partition_of(handle.id, client.partitions))
             await client.connection.send(subject, b"\xc1 no msgpack")
-            newer = encode([handle.id, "completed", 5, encode("done"), None, "a field of tomorrow"])
+            newer = encode([handle.id, "completed", 5, encode("done"), None, 0, "a field of tomorrow"])
             await client.connection.send(subject, messages.join([encode(["strange"]), newer]))
             assert (await handle.result(15)).output == "done"
 

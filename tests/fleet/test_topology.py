@@ -249,4 +249,4 @@ def test_topologies_that_make_no_sense_are_refused() -> None:
 
 
 def test_truth_is_what_cannot_be_derived() -> None:
-    assert set(truth_streams(2)) == {"EVENTS", "WAL_0", "WAL_1", "HISTORY", "TIMERS", "SNAPSHOTS", "OBJECTS", "FLOWS"}
+    assert set(truth_streams(2)) == {"EVENTS", "WAL_0", "WAL_1", "HISTORY", "TIMERS", "SNAPSHOTS", "SIGNALS", "OBJECTS", "FLOWS"}

@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jetfleet.broker.read_model import queries
 from jetfleet.broker.read_model.changes import Changes
 from jetfleet.broker.read_model.database import Database
 from jetfleet.broker.read_model.errors import InvalidSearch
 from jetfleet.broker.read_model.fields import FIELDS
+from jetfleet.broker.read_model.matching import Matcher
 from jetfleet.broker.read_model.search import COMPARISONS_MAX, DEPTH_MAX, LENGTH_MAX, OPERATORS, compile_filter
+from jetfleet.broker.read_model.views import RunsAsked
 from jetfleet.broker.read_model.writer import write
 from jetfleet.schemas import messages
 from jetfleet.schemas.codec import encode_batch
@@ -99,10 +102,22 @@ def found(database: sqlite3.Connection, text: str) -> set[str]:
         ('id = "\'; DROP TABLE runs; --"', set()),
         ("((((id = slow))))", {"slow"}),
         ("not not id = slow", {"slow"}),
+        ("id = mail*", {"mail_1"}),
+        ("flow = m*", {"mail_1", "stopped"}),
+        ('id = "mail*"', set()),
+        ("flow = m* and id != mail*", {"stopped"}),
+        ("parent != quic* and flow = mails", {"stopped"}),
+        ("id = sl*w", set()),
+        ("id = fork~1f or id = slow", {"slow"}),
+        ("id=fork~* or id~slo", {"slow"}),
     ],
 )
-def test_a_filter_finds_what_it_says(database: sqlite3.Connection, text: str, runs: set[str]) -> None:
+def test_a_filter_finds_what_it_says_in_lists_and_of_one_run(database: sqlite3.Connection, text: str, runs: set[str]) -> None:
     assert found(database, text) == runs
+    matcher = Matcher(text, NOW)
+    rows = queries.runs(database, RunsAsked(limit=100), NOW).rows
+    assert {row.id for row in rows if matcher.lets_through(row)} == runs
+    matcher.close()
 
 
 @pytest.mark.parametrize(

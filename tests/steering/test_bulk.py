@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +16,7 @@ import pytest
 
 from jetfleet.broker.api.bulk import ALREADY, CHANGED, DONE
 from jetfleet.broker.read_model.errors import InvalidSearch
+from jetfleet.schemas.cli import INTERRUPTED
 from jetfleet.schemas.errors import UsageError
 
 from ..fleet.background_fleet import BackgroundFleet
@@ -175,3 +178,20 @@ def test_at_a_terminal_it_is_asked_before_anything_is_done(whole: BackgroundFlee
     assert process.returncode == code
     assert run in out
     stands(whole, run, after)
+
+
+def test_who_is_interrupted_is_told_what_was_done_and_the_same_command_goes_on(cli: Cli, whole: BackgroundFleet) -> None:
+    runs = start(whole, "typed", 30, "i")
+    where = ["--where", "flow=typed and status=open", "--yes", "-o", "json", "--nats", whole.url]
+    command = [sys.executable, "-m", "jetfleet.schemas", "runs", "cancel", "--rate", "10", *where]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == INTERRUPTED
+    done = [first["run_id"], *(json.loads(line)["run_id"] for line in out.splitlines())]
+    assert f"interrupted: {len(done)} of 30 runs were dealt with" in err
+    assert len(done) < 30
+    rest = cli("runs", "cancel", *where).rows
+    assert {row["run_id"] for row in rest if row["outcome"] == DONE} | set(done) >= set(runs)

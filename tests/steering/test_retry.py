@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from jetfleet.broker.api.reopening_errors import NotFailed, NothingToRetry, RunO
 from jetfleet.schemas import subjects
 from jetfleet.schemas.messages import BatchedEvent
 from jetfleet.schemas.payload import encode
-from jetfleet.schemas.records import RunReopened, RunStarted
+from jetfleet.schemas.records import ChildEnded, RunReopened, RunStarted
 
 from ..fleet.conftest import ServerFactory
 from ..fleet.fleets import chain, coordinator_process, flow
@@ -95,10 +96,40 @@ def test_a_retry_executes_only_what_had_not_completed(fresh_url: str, tmp_path: 
     run(test(), 60)
 
 
+def test_a_parent_is_tried_again_with_a_new_child_and_a_child_by_itself_tells_nobody(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        broken = tmp_path / "broken"
+        async with reopening_fleet(fresh_url, tmp_path) as one:
+            await deploy(
+                one, CHAIN, flow("parent", {"sub": {"type": "std::subflow", "config": {"flow": "orders"}}, "n9": {"type": "r.plain"}})
+            )
+            client = one.client
+            broken.touch()
+            parent = await failed(client, "parent", event(tmp_path))
+            child = f"{parent}.sub"
+            broken.unlink()
+
+            # the child alone: it completes, and its parent stays as it ended
+            assert (await (await client.retry(child)).result(10)).status == "completed"
+            await one.log.until(lambda: len(one.log.of(parent, ChildEnded)) == 2, "the second answer of the child")
+            await one.quiet()
+            assert one.open_run(parent) is None and len(await client.history(parent)) == 2
+
+            # the parent: a child of its own for this life
+            assert (await (await client.retry(parent)).result(10)).status == "completed"
+            assert [each.child for each in one.log.of(parent, ChildEnded)] == [child, child, f"{child}.2"]
+            assert executed(tmp_path / "executed") == ["n0", "n1", "n1", "n2", "n0", "n1", "n2", "n9"]
+
+    run(test(), 40)
+
+
 def test_a_run_that_would_fail_again_at_once_is_not_tried_again(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         async with reopening_fleet(fresh_url, tmp_path) as one:
-            await deploy(one, flow("hopeless", {"n0": {"type": "r.plain"}, "no": {"type": "std::raise", "config": {"type": "no", "message": "never"}}}))
+            await deploy(
+                one,
+                flow("hopeless", {"n0": {"type": "r.plain"}, "no": {"type": "std::raise", "config": {"type": "no", "message": "never"}}}),
+            )
             id = await failed(one.client, "hopeless", event(tmp_path))
             with pytest.raises(NothingToRetry, match="no"):
                 await one.client.retry(id)
@@ -122,7 +153,7 @@ def test_a_retried_run_survives_the_death_of_its_owner_and_a_take_over_from_a_sn
                 broken.unlink()
                 first.freeze()
                 # while nobody takes them in: the next owner finds them at the end of the log, and fetches
-                handles = [await one.client.retry(id) for id in runs[:2]]
+                handles = list(await asyncio.gather(*map(one.client.retry, runs[:2])))
                 first.thaw()
                 handles += [await one.client.retry(id) for id in runs[2:]]
                 first.kill()
@@ -140,9 +171,53 @@ def test_a_retried_run_survives_the_death_of_its_owner_and_a_take_over_from_a_sn
                 assert len(one.log.of(id, RunReopened)) == 1
                 assert [type(record) for record in one.log.journal(id)].count(RunReopened) == 1
 
-            # and once more: the second life has ended, which is remembered beside the first
+            # a run that is in a snapshot, ends, and is reopened before the next one: two at once are one
+            gate.unlink()
+            waiting = await one.client.start("orders", event(tmp_path, gate=str(gate)))
+            await one.log.until(lambda: len(one.log.records.get(waiting.id, [])) == 2, "its first node")
             await one.leave(one.coordinators[0])
             await one.coordinator()
-            assert all(one.open_run(id) is None for id in runs)
+            await waiting.kill()
+            assert (await waiting.result(10)).status == "killed"
+            twice = await asyncio.gather(one.client.retry(waiting.id), one.client.retry(waiting.id))
+            await one.quiet()
+            await one.leave(one.coordinators[0])
+            await one.coordinator()
+            await until(lambda: one.open_run(waiting.id) is not None, "the run to be open from the snapshot")
+            gate.touch()
+            assert {(await handle.result(20)).status for handle in twice} == {"completed"}
+
+            # and once more: all lives have ended, which is remembered
+            await one.leave(one.coordinators[0])
+            await one.coordinator()
+            assert all(one.open_run(id) is None for id in [*runs, waiting.id])
+            assert [type(record) for record in one.log.journal(waiting.id)].count(RunReopened) == 1
+
+    run(test(), 90)
+
+
+def test_kill_9_of_a_coordinator_while_many_runs_are_reopened_loses_none(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        log, broken = tmp_path / "executed", tmp_path / "broken"
+        async with reopening_fleet(fresh_url, tmp_path, partitions=4) as one:
+            with coordinator_process(fresh_url, tmp_path / "other") as other:
+                await until(lambda: len(one.coordinators[0].owners) == 2 and not one.coordinators[0].ready, "two partitions here")
+                await deploy(one, CHAIN)
+                broken.touch()
+                runs = await asyncio.gather(*(one.client.send("orders", event(tmp_path), id=f"k{n}") for n in range(150)))
+                await one.log.ended(*runs)
+                broken.unlink()
+                await asyncio.gather(*map(one.client.retry, runs[:75]))
+                other.kill()
+                await asyncio.gather(*map(one.client.retry, runs[75:]))
+                async with asyncio.timeout(40):
+                    while len((await one.client.runs("status = completed", limit=500)).rows) < len(runs):
+                        await asyncio.sleep(0.05)
+            await one.quiet()
+            counts = Counter(executed(log))
+            assert counts["n0"] == counts["n2"] == 150 and counts["n1"] == 300
+            for id in runs:
+                journal = one.log.journal(id)
+                assert len(one.log.of(id, RunReopened)) == sum(isinstance(record, RunReopened) for record in journal) == 1
 
     run(test(), 90)

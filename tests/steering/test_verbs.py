@@ -81,3 +81,25 @@ def test_a_filter_that_cannot_be_read_is_shown_with_a_mark_under_the_place(cli: 
         error, shown, mark = said.err.splitlines()
         assert error.startswith("error: INVALID_SEARCH there is no field 'statos'; there are: id, flow")
         assert shown[mark.index("^") :].startswith("statos")
+
+
+def test_a_run_that_is_paused_with_its_flow_can_be_paused_itself_and_then_stays_so(cli: Cli, whole: BackgroundFleet) -> None:
+    run = sent(cli, "waiting", "{}", "--id", "with-flow")
+    stands(whole, run, "running")
+    assert cli("flow", "pause", "waiting", "--runs").code == 0
+    assert stands(whole, run, "paused").with_flow
+    assert cli("runs", "pause", run).code == 0
+    stands_itself(whole, run)
+    assert cli("runs", "pause", run).err.startswith("error: ALREADY_PAUSED ")
+    assert cli("flow", "resume", "waiting").code == 0
+    assert cli("runs", "resume", run).code == 0
+    stands(whole, run, "running")
+    assert cli("runs", "kill", run).code == 0
+
+
+def stands_itself(whole: BackgroundFleet, run: str) -> None:
+    async def look() -> None:
+        while (await whole.fleet.client.standing(run)).with_flow:
+            pass
+
+    whole.do(look())

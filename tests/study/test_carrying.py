@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ def test_a_run_with_large_values_is_the_same_run_in_another_fleet(
     renamed = at(other, cli, "runs", "import", str(file), "--id", "copy-of-large")
     assert renamed.out.strip() == "copy-of-large"
     assert verified(other, "copy-of-large").status == "sound"
+    assert [row["run_id"] for row in at(other, cli, "runs", "list", f"source = {run}", "-o", "json").rows] == ["copy-of-large"]
     assert other.do(other.fleet.client.flow_views()) == [], "its flow is there for the run, and not deployed"
 
 
@@ -194,13 +196,15 @@ def test_a_value_that_is_lost_is_listed_and_the_rest_of_the_run_comes_along(
 
     whole.do(send())
     run = subjects.run_id("waiting", "lost")
-    stands(whole, run, "running", "failed")
+    stands(whole, run, "failed")
     file = tmp_path / "lost.jetrun"
+    (made,) = cli("runs", "export", run, "-o", str(tmp_path / "first.jetrun"), "--json").rows
+    assert made["payloads"] == 0 and made["lost"][0]["reason"].startswith("PAYLOAD_LOST")
     said = cli("runs", "export", run, "-o", str(file))
     assert said.code == 0 and f"lost: {gone} of run {run}: PAYLOAD_LOST" in said.err
     brought = at(other, cli, "runs", "import", str(file))
     assert brought.out.strip() == run and f"lost: {gone}" in brought.err
-    verified(other, run)
+    assert verified(other, run).chain.hex() == made["runs"][0]["chain"], "nothing had to be changed, so it is the same journal"
     started = other.do(other.fleet.client.history(run))[0]
     assert isinstance(started, RunStarted) and payload.decode(started.payload)["large"] == gone
 
@@ -216,3 +220,21 @@ def test_what_cannot_be_imported_or_exported_is_said_and_changes_nothing(other: 
     carried(cli, run, good)
     for id in ("a b", "a*", ">", "."):
         assert at(other, cli, "runs", "import", str(good), "--id", id).code == 2, id
+
+
+def test_a_file_with_a_value_that_was_exchanged_leaves_nothing_behind(
+    whole: BackgroundFleet, other: BackgroundFleet, cli: Cli, tmp_path: Path
+) -> None:
+    run = sent(cli, "large", '{"n": 2}')
+    stands(whole, run, "completed")
+    file, forged = tmp_path / "large.jetrun", tmp_path / "forged.jetrun"
+    carried(cli, run, file)
+    with zipfile.ZipFile(file) as good, zipfile.ZipFile(forged, "w") as bad:
+        names = good.namelist()
+        last = [name for name in names if name.startswith("payloads/")][-1]
+        for name in names:
+            data = good.read(name)
+            bad.writestr(name, bytes(len(data)) if name == last else data)
+    said = at(other, cli, "runs", "import", str(forged), "--id", "forged")
+    assert (said.code, "DAMAGED_FILE" in said.err) == (1, True)
+    assert other.do(other.fleet.client.runs("id = forged")).rows == []

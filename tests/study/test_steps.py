@@ -6,8 +6,8 @@ import pytest
 
 from jetfleet.broker.engine import digest, fold, restore, snapshot, state_at
 from jetfleet.broker.engine.decide import decide
-from jetfleet.broker.study.durations import durations_ms
 from jetfleet.broker.study.steps import record_number_at, steps
+from jetfleet.broker.study.studied import Studied
 from jetfleet.schemas.effects import Dispatch, FinishRun, SetTimer
 from jetfleet.schemas.errors import UnreadableRecord
 
@@ -72,7 +72,9 @@ def test_a_time_is_a_number_of_records() -> None:
 
 def test_the_time_that_a_node_took_has_its_retries_in_it() -> None:
     driver = order(3, fails=2)
-    assert durations_ms(driver.plan, driver.journal)["check"] == driver.journal[-1].at - START > 0
+    run = Studied(driver.plan, driver.journal)
+    assert run.took_ms("check") == driver.journal[-1].at - START > 0
+    assert (run.took_ms("big"), run.took_ms("refuse")) == (0, None)
 
 
 def test_records_that_do_not_begin_with_a_start_are_no_journal() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from jetfleet.broker.client import Connection
-from jetfleet.schemas import subjects
+from jetfleet.broker.deployment import deployed
+from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.messages import DeadLetter
 from jetfleet.schemas.records import EventReceived, SignalReceived
 
@@ -140,3 +141,31 @@ def test_killed_coordinators_lose_no_signal_and_give_none_twice(fresh_url: str, 
             assert one.log.letters == []
 
     run(test(), 60)
+
+
+def test_a_deployment_from_before_there_were_signals_gets_their_streams(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0, coordinators=0) as one:
+            await _age(one.client.connection)
+            await one.coordinator()
+            await one.deploy(approval())
+            id = await one.client.send("ask", 1)
+            (asked,) = await pending(one)
+            assert (await one.client.token(asked)).startswith("jfa1.")
+            await tell(one, f"signals.{id}.ok", b'{"decision": "reject"}')
+            assert (await output(one, id))["decision"] == "reject"
+
+    run(test())
+
+
+async def _age(connection: Connection) -> None:
+    """Make a new deployment look as one of version 4 does."""
+    for stream in (subjects.SIGNALS, subjects.APPROVALS):
+        await connection.streams.delete_stream(stream)
+    info = await connection.streams.stream_info(subjects.FLEET)
+    assert info is not None
+    config = {**info["config"], "subjects": ["member.>", "lease.>", subjects.TOPOLOGY]}
+    await connection.streams.create_or_update_stream(config)
+    now = await deployed(connection)
+    assert now is not None
+    await connection.publisher.publish(subjects.TOPOLOGY, messages.encode(msgspec.structs.replace(now, version=4)))

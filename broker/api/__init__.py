@@ -12,6 +12,8 @@ approvals     what runs wait for people to decide, and answering    approval_cal
 family        a run with the runs of its sub-flows      flows      deciding about flows as a whole
 flow_calls    what a client can do with flows           flow_sight looking at them
 flow_views    what is seen then                         open_runs  counted, by version
+reopening     runs that go on after their end           forking    copies of them that go on from a node
+adopting      a journal in hand becomes an open run     fitting    … as one of another version of its flow
 study         runs at any record, compared, verified   transfer   runs into files, and out of them
 """
 
@@ -26,6 +28,8 @@ from .flow_views import FlowView, VersionView
 from .handle import RunHandle
 from .letters import Letter
 from .queue import NobodyListens, Queue, QueueFull
+from .reopening import Report
+from .reopening_errors import JournalGone, NeverRan, NoSuchValue, NotFailed, NothingToRetry, RunOpen, VersionUnfit
 from .result import Result
 from .standing import Standing
 from .triggers import TriggerView
@@ -40,20 +44,28 @@ __all__ = [
     "Family",
     "FlowSource",
     "FlowView",
+    "JournalGone",
     "Letter",
     "Member",
+    "NeverRan",
+    "NoSuchValue",
     "NobodyListens",
     "NotEnded",
+    "NotFailed",
+    "NothingToRetry",
     "Pending",
     "Queue",
     "QueueFull",
+    "Report",
     "Result",
     "RunHandle",
+    "RunOpen",
     "SentLately",
     "Standing",
     "TriggerView",
     "UnknownFlow",
     "UnknownRun",
     "UnknownTrigger",
+    "VersionUnfit",
     "VersionView",
-]  # fmt: skip
+]

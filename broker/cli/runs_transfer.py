@@ -119,7 +119,7 @@ def _replay(plan: Plan, journal: Sequence[Record], summary: Summary | None, unti
         else:
             _tell_step(step, plan)
         if stepwise and step.number < len(journal) - 1:
-            click.pause("", err=True)
+            click.pause(err=True)
     if until is not None and until + 1 < len(journal):
         return 0
     id = journal[0].run

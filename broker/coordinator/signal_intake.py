@@ -35,6 +35,8 @@ from .outbox import Outbox
 
 IN_HAND_MAX = 512
 """Messages that are worked on at a time."""
+QUESTIONS_MAX = 3
+"""Under way at a time: more than one, so that a partition that changes hands holds up the signals of others less."""
 OWNER_S = 2.0
 AGAIN_S = 0.5
 UNKNOWN_TRIES = 4
@@ -80,6 +82,7 @@ class SignalIntake:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._in_hand = 0
+        self._questions = 0
         self._come: list[tuple[Message, SignalReceived]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         repair = self._repair
@@ -112,13 +115,21 @@ class SignalIntake:
                 self._site.outbox.wal(partition, data, stored)
             return
         self._come.append((message, record))
-        if len(self._come) == 1:
-            self._spawn(self._place())
+        if self._questions < QUESTIONS_MAX and len(self._come) == 1:
+            self._questions += 1
+            self._spawn(self._place_all())
 
-    async def _place(self) -> None:
-        """Ask about what has come in this turn of the loop, all together, and write what is taken."""
-        await asyncio.sleep(0)
-        come, self._come = self._come, []
+    async def _place_all(self) -> None:
+        """Ask about what has come, all together, and write what is taken; what comes meanwhile goes with the next question."""
+        try:
+            await asyncio.sleep(0)
+            while self._come:
+                come, self._come = self._come, []
+                await self._place(come)
+        finally:
+            self._questions -= 1
+
+    async def _place(self, come: list[tuple[Message, SignalReceived]]) -> None:
         answers = await refusals(
             self._site.connection, self._site.partitions, [record for _, record in come], patience_s=OWNER_S
         )  # fmt: skip

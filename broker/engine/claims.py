@@ -32,7 +32,7 @@ class RunClaim(msgspec.Struct, array_like=True):
     """`place` is the ask that is waited for; all before it are granted. `due`: when the turn at a rate comes; 0: it is not waited for.
 
     `entered_at`: when the run had everything and began, ms since the epoch; 0: it is queued. `attempt` is the run's life. `refused`: the
-    ask that is waited for was refused, so that there is nothing to give back.
+    ask that is waited for was refused, so that there is nothing to give back. `begun`: the run has entered in this life or an earlier one.
     """
 
     asks: list[Ask]
@@ -43,6 +43,7 @@ class RunClaim(msgspec.Struct, array_like=True):
     due: int = 0
     entered_at: int = 0
     refused: bool = False
+    begun: bool = False
 
     @property
     def queued(self) -> bool:

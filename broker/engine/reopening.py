@@ -32,8 +32,10 @@ from ...schemas.records import (
 from .escapes import escapes, gets_out_of, was_undone_inside
 from .folding import Folding, fold
 from .inspection import key, nodes
+from .run_timers import RUN, TTL
 from .state import CANCELLED, COMPLETED, FAILED, PENDING, READY, SKIPPED, Run, Scope, activation
 
+RUN_TIMEOUTS = (RUN, TTL)
 GUARD_TIMERS = ("scope", "scope_retry")
 BODIES = (Kind.LOOP, Kind.SPLIT)
 BY_RECORD = (Kind.TASK, Kind.WAIT, Kind.DELAY, Kind.SUBFLOW)
@@ -92,12 +94,14 @@ class Failures:
         match record:
             case CancelRequested() | PauseRequested():
                 return True
-            case TimerFired(timer=timer) if timer.purpose == "run" or timer.purpose in GUARD_TIMERS:
-                return timer.purpose == "run" or (timer.activation, timer.purpose, timer.attempt) in self._timers
+            case TimerFired(timer=timer) if timer.purpose in RUN_TIMEOUTS or timer.purpose in GUARD_TIMERS:
+                return timer.purpose in RUN_TIMEOUTS or (timer.activation, timer.purpose, timer.attempt) in self._timers
             case TimerFired(timer=timer):
                 return self._is_anew(timer.activation, timer.attempt) or (timer.activation, timer.purpose, timer.attempt) in self._timers
             case ChildEnded():
                 return self._is_anew(record.activation, _attempt_of_child(self._run, record))
+            case SlotGranted(activation=()):
+                return bool(record.refused)
             case Completion() | SlotGranted():
                 return self._is_anew(record.activation, record.attempt)
         return False

@@ -92,10 +92,12 @@ def _go_on(turn: Turn, claim: RunClaim | None) -> None:
     if claim is not None:
         claim.entered_at = max(turn.now, 1)
         turn.effects += [timer for timer in run_timers(turn.run) if timer.timer.purpose == RUN]
-    if turn.run.life == 1:
-        enter(turn)
-    else:
+    if claim is not None and claim.begun:
         _go_on_again(turn)
+        return
+    if claim is not None:
+        claim.begun = True
+    enter(turn)
 
 
 def _go_on_again(turn: Turn) -> None:

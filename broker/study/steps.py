@@ -9,15 +9,20 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
-from ...schemas.effects import Effect
+from ...schemas.effects import ClearTimer, Effect, SetTimer
 from ...schemas.errors import JetfleetError, UnreadableRecord
 from ...schemas.plan.plan import Plan
-from ...schemas.records import Record, RunReopened, RunStarted
+from ...schemas.records import Activation, ChildEnded, Completion, Record, RunReopened, RunStarted, SlotGranted, TimerFired
 from ..engine import Run, Status, begin, decide, reopen
 from ..engine.inspection import key
 from ..engine.state import PENDING, Body, LoopBody, Path, Scope
+
+LOCAL = (Completion, TimerFired, ChildEnded, SlotGranted)
+"""Records of one activation; any other may change all of a run."""
+OF_ONE_NODE = frozenset(("retry", "wait", "delay"))
+"""Purposes of timers."""
 
 
 class ReplayFailed(JetfleetError):
@@ -63,7 +68,8 @@ def steps(plan: Plan, journal: Sequence[Record]) -> Iterator[Step]:
         except Exception as error:
             what = f"{type(record).__name__}, record {number}, makes the engine fail: {type(error).__name__}: {error}"
             raise ReplayFailed(f"{what}; is this the journal of flow {plan.name!r}, {plan.digest[:12]}?") from error
-        yield Step(number, record, tuple(watch.changes(run)), tuple(effects), run.ignored > ignored, run)
+        changes = tuple(watch.changes(run, _near(run, record, effects)))
+        yield Step(number, record, changes, tuple(effects), run.ignored > ignored, run)
 
 
 def record_number_at(journal: Sequence[Record], at_ms: int) -> int:
@@ -84,11 +90,31 @@ def _taken_in(plan: Plan, journal: Sequence[Record], number: int, record: Record
     return begin(plan, record, keep=True)
 
 
+def _near(run: Run, record: Record, effects: Sequence[Effect]) -> set[Path] | None:
+    """The instances that a record can have changed, besides those that began or ended with it; None: any.
+
+    Whatever it did to another activation shows in an effect for that one.
+    """
+    if run.paused or run.ended or not isinstance(record, LOCAL):
+        return None
+    own = record.timer.activation if isinstance(record, TimerFired) else record.activation
+    if isinstance(record, TimerFired) and record.timer.purpose not in OF_ONE_NODE:
+        return None
+    addresses = [own, *(_activation(effect) for effect in effects)]
+    return {address[1:end] for address in addresses for end in range(1, len(address) + 1)}
+
+
+def _activation(effect: Effect) -> Activation:
+    if isinstance(effect, (SetTimer, ClearTimer)):
+        return effect.timer.activation
+    return getattr(effect, "activation", ())
+
+
 class _Statuses:
     """The statuses of a run's activations as they were last seen.
 
-    Instances that have ended are looked at no more, unless something is undone: else each record of a large split would cost a look at all
-    items before it.
+    Instances that have ended are looked at no more, unless something is undone, and of those that are open only what the record can have
+    changed: else each record of a large split would cost a look at all of its items.
     """
 
     def __init__(self) -> None:
@@ -97,21 +123,26 @@ class _Statuses:
         """How many ended instances of a body were looked at."""
         self._run = ""
 
-    def changes(self, run: Run) -> Iterator[Change]:
-        """What is another than before, in the order of instances and nodes."""
+    def changes(self, run: Run, near: set[Path] | None) -> Iterator[Change]:
+        """What is another than before, in the order of instances and nodes. `near`: the paths of instances that can have changed."""
         status = "paused" if run.paused and not run.ended else run.status
         if status != self._run:
             yield Change("run", self._run or "–", status)
             self._run = status
-        before, self._seen = self._seen, {}
-        for scope in self._to_look_at(run):
-            self._seen[scope.plan.index, scope.path()] = scope, list(scope.cells[: scope.plan.size])
-        left = {address: seen[0] for address, seen in before.items() if address not in self._seen}  # they ended with this record
-        for address, scope in ({address: seen[0] for address, seen in self._seen.items()} | left).items():
+        if run.rare_ is not None and run.rare_.undos:
+            near = None
+        found = {(scope.plan.index, scope.path()): scope for scope in self._to_look_at(run, near)}
+        gone: dict[tuple[int, Path], Scope] = {}
+        if near is None:  # those that are not found any more ended with this record
+            gone = {address: scope for address, (scope, _) in self._seen.items() if address not in found}
+        before, self._seen = self._seen, {} if near is None else self._seen
+        for address, scope in (found | gone).items():
             was = before[address][1] if address in before else [PENDING] * scope.plan.size
+            if address not in gone:
+                self._seen[address] = scope, list(scope.cells[: scope.plan.size])
             yield from _changes(run, scope, was)
 
-    def _to_look_at(self, run: Run) -> Iterator[Scope]:
+    def _to_look_at(self, run: Run, near: set[Path] | None) -> Iterator[Scope]:
         if run.rare_ is not None and run.rare_.undos:
             yield from run.scopes()
             return
@@ -120,16 +151,22 @@ class _Statuses:
             scope = waiting.pop()
             yield scope
             for _, body in sorted(((scope.more.bodies if scope.more is not None else None) or {}).items()):
-                waiting += self._inside(body)
+                waiting += self._inside(body, scope.path(), near)
 
-    def _inside(self, body: Body) -> list[Scope]:
+    def _inside(self, body: Body, path: Path, near: set[Path] | None) -> list[Scope]:
         """The instances that are open, and those that began and ended since the last look."""
         ended = len(body.kept) - self._kept.get(id(body), 0)
         self._kept[id(body)] = len(body.kept)
         found = list(islice(reversed(body.kept.values()), max(ended, 0)))
         if isinstance(body, LoopBody):
             return found if body.scope is None or body.scope in found else [*found, body.scope]
-        return [*found, *body.active.values()]
+        if near is None:
+            return [*found, *body.active.values()]
+        began = takewhile(lambda scope: (scope.plan.index, scope.path()) not in self._seen, reversed(body.active.values()))
+        depth = len(path)
+        named = {each[depth] for each in near if len(each) > depth and each[:depth] == path}
+        open = {scope.index: scope for scope in began} | {index: body.active[index] for index in named if index in body.active}
+        return [*found, *(open[index] for index in sorted(open))]
 
 
 def _changes(run: Run, scope: Scope, was: list[int]) -> Iterator[Change]:

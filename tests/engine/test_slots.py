@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from jetfleet.broker.engine import blocked_on, decide, digest, fold, is_queued, outstanding, restore, snapshot
+from jetfleet.broker.engine import blocked_on, decide, digest, fold, is_queued, outstanding, reopen, restore, snapshot
 from jetfleet.broker.engine.gate import LIMIT_REACHED, SUPERSEDED
+from jetfleet.broker.engine.reopening import to_retry
 from jetfleet.schemas.effects import Dispatch, ReleaseSlot, WantSlot
 from jetfleet.schemas.errors import InvalidFlow
-from jetfleet.schemas.records import SlotGranted
+from jetfleet.schemas.records import RunReopened, SlotGranted
 
 from .driving import Driver, compiled
 
@@ -263,3 +264,57 @@ def test_a_run_without_limits_pays_nothing() -> None:
     assert run.run.rare_ is None
     run.work()
     assert run.run.rare_ is None and not run.all(WantSlot)
+
+
+# --- runs that are reopened
+
+
+def again(run: Driver) -> tuple[Driver, list[Any]]:
+    """The run as it is tried again, and what it wants then."""
+    journal = [*run.journal, RunReopened("r1", run.now + 60_000, len(run.journal), to_retry(run.plan, run.journal))]
+    reopened, effects = reopen(run.plan, run.journal, journal[-1])
+    other = Driver.__new__(Driver)
+    other.__dict__ |= run.__dict__ | {"run": reopened, "journal": journal, "now": run.now + 60_000, "result": None}
+    other.timers, other.open, other.slots = {}, {}, {}
+    other._take(effects)
+    assert digest(fold(run.plan, journal)) == digest(reopened)
+    return other, effects
+
+
+def test_a_run_that_is_tried_again_asks_for_its_slots_anew_before_anything_of_it_goes_on() -> None:
+    run = start({"concurrency": {"max": 1}, "ttl": "1h"}, {}, concurrency=NODE)
+    run.grant()
+    run.grant("a")
+    run.complete("a", "done")
+    run.fail("b", retryable=False)
+    assert run.ended == "failed"
+    later, effects = again(run)
+    assert [want.attempt for want in effects if isinstance(want, WantSlot)] == [2]
+    assert not later.open and is_queued(later.run)
+    later.grant()
+    assert list(later.open) == ["b"] and later.open["b"].attempt == 2
+    assert later.work().value == "done"
+
+
+def test_what_was_out_with_a_slot_of_its_own_waits_for_one_again() -> None:
+    run = start({}, {}, concurrency=NODE)
+    run.grant("a")
+    run.cancel()
+    later, _ = again(run)
+    assert later.statuses("a") == ["waiting"] and not later.open
+    later.grant("a")
+    assert later.open["a"].attempt == 2
+    assert later.work().ended == "completed"
+
+
+def test_a_run_that_was_refused_or_whose_time_was_over_can_be_tried_again() -> None:
+    refused = start({"concurrency": {"max": 1, "on_limit": "reject"}})
+    refused.grant(refused=LIMIT_REACHED)
+    expired = start({"concurrency": {"max": 1}, "ttl": "1m"})
+    expired.fire("", "ttl")
+    for run in (refused, expired):
+        later, _ = again(run)
+        assert not later.open
+        later.grant()
+        assert list(later.open) == ["a"]
+        assert later.work().ended == "completed"

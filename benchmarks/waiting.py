@@ -40,7 +40,7 @@ WINDOW_MS, LEAD_MS = 5_000, 8_000
 """Delays come due within so long, and first after so long: until then all of them have been set."""
 WEEK_MS = 7 * 24 * 3_600 * 1_000
 START_S_PER_RUN = 0.001
-REST_S, RESTART_S, STEP_S = 150, 120, 60
+REST_S, RESTART_S, STEP_S = 300, 120, 90
 POLL_S = 0.02
 SIGNAL, EVENT = "go", "paid"
 FLOWS = [

@@ -133,6 +133,8 @@ async def refusals(
         try:
             question = [signals[place] for place in asked]
             answers = await ask_owner(connection, subjects.takes(partition), question, list[Refusal], patience_s)
+            if len(answers) != len(asked):
+                raise BrokerError(f"the owner of partition {partition} has answered {len(answers)} of {len(asked)} questions")
             found.update(zip(asked, answers, strict=True))
         except BrokerError as error:
             found.update(dict.fromkeys(asked, error))

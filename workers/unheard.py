@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..broker.engine import refusal
 from ..broker.engine.answers import answer_of
 from ..broker.engine.waits import APPROVAL
 from ..schemas.payload import encode
+from ..schemas.records import SignalReceived
 from .local_run import LocalRun
 
 
@@ -20,6 +22,8 @@ def unheard(run: LocalRun, sent: Iterable[tuple[str, Any]]) -> Iterator[str]:
         kept = left.get(name, [])
         if (APPROVAL, name) in run.errands.awaited and answer_of(payload) is None:
             yield f"signal {name} was ignored: {_decision(value)} is no decision; write approve, reject or escalate"
+        elif why := refusal(run.state, SignalReceived(run.id, 0, name, payload)):
+            yield f"signal {name} was ignored: {why.partition(': ')[2]}"
         elif payload in kept:
             kept.remove(payload)
             yield f"nothing waited for signal {name}"

@@ -20,7 +20,7 @@ class NotWaiting(JetfleetError):
         named = ", ".join(map(repr, pending[:SHOWN_MAX])) + (", …" if len(pending) > SHOWN_MAX else "")
         instead = f"it waits for {named}" if pending else "it waits for none"
         super().__init__(
-            f"run {run} waits for no approval {hook!r} now; {instead}. It may have been answered: `jetfleet runs history {run}` says by whom"
+            f"run {run} waits for no approval {hook!r} now; {instead}. It may have been decided: `jetfleet runs history {run}` says by whom"
         )
 
 

@@ -24,7 +24,6 @@ from ..flows import Flows
 from ..read_model.views import Page
 from ..tokens import Tokens, rotate
 from ..waiting import (
-    CALLED_OFF,
     DECIDED,
     FORGOTTEN,
     LIMIT_MAX,
@@ -41,7 +40,7 @@ from ..waiting import (
     decision,
     refusals,
 )
-from .approval_errors import AlreadyAnswered, AnswerUnconfirmed, NotWaiting, TokenExpired, TokenUsed, WaitCalledOff
+from .approval_errors import SHOWN_MAX, AlreadyAnswered, AnswerUnconfirmed, NotWaiting, TokenExpired, TokenUsed, WaitCalledOff
 from .errors import RunEnded, UnknownRun
 from .standing import standing
 
@@ -140,12 +139,12 @@ class Approvals:
 
     async def answer_hook(self, run: str, hook: str, said: dict[str, Any], id: str) -> Decided:
         """Answer the approval of a run that has waited longest under that name."""
-        pending = (await self.pending("approval", None, None, None, run, LIMIT_MAX, "")).rows
-        found = next((each for each in pending if each.name == hook), None)
-        if found is None:
-            await self._refuse_unknown(run, hook, said)
-            raise NotWaiting(run, hook, [each.name for each in pending])
-        return await self.answer(found, said, id)
+        found = (await self.pending("approval", None, None, hook, run, 1, "")).rows
+        if found:
+            return await self.answer(found[0], said, id)
+        await self._refuse_unknown(run, hook, said)
+        others = (await self.pending("approval", None, None, None, run, SHOWN_MAX + 1, "")).rows
+        raise NotWaiting(run, hook, [each.name for each in others])
 
     async def answer_token(self, token: str, said: dict[str, Any], id: str) -> Decided:
         """Answer the approval that a token names."""
@@ -276,6 +275,3 @@ def _pending(row: Waiting) -> Pending:
     return Pending(
         row.run, row.flow, row.node, row.kind, row.name, row.assignees, decode(row.metadata), row.due, schema, row.wait, row.activation
     )
-
-
-__all__ = ["CALLED_OFF", "Approvals", "Decided", "Pending", "answer_value"]

@@ -59,10 +59,10 @@ async def list_command(client: Client, flow: str | None, assignee: str | None, n
 async def show_command(client: Client, run: str, hook: str, form: str) -> None:
     """Show one approval: who is asked, what an answer must look like, and the token that answers it."""
     id = await client.full_id(run)
-    pending = (await client.pending(run=id, limit=LIMIT_MAX)).rows
-    found = next((row for row in pending if row.name == hook), None)
-    if found is None:
-        raise NotWaiting(id, hook, [row.name for row in pending])
+    pending = (await client.pending(run=id, name=hook, limit=1)).rows
+    if not pending:
+        raise NotWaiting(id, hook, [row.name for row in (await client.pending(run=id)).rows])
+    found = pending[0]
     value = {**as_row(found), "schema": found.schema, "token": await client.token(found)}
     if form == "json":
         click.echo(as_json(value))

@@ -39,6 +39,8 @@ from .sizes import size_text
 from .waiting import in_words, span
 
 INSTANCES_SHOWN = 3
+VALUE_MAX = 120
+"""Characters of an output; `jetfleet payload cat RUN:NODE` prints all of it."""
 SIZE_SHOWN_MIN_BYTES = 1024
 NOTICED_SHARE = 0.1
 """A phase is named if it is that much of the whole."""
@@ -168,10 +170,6 @@ def _value(payload: Payload) -> str:
     size = "" if len(payload) < SIZE_SHOWN_MIN_BYTES or is_described(value) else f"{size_text(len(payload))}  "
     text = printable(as_text(value))
     return size + (text if len(text) <= VALUE_MAX else text[: VALUE_MAX - 1] + "…")
-
-
-VALUE_MAX = 120
-"""Characters of an output; `jetfleet payload cat RUN:NODE` prints all of it."""
 
 
 def _children(children: Sequence[Member], now_ms: int, indent: str) -> Iterator[Cells]:

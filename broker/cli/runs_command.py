@@ -1,4 +1,4 @@
-"""`jetfleet runs …`: look at runs and steer them.
+"""`jetfleet runs list|watch|result`: which runs there are, and waiting for the end of one. The other commands are put together in runs.py.
 
 0    done        1    there is no such run; for `watch` and `result`: it did not complete
 """

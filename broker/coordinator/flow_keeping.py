@@ -23,6 +23,7 @@ from typing import Protocol, TypeAlias
 import structlog
 
 from ...schemas.codec import encode_record
+from ...schemas.errors import UnreadableRecord
 from ...schemas.messages import DRAINING, PAUSED, Drain, FlowState
 from ...schemas.records import CancelRequested, PauseRequested, Record, ResumeRequested
 from ..flows import Flows
@@ -125,7 +126,11 @@ class PartitionKeeper:
         before = self._told.get(id)
         if before is not None and before[0] == run.at and before[1] == asked and now_ms < before[2]:
             return before
-        record = _lacking(id, run, asked, state, now_ms)
+        try:
+            record = _lacking(id, run, asked, state, now_ms)
+        except UnreadableRecord as error:  # a run that cannot be woken must not keep the others from it
+            log.error("a run cannot be kept in the state of its flow", run=id, flow=state.flow, code=error.code, reason=str(error))
+            record = None
         if record is None:
             return run.at, asked, NEVER
         self._site.outbox.wal(self.partition.number, encode_record(record))

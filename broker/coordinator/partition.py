@@ -359,9 +359,10 @@ class Partition:
         self.near.set(effect)
 
     def clear_timer(self, run: OpenRun, effect: ClearTimer, ticket: Ticket) -> None:
-        """Only of a run that is in a snapshot can the server have timers; also in one that an owner who died has not come to the end of."""
+        """The server can only have timers of runs that are in a snapshot; also in one that an owner who died did not come to the end of."""
         due = self.near.clear(effect.run, effect.timer)
-        if run.segment if due is None else self.repeating and due > self.now_ms + HORIZON_MS:
+        may_be_far = bool(run.segment or self.repeating) if due is None else self.repeating and due > self.now_ms + HORIZON_MS
+        if may_be_far:
             self.around.far_timers.clear(self.number, effect, ticket)
 
     def hand_over_far_timers(self, run: OpenRun, ticket: Ticket) -> None:

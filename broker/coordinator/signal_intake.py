@@ -130,9 +130,8 @@ class SignalIntake:
             self._questions -= 1
 
     async def _place(self, come: list[tuple[Message, SignalReceived]]) -> None:
-        answers = await refusals(
-            self._site.connection, self._site.partitions, [record for _, record in come], patience_s=OWNER_S
-        )  # fmt: skip
+        records = [record for _, record in come]
+        answers = await refusals(self._site.connection, self._site.partitions, records, patience_s=OWNER_S)
         for (message, record), answer in zip(come, answers, strict=True):
             if isinstance(answer, BrokerError):
                 self._give_back(message)

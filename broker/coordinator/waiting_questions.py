@@ -7,7 +7,7 @@ it. A page looks at a bounded number of runs and gives way to the loop, however 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ import structlog
 from ...schemas.payload import NULL, encode
 from ...schemas.records import SignalReceived
 from ..client import BrokerError, Message
-from ..engine import Run, asks, refusal
+from ..engine import asks, is_asked, refusal
 from ..waiting import (
     CALLED_OFF,
     DECIDED,
@@ -95,7 +95,7 @@ class WaitingQuestions:
         ids = self._ids(question)
         for looked, id in enumerate(ids, 1):
             run = self._partition.runs.get(id)
-            for row in [] if run is None else _rows(run, question):
+            for row in () if run is None else _rows(run, question):
                 size += len(row.metadata) + len(row.schema)
                 if rows and (len(rows) >= limit or size > PAGE_MAX_BYTES):
                     return WaitingPage(rows, behind)
@@ -121,7 +121,7 @@ class WaitingQuestions:
 
     def _decision(self, id: str, wait: int) -> Decision:
         run = self._partition.runs.get(id)
-        if run is not None and any(ask.wait == wait for _, _, ask in asks(run.look(), "approval")):
+        if run is not None and is_asked(run.look(), "approval", wait):
             return Decision(WAITS)
         known, outcome = self._partition.decisions.find(id, wait)
         if not known:
@@ -151,23 +151,14 @@ class WaitingQuestions:
         return Refusal(RUN_ENDED if signal.run in here.ended else UNKNOWN_RUN)
 
 
-def _rows(run: OpenRun, question: WaitingQuestion) -> list[Waiting]:
-    """What of a run belongs on the page."""
-    state: Run = run.look()
+def _rows(run: OpenRun, question: WaitingQuestion) -> Iterator[Waiting]:
+    """What of a run belongs on the page, one after the other: a run may wait for thousands of people."""
+    state, flow = run.look(), run.plan.name
     last, behind = question.after
-    found = []
-    for node_key, node, ask in asks(state, question.kind):
-        if (
-            (state.id != last or ask.wait > behind)
-            and question.name in (None, ask.name)
-            and question.flow in (None, run.plan.name)
-            and (question.assignee is None or question.assignee in ask.assignees)
-        ):
+    if question.flow not in (None, flow):
+        return
+    for node_key, node, ask in asks(state, question.kind, question.name, behind if state.id == last else 0):
+        if question.assignee is None or question.assignee in ask.assignees:
             schema = NULL if node.config.schema_ is None else encode(node.config.schema_)
-            found.append(
-                Waiting(
-                    state.id, run.plan.name, node_key, ask.activation, ask.wait, ask.kind, ask.name, ask.assignees, ask.metadata, ask.due,
-                    schema,
-                )
-            )  # fmt: skip
-    return found
+            who, what = ask.assignees, ask.metadata
+            yield Waiting(state.id, flow, node_key, ask.activation, ask.wait, ask.kind, ask.name, who, what, ask.due, schema)

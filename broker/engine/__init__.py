@@ -4,7 +4,7 @@ It reads no clock, draws no random number and does no I/O; time and ids come fro
 coordinator, in the in-process runner, in replay and in the simulator.
 """
 
-from .asking import asks, awaits_any, refusal
+from .asking import asks, awaits_any, is_asked, refusal
 from .claims import claims_slot, is_queued
 from .decide import begin, decide
 from .event_waits import awaits, event_waits, hears
@@ -17,6 +17,6 @@ from .state import Run, Status
 
 __all__ = [
     "Blocked", "NeverRan", "NodeView", "Run", "Status", "asks", "awaits", "awaits_any", "begin", "blocked_on", "claims_slot", "decide",
-    "digest", "event_waits", "fold", "has_tasks_out", "hears", "is_of", "is_queued", "nodes", "outstanding", "refusal", "reopen",
-    "restore", "snapshot", "state_at", "timers", "to_fork", "to_retry", "trimmed", "untrimmed", "wants",
+    "digest", "event_waits", "fold", "has_tasks_out", "hears", "is_asked", "is_of", "is_queued", "nodes", "outstanding", "refusal",
+    "reopen", "restore", "snapshot", "state_at", "timers", "to_fork", "to_retry", "trimmed", "untrimmed", "wants",
 ]  # fmt: skip

@@ -17,33 +17,36 @@ from ...schemas.records import SignalReceived
 from ...schemas.ref import ValueElsewhere
 from .answers import misfit
 from .inspection import key
-from .state import Run, Scope
+from .state import Run, Scope, Wait
 from .waits import APPROVAL, asked, wait_of, waiting_for
 
 Ask: TypeAlias = tuple[str, PlanNode, Await]
 """The activation's name, its node, and what it asks for."""
 
 
-def asks(run: Run, kind: str) -> Iterator[Ask]:
-    """What the run waits for of that kind (approval, signal, event), in the order in which it began to."""
-    rare = run.rare_
-    addresses = [address for (of, _), waiting in rare.awaiting.items() if of == kind for address in waiting] if rare is not None else []
-    found = [place for address in addresses if (place := run.find(address)) is not None]
-    for scope, node in sorted(found, key=_since):
-        wait = wait_of(scope, node)
-        if wait is not None:
-            timers = (scope.more.timers if scope.more is not None else None) or {}
-            yield key(node, scope), node, _readable(run, scope, node, timers.get((node.slot, "wait")))
+def asks(run: Run, kind: str, name: str | None = None, after: int = 0) -> Iterator[Ask]:
+    """What the run waits for of that kind (approval, signal, event), in the order in which it began to; what comes `after` that wait."""
+    for scope, node, wait in sorted(_waiting(run, kind, name, after), key=lambda place: place[2].since):
+        timers = (scope.more.timers if scope.more is not None else None) or {}
+        yield key(node, scope), node, _readable(run, scope, node, wait, timers.get((node.slot, "wait")))
 
 
-def _since(place: tuple[Scope, PlanNode]) -> int:
-    wait = wait_of(*place)
-    return 0 if wait is None else wait.since
+def is_asked(run: Run, kind: str, wait: int) -> bool:
+    """Whether the run still waits for what it began to wait for as its n-th."""
+    return any(each.since == wait for _, _, each in _waiting(run, kind, None, wait - 1))
 
 
-def _readable(run: Run, scope: Scope, node: PlanNode, due: int | None) -> Await:
-    wait = wait_of(scope, node)
-    assert wait is not None
+def _waiting(run: Run, kind: str, name: str | None, after: int) -> Iterator[tuple[Scope, PlanNode, Wait]]:
+    awaiting = run.rare_.awaiting if run.rare_ is not None else {}
+    for (of, called), addresses in awaiting.items():
+        for address in addresses if of == kind and name in (None, called) else ():
+            found = run.find(address)
+            wait = None if found is None else wait_of(*found)
+            if found is not None and wait is not None and wait.since > after:
+                yield *found, wait
+
+
+def _readable(run: Run, scope: Scope, node: PlanNode, wait: Wait, due: int | None) -> Await:
     try:
         return asked(run, scope, node, wait, due)
     except ValueElsewhere:  # a value that it was asked with has been made again since, and is large now

@@ -95,7 +95,8 @@ def _settle(turn: Turn) -> None:
         recovery.settle(turn, run.rare_.losses)
     if run.ended:
         _tell_failed_undoing(run)
-        turn.effects += everything(run)
+        if run.rare_ is not None and run.rare_.claims is not None:
+            turn.effects += everything(run)
         turn.effects.append(FinishRun(run.id, run.status, run.output, run.error))
 
 

@@ -18,6 +18,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
+
 from ...schemas.records import Activation, CancelRequested, SlotGranted, SlotReleased, SlotWanted
 
 LIMIT_REACHED, SUPERSEDED = "limit_reached", "superseded"
@@ -37,14 +39,15 @@ class Holder(NamedTuple):
     attempt: int
 
 
-class Entry:
+class Entry(msgspec.Struct, array_like=True, gc=False):
     """`since`: when it asked, or was granted. `not_before`: what a rate has told it. `occupies`: whether it takes up a slot."""
 
-    __slots__ = ("fair", "not_before", "occupies", "priority", "since", "state")
-
-    def __init__(self, state: int, since: int, priority: int, fair: str, not_before: int = 0, occupies: bool = False) -> None:
-        self.state, self.since, self.priority, self.fair = state, since, priority, fair
-        self.not_before, self.occupies = not_before, occupies
+    state: int
+    since: int
+    priority: int = 0
+    fair: str = ""
+    not_before: int = 0
+    occupies: bool = False
 
 
 class Gate:
@@ -188,25 +191,23 @@ class Gate:
     # --- as data
 
     def as_data(self) -> list[Any]:
-        """The state in plain values, for `of_data`. The order of the line's keys is part of it."""
-        entries = [[*holder, entry.state, entry.since, entry.priority, entry.fair, entry.not_before, entry.occupies]
-                   for holder, entry in self.entries.items()]  # fmt: skip
+        """The state for a msgpack encoder, uncopied: a hundred thousand may wait. The order of the keys is part of it."""
         turns = [[priority, list(line)] for priority, line in sorted(self._lines.items())]
-        return [self.id, self.most, self.rate, self.full_at_us, entries, turns]
+        return [self.id, self.most, self.rate, self.full_at_us, list(self.entries.items()), turns]
 
     @classmethod
     def of_data(cls, data: list[Any]) -> Gate:
-        """The gate of `as_data`. Raises ValueError or TypeError for anything else."""
+        """The gate of `as_data`, once encoded and decoded. Raises ValueError or TypeError for anything else."""
         id, most, rate, full_at_us, entries, turns, *_ = data
         gate = cls(id)
         gate.most, gate.rate, gate.full_at_us = most, rate, full_at_us
         for priority, keys in turns:
             gate._lines[priority] = OrderedDict((fair, OrderedDict()) for fair in keys)
-        for run, activation, attempt, state, since, priority, fair, not_before, occupies, *_ in entries:
-            holder = Holder(run, tuple(activation), attempt)
-            gate.entries[holder] = Entry(state, since, priority, fair, not_before, occupies)
-            gate.held += occupies
-            if state == WAITING:
-                gate._lines[priority][fair][holder] = None
+        for (run, activation, attempt), fields in entries:
+            holder, entry = Holder(run, tuple(activation), attempt), Entry(*fields)
+            gate.entries[holder] = entry
+            gate.held += entry.occupies
+            if entry.state == WAITING:
+                gate._lines[entry.priority][entry.fair][holder] = None
                 gate.waiting += 1
         return gate

@@ -79,6 +79,12 @@ def test_a_signal_that_moved_nothing_is_told(sent: str, told: str) -> None:
     assert told in run(ASK, "--virtual-time", "--signal", sent).stderr
 
 
+def test_a_signal_that_does_not_fit_its_schema_is_told_with_its_place() -> None:
+    flow = "name: f\nnodes: {w: {type: std::wait, config: {signal: n, timeout_ms: 1, schema: {properties: {x: {type: integer}}}}}}\n"
+    told = run(flow, "--virtual-time", "--signal", 'n={"x": "five"}').stderr
+    assert told == 'signal n was ignored: x: "five" is not of type "integer"\n'
+
+
 def test_nothing_is_told_of_a_signal_that_was_heard() -> None:
     assert run(ASK, "--signal", 'order={"decision": "approve"}').stderr == ""
 

@@ -252,3 +252,23 @@ def test_the_secret_is_made_once_however_many_ask_for_it(fresh_url: str, tmp_pat
             assert await one.client.token(asked) == one.coordinators[0].tokens.sign(asked.run, asked.activation, asked.wait)
 
     run(test())
+
+
+def test_a_run_that_asks_many_people_at_once_is_listed_in_pages_and_answered_one_by_one(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            each = {"type": "std::split", "config": {"field": "items", "mode": "parallel", "max_parallel": 300}}
+            asks = {"type": "std::wait", "config": {"hook_id": "ok", "metadata_fields": ["$"]}}
+            await one.deploy(flow("many", {"each": each, "ask": asks}, ["each.item -> ask"]))
+            id = await one.client.send("many", {"items": list(range(250))})
+            found = await pending(one, 250, limit=1000)
+            assert [row.wait for row in found] == list(range(1, 251)) and found[7].node == "ask[7]"
+            page = await one.client.pending(run=id, limit=100)
+            rest = await one.client.pending(limit=1000, cursor=page.cursor)
+            assert [*page.rows, *rest.rows] == found and not rest.cursor
+            await one.client.answer(found[99], "approve", by="p99")
+            await one.client.decide(id, "ok", "approve", by="first")  # of several of one name the one that waits longest
+            left = await pending(one, 248, limit=1000)
+            assert {row.wait for row in found} - {row.wait for row in left} == {1, 100}
+
+    run(test())

@@ -25,6 +25,9 @@ UNDOING = "compensating"
 BEGUN_LATELY = LIMIT_MAX
 """Among how many runs the one is looked for that was meant by an id that no run has."""
 
+BEGINNING_MIN = 4
+"""Characters of an id behind the flow's name that say which run is meant. With fewer, one that is alone today is so by chance."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -80,9 +83,9 @@ async def full_id(connection: Connection, text: str, partitions: int) -> str:
         return text
     if text and not set(text) & set(' \t\n()"=<>!*'):
         page = await questions.runs(connection, f"id = {text}*", limit=10)
-        if len(page.rows) == 1:
+        if len(page.rows) == 1 and len(text) >= len(page.rows[0].flow) + 1 + BEGINNING_MIN:
             return page.rows[0].id
-        if page.rows:
+        if len(page.rows) > 1:
             raise AmbiguousRun(text, sorted(row.id for row in page.rows))
     lately = await questions.runs(connection, limit=BEGUN_LATELY)
     raise UnknownRun(text, [row.id for row in lately.rows])

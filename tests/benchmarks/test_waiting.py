@@ -15,5 +15,5 @@ def test_runs_that_wait_are_measured_and_leave_nothing_behind(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     figures = json.loads(done.stdout)
     assert figures["waiting_runs"] == 4_400 and [figures[name] for name in PROMISED] == [0, 0, 0]
-    assert figures["restart_s"] > 0 and figures["lateness_p50_ms"] <= figures["lateness_p99_ms"]
+    assert figures["failed"] == [] and figures["restart_s"] > 0 and figures["lateness_p50_ms"] <= figures["lateness_p99_ms"]
     assert list(tmp_path.iterdir()) == []

@@ -101,7 +101,7 @@ def test_a_path_that_some_process_may_be_allowed_is_not_warned_of(parse: Parse) 
 
 def test_a_caller_who_waits_for_a_run_that_begins_with_others_is_warned_of(parse: Parse) -> None:
     head = "name: f\nnodes: {a: {type: std::log}}\nedges: [{from: t, to: a}]\n"
-    triggers = "triggers:\n- {id: t, type: webhook, params: {auth: {type: bearer, token_env: T}, wait: true}}\n"
+    triggers = "triggers:\n- {id: t, type: webhook, params: {host: 127.0.0.1, wait: true}}\n"
     loaded = parse(head + "settings: {debounce: {quiet: 5s}}\n" + triggers)
-    assert [shown(problem) for problem in loaded.warnings] == [("INVALID_VALUE", 6, 77)]
+    assert [shown(problem) for problem in loaded.warnings] == [("INVALID_VALUE", 6, 58)]
     assert not parse(head + triggers).warnings and not loaded.errors

@@ -119,6 +119,12 @@ class Life:
         while len({tuple(line[:2]) for line in self.lines() if line[3] == node}) < count:
             await asyncio.sleep(LOOK_S)
 
+    async def cancelled(self, node: str) -> None:
+        """Wait until a worker has cancelled an execution of a node."""
+        file = self.folder / "cancelled"
+        while not file.exists() or node not in file.read_text().split():
+            await asyncio.sleep(LOOK_S)
+
     async def waits(self, run: str, count: int = 1, reason: str = "") -> RunView:
         """The run in the eyes of its owner, once so many of its nodes wait (for a reason)."""
         while (view := await self.client.look(run)) is None or len([each for each in view.blocked if reason in each[1]]) < count:

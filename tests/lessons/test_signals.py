@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from jetfleet.schemas.records import SignalReceived
+from jetfleet.schemas.subjects import run_id
 
 from ..fleet.fleets import flow
 from .killing import Life, Steps, lesson
+
+DO = {"type": "k.do"}
 
 
 def wait(signal: str, **config: Any) -> dict[str, Any]:
@@ -31,3 +33,57 @@ async def test_two_signals_that_are_awaited_at_once_come_in_any_order(life: Life
         said = await life.output(id)
         assert {key: value["response"] for key, value in said.items()} == {"a": "PAID", "b": "PACKED"}
         assert life.kinds(id) == ["RunStarted", "SignalReceived", "SignalReceived"]
+
+
+@lesson
+async def test_signatures_that_come_in_another_order_than_they_are_wanted_are_kept(life: Life) -> Steps:
+    await life.deploy(flow("signatures", {"legal": wait("legal"), "finance": wait("finance"), "ceo": wait("ceo")}))
+    id = await life.send("signatures", "contract")
+    for name in ("ceo", "finance", "legal"):
+        await life.client.signal(id, name, f"signed by {name}")
+        yield None
+    said = await life.output(id)
+    assert said["response"] == "signed by ceo" and said["input"]["input"] == {**said["input"]["input"], "response": "signed by legal"}
+    assert life.kinds(id).count("SignalReceived") == 3
+
+
+@lesson
+async def test_a_signal_that_is_sent_again_and_again_ends_one_wait(life: Life) -> Steps:
+    await life.deploy(flow("repeated", {"first": wait("go"), "do": DO, "second": wait("go")}))
+    id = await life.send("repeated", 1)
+    for _ in range(3):
+        await life.client.signal(id, "go", "once", id="s1")
+        yield None
+    await life.waits(id)
+    await life.client.signal(id, "go", "twice", id="s2")
+    yield None
+    said = await life.output(id)
+    assert (said["input"]["response"], said["response"]) == ("once", "twice")
+    assert life.executed() == {"do": 1}
+
+
+@lesson
+async def test_a_signal_that_is_sent_before_its_run_has_begun_is_kept(life: Life) -> Steps:
+    await life.deploy(flow("before", {"do": DO, "wait": wait("go")}))
+    await life.client.signal(run_id("before", "k1"), "go", "early")
+    yield None
+    id = await life.send("before", 1, id="k1")
+    yield None
+    assert (await life.output(id))["response"] == "early"
+
+
+@lesson
+async def test_an_event_that_does_not_fit_ends_no_wait_and_the_limit_does(life: Life) -> Steps:
+    paid = {"type": "std::wait", "config": {"event": "lesson-paid", "correlate": {"order.id": "${go.id}"}, "timeout_ms": 4_000, "timeout_action": "fail"}}
+    await life.deploy(flow("correlated", {"paid": paid, "ship": DO}))
+    fits, waits = [await life.send("correlated", {"id": n}) for n in (7, 8)]
+    for id in (fits, waits):
+        await life.waits(id)
+    yield None
+    await life.client.event("lesson-paid", {"order": {"id": 9}})  # perhaps nobody is there: it is in the log, behind the waits
+    await life.client.event("lesson-paid", {"order": {"id": 7}, "amount": 3})
+    yield None
+    assert (await life.output(fits))["response"] == {"order": {"id": 7}, "amount": 3}
+    summary = await life.ended(waits)
+    assert (summary.status, summary.error and (summary.error.type, summary.error.node)) == ("failed", ("timeout", "paid"))
+    assert life.executed() == {"ship": 1}

@@ -45,6 +45,10 @@ def test_the_beginning_of_an_id_is_enough_where_only_one_begins_so(cli: Cli, who
         stands(whole, run, "running")
     several = cli("runs", "cancel", "waiting-")
     assert several.code == 1 and several.err.startswith("error: AMBIGUOUS_RUN ") and one in several.err
+    short = sent(cli, "waiting", "{}", "--id", "short")
+    stands(whole, short, "running")
+    assert cli("runs", "cancel", short[: len("waiting-") + 3]).err.startswith("error: UNKNOWN_RUN ")
+    assert cli("runs", "kill", short[: len("waiting-") + 4]).code == 0
     assert cli("runs", "cancel", one[:-4]).err == f"{one} is told to end\n"
     stands(whole, one, "cancelled")
     assert one in cli("runs", "show", one[:-4]).out

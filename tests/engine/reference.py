@@ -31,6 +31,7 @@ from .programs import (
     blocks,
     refuses,
     rescued,
+    timeless,
     work,
 )
 
@@ -71,7 +72,7 @@ Chosen = Callable[[str], Any]
 def interpret(program: Program, value: Any, chosen: Chosen) -> Expected:
     """How a run of the program with this payload must end."""
     cancels = any(isinstance(block, Parallel) and block.cancel_others for block in blocks(program.root))
-    walk = _Walk(chosen, program.on_failure == "finish", cancels)
+    walk = _Walk(lambda name: timeless(chosen(name)), program.on_failure == "finish", cancels)
     expected = Expected("completed", outputs=walk.outputs, unsure=walk.unsure)
     try:
         end = walk.block(program.root, Live("", value), (), walk.finish)
@@ -265,6 +266,7 @@ class _Walk:
         head: dict[str, Any] = {"input": value, "decision": None, "response": None, "reason": None, "timed_out": False}
         if wait.kind == "signal":
             return self.put(wait.id, path, {**head, "response": said})
+        head |= {"by": None, "answered_at": 0}
         if wait.kind == "timeout":
             return self.put(wait.id, path, {**head, "decision": "approve", "reason": "timed out", "timed_out": True})
         end = self.put(wait.id, path, {**head, "decision": wait.decision, "response": said["response"]})

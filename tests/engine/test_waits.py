@@ -327,7 +327,9 @@ def test_a_wait_that_ends_in_time_clears_the_timeout_of_its_node() -> None:
 # --- what is asked of whom, and what fits
 
 
-LIMITED = wait('hook_id: h, assignees: ["${trigger.payload.boss}", ann], schema: {type: object, required: [limit], properties: {limit: {type: number}}}')
+LIMITED = wait(
+    'hook_id: h, assignees: ["${trigger.payload.boss}", ann], schema: {type: object, required: [limit], properties: {limit: {type: number}}}'
+)
 
 
 def test_an_approval_says_whose_it_is_and_which_wait_of_the_run() -> None:

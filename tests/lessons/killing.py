@@ -34,6 +34,8 @@ from jetfleet.broker.api import Client, Decided, Pending
 from jetfleet.broker.client import BrokerError, Connection
 from jetfleet.broker.deployment import ensure
 from jetfleet.broker.read_model.reader import Reader
+from jetfleet.broker.run_result import RunResult
+from jetfleet.broker.study.verification import Verdict
 from jetfleet.broker.topology import Topology
 from jetfleet.schemas.messages import RunView, Summary
 from jetfleet.schemas.payload import decode
@@ -49,6 +51,7 @@ KILLS: tuple[Kills, ...] = ("nothing dies", "the coordinator dies", "the worker 
 Steps: TypeAlias = AsyncIterator[int | None]
 Story: TypeAlias = Callable[["Life"], Steps]
 Kind = TypeVar("Kind", bound=Record)
+Answer = TypeVar("Answer")
 
 NODES = str(Path(__file__).with_name("lesson_nodes.py"))
 PARTITIONS = 2
@@ -142,6 +145,10 @@ class Life:
         to = await self.asked(run, hook)
         return await insist(lambda: self.client.answer(to, decision, id=f"{run}/{hook}", **said))
 
+    async def shown(self, run: str) -> RunResult:
+        """Everything about the run, as its journal has it now."""
+        return await insist(lambda: self.client.show(run))
+
     async def ended(self, run: str) -> Summary:
         (summary,) = await self.log.ended(run, deadline_s=STEP_S)
         return summary
@@ -170,7 +177,7 @@ class Life:
         return list(dict.fromkeys(line[3] for line in self.lines()))
 
 
-async def insist(ask: Callable[[], Awaitable[Kind]]) -> Kind:
+async def insist(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """Ask again as long as there is nobody who could answer."""
     while True:
         try:
@@ -185,6 +192,8 @@ class Stage:
     def __init__(self, url: str, folder: Path, kills: Kills) -> None:
         self.url, self.folder, self.kills = url, folder, kills
         self.lives: dict[Story, Life] = {}
+        self.verdicts: list[Verdict] = []
+        """Of the journal of every run, when all was over."""
         self._ends: dict[Story, BaseException | None] = {}
         self._processes: dict[str, Forked] = {}
 
@@ -214,6 +223,7 @@ class Stage:
             self.lives = {story: Life(self.folder / story.__name__, client, log, self.kills) for story in told}
             await self._tell_all()
             await log.caught_up()
+            self.verdicts = [verdict async for verdict in client.verify_all()]
 
     async def _tell_all(self) -> None:
         open = {story: story(life) for story, life in self.lives.items()}

@@ -56,7 +56,11 @@ async def test_nobody_in_time_is_a_no(life: Life) -> Steps:
 
 @lesson
 async def test_who_is_asked_in_vain_is_followed_by_who_stands_above(life: Life) -> Steps:
-    nodes = {"manager": ask("manager", timeout_ms=500, timeout_action="escalate"), "director": ask("director", timeout_ms=600_000), "process": DO}
+    nodes = {
+        "manager": ask("manager", timeout_ms=500, timeout_action="escalate"),
+        "director": ask("director", timeout_ms=600_000),
+        "process": DO,
+    }
     await life.deploy(flow("escalation", nodes, ["manager -> process", "manager.escalated -> director", "director -> process"]))
     id = await life.send("escalation", {"amount": 1})
     yield None

@@ -74,7 +74,10 @@ async def test_a_signal_that_is_sent_before_its_run_has_begun_is_kept(life: Life
 
 @lesson
 async def test_an_event_that_does_not_fit_ends_no_wait_and_the_limit_does(life: Life) -> Steps:
-    paid = {"type": "std::wait", "config": {"event": "lesson-paid", "correlate": {"order.id": "${go.id}"}, "timeout_ms": 4_000, "timeout_action": "fail"}}
+    paid = {
+        "type": "std::wait",
+        "config": {"event": "lesson-paid", "correlate": {"order.id": "${go.id}"}, "timeout_ms": 4_000, "timeout_action": "fail"},
+    }
     await life.deploy(flow("correlated", {"paid": paid, "ship": DO}))
     fits, waits = [await life.send("correlated", {"id": n}) for n in (7, 8)]
     for id in (fits, waits):

@@ -33,7 +33,13 @@ async def test_a_timer_that_came_due_while_nobody_was_there_fires_at_once_and_on
 
 @lesson
 async def test_a_timer_and_a_long_task_beside_it_leave_each_other_alone(life: Life) -> Steps:
-    nodes = {"begin": DO, "pause": delay(200), "after": DO, "long": {"type": "k.do", "config": {"gate": "gate"}}, "end": {"type": "std::merge"}}
+    nodes = {
+        "begin": DO,
+        "pause": delay(200),
+        "after": DO,
+        "long": {"type": "k.do", "config": {"gate": "gate"}},
+        "end": {"type": "std::merge"},
+    }
     await life.deploy(flow("beside", nodes, ["begin -> pause", "pause -> after", "after -> end", "begin -> long", "long -> end"]))
     id = await life.send("beside", 1)
     await life.at_work("long")
@@ -43,8 +49,8 @@ async def test_a_timer_and_a_long_task_beside_it_leave_each_other_alone(life: Li
     yield None
     life.open("gate")
     assert await life.output(id) == {"after": 1, "long": 1}
-    assert life.executed() - {"long": life.executed()["long"]} == {"begin": 1, "after": 1}
-    assert life.executed()["long"] == 1 or life.worker_dies
+    executed = life.executed()
+    assert executed == {"begin": 1, "after": 1, "long": executed["long"] if life.worker_dies else 1}
     assert len(life.log.of(id, Completion)) == 3, "and the long one ended once, however often its worker died"
 
 
@@ -99,7 +105,8 @@ async def test_a_run_whose_time_is_over_fails_and_its_work_is_cancelled(life: Li
     yield None
     summary = await life.ended(id)
     assert (summary.status, summary.error and summary.error.type) == ("failed", "timeout")
-    await life.cancelled("stuck")
+    if not life.worker_dies:  # a worker that takes the place of a dead one asks first, and hears that nobody wants it any more
+        await life.cancelled("stuck")
     yield None
     assert [record.timer.purpose for record in life.log.of(id, TimerFired)] == ["run"], "nobody fires it a second time"
     assert life.log.of(id, Completion) == []

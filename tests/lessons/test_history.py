@@ -1,0 +1,123 @@
+"""Lessons on what is remembered: the order of records, the state at any of them, and being told of a run while it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from jetfleet.broker.engine import decide, digest, fold, restore, snapshot, state_at
+from jetfleet.schemas.records import Completion
+
+from ..fleet.fleets import chain, flow
+from .killing import Life, Stage, Steps, insist, lesson
+
+DO = {"type": "k.do"}
+
+
+@lesson
+async def test_the_state_at_any_record_is_what_the_records_up_to_it_make_and_a_snapshot_of_it_goes_on_like_it(life: Life) -> Steps:
+    nodes: dict[str, Any] = {f"n{place}": {"type": "k.do", "config": {"gate": "gate"} if place in (5, 9) else {}} for place in range(12)}
+    await life.deploy(flow("twelve", nodes))
+    id = await life.send("twelve", 1)
+    await life.at_work("n5")
+    yield None
+    life.open("gate")
+    yield None
+    await life.output(id)
+    studied = await insist(lambda: life.client.studied(id))
+    journal, plan = studied.journal, studied.plan
+    assert journal == life.log.journal(id)
+    assert [record.activation for record in journal if isinstance(record, Completion)] == [(place,) for place in range(12)], (
+        "10 comes after 9"
+    )
+    whole = digest(fold(plan, journal))
+    for count in range(1, len(journal) + 1):
+        state = state_at(plan, journal, count)
+        assert digest(state) == digest(fold(plan, journal[:count]))
+        shown = await life.client.state(id, records=count)
+        assert [view.status for view in shown.nodes().values()].count("completed") == count - 1
+        restored = restore(plan, snapshot(state))
+        for record in journal[count:]:
+            decide(restored, record)
+        assert digest(restored) == whole
+
+
+@lesson
+async def test_who_follows_a_run_is_told_every_record_once_and_of_its_end(life: Life) -> Steps:
+    nodes = {
+        "first": DO,
+        "wait": {"type": "std::wait", "config": {"signal": "go"}},
+        "second": DO,
+        "more": {"type": "std::wait", "config": {"signal": "go"}},
+        "last": DO,
+    }
+    await life.deploy(flow("followed", nodes))
+    id = await life.send("followed", 1)
+    await life.waits(id)
+    command = ("-m", "jetfleet.schemas", "runs", "history", id, "--follow", "--nats", life.url, "-o", "json")
+    follower = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
+    assert follower.stdout is not None
+    told = [json.loads(await follower.stdout.readline()) for _ in range(2)]
+    yield None
+    await life.client.signal(id, "go", id="s1")
+    yield None
+    await life.completed(id, 2)
+    yield None
+    await life.client.signal(id, "go", id="s2")
+    await life.output(id)
+    yield None
+    rest, _ = await follower.communicate()
+    told += [json.loads(line) for line in rest.splitlines()]
+    assert follower.returncode == 0
+    assert [each["kind"] for each in told] == life.kinds(id)
+    assert [each["record"] for each in told] == list(range(len(told)))
+
+
+@lesson
+async def test_a_run_with_something_to_do_is_running_and_not_waiting(life: Life) -> Steps:
+    await life.deploy(chain("to-do", "k.do", "k.do", "k.do"))
+    await life.deploy(flow("gated", {"first": DO, "second": {"type": "k.do", "config": {"gate": "gate"}}, "last": DO}))
+    id = await life.send("gated", 1)
+    await life.at_work("second")
+    yield None
+    view = await life.waits(id, 1, "task")
+    assert view.status == "running" and [(key, status) for key, status, _, _ in view.nodes] == [
+        ("first", "completed"),
+        ("second", "running"),
+        ("last", "pending"),
+    ]
+    yield None
+    life.open("gate")
+    await life.output(id)
+    ended = await life.shown(id)
+    assert {view.status for view in ended.nodes().values()} == {"completed"}
+
+
+@lesson
+async def test_who_waits_for_a_result_gets_it_whatever_has_died_meanwhile(life: Life) -> Steps:
+    await life.deploy(flow("awaited", {"first": DO, "wait": {"type": "std::wait", "config": {"signal": "go"}}, "last": DO}))
+    handle = await life.client.start("awaited", {"n": 1})
+    waiting = asyncio.create_task(handle.result(60))
+    yield None
+    await life.waits(handle.id)
+    yield None
+    await life.client.signal(handle.id, "go", "said")
+    yield None
+    result = await waiting
+    assert result.status == "completed" and result.output["response"] == "said"
+    assert life.executed()["last"] == 1 or life.worker_dies
+
+
+def test_nothing_was_executed_again_once_its_end_was_on_disk(stage: Stage) -> None:
+    for life in stage.lives.values():
+        assert life.log.reexecuted(life.folder / "executions") == []
+
+
+def test_every_run_begins_once_ends_once_and_its_journal_is_what_was_written(stage: Stage) -> None:
+    assert {verdict.run: verdict.flaw for verdict in stage.verdicts if not verdict.sound} == {}
+    for run in {run for life in stage.lives.values() for run in life.runs}:
+        life = next(iter(stage.lives.values()))
+        assert life.kinds(run).count("RunStarted") == 1
+        assert len({part.summary for part in life.log.parts[run] if part.summary is not None}) == 1

@@ -66,7 +66,7 @@ class BatchedEvent(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Summary(msgspec.Struct, array_like=True, frozen=True):
-    """How a run ended, and what lists and filters ask for. Times in ms since the epoch. `source`: the run that it was forked from, or ""."""
+    """How a run ended, and what lists and filters ask for. Times in ms. `source`: the run that it was forked from, or ""."""
 
     flow: str
     version: str

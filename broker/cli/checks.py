@@ -280,6 +280,6 @@ def _queues_of_flows(found: Checkup) -> dict[str, list[str]]:
 
 
 CHECKS: tuple[Callable[[Checkup], Iterator[Finding]], ...] = (
-    server, sync, deployment, room, full_queues, disk, clocks, members, partitions, queues, arenas, node_types, flows, triggers, limits, backlog,
-    dead_letters, reader,
+    server, sync, deployment, room, full_queues, disk, clocks, members, partitions, queues, arenas, node_types, flows, triggers, limits,
+    backlog, dead_letters, reader,
 )  # fmt: skip

@@ -28,8 +28,8 @@ from jetfleet.broker.topology import (
     fired_consumer_config,
     flow_consumer_config,
     queue_consumer_config,
-    streams,
     signals_consumer_config,
+    streams,
     ticks_consumer_config,
     trigger_consumer_config,
 )

@@ -53,6 +53,11 @@ async def read(connection: Connection, flow: str) -> tuple[FlowState, int]:
         return FlowState(flow, RUNNING), stored.seq  # nobody follows it either
 
 
+def holds_runs(state: FlowState) -> bool:
+    """Whether the open runs of the flow are paused with it."""
+    return state.state == PAUSED and state.runs
+
+
 def paused(before: FlowState, now_ms: int, reason: str, runs: bool) -> FlowState:
     """Paused instead of draining ends the drain: the open runs have all the time again."""
     if before.state == PAUSED and before.runs == runs:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..broker.cli.waiting import in_words
 from ..broker.engine import Blocked, NodeView, Run, begin, blocked_on, decide, hears, nodes
 from ..broker.run_result import Opened, RunResult
+from ..broker.study.words import in_words
 from ..schemas import records as rec
 from ..schemas.effects import Await, FinishRun
 from ..schemas.errors import UsageError

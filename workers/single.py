@@ -9,8 +9,8 @@ import click
 
 from ..broker.cli.outcome import show
 from ..broker.cli.printing import complain
-from ..broker.cli.waiting import in_words
 from ..broker.engine import Blocked
+from ..broker.study.words import in_words
 from ..schemas.cli import FAILED
 from ..schemas.errors import EventRejected
 from ..schemas.plan.plan import Plan

@@ -12,11 +12,11 @@ import click
 
 from ..api import Client, Pending
 from ..api.approval_errors import NotWaiting
+from ..study.words import span
 from ..waiting import LIMIT_MAX
 from .answering import Said, answer_options, answered, options
 from .options import form_option, with_client
 from .printing import as_json, as_text, moment, printable, show_rows
-from .waiting import span
 
 COLUMNS = ("run_id", "flow", "approval", "for", "metadata", "left")
 

@@ -13,6 +13,7 @@ import click
 
 from ...schemas.messages import Drain
 from ..api import Client, FlowView, VersionView
+from ..study.words import span
 from .flow_diff_command import diff_command
 from .flow_draining import drain_command
 from .flow_moving import move_command, rollback_command
@@ -20,7 +21,6 @@ from .flow_pausing import pause_command, resume_command
 from .options import form_option, with_client
 from .printing import as_json, moment, printable, show_rows
 from .shares import percent
-from .waiting import span
 
 DIGEST_CHARACTERS = 12
 

@@ -15,10 +15,10 @@ import click
 from ...schemas.cli import FAILED
 from ...schemas.messages import Drain
 from ..api import Client, FlowView
+from ..study.words import span
 from .flow_pausing import reason_option, warn_unfollowed
 from .options import with_client
 from .printing import note
-from .waiting import span
 
 LOOK_S, SAY_S = 0.25, 2.0
 """How often it is looked, and told at most."""

@@ -14,8 +14,8 @@ from ...schemas.payload import decode
 from ...schemas.plan.plan import NONE
 from ...schemas.records import Error
 from ..run_result import RunResult
+from ..study.words import span
 from .printing import as_json, as_text, printable, safe, styled
-from .waiting import span
 
 if TYPE_CHECKING:
     from ..api import Result

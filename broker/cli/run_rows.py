@@ -11,8 +11,8 @@ import click
 from ...schemas.cli import FAILED
 from ..read_model.errors import InvalidSearch
 from ..read_model.views import RunRow
+from ..study.words import span
 from .printing import complain, moment, note, printable, show_rows
-from .waiting import span
 
 COLUMNS = ("run_id", "flow", "status", "started", "took", "why")
 

@@ -32,11 +32,11 @@ from ..run_result import RunResult
 from ..study.anatomy import Instance, Part, anatomy
 from ..study.moving import move
 from ..study.phases import Phases
+from ..study.words import in_words, span
 from .outcome import end_lines
 from .printing import STYLES, as_text, printable
 from .shown import is_described
 from .sizes import size_text
-from .waiting import in_words, span
 
 INSTANCES_SHOWN = 3
 VALUE_MAX = 120

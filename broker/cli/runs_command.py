@@ -13,10 +13,10 @@ import click
 from ...schemas.cli import FAILED
 from ..api import Client
 from ..read_model.views import LIMIT_MAX, RunRow
+from ..study.words import in_words
 from .options import form_option, with_client
 from .outcome import show_end
 from .run_rows import pointing_into, show_runs
-from .waiting import in_words
 from .watching import print_outcome, waits, watch
 
 ASKED_MAX = 100

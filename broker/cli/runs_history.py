@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ...schemas.codec import encode_record
 from ..api import Client
+from ..read_model.errors import JournalGap
 from ..run_result import RunResult
 from ..study.steps import Step, steps
 from .journal_lines import record_value, time_of_day
@@ -22,6 +23,8 @@ from .sizes import size_text
 
 LOOK_S = 0.25
 """How often it is looked whether there are more records."""
+PATIENCE_S = 60.0
+"""How long whoever follows a run waits for somebody who has the rest of its journal."""
 VALUE_MAX = 100
 SIZE_SHOWN_MIN_BYTES = 1024
 CHANGES_SHOWN = 5
@@ -40,11 +43,22 @@ async def history_command(client: Client, run: str, follow: bool, form: str) -> 
     id = await client.full_id(run)
     told = 0
     while True:
-        found = await client.show(id)
-        told = _tell(found, told, form)
+        found = await (client.show(id) if not told else _patiently_shown(client, id))
+        told = max(told, _tell(found, told, form))
         if not follow or found.state is None or found.state.ended:
             return
         await _more(client, id, told)
+
+
+async def _patiently_shown(client: Client, run: str) -> RunResult:
+    """A run that is followed: while its partition changes hands, its last records are nowhere to be asked for."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    while True:
+        try:
+            return await client.show(run)
+        except JournalGap:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
 
 
 async def _more(client: Client, run: str, told: int) -> None:

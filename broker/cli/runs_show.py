@@ -18,12 +18,12 @@ from ..engine import blocked_on
 from ..run_result import RunResult
 from ..study.moving import move
 from ..study.phases import Phases, phases
+from ..study.words import in_words
 from . import run_tree
 from .options import form_option, with_client
 from .printing import as_json, note
 from .run_tree import Shown
 from .runs_command import run_argument, runs_command
-from .waiting import in_words
 from .watching import watch
 
 LOOK_S = 0.5

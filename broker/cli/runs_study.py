@@ -18,12 +18,12 @@ from ..engine import blocked_on
 from ..read_model.fields import time_ms
 from ..study.difference import Difference, Unlike
 from ..study.verification import Verdict
+from ..study.words import in_words, span
 from .options import form_option, with_client
 from .outcome import show
 from .printing import as_json, as_text, note, printable, show_table
 from .run_rows import pointing_into
 from .runs_command import run_argument, runs_command
-from .waiting import in_words, span
 
 VALUES_SHOWN = 20
 VALUE_MAX = 60

@@ -17,9 +17,9 @@ from ...schemas.errors import JetfleetError
 from ...schemas.messages import RunView
 from ..api import Client, Result, RunHandle
 from ..engine import Blocked
+from ..study.words import in_words
 from .outcome import show, show_end
 from .printing import note, printable
-from .waiting import in_words
 
 LOOK_S = 0.25
 """How often the run's owner is asked."""

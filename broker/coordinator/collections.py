@@ -188,12 +188,20 @@ class Collections:
             self._home.outbox.wal(self._home.number, encode_record(record))
 
     def go_on(self, flow: str) -> None:
-        """There may be room for the flow's runs."""
+        """There may be room for the flow's runs. Where there is none, thousands of collections that wait for it are not looked at."""
         if not self._closed or self._home.repeating or self._home.abandoned:
             return
         for id in list(self._closed):
-            if self._held[id].collector.flow == flow:
-                self._act(self._held[id])
+            held = self._held[id]
+            if held.collector.flow != flow:
+                continue
+            if not self._may_start(flow):
+                return
+            self._act(held)
+
+    def _may_start(self, flow: str) -> bool:
+        current = self._home.flows.current(flow)
+        return current is not None and not self._home.flows.is_held(flow) and self._home.around.admission.room(current) > 0
 
     def recovered(self) -> None:
         """The end of the WAL has been reached: set the timers, start what is closed."""

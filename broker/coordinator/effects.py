@@ -7,7 +7,7 @@ records are ignored by the engine, schedules replace themselves, events have ids
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -20,6 +20,7 @@ from ...schemas.payload import NULL, decode
 from ...schemas.plan.events import check_event, choose_trigger
 from ...schemas.plan.plan import Plan
 from ..engine import awaits, awaits_any
+from ..engine.claims import waits_for_slot
 from .acknowledged import Ticket
 from .approval_notices import announce
 from .open_run import OpenRun
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 DEPTH_MAX = 100
 """How deep sub-flows may start sub-flows: a flow that starts itself must end before the disk is full. An id has a dot per level."""
+Unasked: TypeAlias = tuple[OpenRun, fx.WantSlot, Ticket]
+"""A slot that a run wanted while its partition was taken over."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -171,13 +174,32 @@ def _emit(home: Partition, run: OpenRun, effect: fx.Emit, ticket: Ticket) -> Non
 
 
 def _want_slot(home: Partition, run: OpenRun, effect: fx.WantSlot, ticket: Ticket) -> None:
+    if not effect.activation:
+        home.queued.add(effect.run, run.plan.name)
+    if home.unasked is None:
+        _ask(home, effect, ticket)
+    else:
+        ticket.pending += 1
+        home.unasked.append((run, effect, ticket))
+
+
+def ask_what_is_left(home: Partition, unasked: list[Unasked]) -> None:
+    """Ask for the slots that were wanted while the WAL was read, and not granted further on in it.
+
+    A question that was answered long ago must not be asked again: it would drive out whoever came after it (`cancel_oldest`).
+    """
+    for run, effect, ticket in unasked:
+        if waits_for_slot(run.run, effect.activation, effect.attempt, effect.limit):
+            _ask(home, effect, ticket)
+        ticket.settled(1, None)
+
+
+def _ask(home: Partition, effect: fx.WantSlot, ticket: Ticket) -> None:
     record = rec.SlotWanted(
         effect.limit, home.now_ms, effect.run, effect.activation, effect.attempt, effect.most, effect.on_limit, effect.per_ms, effect.burst,
         effect.priority, effect.fair,
     )  # fmt: skip
     home.outbox.record(effect.limit, _encode(record), ticket)
-    if not effect.activation:
-        home.queued.add(effect.run, run.plan.name)
 
 
 def _release_slot(home: Partition, run: OpenRun, effect: fx.ReleaseSlot, ticket: Ticket) -> None:

@@ -7,7 +7,8 @@ Each owner looks at the runs of its partitions again and again, and writes the r
     a drain's time is over      CancelRequested, once; after the grace period one that kills
 
 There is no list of runs that could lack one, and nothing to hand over: the state of the flow is in FLOWS, that of its runs in the WAL, and
-whoever owns a partition next comes to the same. A run that is told twice ignores it the second time.
+whoever owns a partition next comes to the same. A run that is told twice ignores it the second time. One that is told to pause by an owner
+who was cut off, when its flow goes on again, is told so as soon as it pauses (`Partition.decide`).
 
 Costs: nothing while nothing was ever decided. Else a look goes through the open runs of the partitions, and reads the state of those of the
 flow; of a run that has not changed since, only once.
@@ -24,8 +25,9 @@ import structlog
 
 from ...schemas.codec import encode_record
 from ...schemas.errors import UnreadableRecord
-from ...schemas.messages import DRAINING, PAUSED, Drain, FlowState
+from ...schemas.messages import DRAINING, Drain, FlowState
 from ...schemas.records import CancelRequested, PauseRequested, Record, ResumeRequested
+from ..flow_states import holds_runs
 from ..flows import Flows
 from .open_run import OpenRun
 from .outbox import Outbox
@@ -145,7 +147,7 @@ class PartitionKeeper:
         over = overdue(state, self._versions_left(state), digest, now_ms)
         if over:
             return over
-        if state.state == PAUSED and state.runs:
+        if holds_runs(state):
             return PAUSE
         return RESUME if state.runs_at and self._is_resuming(state.flow) else ""
 

@@ -47,10 +47,10 @@ class Gates:
         self._home = home
         self._held: dict[str, Held] = {}
         self._ahead: dict[str, int] = {}
-        self._gone: list[tuple[str, int]] = []
 
     def __iter__(self) -> Iterator[Gate]:
-        return (held.gate for held in self._held.values())
+        """Those that are not idle."""
+        return (held.gate for held in self._held.values() if not held.gate.is_idle(self._home.now_ms))
 
     def get(self, id: str) -> Gate | None:
         held = self._held.get(id)
@@ -59,7 +59,10 @@ class Gates:
     # --- records
 
     def take(self, record: rec.SlotWanted | rec.SlotReleased, seq: int, ticket: Ticket) -> None:
-        """Take in a record of a gate."""
+        """Take in a record of a gate.
+
+        One that is idle now stays until a snapshot begins: one that is being written must say that it has seen its end.
+        """
         if self._ahead.get(record.run, 0) >= seq:
             self._home.counters.records_ignored += 1
             return
@@ -72,8 +75,6 @@ class Gates:
         if seq > self._home.silent_until:
             for answer in answers:
                 self._home.outbox.record(answer.run, encode_record(msgspec.structs.replace(answer, at=self._home.now_ms)), ticket)
-        if held.gate.is_idle(record.at):
-            self._forget(held)
 
     def give_back(self, record: rec.SlotGranted, seq: int, ticket: Ticket) -> None:
         """A slot was granted to a run that has ended."""
@@ -81,30 +82,23 @@ class Gates:
             released = rec.SlotReleased(record.limit, self._home.now_ms, record.run, record.activation, record.attempt)
             self._home.outbox.record(record.limit, encode_record(released), ticket)
 
-    def _forget(self, held: Held) -> None:
-        del self._held[held.gate.id]
-        self.changed.discard(held.gate.id)
-        if held.segment:
-            self._gone.append((held.gate.id, held.segment))
-
     # --- snapshots
 
-    def take_gone(self) -> list[tuple[str, int]]:
-        """Gates that were forgotten since the last snapshot, with the segments that hold them.
+    def take_gone(self, position: int) -> list[tuple[str, int]]:
+        """Forget the idle gates, at the beginning of a snapshot of that position. Returns those that have an entry, with its segment.
 
-        A bucket that has filled up again says so to nobody: this is the moment to forget it.
+        A gate with records behind the position has to keep them: whoever begins there takes them in again.
         """
-        for held in [held for held in self._held.values() if held.gate.is_idle(self._home.now_ms)]:
-            self._forget(held)
-        gone, self._gone = self._gone, []
-        return gone
+        idle = [held for held in self._held.values() if held.at <= position and held.gate.is_idle(self._home.now_ms)]
+        for held in idle:
+            del self._held[held.gate.id]
+            self.changed.discard(held.gate.id)
+        return [(held.gate.id, held.segment) for held in idle if held.segment]
 
-    def entry(self, id: str, segment: int, live: Counter[int]) -> tuple[str, int, list[Any]] | None:
-        """Id, position and state for the segment that is being written; None if it is gone. `live`: entries that count, by segment."""
+    def entry(self, id: str, segment: int, live: Counter[int]) -> tuple[str, int, list[Any]]:
+        """Id, position and state for the segment that is being written. `live`: entries that count, by segment."""
         self.changed.discard(id)
-        held = self._held.get(id)
-        if held is None:
-            return None
+        held = self._held[id]
         if held.segment:
             live[held.segment] -= 1
         held.segment = segment

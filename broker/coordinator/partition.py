@@ -31,6 +31,7 @@ from ..client import Message
 from ..engine import begin, decide, event_waits, is_queued, outstanding, timers
 from ..engine.claims import everything
 from ..engine.event_waits import Correlation
+from ..flow_states import holds_runs
 from ..flows import Flows
 from ..observe.counters import CoordinatorCounters
 from ..observe.tracing import Tracing
@@ -42,7 +43,7 @@ from .awaited_events import AwaitedEvents
 from .broadcast import Broadcast
 from .collections import COLLECT, Collections, is_of_collector
 from .early_records import EarlyRecords
-from .effects import carry_out, note_wait
+from .effects import Unasked, ask_what_is_left, carry_out, note_wait
 from .ended_runs import EndedRuns, life_of
 from .families import Families
 from .far_timers import FarTimers
@@ -131,6 +132,8 @@ class Partition:
         self.decisions = RecentDecisions()
         self.near = NearTimers(self._fire)
         self.repeating = True
+        self.unasked: list[Unasked] | None = []
+        """Slots to ask for when the WAL has been read, as far as no answer stands in it; None: it has been."""
         self.abandoned = False
         """A message was left out: the state is worth nothing any more."""
         self.now_ms = 0
@@ -304,9 +307,16 @@ class Partition:
                 self.counters.records_ignored += 1
             elif type(record) is rec.Completion and record.error is None:
                 self.outbox.durations.note(state.plan.nodes[record.activation[0]].type, record.took_us)  # type: ignore[index]
+            elif type(record) is rec.PauseRequested and record.with_flow and seq > self.silent_until:
+                self._paused_with_flow(run, ticket)
         self.carry_out(run, effects, seq, ticket)
         if len(run.tail) > TAIL_MAX_BYTES and state.id in self.runs:  # in silence too: it would grow beyond a message
             self.outbox.part(state.plan.name, run.cut(), ticket)
+
+    def _paused_with_flow(self, run: OpenRun, ticket: Ticket) -> None:
+        """An owner that was cut off may have written it, and the flow may go on since: nobody looks for such runs any more."""
+        if not holds_runs(self.flows.state(run.plan.name)):
+            self.outbox.wal(self.number, encode_record(rec.ResumeRequested(run.run.id, self.now_ms, True)), ticket)
 
     def carry_out(self, run: OpenRun, effects: list[Effect], seq: int, ticket: Ticket) -> None:
         """Do what came of the message `seq`; in silence only what moves the partition's own state."""
@@ -426,6 +436,8 @@ class Partition:
         self.repeating = False
         self.collections.recovered()
         self.gates.recovered()
+        unasked, self.unasked = self.unasked or [], None
+        ask_what_is_left(self, unasked)
 
     def repeat_outstanding(self) -> int:
         """The tasks in memory are gone: give out again what every run waits for. Returns how many effects that was."""

@@ -63,17 +63,19 @@ class Site(Protocol):
 
 
 class _Stored:
-    """Acknowledges a message when everything that came of it is on disk."""
+    """Acknowledges a message when everything that came of it is on disk. What was cut off comes again."""
 
-    __slots__ = ("_intake", "left", "message")
+    __slots__ = ("_intake", "failed", "left", "message")
 
     def __init__(self, intake: SignalIntake, message: Message, left: int) -> None:
         self._intake, self.message, self.left = intake, message, left
+        self.failed = False
 
     def settled(self, count: int, error: BrokerError | None) -> None:
         self.left -= count
+        self.failed = self.failed or error is not None
         if not self.left:
-            self._intake.done(self.message)
+            self._intake.done(self.message, self.failed)
 
 
 class SignalIntake:
@@ -165,10 +167,11 @@ class SignalIntake:
         id = f"signal-{message.timestamp_ns}.{message.stream_seq}"
         self._site.outbox.dead(letter, lambda: self.done(message), id=id)
 
-    def done(self, message: Message) -> None:
-        """What came of the message is on disk."""
+    def done(self, message: Message, failed: bool = False) -> None:
+        """What came of the message is on disk; `failed`: it is not, and the server delivers the message again."""
         self._in_hand -= 1
-        self._spawn(message.ack())
+        if not failed:
+            self._spawn(message.ack())
         self._pull.wake()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -241,7 +241,7 @@ class Snapshots:
         number = max([*self._segments, 0]) + 1
         ticket = partition.acknowledged.open(position)
         try:
-            written = await self._write_segment(partition, number, ticket, now)
+            written = await self._write_segment(partition, number, position, ticket, now)
         except StreamFull:
             # What was written of it must not be what keeps the stream full for the next one.
             await self._connection.streams.purge(subjects.SNAPSHOTS, subject=self._subject(Segment(number, 0, self._writer)))
@@ -257,10 +257,10 @@ class Snapshots:
         for subject in [*litter, *(self._subject(segment) for segment in dropped)]:
             await self._connection.streams.purge(subjects.SNAPSHOTS, subject=subject)
 
-    async def _write_segment(self, partition: Partition, number: int, ticket: Ticket, now: int) -> int:
+    async def _write_segment(self, partition: Partition, number: int, position: int, ticket: Ticket, now: int) -> int:
         """Write the segment's messages. Returns the number of its entries."""
         subject = self._subject(Segment(number, 0, self._writer))
-        gone = partition.gone + partition.collections.take_gone() + partition.gates.take_gone()
+        gone = partition.gone + partition.collections.take_gone() + partition.gates.take_gone(position)
         partition.gone = []
         self._live.subtract(segment for _, segment in gone)
         chunk = bytearray().join(_encode([GONE, id]) for id, _ in gone)
@@ -289,9 +289,7 @@ class Snapshots:
             if run is not None:
                 yield self._entry(partition, run, number, ticket)
         for id in list(partition.gates.changed):
-            gate = partition.gates.entry(id, number, self._live)
-            if gate is not None:
-                yield _encode(GateEntry(GATE, *gate))
+            yield _encode(GateEntry(GATE, *partition.gates.entry(id, number, self._live)))
         for id in list(partition.collections.changed):
             yield _encode(CollectorEntry(COLLECTOR, *partition.collections.entry(id, number, self._live)))
 

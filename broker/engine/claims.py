@@ -103,6 +103,17 @@ def claims_slot(run: Run, activation: Activation, attempt: int, limit: str) -> b
     return claim is not None and claim.attempt == attempt and (claim.holds(limit) or claim.waits_for(limit))
 
 
+def waits_for_slot(run: Run, activation: Activation, attempt: int, limit: str) -> bool:
+    """Whether the run has asked for that slot and knows of no answer."""
+    if run.ended:
+        return False
+    if activation:
+        node = node_claims(run).get(activation)
+        return node is not None and (node.attempt, node.limit, node.granted) == (attempt, limit, False)
+    claim = run_claim(run)
+    return claim is not None and claim.attempt == attempt and claim.waits_for(limit)
+
+
 def wanted(run: Run) -> Iterator[WantSlot]:
     """The slots that the run waits for right now."""
     claim = run_claim(run)

@@ -46,7 +46,8 @@ class Journal:
 async def journal(connection: Connection, run: str, partitions: int, *, patience_s: float = PATIENCE_S) -> Journal | None:
     """The whole journal of a run; None if nobody knows the run. `patience_s`: how long an index that is behind is waited for.
 
-    Raises ReaderAbsent (where an index is needed), JournalGap, BrokerError.
+    An open run whose owner does not answer for so long either is what was archived of it. Raises ReaderAbsent (where an index is needed),
+    JournalGap, BrokerError.
     """
     view = await ask_owner(connection, run, partitions)
     if isinstance(view, RunView) and not view.archived:
@@ -54,16 +55,21 @@ async def journal(connection: Connection, run: str, partitions: int, *, patience
     deadline = asyncio.get_running_loop().time() + patience_s
     while True:
         found = await questions.run(connection, run)
+        if view is None and found is not None and found.row.ended_at is None:
+            view = await ask_owner(
+                connection, run, partitions
+            )  # its partition may be changing hands; without it the last records are missing
+        is_late = asyncio.get_running_loop().time() > deadline
         records = [] if found is None else await archived(connection, run, found.parts)
-        whole = _with_tail(records, found, view)
+        whole = _with_tail(records, found, view, is_late)
         if whole is not None:
             return Journal(run, whole, found, view if isinstance(view, RunView) else None)
         if found is None and view is None:
             return None
-        if asyncio.get_running_loop().time() > deadline:
+        if is_late:
             raise JournalGap(
                 f"the journal of run {run} is not complete: {len(records)} records were found in the history, and more are known of; "
-                "is the reader behind, or was the history purged?"
+                "does nobody own it right now, is the reader behind, or was the history purged?"
             )
         await asyncio.sleep(AGAIN_S)
 
@@ -94,16 +100,18 @@ async def archived(connection: Connection, run: str, parts: Iterable[PartPlace])
     return records
 
 
-def _with_tail(records: list[bytes], found: RunFound | None, view: RunView | Ended | None) -> list[bytes] | None:
-    """The journal with what the owner has; None if something between is missing (yet)."""
+def _with_tail(records: list[bytes], found: RunFound | None, view: RunView | Ended | None, is_late: bool) -> list[bytes] | None:
+    """The journal with what the owner has; None if something is missing (yet)."""
     if isinstance(view, RunView):
         if len(records) < view.archived:
             return None
         return records[: view.archived] + [bytes(record) for record in view.tail]
     if found is None or (isinstance(view, Ended) and (found.row.ended_at is None or found.row.records <= view.reopened)):
         return None
-    whole = found.row.records if found.row.ended_at is not None else max((part.first + part.records for part in found.parts), default=0)
-    return records if len(records) >= whole else None
+    if found.row.ended_at is not None:
+        return records if len(records) >= found.row.records else None
+    whole = max((part.first + part.records for part in found.parts), default=0)
+    return records if is_late and len(records) >= whole > 0 else None
 
 
 async def _read(connection: Connection, run: str, place: PartPlace) -> Part | None:

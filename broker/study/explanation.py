@@ -14,13 +14,13 @@ from ...schemas.flow.node_types import Kind
 from ...schemas.plan.drawing.captions import gist
 from ...schemas.plan.plan import NONE, PlanNode
 from ...schemas.records import CancelRequested, Completion, Error
-from ..cli.waiting import in_words, span
 from ..engine import NodeView, blocked_on
 from ..engine.inspection import key
 from ..engine.state import CANCELLED, FAILED, PENDING, SKIPPED, Scope
 from .deadness import why_skipped
 from .moving import Move, move
 from .studied import Studied
+from .words import in_words, span
 
 TOLD_IN_FULL = 3
 """Of a node in the body of a loop or split: more instances than this are counted, and only so many that failed are told."""

@@ -40,6 +40,7 @@ from jetfleet.schemas.plan.plan import Plan
 from jetfleet.schemas.records import Completion, Error, EventReceived, Record, RunReopened, RunStarted, SignalReceived, TimerFired
 
 DAY_MS = 24 * 60 * 60 * 1_000
+FOR_EVER = 1 << 62
 FLOW = Flow.model_validate(
     {
         "name": "patient",
@@ -95,18 +96,20 @@ class Site:
 
 
 class Keeper:
-    """`partition` is what it keeps, from `take_over` on."""
+    """`partition` is what it keeps, from `take_over` on. `silent`: it takes everything in as if an earlier owner had answered it."""
 
     partition: Partition
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, silent: bool = False) -> None:
         self.site = site
+        self._silent = silent
         self.snapshots = Snapshots(site.connection, 0)
 
     async def take_over(self) -> Keeper:
         """Raises JetfleetError if the snapshot is not whole."""
         manifest = await self.snapshots.open()
-        self.partition = Partition(0, self.site, manifest.position, manifest.position, EndedRuns(10_000))
+        silent_until = FOR_EVER if self._silent else manifest.position
+        self.partition = Partition(0, self.site, manifest.position, silent_until, EndedRuns(10_000))
         await self.snapshots.load(self.partition, self.site.flows)
         self._tail = Tail(self.site.connection, subjects.wal_stream(0), manifest.position + 1, self.partition.take)
         await self._tail.start()

@@ -9,6 +9,7 @@ from jetfleet.broker.cli import checks
 from jetfleet.broker.cli.checkup import examine
 from jetfleet.broker.coordinator.coordinator import Coordinator
 from jetfleet.schemas import subjects
+from jetfleet.schemas.codec import encode_batch
 from jetfleet.schemas.messages import PAUSED, RUNNING
 from jetfleet.schemas.records import Completion, PauseRequested, ResumeRequested
 
@@ -142,6 +143,22 @@ def test_a_run_that_somebody_resumes_alone_is_held_again_as_long_as_its_flow_is(
             await one.log.until(lambda: len(one.log.of(id, PauseRequested)) == 2, "the run to be paused again")
             await one.client.pause_flow("orders", runs=False)
             await until(lambda: not paused(one, id), "the run to go on while its flow is paused without its runs")
+
+    run(test())
+
+
+def test_a_run_that_an_owner_who_was_cut_off_pauses_after_its_flow_went_on_goes_on(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, partitions=1) as one:
+            await one.deploy(flow("orders", WAITS))
+            id = await one.client.send("orders", 1)
+            await open_runs(one, "orders", 1)
+            late = encode_batch([PauseRequested(id, 1, "flow orders is paused", True)])
+            await one.client.connection.publisher.publish(subjects.wal(0), late)
+            await one.log.until(lambda: bool(one.log.of(id, ResumeRequested)), "the run to go on")
+            await one.client.signal(id, "go")
+            await one.log.ended(id)
+            assert [type(record) for record in one.log.journal(id)][1:3] == [PauseRequested, ResumeRequested]
 
     run(test())
 

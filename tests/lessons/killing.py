@@ -15,7 +15,8 @@ them are told side by side, so that a kill costs all of them together as much as
 say, never what a process says of itself. The next processes are started at once, and the story goes on while they start: half of what is
 sent comes while nobody is there.
 
-A yielded number (ms since the epoch) keeps the fleet down until then. A story that fails ends alone; its test fails with its error.
+A story may yield what it wants to do right before the kill, when all others are ready for it; the number that this gives (ms since the epoch)
+keeps the fleet down until then. A story that fails ends alone; its test fails with its error.
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import pytest
 
 from jetfleet.broker.api import Client, Decided, Pending
-from jetfleet.broker.client import BrokerError, Connection
+from jetfleet.broker.client import BrokerError, Connection, Message
 from jetfleet.broker.deployment import ensure
 from jetfleet.broker.read_model.reader import Reader
 from jetfleet.broker.run_result import RunResult
 from jetfleet.broker.study.verification import Verdict
 from jetfleet.broker.topology import Topology
+from jetfleet.schemas.codec import decode_batch
 from jetfleet.schemas.messages import RunView, Summary
 from jetfleet.schemas.payload import decode
 from jetfleet.schemas.records import Completion, Record
@@ -48,7 +50,8 @@ from .lesson_nodes import FOLDER
 
 Kills: TypeAlias = Literal["nothing dies", "the coordinator dies", "the worker dies too"]
 KILLS: tuple[Kills, ...] = ("nothing dies", "the coordinator dies", "the worker dies too")
-Steps: TypeAlias = AsyncIterator[int | None]
+LastWish: TypeAlias = Callable[[], Awaitable[int]]
+Steps: TypeAlias = AsyncIterator[LastWish | None]
 Story: TypeAlias = Callable[["Life"], Steps]
 Kind = TypeVar("Kind", bound=Record)
 Answer = TypeVar("Answer")
@@ -77,13 +80,28 @@ def stories(items: Iterable[pytest.Item]) -> list[Story]:
     return list(dict.fromkeys(story for story in found if story is not None))
 
 
+class AttemptLog(Log):
+    """A log that knows of each attempt when its end was on disk."""
+
+    def __init__(self, connection: Connection, partitions: int) -> None:
+        super().__init__(connection, partitions)
+        self.ended_ns: dict[tuple[str, str, int], int] = {}
+
+    def _wal(self, message: Message) -> None:
+        super()._wal(message)
+        for record in decode_batch(message.data)[0]:
+            if isinstance(record, Completion):
+                attempt = (record.run, ".".join(map(str, record.activation)), record.attempt)
+                self.ended_ns.setdefault(attempt, message.timestamp_ns)
+
+
 class Life:
     """What one story works with: a folder for its nodes, a client, and the log of the fleet.
 
     `worker_dies`: whether what is being executed at a `yield` may be executed again.
     """
 
-    def __init__(self, folder: Path, client: Client, log: Log, kills: Kills) -> None:
+    def __init__(self, folder: Path, client: Client, log: AttemptLog, kills: Kills) -> None:
         folder.mkdir()
         self.folder, self.client, self.log, self.url = folder, client, log, client.connection.url
         self.coordinator_dies, self.worker_dies = kills != KILLS[0], kills == KILLS[2]
@@ -131,6 +149,7 @@ class Life:
     async def waits(self, run: str, count: int = 1, reason: str = "") -> RunView:
         """The run in the eyes of its owner, once so many of its nodes wait (for a reason)."""
         while (view := await self.client.look(run)) is None or len([each for each in view.blocked if reason in each[1]]) < count:
+            assert self.log.summary(run) is None, f"{run} has ended: {self.log.summary(run)}"
             await asyncio.sleep(LOOK_S)
         return view
 
@@ -159,6 +178,14 @@ class Life:
         assert summary.status == "completed", summary.error
         return decode(summary.output)
 
+    async def where_it_stands(self) -> str:
+        """Of open runs what their owner says, and the log: for who reads why a story failed."""
+        views = {run: await self.client.look(run) for run in self.runs if self.log.summary(run) is None}
+        return "\n".join(
+            f"{run}: {view and (view.status, view.nodes, view.blocked)}\n  {self.log.records.get(run)}\n  {[line for line in self.lines() if line[0] == run]}"
+            for run, view in views.items()
+        )
+
     def kinds(self, run: str) -> list[str]:
         """The journal, as the names of its records."""
         return [type(record).__name__ for record in self.log.journal(run)]
@@ -171,6 +198,11 @@ class Life:
     def executed(self) -> Counter[str]:
         """How often each node was executed, in all runs of this story."""
         return Counter(line[3] for line in self.lines())
+
+    def executed_in_vain(self) -> list[list[str]]:
+        """Executions of attempts whose end was on disk before."""
+        ended_ns = self.log.ended_ns
+        return [line for line in self.lines() if int(line[4]) > ended_ns.get((line[0], line[1], int(line[2])), int(line[4]))]
 
     def begun(self) -> list[str]:
         """Nodes in the order of their first execution."""
@@ -215,7 +247,7 @@ class Stage:
             connection = await stack.enter_async_context(await Connection.open(self.url, name="test"))
             await ensure(connection, Topology(partitions=PARTITIONS, store_bytes=1 << 30))
             client = await stack.enter_async_context(await Client.connect(self.url))
-            log = await stack.enter_async_context(Log(connection, PARTITIONS))
+            log = await stack.enter_async_context(AttemptLog(connection, PARTITIONS))
             reader = Reader(connection, PARTITIONS, self.folder / "reader")
             await reader.start()
             stack.push_async_callback(reader.stop)
@@ -228,21 +260,23 @@ class Stage:
     async def _tell_all(self) -> None:
         open = {story: story(life) for story, life in self.lives.items()}
         while open:
-            down_until_ms = max(await asyncio.gather(*(self._step(story, steps) for story, steps in open.items())))
+            wishes = await asyncio.gather(*(self._step(story, steps) for story, steps in open.items()))
+            down_until_ms = max(await asyncio.gather(*(wish() for wish in wishes if wish is not None)), default=0)
             open = {story: steps for story, steps in open.items() if story not in self._ends}
             if open and self.kills != KILLS[0]:
                 await self._kill(down_until_ms)
 
-    async def _step(self, story: Story, steps: Steps) -> int:
-        """Tell it up to its next `yield`, or its end; until when the fleet is to stay down."""
+    async def _step(self, story: Story, steps: Steps) -> LastWish | None:
+        """Tell it up to its next `yield`, or its end."""
         try:
             async with asyncio.timeout(STEP_S):
-                return await anext(steps) or 0
+                return await anext(steps)
         except StopAsyncIteration:
             self._ends[story] = None
         except (Exception, pytest.fail.Exception) as error:
+            error.add_note(await self.lives[story].where_it_stands())
             self._ends[story] = error
-        return 0
+        return None
 
     async def _kill(self, down_until_ms: int) -> None:
         victims = ("coordinator", "worker") if self.kills == KILLS[2] else ("coordinator",)

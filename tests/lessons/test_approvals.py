@@ -8,7 +8,7 @@ import pytest
 
 from jetfleet.broker.api.approval_errors import AlreadyAnswered, TokenUsed
 from jetfleet.broker.api.errors import RunEnded
-from jetfleet.schemas.records import SignalReceived, TimerFired
+from jetfleet.schemas.records import RunStarted, SignalReceived, TimerFired
 
 from ..fleet.fleets import flow
 from .killing import Life, Steps, insist, lesson
@@ -45,7 +45,7 @@ async def test_nobody_in_time_is_a_no(life: Life) -> Steps:
     nodes = {"ask": ask("order", timeout_ms=600), "approved": DO, "rejected": DO}
     await life.deploy(flow("in-vain", nodes, ["ask -> approved", "ask.rejected -> rejected"]))
     id = await life.send("in-vain", {"amount": 1})
-    await life.asked(id, "order")
+    await life.recorded(id, RunStarted)
     yield None
     said = (await life.output(id))["rejected"]
     assert (said["decision"], said["timed_out"], said["input"]) == ("reject", True, {"amount": 1})

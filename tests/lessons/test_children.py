@@ -68,7 +68,7 @@ async def test_the_error_of_a_child_reaches_its_parent_with_its_type_after_its_l
     yield None
     await life.at_work("ask-late")
     yield None
-    assert await life.output(id) == 720
+    assert await life.output(id) == {"end": 720}
     child = await life.ended(f"{id}.check")
     assert child.error is not None and (child.error.type, child.error.attempts) == ("bureau", 3)
     (told,) = {(each.child, each.error.type) for each in life.log.of(id, ChildEnded) if each.error is not None}

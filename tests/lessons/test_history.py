@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from jetfleet.broker.engine import decide, digest, fold, restore, snapshot, state_at
+from jetfleet.schemas.messages import encode
 from jetfleet.schemas.records import Completion
 
 from ..fleet.fleets import chain, flow
@@ -57,7 +58,9 @@ async def test_who_follows_a_run_is_told_every_record_once_and_of_its_end(life: 
     id = await life.send("followed", 1)
     await life.waits(id)
     command = ("-m", "jetfleet.schemas", "runs", "history", id, "--follow", "--nats", life.url, "-o", "json")
-    follower = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
+    follower = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
     assert follower.stdout is not None
     told = [json.loads(await follower.stdout.readline()) for _ in range(2)]
     yield None
@@ -68,9 +71,9 @@ async def test_who_follows_a_run_is_told_every_record_once_and_of_its_end(life: 
     await life.client.signal(id, "go", id="s2")
     await life.output(id)
     yield None
-    rest, _ = await follower.communicate()
+    rest, said = await follower.communicate()
     told += [json.loads(line) for line in rest.splitlines()]
-    assert follower.returncode == 0
+    assert follower.returncode == 0, said.decode()
     assert [each["kind"] for each in told] == life.kinds(id)
     assert [each["record"] for each in told] == list(range(len(told)))
 
@@ -112,12 +115,11 @@ async def test_who_waits_for_a_result_gets_it_whatever_has_died_meanwhile(life: 
 
 def test_nothing_was_executed_again_once_its_end_was_on_disk(stage: Stage) -> None:
     for life in stage.lives.values():
-        assert life.log.reexecuted(life.folder / "executions") == []
+        assert life.executed_in_vain() == []
 
 
 def test_every_run_begins_once_ends_once_and_its_journal_is_what_was_written(stage: Stage) -> None:
     assert {verdict.run: verdict.flaw for verdict in stage.verdicts if not verdict.sound} == {}
-    for run in {run for life in stage.lives.values() for run in life.runs}:
-        life = next(iter(stage.lives.values()))
+    for life, run in [(life, run) for life in stage.lives.values() for run in life.runs if life.log.summary(run) is not None]:
         assert life.kinds(run).count("RunStarted") == 1
-        assert len({part.summary for part in life.log.parts[run] if part.summary is not None}) == 1
+        assert len({encode(part.summary) for part in life.log.parts[run] if part.summary is not None}) == 1

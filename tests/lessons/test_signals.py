@@ -74,13 +74,16 @@ async def test_a_signal_that_is_sent_before_its_run_has_begun_is_kept(life: Life
 
 @lesson
 async def test_an_event_that_does_not_fit_ends_no_wait_and_the_limit_does(life: Life) -> Steps:
-    paid = {
-        "type": "std::wait",
-        "config": {"event": "lesson-paid", "correlate": {"order.id": "${go.id}"}, "timeout_ms": 4_000, "timeout_action": "fail"},
-    }
-    await life.deploy(flow("correlated", {"paid": paid, "ship": DO}))
-    fits, waits = [await life.send("correlated", {"id": n}) for n in (7, 8)]
-    for id in (fits, waits):
+    def paid(timeout_ms: int) -> dict[str, Any]:
+        limit = {"timeout_ms": timeout_ms, "timeout_action": "fail"}
+        return {
+            "paid": {"type": "std::wait", "config": {"event": "lesson-paid", "correlate": {"order.id": "${go.id}"}, **limit}},
+            "ship": DO,
+        }
+
+    await life.deploy(flow("correlated", paid(600_000)), flow("correlated-briefly", paid(3_000)))
+    fits, other, waits = [await life.send(name, {"id": n}) for name, n in (("correlated", 7), ("correlated", 8), ("correlated-briefly", 8))]
+    for id in (fits, other):
         await life.waits(id)
     yield None
     await life.client.event("lesson-paid", {"order": {"id": 9}})  # perhaps nobody is there: it is in the log, behind the waits
@@ -89,4 +92,5 @@ async def test_an_event_that_does_not_fit_ends_no_wait_and_the_limit_does(life: 
     assert (await life.output(fits))["response"] == {"order": {"id": 7}, "amount": 3}
     summary = await life.ended(waits)
     assert (summary.status, summary.error and (summary.error.type, summary.error.node)) == ("failed", ("timeout", "paid"))
+    await life.waits(other)
     assert life.executed() == {"ship": 1}

@@ -18,13 +18,19 @@ def delay(ms: int) -> dict[str, Any]:
 
 @lesson
 async def test_a_timer_that_came_due_while_nobody_was_there_fires_at_once_and_once(life: Life) -> Steps:
-    await life.deploy(flow("late", {"before": DO, "pause": delay(800), "after": DO}))
-    id = await life.send("late", "value")
-    await life.waits(id, 1, "timer")
-    (started,) = await life.recorded(id, RunStarted)
-    yield started.at + 1_500
+    await life.deploy(flow("late", {"before": DO, "pause": delay(1_500), "after": DO}))
+    started: list[RunStarted] = []
+
+    async def set() -> int:
+        id = await life.send("late", "value")
+        await life.waits(id, 1, "timer")
+        started.extend(await life.recorded(id, RunStarted))
+        return started[0].at + 2_500
+
+    yield set
+    id = started[0].run
     (fired,) = await life.recorded(id, TimerFired)
-    assert fired.at >= started.at + (1_500 if life.coordinator_dies else 800)
+    assert fired.at >= started[0].at + (2_500 if life.coordinator_dies else 1_500)
     yield None
     assert await life.output(id) == "value"
     assert life.kinds(id) == ["RunStarted", "Completion", "TimerFired", "Completion"]
@@ -46,8 +52,8 @@ async def test_a_timer_and_a_long_task_beside_it_leave_each_other_alone(life: Li
     yield None
     await life.recorded(id, TimerFired)
     await life.completed(id, 2)
-    yield None
     life.open("gate")
+    yield None
     assert await life.output(id) == {"after": 1, "long": 1}
     executed = life.executed()
     assert executed == {"begin": 1, "after": 1, "long": executed["long"] if life.worker_dies else 1}
@@ -70,7 +76,7 @@ async def test_each_of_many_timers_of_one_node_fires_once(life: Life) -> Steps:
     split = {"type": "std::split", "config": {"field": "$", "mode": "parallel", "max_parallel": 20}}
     await life.deploy(flow("many-timers", {"each": split, "pause": delay(500), "do": DO}, ["each.item -> pause", "pause -> do"]))
     id = await life.send("many-timers", list(range(20)))
-    await life.waits(id)
+    await life.recorded(id, RunStarted)
     yield None
     await life.recorded(id, TimerFired, 20)
     yield None
@@ -82,7 +88,7 @@ async def test_each_of_many_timers_of_one_node_fires_once(life: Life) -> Steps:
 
 @lesson
 async def test_a_timer_that_comes_due_in_a_paused_run_takes_effect_when_it_is_resumed(life: Life) -> Steps:
-    await life.deploy(flow("held", {"pause": delay(700), "after": DO}))
+    await life.deploy(flow("held", {"pause": delay(2_000), "after": DO}))
     id = await life.send("held", 1)
     await life.recorded(id, RunStarted)
     await life.client.pause(id)

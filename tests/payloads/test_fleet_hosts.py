@@ -10,8 +10,8 @@ import pytest
 
 from jetfleet.broker.cli.checks import arenas
 from jetfleet.broker.cli.checkup import examine
-from jetfleet.broker.cli.waiting import in_words
 from jetfleet.broker.engine import Blocked
+from jetfleet.broker.study.words import in_words
 from jetfleet.schemas import subjects
 from jetfleet.schemas.payload import decode
 from jetfleet.schemas.records import Completion

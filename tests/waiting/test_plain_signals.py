@@ -8,13 +8,16 @@ from pathlib import Path
 import msgspec
 
 from jetfleet.broker.client import Connection
+from jetfleet.broker.coordinator.signal_intake import SignalIntake
 from jetfleet.broker.deployment import deployed
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.messages import DeadLetter
 from jetfleet.schemas.records import EventReceived, SignalReceived
 
+from ..coordinator.keepers import site
 from ..fleet.fleets import Fleet, coordinator_process, fleet, flow
 from ..fleet.running import run
+from ..fleet.trouble import until
 from .asking import approval, output, pending
 
 TYPED = {"type": "std::wait", "config": {"signal": "count", "schema": {"type": "integer"}}}
@@ -169,3 +172,20 @@ async def _age(connection: Connection) -> None:
     now = await deployed(connection)
     assert now is not None
     await connection.publisher.publish(subjects.TOPOLOGY, messages.encode(msgspec.structs.replace(now, version=4)))
+
+
+def test_what_was_not_on_disk_when_its_coordinator_stopped_is_delivered_again(fresh_url: str) -> None:
+    async def test() -> None:
+        async with site(fresh_url) as around:
+            await around.connection.streams.delete_stream(subjects.wal_stream(0))  # nothing can be stored
+            intake = SignalIntake(around)
+            await intake.start()
+            await around.connection.publisher.publish("awaited.shipped", b"1")
+            await until(lambda: around.outbox.backlog == 1, "the event on its way")
+            await intake.stop()
+            await around.outbox.close()
+            stopped = around.outbox.backlog
+            info = await around.connection.streams.stream_info(subjects.SIGNALS)
+            assert (stopped, info and info["state"]["messages"]) == (0, 1)
+
+    run(test())

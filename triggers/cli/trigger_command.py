@@ -17,7 +17,7 @@ from ...broker.api import Client, TriggerView
 from ...broker.cli.options import form_option, with_client
 from ...broker.cli.printing import as_json, as_text, moment, note, printable, show_rows
 from ...broker.cli.trigger_trouble import trouble
-from ...broker.cli.waiting import span
+from ...broker.study.words import span
 from ...broker.triggers.places import next_times, place
 from ...broker.triggers.serving import Serving
 from ...schemas.errors import UsageError

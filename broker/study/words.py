@@ -1,4 +1,4 @@
-"""Waiting: what a run waits for, in the words of a person who wants to know why nothing happens."""
+"""Words: what a run waits for, in those of a person who wants to know why nothing happens."""
 
 from __future__ import annotations
 

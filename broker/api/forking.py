@@ -101,7 +101,8 @@ def _set(plan: Plan, records: list[Record], kept: Sequence[str], place: str, val
     activation = name + "".join(f"[{step}]" for step in address[1:])
     number = _last_output(records, address) if activation in kept else None
     if number is None:
-        raise NoSuchValue(place, "what it has put out is not kept: it did not complete, is executed again, or the engine decides it", kept)
+        why = "the engine decides what it puts out" if activation in kept else "what it has put out is not kept: it did not complete, or is executed again"
+        raise NoSuchValue(place, why, ["trigger", *(each for each in kept if _is_put_out(plan, records, each))])
     record = records[number]
     assert isinstance(record, (Completion, ChildEnded))
     records[number] = replace(record, output=encode(_changed(place, decode(record.output), path, value, place[: len(place) - len(rest)])))

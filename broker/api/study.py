@@ -50,7 +50,7 @@ class Studying(Inspection):
         if at_ms is not None:
             count = record_number_at(studied.journal, at_ms)
         if count < 1:
-            raise UsageError(f"run {run} had not begun then: its first record is of {studied.started.at} (ms since the epoch)")
+            raise UsageError(f"run {run} had not begun then: its first record is of {moment(studied.started.at)}")
         if count > len(studied.journal):
             raise UsageError(f"run {run} has {len(studied.journal)} records so far, from 0 to {len(studied.journal) - 1}")
         return RunResult.of(studied.at(count), studied.journal[:count])

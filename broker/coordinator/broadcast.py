@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import msgspec
 import structlog
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
     from .partition import Partition
 
 TURN_S = 0.005
+"""Of all partitions in this process together: an event is on its way in each of them at the same time."""
 
 log = structlog.get_logger("jetfleet.coordinator")
+_under_way: WeakSet[Broadcast] = WeakSet()
+"""Those that have had a turn and are not through."""
 
 
 class Broadcast:
@@ -37,7 +41,7 @@ class Broadcast:
 
     def go_on(self) -> bool:
         """Tell runs of it for the length of a turn. True: all have been told."""
-        ends_at = time.monotonic() + TURN_S
+        ends_at = time.monotonic() + TURN_S / max(1, len(_under_way))
         for id in self._left:
             try:
                 self._tell(id)
@@ -45,7 +49,9 @@ class Broadcast:
                 where = self._home.number
                 log.error("an event cannot be given to a run: a defect of jetfleet", run=id, partition=where, exc_info=error)
             if time.monotonic() >= ends_at:
+                _under_way.add(self)
                 return False
+        _under_way.discard(self)
         return True
 
     def _tell(self, id: str) -> None:

@@ -181,9 +181,10 @@ def _end(run: Studied, now_ms: int) -> Iterator[str]:
     error = state.error
     if error is not None and asked is None:
         by = f"{f' at {error.node}' if error.node else ''}: {error.type}: {error.message}"
-    yield f"The run {state.status} after {took}{by if state.status != 'completed' else ''}."
+    verb = state.status if state.status in ("completed", "failed") else f"was {state.status}"
+    yield f"The run {verb} after {took}{by if state.status != 'completed' else ''}."
     if state.status in ("failed", "cancelled", "killed"):
-        yield f"To let it go on from there: jetfleet runs retry {run.id}"
+        yield f"To let it go on from there: jetfleet runs retry {shlex.quote(run.id)}"
     if state.ignored:
         yield f"{state.ignored} of its {state.records} records meant nothing: they came twice, or too late."
 

@@ -21,7 +21,7 @@ class Move:
 
 def move(run: Run, wait: Blocked) -> Move:
     """What ends this wait of a run."""
-    id = run.id
+    id = shlex.quote(run.id)  # those of sub-flows hold brackets, which shells read as patterns
     match wait.reason:
         case "paused" if run.paused_with_flow:
             return Move("its flow goes on", f"jetfleet flow resume {run.plan.name}")
@@ -34,7 +34,7 @@ def move(run: Run, wait: Blocked) -> Move:
         case "event":
             return Move("an event of that name comes, and its fields fit", f"jetfleet runs event {shlex.quote(wait.detail)} 'JSON'")
         case "child":
-            return Move("that run ends", f"jetfleet runs explain {wait.detail}")
+            return Move("that run ends", f"jetfleet runs explain {shlex.quote(wait.detail)}")
         case "task":
             return Move("a worker of that queue ends it; to see whether there is one", "jetfleet doctor")
         case "timer" | "retry" | "scope_retry":

@@ -24,17 +24,16 @@ def in_words(blocked: Blocked, now_ms: int) -> str:
             return f"{node} waits for the run {detail}"
         case "task":
             return f"{node} is at work"
+        case "limit":
+            return f"{node} waits for its place at limit {detail}"
         case _:
             return f"{node} is {blocked.reason} {detail}"
 
 
 def span(ms: int) -> str:
-    """A time span to read, in its two largest units: `1 h 30 min`, `2 s 50 ms`, `0 ms`."""
-    parts = []
-    for unit, size in _UNITS:
+    """A time span to read, in its largest unit and the next smaller one: `1 h 30 min`, `2 s 50 ms`, `3 min`, `0 ms`."""
+    for (unit, size), (next_unit, next_size) in zip(_UNITS, (*_UNITS[1:], ("ms", 1)), strict=True):
         if ms >= size:
-            parts.append(f"{ms // size} {unit}")
-            ms %= size
-    if ms or not parts:
-        parts.append(f"{ms} ms")
-    return " ".join(parts[:2])
+            rest = ms % size // next_size
+            return f"{ms // size} {unit}" + (f" {rest} {next_unit}" if rest else "")
+    return f"{ms} ms"

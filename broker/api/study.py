@@ -18,7 +18,7 @@ from ..read_model.journal import ask_owner
 from ..read_model.views import PartPlace, RunFound
 from ..run_result import RunResult
 from ..study.difference import Difference, difference
-from ..study.explanation import Explanation, explain
+from ..study.explanation import Explanation, explain, moment
 from ..study.steps import record_number_at
 from ..study.studied import Studied
 from ..study.verification import StoredPart, Verdict, verify

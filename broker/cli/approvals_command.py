@@ -16,7 +16,7 @@ from ..study.words import span
 from ..waiting import LIMIT_MAX
 from .answering import Said, answer_options, answered, options
 from .options import form_option, with_client
-from .printing import as_json, as_text, moment, printable, show_rows
+from .printing import as_json, as_text, moment, note, printable, show_rows
 
 COLUMNS = ("run_id", "flow", "approval", "for", "metadata", "left")
 
@@ -48,7 +48,10 @@ async def list_command(client: Client, flow: str | None, assignee: str | None, n
         if not cursor:
             break
     now_ms = time.time_ns() // 1_000_000
-    show_rows([as_row(row) if form == "json" else _cells(row, now_ms) for row in rows], COLUMNS, form, "nobody is asked anything")
+    nothing = "nobody is asked such a thing" if flow or assignee or name else "nobody is asked anything"
+    show_rows([as_row(row) if form == "json" else _cells(row, now_ms) for row in rows], COLUMNS, form, nothing)
+    if cursor:
+        note(f"there are more than {limit:,}: --limit shows them")
 
 
 @approvals_command.command("show")
@@ -90,6 +93,7 @@ async def answer_command(client: Client, token: str, decision: str, form: str, s
 async def rotate_command(client: Client) -> None:
     """Make a new secret for tokens. Tokens of the one before stay valid, those of an older one end."""
     await client.rotate_tokens()
+    note("tokens are made with a new secret; those of the one before stay valid until the next rotation")
 
 
 def as_row(row: Pending) -> dict[str, Any]:

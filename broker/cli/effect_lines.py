@@ -18,6 +18,8 @@ _SHOWN_ELSEWHERE = frozenset(("run", "needs"))
 def effect_value(effect: Effect, plan: Plan) -> dict[str, Any]:
     """Its kind, and its fields with activations by their keys and payloads decoded; what says nothing is left out."""
     fields = {name: field_value(name, getattr(effect, name), plan) for name in effect.__struct_fields__ if name not in _SHOWN_ELSEWHERE}
+    if "kind" in fields:
+        fields["waits_for"] = fields.pop("kind")  # of an Await: approval, signal or event. `kind` says which effect it is
     return {"kind": type(effect).__name__, **{name: value for name, value in fields.items() if value not in (None, "", 0, False, [])}}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ...schemas.cli import FAILED
-from ..read_model.errors import InvalidSearch
+from ..read_model.errors import NOWHERE, InvalidSearch
 from ..read_model.views import RunRow
 from ..study.words import span
 from .printing import complain, moment, note, printable, show_rows
@@ -48,6 +48,7 @@ def pointing_into(where: str) -> Iterator[None]:
         yield
     except InvalidSearch as error:
         complain(error)
-        note(f"  {printable(where)}")
-        note(f"  {' ' * len(printable(where[: error.column - 1]))}^")
+        if error.column != NOWHERE:
+            note(f"  {printable(where)}")
+            note(f"  {' ' * len(printable(where[: error.column - 1]))}^")
         click.get_current_context().exit(FAILED)

@@ -11,6 +11,7 @@ from ..api import Client
 from .answering import Said, answer_options, answered, options
 from .event_input import read_value
 from .options import form_option, with_client
+from .printing import note, printable
 from .runs_command import run_argument, runs_command
 
 hook_argument = click.argument("hook", metavar="HOOK")
@@ -65,3 +66,4 @@ async def event_command(client: Client, name: str, value: str, key: str) -> None
     jetfleet runs event payment.settled '{"order_id": 7}'
     """
     await client.event(name, read_value(value, "the event"), id=key)
+    note(f"{printable(name)} is sent to the runs that wait for it")

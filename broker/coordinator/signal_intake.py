@@ -193,6 +193,6 @@ def read_signal(message: Message) -> SignalReceived | EventReceived:
         return EventReceived("", now, rest, payload, id)
     run, _, name = rest.rpartition(".")
     run, name = headers.get(RUN, run), headers.get(NAME, name)
-    if not run or not name:
+    if not run or not name or message.subject == BY_HEADER and not (RUN in headers and NAME in headers):
         raise Unplaceable("the message names no run: send it on signals.RUN.NAME, or with the headers Jetfleet-Run and Jetfleet-Signal")
     return SignalReceived(run, now, name, payload, id)

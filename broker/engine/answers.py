@@ -65,7 +65,8 @@ def misfit(config: WaitConfig, payload: Payload) -> str:
         return "an answer is a map whose `decision` is approve, reject or escalate"
     if schema is None or (answer.response is None and answer.port != APPROVE):
         return ""
-    return _misfit(schema, answer.response, "response")
+    found = _misfit(schema, answer.response, "response")
+    return f"it comes without a `response`, and one is wanted: {found}" if found and answer.response is None else found
 
 
 def text_of(value: Any) -> str:
@@ -91,4 +92,4 @@ def _misfit(schema: Any, value: Any, whole: str) -> str:
         return "it is nested too deeply to be checked"
     except UNREADABLE as error:
         return f"it cannot be checked: {one_line(error)}"
-    return found if not found or whole == "value" else f"in the response: {found}"
+    return found if not found or whole == "value" or found.startswith(f"{whole}: ") else f"in the response: {found}"

@@ -33,12 +33,12 @@ class ReaderBehind(ReadModelError):
 
 
 class InvalidSearch(ReadModelError):
-    """A filter that cannot be read. `column` counts from 1 and points into the filter's text."""
+    """A filter that cannot be read. `column` counts from 1 and points into the filter's text; NOWHERE: what is wrong does not stand in it."""
 
     code = "INVALID_SEARCH"
 
     def __init__(self, reason: str, column: int) -> None:
-        super().__init__(f"{reason} (column {column} of the filter)")
+        super().__init__(reason if column == NOWHERE else f"{reason} (column {column} of the filter)")
         self.reason, self.column = reason, column
 
 

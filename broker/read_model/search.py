@@ -77,8 +77,8 @@ def all_of(conditions: Iterable[Condition]) -> Condition:
 
 
 def equals(field: str, value: str, now_ms: int) -> Condition:
-    """The condition `field = value`, for callers that have the two apart. Raises InvalidSearch."""
-    return _compare(FIELDS[field], "=", Token("quoted", value, 1), now_ms)
+    """The condition `field = value`, for callers that have the two apart. Raises InvalidSearch, which points at no column."""
+    return _compare(FIELDS[field], "=", Token("quoted", value, NOWHERE), now_ms)
 
 
 class _Parser:

@@ -29,6 +29,8 @@ def _why_dead(run: Run, scope: Scope, edge: PlanEdge) -> str:
     match edge.kind:
         case EdgeKind.ENTRY if edge.trigger is not None:
             return _of_trigger(run, edge)
+        case EdgeKind.ENTRY if scope is run.root:
+            return "the run ended before it began" if not edge.condition_text else _condition(edge)
         case EdgeKind.ENTRY:
             return "the body began, but " + _condition(edge)
         case EdgeKind.GUARD:

@@ -5,6 +5,7 @@ Everything follows from the plan and the journal; `now_ms` only tells how long w
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from jetfleet.broker.engine import decide, digest, fold, restore, snapshot, stat
 from jetfleet.schemas.messages import encode
 from jetfleet.schemas.records import Completion
 
-from ..fleet.fleets import chain, flow
+from ..fleet.fleets import flow
 from .killing import Life, Stage, Steps, insist, lesson
 
 DO = {"type": "k.do"}
@@ -80,7 +80,6 @@ async def test_who_follows_a_run_is_told_every_record_once_and_of_its_end(life: 
 
 @lesson
 async def test_a_run_with_something_to_do_is_running_and_not_waiting(life: Life) -> Steps:
-    await life.deploy(chain("to-do", "k.do", "k.do", "k.do"))
     await life.deploy(flow("gated", {"first": DO, "second": {"type": "k.do", "config": {"gate": "gate"}}, "last": DO}))
     id = await life.send("gated", 1)
     await life.at_work("second")

@@ -8,7 +8,7 @@ import pytest
 
 from jetfleet.schemas.errors import JetfleetError
 from jetfleet.schemas.payload import NULL, decode
-from jetfleet.schemas.records import Completion
+from jetfleet.schemas.records import Completion, PauseRequested
 
 from ..fleet.fleets import flow
 from .killing import Life, Steps, lesson
@@ -190,3 +190,40 @@ async def test_what_makes_no_sense_is_refused_when_it_is_deployed_and_what_was_t
     await life.client.signal(later, "go", "on")
     assert (await life.output(later))["input"] == 2
     assert life.executed() == {"first": 2, "last": 2}
+
+
+@lesson
+async def test_of_several_triggers_only_the_one_that_fired_leads_on(life: Life) -> Steps:
+    names = ("shop", "phone", "mail")
+    definition = {
+        "name": "several-triggers",
+        "triggers": [{"id": name, "type": "manual"} for name in names],
+        "nodes": {"by-phone": DO, "all": DO},
+        "edges": [*({"from": name, "to": "all"} for name in names), {"from": "phone", "to": "by-phone"}, {"from": "by-phone", "to": "all"}],
+    }
+    await life.deploy(definition)
+    yield None
+    runs = {name: await life.send("several-triggers", name, trigger=name) for name in names}
+    yield None
+    said = {name: await life.output(id) for name, id in runs.items()}
+    assert said == {"shop": "shop", "phone": {"phone": "phone", "by-phone": "phone"}, "mail": "mail"}
+    assert life.worker_dies or life.executed() == {"all": 3, "by-phone": 1}
+
+
+@lesson
+async def test_a_paused_run_takes_in_what_is_under_way_and_begins_nothing_new(life: Life) -> Steps:
+    await life.deploy(flow("paused", {"under-way": gated("gate"), "after": DO}))
+    id = await life.send("paused", 1)
+    await life.at_work("under-way")
+    await life.client.pause(id)
+    await life.recorded(id, PauseRequested)
+    life.open("gate")
+    yield None
+    await life.completed(id, 1)
+    yield None
+    view = await life.waits(id, 1, "paused")
+    assert view.status == "paused" and life.executed()["after"] == 0
+    await life.client.resume(id)
+    yield None
+    assert await life.output(id) == 1
+    assert life.executed()["after"] == 1 or life.worker_dies

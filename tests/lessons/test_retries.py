@@ -10,7 +10,7 @@ from jetfleet.schemas.errors import JetfleetError
 from jetfleet.schemas.records import Completion, TimerFired
 
 from ..fleet.fleets import flow
-from .killing import Life, Steps, lesson
+from .killing import Life, Steps, insist, lesson
 
 DO = {"type": "k.do"}
 
@@ -54,7 +54,11 @@ async def test_the_keys_of_two_nodes_differ_and_each_stays_the_same_over_attempt
 
 @lesson
 async def test_an_error_that_was_caught_stands_in_no_later_attempts_way(life: Life) -> Steps:
-    nodes = {"lost": do(fails=9, permanent=True), "handle": do({"max_attempts": 3, "initial_delay_ms": 300}, fails=2), "end": DO}
+    nodes = {
+        "lost": do(fails=9, permanent=True),
+        "handle": do({"max_attempts": 3, "initial_delay_ms": 300, "backoff_multiplier": 1.5}, fails=2),
+        "end": DO,
+    }
     await life.deploy(flow("caught", nodes, ["lost.error -> handle", "handle -> end"]))
     id = await life.send("caught", 1)
     await life.recorded(id, Completion, 2)
@@ -143,3 +147,36 @@ async def test_an_attempt_that_takes_too_long_is_cancelled_and_counts(life: Life
     await life.cancelled("slow")
     shown = await life.shown(id)
     assert {key: (view.status, view.attempts) for key, view in shown.nodes().items()} == {"slow": ("failed", 2), "after": ("completed", 1)}
+
+
+@lesson
+async def test_a_run_that_is_tried_again_keeps_what_it_had_completed(life: Life) -> Steps:
+    await life.deploy(flow("again", {"first": DO, "bad": do(fails=1, permanent=True), "last": DO}))
+    id = await life.send("again", 1)
+    assert (await life.ended(id)).status == "failed"
+    yield None
+    await insist(lambda: life.client.retry(id, reason="repaired"))
+    yield None
+    await life.recorded(id, Completion, 4)
+    yield None
+    shown = await life.shown(id)
+    assert (shown.status, shown.output) == ("completed", 1)
+    assert life.executed() == {"first": 1, "bad": 2, "last": 1} or life.worker_dies
+    assert life.kinds(id).count("RunReopened") == 1
+
+
+@lesson
+async def test_a_run_that_is_cancelled_undoes_what_it_had_completed_once(life: Life) -> Steps:
+    nodes = {"book": DO | {"compensate": "unbook"}, "wait": {"type": "std::wait", "config": {"signal": "never"}}, "unbook": do(gate="gate")}
+    await life.deploy(flow("cancelled", nodes, ["book -> wait"]))
+    id = await life.send("cancelled", 1)
+    await life.waits(id, 1, "signal")
+    yield None
+    await life.client.cancel(id, "too late")
+    await life.at_work("unbook")
+    yield None
+    life.open("gate")
+    summary = await life.ended(id)
+    assert summary.status == "cancelled" and summary.error is not None and "too late" in summary.error.message
+    assert [record.activation for record in life.log.of(id, Completion)] == [(0,), (2,)]
+    assert life.executed()["book"] == 1

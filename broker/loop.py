@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 GENERATION_0 = 50_000
 """Objects allocated between two collections of the youngest generation."""
-GENERATION_1, GENERATION_2 = 4, 500
+GENERATION_1, GENERATION_2 = 2, 1_000
 """Collections of the youngest between two of the middle one, and of that one between two full ones. The middle one holds up the loop for
 0.3 ms per thousand objects: a million of them, as 50,000 runs that wake at once, would cost a heartbeat."""
 

@@ -102,7 +102,8 @@ def _set(plan: Plan, records: list[Record], kept: Sequence[str], place: str, val
     number = _last_output(records, address) if activation in kept else None
     if number is None:
         decided = "the engine decides what it puts out, from what came to it"
-        raise NoSuchValue(place, decided if activation in kept else "it did not complete, or is executed again", _settable(plan, records, kept))
+        why = decided if activation in kept else "its output is not kept: it did not complete, or is executed again"
+        raise NoSuchValue(place, why, _settable(plan, records, kept))
     record = records[number]
     assert isinstance(record, (Completion, ChildEnded))
     records[number] = replace(record, output=encode(_changed(place, decode(record.output), path, value, place[: len(place) - len(rest)])))
@@ -110,8 +111,9 @@ def _set(plan: Plan, records: list[Record], kept: Sequence[str], place: str, val
 
 def _settable(plan: Plan, records: Sequence[Record], kept: Sequence[str]) -> list[str]:
     """The trigger, and those that stay completed with an output of their own."""
-    put_out = {key(record.activation, plan) for record in records if isinstance(record, (Completion, ChildEnded)) and record.error is None}
-    return ["trigger", *(name for name in kept if name in put_out)]
+    put_out = [record.activation for record in records if isinstance(record, (Completion, ChildEnded)) and record.error is None]
+    names = {plan.nodes[int(index)].id + "".join(f"[{step}]" for step in path) for index, *path in put_out}
+    return ["trigger", *(name for name in kept if name in names)]
 
 
 def _address(plan: Plan, place: str, name: str, steps: str, rest: str) -> tuple[Activation, Path]:

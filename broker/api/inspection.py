@@ -22,6 +22,7 @@ from ..run_result import RunResult
 from .collections import list_collections
 from .errors import UnknownRun
 from .family import MEMBERS_MAX, Family, family
+from .limits import PATIENCE_S as LIMITS_PATIENCE_S
 from .limits import list_limits, look_at
 from .result import Result
 
@@ -58,15 +59,15 @@ class Inspection:
         """What is gathered right now, of one flow or of all that have `debounce` or `batch`: the oldest first. Raises BrokerError."""
         return await list_collections(self.connection, self.partitions, flow)
 
-    async def limits(self, prefix: str = "") -> list[LimitView]:
+    async def limits(self, prefix: str = "", *, patience_s: float = LIMITS_PATIENCE_S) -> list[LimitView]:
         """The limits that are held or waited at right now, whose id begins with the prefix: those with the most waiting first.
 
-        At most a thousand of each partition. Raises BrokerError.
+        At most a thousand of each partition. A partition that nobody owns is waited for so long. Raises BrokerError.
         """
-        return await list_limits(self.connection, self.partitions, prefix)
+        return await list_limits(self.connection, self.partitions, prefix, patience_s)
 
     async def limit(self, id: str) -> LimitView | None:
-        """One of them, with who holds its slots and who is next; None if nobody does, or its owner does not answer. Raises BrokerError."""
+        """One of them, with who holds its slots and who is next; None if nobody does. Raises BrokerError."""
         return await look_at(self.connection, self.partitions, id)
 
     async def look(self, run: str) -> RunView | None:

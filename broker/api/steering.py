@@ -12,6 +12,7 @@ from typing import Any
 from ...schemas import records as rec
 from ...schemas import subjects
 from ...schemas.codec import encode_batch
+from ...schemas.errors import UsageError
 from ...schemas.payload import Payload, encode
 from ..client import Connection
 from .signal_check import SignalCheck
@@ -27,12 +28,16 @@ class Steering:
 
     async def signal(self, run: str, name: str, value: Payload, *, id: str = "") -> None:
         """Raises RunEnded and SignalRejected, if the owner of the run says so. Who cannot ask it leaves that to the engine."""
+        if not name:
+            raise UsageError("a signal needs a name: that of the wait which it ends")
         record = rec.SignalReceived(run, _now_ms(), name, value, id)
         await self._check.check(record)
         await self._append(record)
 
     async def event(self, name: str, value: Any = None, *, id: str = "") -> None:
         """For every run that waits for it. Runs are in any partition, so all are told."""
+        if not name:
+            raise UsageError("an event needs a name: that which runs wait for")
         record = rec.EventReceived("", _now_ms(), name, encode(value), id)
         for partition in range(self._partitions):
             await self._append_to(partition, record)

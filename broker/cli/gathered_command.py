@@ -24,8 +24,10 @@ async def gathered_command(client: Client, flow: str, form: str) -> None:
     \b
     jetfleet limits gathered reindex
     """
+    if flow:
+        await client.flow(flow)  # a name that nobody knows is no empty list
     rows = [_row(view, form) for view in await client.collections(flow)]
-    show_rows(rows, COLUMNS, form, "no event is being gathered")
+    show_rows(rows, COLUMNS, form, "no event is being gathered" + (f" for {flow}" if flow else ""))
 
 
 def _row(view: CollectionView, form: str) -> dict[str, Any]:

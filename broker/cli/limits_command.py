@@ -57,11 +57,11 @@ async def show_command(client: Client, id: str, form: str) -> int:
         note(f"nobody holds a slot of {id}, and nobody waits for one")
         return FAILED
     if form == "table":
-        rule = "begin in a while" if view.is_rate else "at a time"
-        note(f"{view.id}: {view.most} {rule}, {view.held} held, {view.waiting} waiting")
+        held = "a rate" if view.is_rate else f"{view.most} at a time, {view.held} held"
+        note(f"{view.id}  {held}, {view.waiting} waiting")
     rows = [_slot("holds", slot, form) for slot in view.holders]
     rows += [_slot(place, slot, form) for place, slot in enumerate(view.line, 1)]
-    show_rows(rows, SLOTS, form)
+    show_rows(rows, SLOTS, form, "nobody is in the line")
     return 0
 
 

@@ -245,7 +245,7 @@ class Collections:
             self._ahead[id] = at
         if collector.is_empty:
             self.changed.add(id)
-        for collection in (*collector.closed, *filter(None, [collector.open])):
+        for collection in (*collector.closed, *filter(None, [collector.open])) if len(self._joined) < JOINED_MAX else ():
             self._joined.update(dict.fromkeys(collection.events, collection.run))
 
     def take_gone(self) -> list[tuple[str, int]]:

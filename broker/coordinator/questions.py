@@ -21,6 +21,9 @@ from ..payloads.run_states import OPEN, OVER, UNKNOWN
 from .open_run import OpenRun
 from .partition import Partition, Surroundings
 
+COUNTED_AT_ONCE = 10_000
+"""Runs that are counted before the loop serves others."""
+
 _attempts = msgspec.msgpack.Decoder(list[tuple[str, tuple[int | str, ...], int]])
 _run = msgspec.msgpack.Decoder(tuple[str])
 _runs = msgspec.msgpack.Decoder(list[str])
@@ -86,8 +89,12 @@ class Questions:
             return
         await self._caught_up()
         if self._around.holds(self._partition.number) and not self._partition.abandoned:
-            plans = (run.plan for run in self._partition.runs.values())
-            open = Counter((plan.name, plan.digest) for plan in plans if flow is None or plan.name == flow)
+            open: Counter[tuple[str, str]] = Counter()
+            plans = [run.plan for run in self._partition.runs.values()]
+            for start in range(0, len(plans), COUNTED_AT_ONCE):
+                some = plans[start : start + COUNTED_AT_ONCE]
+                open.update((plan.name, plan.digest) for plan in some if flow is None or plan.name == flow)
+                await asyncio.sleep(0)
             await message.respond(msgspec.msgpack.encode([(*version, count) for version, count in open.items()]))
 
     def _state(self, run: str) -> int:

@@ -29,7 +29,8 @@ from ...schemas.chain import chain
 from ...schemas.codec import decode_record
 from ...schemas.errors import JetfleetError, UnreadableRecord
 from ...schemas.messages import Part
-from ...schemas.records import Record, RunReopened, RunStarted
+from ...schemas.plan.plan import Plan
+from ...schemas.records import RunReopened, RunStarted
 from ..client import BrokerError, Connection
 from ..engine import Run, reopen
 from ..flows import Flows
@@ -114,16 +115,18 @@ async def prepare(connection: Connection, flows: Flows, record: RunReopened, sti
 
 async def _prepared(connection: Connection, flows: Flows, record: RunReopened) -> Reopened:
     encoded = await journal_at(connection, record)
-    journal: list[Record] = [decode_record(each) for each in encoded]
-    first = journal[0]
+    first = decode_record(encoded[0])
     if not isinstance(first, RunStarted) or first.run != record.run:
         raise UnreadableRecord(f"the journal of run {record.run} does not begin with its start")
     plan = await flows.fetch(first.digest)
-    if len(journal) > FOLDED_AT_ONCE:
-        run, effects = await asyncio.to_thread(reopen, plan, journal, record)
-    else:
-        run, effects = reopen(plan, journal, record)
-    return Reopened(run, effects, first.trace, chain(record.run, encoded))
+    if len(encoded) > FOLDED_AT_ONCE:
+        return await asyncio.to_thread(_folded, plan, encoded, record, first.trace)
+    return _folded(plan, encoded, record, first.trace)
+
+
+def _folded(plan: Plan, encoded: list[bytes], record: RunReopened, trace: str) -> Reopened:
+    run, effects = reopen(plan, [decode_record(each) for each in encoded], record)
+    return Reopened(run, effects, trace, chain(record.run, encoded))
 
 
 async def journal_at(connection: Connection, record: RunReopened) -> list[bytes]:

@@ -42,6 +42,8 @@ AGAIN_S = 0.5
 UNKNOWN_TRIES = 4
 """Deliveries after which a run that nobody knows is unknown: some three seconds."""
 RUN, NAME = "jetfleet-run", "jetfleet-signal"
+BY_HEADER = "signals.by.header"
+"""The subject of messages whose headers alone say for whom they are: no run is called `by`."""
 _CODES = {RUN_ENDED: "RUN_ENDED", REJECTED: "SIGNAL_REJECTED"}
 
 log = structlog.get_logger("jetfleet.coordinator")
@@ -193,6 +195,6 @@ def read_signal(message: Message) -> SignalReceived | EventReceived:
         return EventReceived("", now, rest, payload, id)
     run, _, name = rest.rpartition(".")
     run, name = headers.get(RUN, run), headers.get(NAME, name)
-    if not run or not name or message.subject == BY_HEADER and not (RUN in headers and NAME in headers):
+    if not run or not name or (message.subject == BY_HEADER and not {RUN, NAME} <= headers.keys()):
         raise Unplaceable("the message names no run: send it on signals.RUN.NAME, or with the headers Jetfleet-Run and Jetfleet-Signal")
     return SignalReceived(run, now, name, payload, id)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ...schemas.errors import JetfleetError
 
+NOWHERE = 0
+"""The column of what is wrong outside of a filter's text: in a value that was given apart from it."""
+
 
 class ReadModelError(JetfleetError):
     """The root of them all."""
@@ -33,7 +36,7 @@ class ReaderBehind(ReadModelError):
 
 
 class InvalidSearch(ReadModelError):
-    """A filter that cannot be read. `column` counts from 1 and points into the filter's text; NOWHERE: what is wrong does not stand in it."""
+    """A filter that cannot be read. `column` counts from 1 and points into its text; NOWHERE: what is wrong does not stand in it."""
 
     code = "INVALID_SEARCH"
 

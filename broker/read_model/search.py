@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from .errors import InvalidSearch
+from .errors import NOWHERE, InvalidSearch
 from .fields import ENDED, FIELDS, OPEN, Field
 
 LENGTH_MAX = 4_096

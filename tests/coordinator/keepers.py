@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -113,7 +114,7 @@ class Keeper:
         await self.snapshots.load(self.partition, self.site.flows)
         self._tail = Tail(self.site.connection, subjects.wal_stream(0), manifest.position + 1, self.partition.take)
         await self._tail.start()
-        await self._tail.caught_up()
+        await self.caught_up()
         self.partition.recovered()
         return self
 
@@ -122,6 +123,8 @@ class Keeper:
 
     async def caught_up(self) -> None:
         await self._tail.caught_up()
+        while self.partition.within_message:
+            await asyncio.sleep(0.002)
 
     async def die(self) -> None:
         await self._tail.stop()

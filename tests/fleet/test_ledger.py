@@ -28,8 +28,13 @@ def test_what_a_killed_process_had_in_work_is_found_by_the_next_one_in_its_slot(
         f"ledger.executing(ledger.set({executing!r}), True)",
         f"ledger.clear(ledger.set({done!r}))",
     )
+    process_that_dies(tmp_path, "assert len(ledger.left) == 2")
     ledger = Ledger(tmp_path)
-    assert sorted((one.reply, one.executing) for one in ledger.left) == [(waiting, False), (executing, True)]
+    assert sorted((one.reply, one.executing) for one in ledger.left) == [(waiting, False), (executing, True)], (
+        "it died before it gave them back"
+    )
+    ledger.given_back()
+    assert ledger.left == []
     ledger.close()
     again = Ledger(tmp_path)
     assert again.left == []

@@ -40,7 +40,7 @@ def asked(cli: Cli, whole: BackgroundFleet, boss: str, n: int) -> str:
 def test_who_is_asked_is_listed_and_an_answer_ends_it(cli: Cli, whole: BackgroundFleet) -> None:
     run = asked(cli, whole, "bo", 1)
     assert [row["run_id"] for row in cli("approvals", "list", "--for", "bo", "-o", "json").rows] == [run]
-    assert cli("approvals", "list", "--for", "nobody").err == "nobody is asked anything\n"
+    assert cli("approvals", "list", "--for", "nobody").err == "nobody is asked such a thing\n"
     table = cli("approvals", "list", "--flow", "asking", "--for", "bo").out
     assert "order-1" in table and "ann, bo" in table and '{"n":1}' in table and "59 min" in table
 

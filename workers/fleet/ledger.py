@@ -55,15 +55,30 @@ class Left:
 
 
 class Ledger:
-    """The ledger of this process, locked until `close`. `left`: what the slot's last process had in work, to be given back."""
+    """The ledger of this process, locked until `close`.
+
+    `left`: what the slot's last process had in work, to be given back. It stays in the file until `given_back`: whoever is killed before
+    leaves it to the next one.
+    """
 
     def __init__(self, folder: Path, slot: str | None = None) -> None:
         """Take the slot, or the first free one. Raises SlotTaken, LedgerError."""
         self.slot, self.path, self._file = _take(folder, slot)
         self._map = _mapped(self._file)
-        self.left = list(_read(self._map))
-        self._map[:] = bytes(len(self._map))
-        self._free = list(range(CELLS))
+        self._left = dict(_read(self._map))
+        self._free = [cell for cell in range(CELLS) if cell not in self._left]
+        for cell in self._free:
+            self._map[cell * CELL_BYTES] = _FREE
+
+    @property
+    def left(self) -> list[Left]:
+        return list(self._left.values())
+
+    def given_back(self) -> None:
+        """Nothing more is to be done about what was left."""
+        for cell in self._left:
+            self.clear(cell)
+        self._left = {}
 
     def set(self, reply: str) -> int:
         """Note a message; its cell."""
@@ -109,7 +124,7 @@ def left_by_others(folder: Path) -> Iterator[list[Left]]:
                 os.close(file)
                 continue
             held.append((file, _mapped(file)))
-            found += _read(held[-1][1])
+            found += [left for _, left in _read(held[-1][1])]
         yield found
         for _, map in held:
             map[:] = bytes(len(map))
@@ -166,10 +181,12 @@ def _mapped(file: int) -> mmap.mmap:
         raise LedgerError(f"the worker's in-flight ledger needs {size} bytes on the disk: {error.strerror or error}") from None
 
 
-def _read(map: mmap.mmap) -> Iterator[Left]:
-    for at in range(0, CELLS * CELL_BYTES, CELL_BYTES):
+def _read(map: mmap.mmap) -> Iterator[tuple[int, Left]]:
+    """What is noted, by cell."""
+    for cell in range(CELLS):
+        at = cell * CELL_BYTES
         state, length = map[at], map[at + 1]
         if state in (_WAITING, _EXECUTING):
             reply = map[at + 2 : at + 2 + length].decode("ascii", "replace")
             if _REPLY.fullmatch(reply):
-                yield Left(reply, state == _EXECUTING)
+                yield cell, Left(reply, state == _EXECUTING)

@@ -280,6 +280,7 @@ class Worker:
         else:
             if count:
                 _log().info("gave back what my predecessor had in work", slot=self.ledger.slot, messages=count)
+        self.ledger.given_back()  # what could not be comes again after ack_wait
         await self.processor.give_back.left_in(self.settings.data)
 
     def _member_gone(self, member: Member) -> None:

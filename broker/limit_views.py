@@ -28,7 +28,7 @@ class SlotView(msgspec.Struct, array_like=True, frozen=True):
 
 
 class LimitView(msgspec.Struct, array_like=True, frozen=True):
-    """`most` slots at a time, of which `held` are; for a rate `most` begin per time, and `held` have not taken up their turn yet.
+    """`most` slots at a time, of which `held` are. Of a rate `most` begin per time, and `held` were told their time but took no note yet.
 
     `holders` and `line` (the next one first) are the first of them, and empty in lists.
     """

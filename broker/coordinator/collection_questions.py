@@ -1,6 +1,6 @@
 """Collection questions: an owner's answers to which run an event has become a part of, and to what is gathered in its partition.
 
-The first is answered when everything in the WAL has been taken in, the second tells what is known now.
+Both are answered when everything in the WAL has been taken in.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class CollectionQuestions:
 
     async def _tell_collections(self, message: Message) -> None:
         flow = _flow.decode(message.data)
+        await self._caught_up()
         if self._is_ours:
             views = [view for view in self._partition.collections.views() if flow in ("", view.flow)]
             await message.respond(_encode(sorted(views, key=lambda view: view.first_at)[:SHOWN_MAX]))

@@ -327,6 +327,7 @@ class Coordinator:
                 self.outbox.begin_epoch(self._epoch)
                 for owner in list(self.owners.values()):
                     await owner.tasks_lost(self._epoch)
+                    await asyncio.sleep(0)  # of all partitions in one go it would cost heartbeats
                 return
             except BrokerError as error:
                 log.warning("the server's memory cannot be checked yet", reason=str(error))

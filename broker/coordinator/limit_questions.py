@@ -1,7 +1,7 @@
 """Limit questions: an owner's answers to which slots its runs still need, and to how the limits are that live in its partition.
 
-The first is answered when everything in the WAL has been taken in: a slot that was just granted must not be taken for one that nobody
-needs. The second tells what is known now.
+Both are answered when everything in the WAL has been taken in: a slot that was just granted must not be taken for one that nobody needs,
+and whoever has just taken the partition over would say that there are no limits. Limits at which nobody holds or waits are not told of.
 """
 
 from __future__ import annotations
@@ -66,13 +66,14 @@ class LimitQuestions:
 
     async def _tell_limits(self, message: Message) -> None:
         question = _question.decode(message.data)
+        await self._caught_up()
         if not self._around.holds(self._partition.number) or self._partition.abandoned:
             return
         if question.id:
             gate = self._partition.gates.get(question.id)
-            found = [] if gate is None else [_whole(gate)]
+            found = [] if gate is None or not gate.entries else [_whole(gate)]
         else:
-            gates = [gate for gate in self._partition.gates if gate.id.startswith(question.prefix)]
+            gates = [gate for gate in self._partition.gates if gate.entries and gate.id.startswith(question.prefix)]
             gates.sort(key=lambda gate: (-gate.waiting, gate.id))
             found = [_brief(gate) for gate in gates[:SHOWN_MAX]]
         await message.respond(_encode(found))

@@ -39,7 +39,9 @@ def move(run: Run, wait: Blocked) -> Move:
             return Move("a worker of that queue ends it; to see whether there is one", "jetfleet doctor")
         case "timer" | "retry" | "scope_retry":
             return Move("time passes")
-        case "limit" | "slot":
+        case "limit" if wait.due is not None:  # of a rate: its time is settled
+            return Move("its turn comes")
+        case "limit":
             return Move(
                 "whoever has the limit's slots gives one back", f"jetfleet limits show {shlex.quote(wait.detail.partition(', ')[0])}"
             )

@@ -25,7 +25,7 @@ def in_words(blocked: Blocked, now_ms: int) -> str:
         case "task":
             return f"{node} is at work"
         case "limit":
-            return f"{node} waits for its place at limit {detail}"
+            return f"{node} waits for its place at limit {detail}" + (f", for {left}" if left else "")
         case _:
             return f"{node} is {blocked.reason} {detail}"
 

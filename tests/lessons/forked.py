@@ -34,6 +34,9 @@ class Forked:
         self._process.kill()
         self._process.join()
 
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
+
     def kill_if_alive(self) -> None:
-        if self._process.is_alive():
+        if self.is_alive():
             self.kill()

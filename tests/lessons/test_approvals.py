@@ -11,7 +11,8 @@ from jetfleet.broker.api.errors import RunEnded
 from jetfleet.schemas.records import RunStarted, SignalReceived, TimerFired
 
 from ..fleet.fleets import flow
-from .killing import Life, Steps, insist, lesson
+from .killing import Steps, lesson
+from .lives import Life, insist
 
 DO = {"type": "k.do"}
 

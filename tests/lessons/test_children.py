@@ -7,7 +7,8 @@ from typing import Any
 from jetfleet.schemas.records import ChildEnded, RunStarted
 
 from ..fleet.fleets import flow
-from .killing import Life, Steps, lesson
+from .killing import Steps, lesson
+from .lives import Life
 
 DO = {"type": "k.do"}
 

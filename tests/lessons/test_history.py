@@ -13,7 +13,8 @@ from jetfleet.schemas.messages import encode
 from jetfleet.schemas.records import Completion
 
 from ..fleet.fleets import flow
-from .killing import Life, Stage, Steps, insist, lesson
+from .killing import ANY_MOMENT, COORDINATOR, NOTHING, WORKER_TOO, Stage, Steps, lesson
+from .lives import Life, insist
 
 DO = {"type": "k.do"}
 
@@ -125,3 +126,12 @@ def test_every_run_begins_once_ends_once_and_its_journal_is_what_was_written(sta
             kinds = Counter(one.kinds(run))
             ends = {encode(part.summary) for part in one.log.parts[run] if part.summary is not None}
             assert (kinds["RunStarted"], len(ends)) == (1, 1 + kinds["RunReopened"]), run
+
+
+def test_the_fleet_was_killed_as_often_as_it_should_be(stage: Stage) -> None:
+    coordinators, workers = stage.deaths["coordinator"], stage.deaths["worker"]
+    assert (coordinators > 0, workers > 0) == (
+        stage.kills in (COORDINATOR, WORKER_TOO),
+        stage.kills == WORKER_TOO,
+    ) or stage.kills == ANY_MOMENT
+    assert coordinators + workers > 0 or stage.kills == NOTHING

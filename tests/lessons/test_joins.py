@@ -11,7 +11,8 @@ from jetfleet.schemas.payload import NULL, decode
 from jetfleet.schemas.records import Completion, PauseRequested
 
 from ..fleet.fleets import flow
-from .killing import Life, Steps, lesson
+from .killing import Steps, lesson
+from .lives import Life
 
 DO = {"type": "k.do"}
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -94,10 +95,14 @@ def _waiting_row(subject: str, count: int) -> Mapping[str, Any]:
 
 
 def _readable(data: bytes) -> Any:
-    """JSON or msgpack as its value, else the first bytes in hexadecimal."""
+    """JSON or msgpack as its value, a text as it is, else the first bytes in hexadecimal."""
     for read in (msgspec.json.decode, decode):
         try:
             return read(data)
         except (msgspec.MsgspecError, UnreadablePayload, ValueError, RecursionError, OverflowError):
             continue
+    with suppress(UnicodeDecodeError):
+        text = data.decode()
+        if all(character.isprintable() or character.isspace() for character in text):
+            return text[:SHOWN_BYTES]
     return data[:SHOWN_BYTES].hex(" ")

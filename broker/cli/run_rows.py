@@ -35,7 +35,7 @@ def as_json(row: RunRow, waits: list[str] | None = None) -> dict[str, Any]:
 
 def as_cells(row: RunRow, waits: list[str] | None = None) -> dict[str, Any]:
     """`why`: the error of one that failed, what an open one waits for."""
-    error = "" if row.error_type is None else f"{row.error_type}: {row.error_message}"
+    error = "" if row.error_type is None else ": ".join(dict.fromkeys((row.error_type, row.error_message or "")))
     took = "" if row.duration_ms is None else span(row.duration_ms)
     why = error or "; ".join(waits or ())
     return {"run_id": row.id, "flow": row.flow, "status": row.status, "started": moment(row.started_at), "took": took, "why": why}

@@ -110,9 +110,12 @@ class Stage:
             await reader.start()
             stack.push_async_callback(reader.stop)
             self._start("coordinator", "worker")
-            goes_down, worker_dies = self.kills in (COORDINATOR, WORKER_TOO), self.kills in (WORKER_TOO, ANY_MOMENT)
-            for story in told:
-                self.lives[story] = Life(self.folder / story.__name__, client, log, goes_down=goes_down, worker_dies=worker_dies)
+            dies = {
+                "goes_down": self.kills in (COORDINATOR, WORKER_TOO),
+                "worker_dies": self.kills in (WORKER_TOO, ANY_MOMENT),
+                "at_any_moment": self.kills == ANY_MOMENT,
+            }
+            self.lives = {story: Life(self.folder / story.__name__, client, log, **dies) for story in told}
             killing = asyncio.create_task(self._kill_at_any_moment()) if self.kills == ANY_MOMENT else None
             await self._tell_all()
             if killing is not None:

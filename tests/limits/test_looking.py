@@ -50,7 +50,14 @@ def test_who_holds_a_limit_and_who_is_next_can_be_seen(fresh_url: str, tmp_path:
             assert (await command("show", "=flow:orders:nobody"))[0] == 1
             counters = one.fleet.coordinators[0].counters
             assert (counters.slots_held(), counters.slots_waiting()) == ({"=flow:orders": 2}, {"=flow:orders": 2})
+
+            await one.fleet.leave(one.fleet.coordinators[0])
+            asked = asyncio.create_task(one.client.limits())  # nobody owns a partition, so there is no answer, and not an empty one
+            await one.fleet.coordinator()
+            assert [(view.id, view.held, view.most, view.waiting) for view in await asked] == listed
             one.release.touch()
             await one.log.ended(holder, plain, urgent, other)
+            await until(lambda: all(not gate.entries for gate in one.gates().values()), "no slot is held")
+            assert await one.client.limits() == []
 
     run(test())

@@ -68,6 +68,7 @@ def test_the_beginning_of_an_id_is_enough_where_only_one_begins_so(cli: Cli, who
         ("cancel", "--where", "flow=x", "--rate", "0"),
         ("signal", "x"),
         ("signal", "x", "go", "{"),
+        ("event", ""),
         ("fork", "x"),
         ("fork", "x", "--from", "a", "--set", "nonsense"),
     ],
@@ -85,6 +86,8 @@ def test_a_filter_that_cannot_be_read_is_shown_with_a_mark_under_the_place(cli: 
         error, shown, mark = said.err.splitlines()
         assert error.startswith("error: INVALID_SEARCH there is no field 'statos'; there are: id, flow")
         assert shown[mark.index("^") :].startswith("statos")
+    (error,) = cli("runs", "list", "--status", "bogus").err.splitlines()
+    assert error.startswith("error: INVALID_SEARCH no run has the status 'bogus'") and "column" not in error, "it stands in no filter"
 
 
 def test_a_run_that_is_paused_with_its_flow_can_be_paused_itself_and_then_stays_so(cli: Cli, whole: BackgroundFleet) -> None:

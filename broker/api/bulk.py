@@ -26,7 +26,7 @@ import msgspec
 
 from ...schemas.errors import JetfleetError, UsageError
 from ..client import BrokerError
-from ..coordinator.pace import Pace
+from ..pace import Pace
 from ..read_model import questions
 from ..read_model.matching import Matcher
 from ..read_model.views import LIMIT_MAX, RunRow

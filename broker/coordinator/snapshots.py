@@ -35,10 +35,10 @@ from ..client import Connection, StreamFull
 from ..engine import event_waits, is_of, snapshot, trimmed
 from ..engine.event_waits import Correlation
 from ..flows import Flows
+from ..pace import Pace
 from .acknowledged import Ticket
 from .ended_runs import life_of
 from .open_run import OpenRun, may_rest
-from .pace import Pace
 from .partition import Partition
 from .timers import HORIZON_MS
 

@@ -70,6 +70,7 @@ class JetrunFile:
             self.manifest = _manifest(self._read(MANIFEST, DOCUMENT_MAX_BYTES))
             plans = {part.digest: self._plan(part) for part in self.manifest.flows}
             self.runs = [self._run(number, part, plans) for number, part in enumerate(self.manifest.runs)]
+            _none_beside(self._sizes, self.manifest)
         except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
             raise DamagedFile(f"this is no .jetrun file: {error}") from None
 
@@ -136,6 +137,14 @@ def _checked_names(found: Iterable[zipfile.ZipInfo]) -> dict[str, int]:
         most = f"{TOTAL_MAX_BYTES:,} bytes in {FILES_MAX:,} files are allowed"
         raise DamagedFile(f"it would unpack to {sum(sizes.values()):,} bytes in {len(sizes):,} files, and {most}")
     return sizes
+
+
+def _none_beside(names: Iterable[str], manifest: Manifest) -> None:
+    """Raises DamagedFile if there is something that the manifest does not speak of: nobody would check it."""
+    spoken_of = {MANIFEST, *(flow_file(part.digest) for part in manifest.flows), *map(journal_file, range(len(manifest.runs)))}
+    beside = sorted(set(names) - spoken_of - {payload_file(part.digest) for part in manifest.payloads})
+    if beside:
+        raise DamagedFile(f"{beside[0]} is not in the manifest")
 
 
 def _manifest(data: bytes) -> Manifest:

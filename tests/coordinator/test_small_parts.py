@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from jetfleet.broker.coordinator.acknowledged import Acknowledged
 from jetfleet.broker.coordinator.durations import FIRST_GUESS_US, Durations
-from jetfleet.broker.coordinator.pace import Pace
 from jetfleet.broker.coordinator.recent_ends import COUNT_MAX, NOTICE_OUTPUT_MAX_BYTES, OUTPUT_MAX_BYTES, RecentEnds, short
+from jetfleet.broker.pace import Pace
 from jetfleet.schemas.messages import Ended
 
 

@@ -144,9 +144,10 @@ class Life:
     def executed(self) -> Counter[str]:
         """How often each node was executed, in all runs of this story.
 
-        Where workers die at any moment each attempt counts once: who died did not say how far it was.
+        Where workers die each attempt counts once: one that was under way begins again. That none does whose end was on disk is asserted of
+        all stories at once.
         """
-        if self.at_any_moment:
+        if self.worker_dies:
             return Counter(node for _, _, _, node in {tuple(line[:4]) for line in self.lines()})
         return Counter(line[3] for line in self.lines())
 

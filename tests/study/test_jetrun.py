@@ -104,6 +104,11 @@ def test_names_that_lead_elsewhere_are_refused(file: Path, name: str) -> None:
         JetrunFile(zipped(files(file) | {name: b"x"}))
 
 
+def test_what_the_manifest_does_not_speak_of_is_refused(file: Path) -> None:
+    with pytest.raises(DamagedFile, match="is not in the manifest"):
+        JetrunFile(zipped(files(file) | {"payloads/" + "a" * 64: b"x"}))
+
+
 def test_a_name_that_stands_there_twice_is_refused(file: Path) -> None:
     into = io.BytesIO(file.read_bytes())
     with zipfile.ZipFile(into, "a") as made, pytest.warns(UserWarning):

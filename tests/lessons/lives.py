@@ -45,12 +45,12 @@ class AttemptLog(Log):
 
 class Life:
     """One story's. `goes_down`: whether the fleet stays down for as long as the story wants; `worker_dies`: whether what is being executed
-    at a `yield` may be executed again; `at_any_moment`: whether that holds between two of them too."""
+    at a `yield` may be executed again."""
 
-    def __init__(self, folder: Path, client: Client, log: AttemptLog, *, goes_down: bool, worker_dies: bool, at_any_moment: bool) -> None:
+    def __init__(self, folder: Path, client: Client, log: AttemptLog, *, goes_down: bool, worker_dies: bool) -> None:
         folder.mkdir()
         self.folder, self.client, self.log, self.url = folder, client, log, client.connection.url
-        self.goes_down, self.worker_dies, self.at_any_moment = goes_down, worker_dies, at_any_moment
+        self.goes_down, self.worker_dies = goes_down, worker_dies
         self.runs: list[str] = []
 
     async def deploy(self, *flows: Mapping[str, Any]) -> None:

@@ -109,7 +109,7 @@ async def test_what_had_completed_is_undone_backwards_once_and_both_errors_are_t
     (undoing,) = summary.error.details["compensation_errors"]
     assert (undoing["node"], undoing["type"]) == ("cancel-hotel", "hotel_closed")
     assert life.begun() == ["flight", "hotel", "car", "cancel-hotel", "cancel-flight"], "what never completed is not undone"
-    ended = [each for each in life.log.journal(id) if isinstance(each, Completion)]
+    ended = {(each.activation, each.attempt) for each in life.log.journal(id) if isinstance(each, Completion)}
     assert len(ended) == 2 + 3 + 2
 
 
@@ -176,5 +176,5 @@ async def test_a_run_that_is_cancelled_undoes_what_it_had_completed_once(life: L
     life.open("gate")
     summary = await life.ended(id)
     assert summary.status == "cancelled" and summary.error is not None and "too late" in summary.error.message
-    assert [record.activation for record in life.log.of(id, Completion)] == [(0,), (2,)]
+    assert {record.activation for record in life.log.of(id, Completion)} == {(0,), (2,)}
     assert life.executed()["book"] == 1

@@ -344,6 +344,8 @@ class Client(FlowCalls, Carrying, ApprovalCalls):
         self, flow: str, payload: Any, id: str | None, trigger: str | None, trace: str, meta: Payload = NULL
     ) -> tuple[str | None, BatchedEvent]:
         """The trigger that fires and the event, checked as far as this process can, with what is large in the object store."""
+        if self.flows.current(flow) is None:
+            await self.flows.caught_up()  # somebody else may have deployed it a moment ago
         self.require(flow)
         key = uuid.uuid4().hex if id is None else id
         plan = self.flows.begins_with(flow, subjects.run_id(flow, key), trigger) or self.require(flow)

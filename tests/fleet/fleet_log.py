@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from jetfleet.broker.client import Connection, Message, Tail
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.codec import decode_batch, decode_record
-from jetfleet.schemas.errors import UnreadableRecord
+from jetfleet.schemas.errors import JetfleetError, UnreadableRecord
 from jetfleet.schemas.messages import DeadLetter, Part, Summary
 from jetfleet.schemas.records import Completion, Record, RunStarted
 
@@ -59,7 +60,7 @@ class Log:
             raise AssertionError(f"waited {deadline_s} s in vain: {what}") from None
 
     async def ended(self, *runs: str, deadline_s: float = 15) -> list[Summary]:
-        """Wait until all these runs are in the history with an end; how they ended."""
+        """Wait until all these runs are in the history with an end, and what the log has of them was read; how they ended."""
         left = set(runs)
 
         def none_left() -> bool:
@@ -71,6 +72,9 @@ class Log:
         except AssertionError:
             open = {run: [type(record).__name__ for record in self.records.get(run, [])] for run in sorted(left)[:3]}
             raise AssertionError(f"{len(left)} of {len(runs)} runs have not ended after {deadline_s} s: {open}") from None
+        with suppress(TimeoutError, JetfleetError):  # the history may have been read before the log that it came of
+            async with asyncio.timeout(deadline_s):
+                await self.caught_up()
         return [summary for run in runs if (summary := self.summary(run)) is not None]
 
     def summary(self, run: str) -> Summary | None:

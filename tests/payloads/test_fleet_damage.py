@@ -94,7 +94,9 @@ def gated(name: str, make: str, queue: str) -> dict[str, Any]:
 
 
 def sums(one: Fleet, id: str) -> list[int]:
-    return [decode(record.output)["sum"] for record in one.log.of(id, Completion) if record.activation == (2,) and record.error is None]
+    """What the consumer of a run that has ended put out."""
+    ends = [record for record in one.log.journal(id) if isinstance(record, Completion) and record.activation == (2,)]
+    return [decode(record.output)["sum"] for record in ends if record.error is None]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=[damage.__name__ for damage in DAMAGES])

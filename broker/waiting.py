@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,19 +20,14 @@ from ..schemas.effects import Outcome
 from ..schemas.errors import JetfleetError
 from ..schemas.payload import NULL, Payload
 from ..schemas.records import SignalReceived
-from .client import BrokerError, Connection, NoResponders, Unknown
+from .asking import ask_patiently
+from .client import BrokerError, Connection
 
-ANSWER_S = 2.0
-AGAIN_S = 0.1
-"""Between two tries, where nobody owns the partition: it is changing hands."""
 LIMIT_MAX = 1_000
 TAKEN, UNKNOWN_RUN, RUN_ENDED, REJECTED = 0, 1, 2, 3
 """Whether a run would take a signal, or why not."""
 WAITS, DECIDED, CALLED_OFF, FORGOTTEN = 0, 1, 2, 3
 """What became of an approval: it waits; `outcome` says what; the run goes on without it, or is over; the owner does not know any more."""
-
-Answer = TypeVar("Answer")
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class SignalRejected(JetfleetError):
@@ -97,27 +91,10 @@ class Refusal(msgspec.Struct, array_like=True, frozen=True):
     why: str = ""
 
 
-async def ask_owner(connection: Connection, subject: str, question: Any, form: type[Answer], patience_s: float) -> Answer:
-    """Ask until somebody answers. Raises Unknown after `patience_s`, and other BrokerErrors."""
-    deadline = asyncio.get_running_loop().time() + patience_s
-    data = _encode(question)
-    while True:
-        left_s = deadline - asyncio.get_running_loop().time()
-        try:
-            reply = await connection.request(subject, data, timeout_s=max(0.05, min(ANSWER_S, left_s)))
-            return msgspec.msgpack.decode(reply.data, type=form)
-        except (NoResponders, Unknown) as error:
-            if asyncio.get_running_loop().time() + AGAIN_S >= deadline:
-                raise Unknown(f"no coordinator answers on {subject!r}; is one running?", maybe_done=False) from error
-            await asyncio.sleep(AGAIN_S)
-        except msgspec.MsgspecError as error:
-            raise BrokerError(f"the answer on {subject!r} is of another version: {error}") from None
-
-
 async def decision(connection: Connection, partitions: int, run: str, wait: int, *, patience_s: float) -> Decision:
     """What became of an approval, by what its owner knows now. Raises BrokerError."""
     subject = subjects.decided(subjects.partition_of(run, partitions))
-    return await ask_owner(connection, subject, (run, wait), Decision, patience_s)
+    return await ask_patiently(connection, subject, (run, wait), Decision, patience_s)
 
 
 async def refusals(
@@ -132,7 +109,7 @@ async def refusals(
     async def ask(partition: int, asked: list[int]) -> None:
         try:
             question = [signals[place] for place in asked]
-            answers = await ask_owner(connection, subjects.takes(partition), question, list[Refusal], patience_s)
+            answers = await ask_patiently(connection, subjects.takes(partition), question, list[Refusal], patience_s)
             if len(answers) != len(asked):
                 raise BrokerError(f"the owner of partition {partition} has answered {len(answers)} of {len(asked)} questions")
             found.update(zip(asked, answers, strict=True))

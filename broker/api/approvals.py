@@ -18,6 +18,7 @@ from ...schemas.codec import encode_batch
 from ...schemas.effects import Outcome, StopAwaiting
 from ...schemas.errors import JetfleetError, UsageError
 from ...schemas.payload import NULL, decode, encode
+from ..asking import PATIENCE_S, ask_patiently
 from ..client import BrokerError, Connection, Unknown
 from ..engine import begin, decide
 from ..flows import Flows
@@ -36,7 +37,6 @@ from ..waiting import (
     Waiting,
     WaitingPage,
     WaitingQuestion,
-    ask_owner,
     decision,
     refusals,
 )
@@ -44,8 +44,6 @@ from .approval_errors import SHOWN_MAX, AlreadyAnswered, AnswerUnconfirmed, NotW
 from .errors import RunEnded, UnknownRun
 from .standing import standing
 
-PATIENCE_S = 10.0
-"""How long an owner is waited for: a partition changes hands within a few seconds."""
 KINDS = ("approval", "signal")
 
 
@@ -120,7 +118,7 @@ class Approvals:
         after: tuple[str, int] | None = question.after
         while after is not None and len(rows) < question.limit:
             asked = WaitingQuestion(question.kind, question.limit - len(rows), *_filters(question), after)
-            page = await ask_owner(self._connection, subjects.waiting(partition), asked, WaitingPage, PATIENCE_S)
+            page = await ask_patiently(self._connection, subjects.waiting(partition), asked, WaitingPage)
             rows, after = rows + page.rows, page.next
         return rows, after is not None
 

@@ -8,12 +8,9 @@ from __future__ import annotations
 import asyncio
 
 from ...schemas import subjects
+from ..asking import ask_patiently
 from ..client import Connection
 from ..collection_views import CollectionView
-from ..waiting import ask_owner
-
-PATIENCE_S = 10.0
-"""How long an owner is waited for: a partition changes hands within a few seconds."""
 
 
 async def list_collections(connection: Connection, partitions: int, flow: str = "") -> list[CollectionView]:
@@ -23,4 +20,4 @@ async def list_collections(connection: Connection, partitions: int, flow: str = 
 
 
 async def _ask(connection: Connection, partition: int, flow: str) -> list[CollectionView]:
-    return await ask_owner(connection, subjects.collections(partition), flow, list[CollectionView], PATIENCE_S)
+    return await ask_patiently(connection, subjects.collections(partition), flow, list[CollectionView])

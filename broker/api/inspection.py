@@ -9,6 +9,7 @@ from __future__ import annotations
 from ...schemas.messages import Ended, RunView
 from ...schemas.payload import NULL
 from ...schemas.records import Record
+from ..asking import PATIENCE_S
 from ..client import Connection
 from ..collection_views import CollectionView
 from ..engine import fold
@@ -22,7 +23,6 @@ from ..run_result import RunResult
 from .collections import list_collections
 from .errors import UnknownRun
 from .family import MEMBERS_MAX, Family, family
-from .limits import PATIENCE_S as LIMITS_PATIENCE_S
 from .limits import list_limits, look_at
 from .result import Result
 
@@ -59,7 +59,7 @@ class Inspection:
         """What is gathered right now, of one flow or of all that have `debounce` or `batch`: the oldest first. Raises BrokerError."""
         return await list_collections(self.connection, self.partitions, flow)
 
-    async def limits(self, prefix: str = "", *, patience_s: float = LIMITS_PATIENCE_S) -> list[LimitView]:
+    async def limits(self, prefix: str = "", *, patience_s: float = PATIENCE_S) -> list[LimitView]:
         """The limits that are held or waited at right now, whose id begins with the prefix: those with the most waiting first.
 
         At most a thousand of each partition. A partition that nobody owns is waited for so long. Raises BrokerError.

@@ -8,12 +8,9 @@ from __future__ import annotations
 import asyncio
 
 from ...schemas import subjects
+from ..asking import PATIENCE_S, ask_patiently
 from ..client import Connection
 from ..limit_views import LimitsQuestion, LimitView
-from ..waiting import ask_owner
-
-PATIENCE_S = 10.0
-"""How long an owner is waited for: a partition changes hands within a few seconds."""
 
 
 async def list_limits(connection: Connection, partitions: int, prefix: str = "", patience_s: float = PATIENCE_S) -> list[LimitView]:
@@ -30,4 +27,4 @@ async def look_at(connection: Connection, partitions: int, id: str) -> LimitView
 
 
 async def _ask(connection: Connection, partition: int, question: LimitsQuestion, patience_s: float) -> list[LimitView]:
-    return await ask_owner(connection, subjects.limits(partition), question, list[LimitView], patience_s)
+    return await ask_patiently(connection, subjects.limits(partition), question, list[LimitView], patience_s)

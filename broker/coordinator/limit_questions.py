@@ -6,36 +6,24 @@ and whoever has just taken the partition over would say that there are no limits
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
 from itertools import islice
-from typing import Any
 
 import msgspec
-import structlog
 
-from ..client import BrokerError, Message
+from ..client import Message
 from ..engine import claims_slot
 from ..engine.gate import WAITING, Entry, Gate, Holder
 from ..limit_views import SHOWN_MAX, LimitsQuestion, LimitView, SlotView
-from .partition import Partition, Surroundings
+from .answering import Answering
 from .slot_audit import Claimed
 
 _claimed = msgspec.msgpack.Decoder(list[Claimed])
 _question = msgspec.msgpack.Decoder(LimitsQuestion)
 _encode = msgspec.msgpack.Encoder().encode
 
-log = structlog.get_logger("jetfleet.coordinator")
 
-
-class LimitQuestions:
-    """Answers for one partition."""
-
-    def __init__(self, partition: Partition, around: Surroundings, caught_up: Callable[[], Awaitable[None]]) -> None:
-        self._partition = partition
-        self._around = around
-        self._caught_up = caught_up
-        self._answering: set[asyncio.Task[None]] = set()
+class LimitQuestions(Answering):
+    """Those of one partition."""
 
     def slots(self, message: Message) -> None:
         self._answer(self._tell_needed(message))
@@ -43,21 +31,9 @@ class LimitQuestions:
     def limits(self, message: Message) -> None:
         self._answer(self._tell_limits(message))
 
-    def _answer(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._answering.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._answering.discard(task)
-        error = None if task.cancelled() else task.exception()  # who asks and gets no answer asks again
-        if error is not None and not isinstance(error, (msgspec.MsgspecError, BrokerError)):
-            log.error("a question cannot be answered: a defect of jetfleet", partition=self._partition.number, exc_info=error)
-
     async def _tell_needed(self, message: Message) -> None:
         claimed = _claimed.decode(message.data)
-        await self._caught_up()
-        if self._around.holds(self._partition.number) and not self._partition.abandoned:
+        if await self._ours():
             await message.respond(_encode([self._is_needed(*claim) for claim in claimed]))
 
     def _is_needed(self, run: str, activation: tuple[int | str, ...], attempt: int, limit: str) -> bool:
@@ -66,8 +42,7 @@ class LimitQuestions:
 
     async def _tell_limits(self, message: Message) -> None:
         question = _question.decode(message.data)
-        await self._caught_up()
-        if not self._around.holds(self._partition.number) or self._partition.abandoned:
+        if not await self._ours():
             return
         if question.id:
             gate = self._partition.gates.get(question.id)

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
 from ...schemas import messages
 from ...schemas.messages import Ended, RunView
-from ..client import BrokerError, Message
+from ..client import Message
 from ..engine import blocked_on, nodes, wants
 from ..payloads.run_states import OPEN, OVER, UNKNOWN
+from .answering import Answering
 from .open_run import OpenRun
-from .partition import Partition, Surroundings
 
 COUNTED_AT_ONCE = 10_000
 """Runs that are counted before the loop serves others."""
@@ -30,14 +29,8 @@ _runs = msgspec.msgpack.Decoder(list[str])
 _flow = msgspec.msgpack.Decoder(tuple[str | None])
 
 
-class Questions:
-    """Answers for one partition."""
-
-    def __init__(self, partition: Partition, around: Surroundings, caught_up: Callable[[], Awaitable[None]]) -> None:
-        self._partition = partition
-        self._around = around
-        self._caught_up = caught_up
-        self._answering: set[asyncio.Task[None]] = set()
+class Questions(Answering):
+    """Those of one partition."""
 
     def verify(self, message: Message) -> None:
         self._answer(self._verify(message))
@@ -51,44 +44,22 @@ class Questions:
     def count(self, message: Message) -> None:
         self._answer(self._tell_count(message))
 
-    def _answer(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._answering.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._answering.discard(task)
-        if not task.cancelled():
-            task.exception()  # who asks and gets no answer asks again
-
     async def _verify(self, message: Message) -> None:
-        try:
-            attempts = _attempts.decode(message.data)
-        except msgspec.MsgspecError:
-            return
-        await self._caught_up()
-        if self._around.holds(self._partition.number) and not self._partition.abandoned:
+        attempts = _attempts.decode(message.data)
+        if await self._ours():
             runs = self._partition.runs
             wanted = [run in runs and wants(runs[run].run, activation, attempt) for run, activation, attempt in attempts]
             await message.respond(msgspec.msgpack.encode(wanted))
 
     async def _tell_states(self, message: Message) -> None:
-        try:
-            runs = _runs.decode(message.data)
-        except msgspec.MsgspecError:
-            return
-        await self._caught_up()
-        if self._around.holds(self._partition.number) and not self._partition.abandoned:
+        runs = _runs.decode(message.data)
+        if await self._ours():
             await message.respond(msgspec.msgpack.encode([self._state(run) for run in runs]))
 
     async def _tell_count(self, message: Message) -> None:
         """How many runs of a flow (nil: of each) are open here, by version."""
-        try:
-            (flow,) = _flow.decode(message.data)
-        except msgspec.MsgspecError:
-            return
-        await self._caught_up()
-        if self._around.holds(self._partition.number) and not self._partition.abandoned:
+        (flow,) = _flow.decode(message.data)
+        if await self._ours():
             open: Counter[tuple[str, str]] = Counter()
             plans = [run.plan for run in self._partition.runs.values()]
             for start in range(0, len(plans), COUNTED_AT_ONCE):
@@ -109,10 +80,7 @@ class Questions:
 
     async def _tell(self, message: Message) -> None:
         """A RunView; an Ended for a run that ended lately; nil for one that is not known here."""
-        try:
-            (id,) = _run.decode(message.data)
-        except (msgspec.MsgspecError, BrokerError):
-            return
+        (id,) = _run.decode(message.data)
         run = self._partition.runs.get(id)
         found: RunView | Ended | None = self._partition.recent.get(id)
         if run is not None:

@@ -7,15 +7,13 @@ it. A page looks at a bounded number of runs and gives way to the loop, however 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
-import structlog
 
 from ...schemas.payload import NULL, encode
 from ...schemas.records import SignalReceived
-from ..client import BrokerError, Message
+from ..client import Message
 from ..engine import asks, is_asked, refusal
 from ..waiting import (
     CALLED_OFF,
@@ -33,8 +31,8 @@ from ..waiting import (
     WaitingPage,
     WaitingQuestion,
 )
+from .answering import Answering
 from .open_run import OpenRun
-from .partition import Partition, Surroundings
 
 TURN_LOOKS = 20
 """Runs that are looked at before the loop serves others."""
@@ -47,17 +45,9 @@ _wait = msgspec.msgpack.Decoder(tuple[str, int])
 _signals = msgspec.msgpack.Decoder(list[SignalReceived])
 _encode = msgspec.msgpack.Encoder().encode
 
-log = structlog.get_logger("jetfleet.coordinator")
 
-
-class WaitingQuestions:
-    """Answers for one partition."""
-
-    def __init__(self, partition: Partition, around: Surroundings, caught_up: Callable[[], Awaitable[None]]) -> None:
-        self._partition = partition
-        self._around = around
-        self._caught_up = caught_up
-        self._answering: set[asyncio.Task[None]] = set()
+class WaitingQuestions(Answering):
+    """Those of one partition."""
 
     def waiting(self, message: Message) -> None:
         self._answer(self._tell_page(message))
@@ -67,21 +57,6 @@ class WaitingQuestions:
 
     def takes(self, message: Message) -> None:
         self._answer(self._tell_refusals(message))
-
-    def _answer(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._answering.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._answering.discard(task)
-        error = None if task.cancelled() else task.exception()  # who asks and gets no answer asks again
-        if error is not None and not isinstance(error, (msgspec.MsgspecError, BrokerError)):
-            log.error("a question cannot be answered: a defect of jetfleet", partition=self._partition.number, exc_info=error)
-
-    async def _ours(self) -> bool:
-        await self._caught_up()
-        return self._around.holds(self._partition.number) and not self._partition.abandoned
 
     async def _tell_page(self, message: Message) -> None:
         question = _question.decode(message.data)

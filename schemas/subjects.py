@@ -41,6 +41,8 @@ EVENTS, TASKS, TIMERS, HISTORY, DEAD, FLOWS, FLEET, PROGRESS, SNAPSHOTS, OBJECTS
     "EVENTS", "TASKS", "TIMERS", "HISTORY", "DEAD", "FLOWS", "FLEET", "PROGRESS", "SNAPSHOTS", "OBJECTS",
 )  # fmt: skip
 SIGNALS, APPROVALS = "SIGNALS", "APPROVALS"
+SECRETS = "SECRETS"
+"""Apart from FLEET, which every process reads."""
 INBOX = "INBOX"
 """The stream of messages on subjects that flows listen to."""
 TASKS_EPOCH = "tasks-epoch"

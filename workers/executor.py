@@ -43,7 +43,7 @@ from .files import make_file
 from .handover import Handover
 from .identity import Identity
 from .outcome import Outcome
-from .processes import Job, Processes
+from .processes import Job, Processes, can_travel
 from .providers import Services
 from .registry import Registry
 from .spec import Bound
@@ -54,6 +54,8 @@ WAITING_MAX = 0.9
 """After this share of its timeout an attempt waits for room in the arena no more: it should fail by what it lacks, not by the timeout."""
 HEAD_START_S = 0.001
 """Of the node before the check of what it was given, which wants a core for itself: so long the node needs to begin."""
+APART_MAX = 4
+"""Processes for attempts that are to be executed apart."""
 PREPARED_MAX = 10_000
 """Bound nodes that are kept; flows that are deployed again and again must not fill the memory."""
 
@@ -65,10 +67,14 @@ class Work:
     plan: Plan
     node: PlanNode
     dispatch: Dispatch | Task
+    apart: bool = False
 
 
 class Executor:
-    """Executes tasks with the nodes of a registry. `worker` signs the completions."""
+    """Executes tasks with the nodes of a registry. `worker` signs the completions.
+
+    `apart`: in a process that may die without harm to this one, also if the node's mode is another; as far as it can be sent there.
+    """
 
     def __init__(
         self,
@@ -86,6 +92,8 @@ class Executor:
         self.worker = worker
         self.threads = Threads()
         self.processes = Processes(processes or os.cpu_count() or 1, registry.files)
+        self._apart = Processes(APART_MAX, registry.files)
+        self._services_are_ours = services is None
         self._bound: dict[tuple[str, int], Bound] = {}
 
     def is_inline(self, node: PlanNode) -> bool:
@@ -104,16 +112,20 @@ class Executor:
             return self._report(work, fail(error), started)
         return self._report(work, perform(bound, self._handover(work, bound), context, wait=False), started)
 
+    def is_in_process(self, node: PlanNode) -> bool:
+        spec = self.registry.get(node.type)
+        return spec is not None and spec.mode == "process"
+
     def is_at_hand(self, plan: Plan, dispatch: Dispatch | Task) -> bool:
         """Whether an inline node may be executed in the event loop: nothing has to be fetched, nothing stored, nothing large read."""
         if plan.payloads.durability != "host":
             return False
         return not _holds_refs(dispatch)
 
-    async def execute(self, plan: Plan, node: PlanNode, dispatch: Dispatch | Task) -> Completion:
+    async def execute(self, plan: Plan, node: PlanNode, dispatch: Dispatch | Task, apart: bool = False) -> Completion:
         """Execute any node. Raises CancelledError if the attempt is cancelled: then there is nothing to report."""
         started = perf_counter_ns()
-        work = Work(plan, node, dispatch)
+        work = Work(plan, node, dispatch, apart)
         try:
             outcome = await self._with_refs(work) if _holds_refs(dispatch) else await self._perform(work, self._resolve(work), ())
             if outcome.error is None and plan.payloads.durability == "object-store":
@@ -164,6 +176,7 @@ class Executor:
     async def close(self) -> None:
         """Stop the processes, let go of the threads, close connections. Attempts that still run are lost."""
         self.processes.close()
+        self._apart.close()
         self.threads.close()
         self.plane.close()
         await self.services.close()
@@ -210,8 +223,11 @@ class Executor:
     async def _perform_by_mode(self, work: Work, bound: Bound, handover: Handover, timeout_ms: int) -> Outcome:
         spec = bound.spec
         if spec.mode == "process" and spec.function is not None:
-            job = Job(spec.function, bound.config, spec.ports, handover.told(), _identity(work), work.plan.settings.env)
-            return await self.processes.run(job, timeout_ms)
+            return await self.processes.run(_job(work, bound, handover, timeout_ms), timeout_ms)
+        if work.apart and self._services_are_ours:
+            job = _job(work, bound, handover, timeout_ms)
+            if can_travel(job):
+                return await self._apart.run(job, timeout_ms)
         context = self._context(work, bound, handover) if spec.wants_context else None
         if spec.mode == "async":
             return await perform_async(bound, handover, context, Deadline(self.services.clock, timeout_ms), self.threads)
@@ -254,6 +270,11 @@ def _holds_refs(dispatch: Dispatch | Task) -> bool:
     if may_hold_ref(dispatch.input) and refs_in(dispatch.input):
         return True
     return bool(dispatch.needs) and any(may_hold_ref(need) and refs_in(need) for need in dispatch.needs)
+
+
+def _job(work: Work, bound: Bound, handover: Handover, timeout_ms: int) -> Job:
+    spec, env = bound.spec, work.plan.settings.env
+    return Job(spec.name, spec.function, bound.config, spec.ports, handover.told(), _identity(work), env, timeout_ms)
 
 
 def _identity(work: Work) -> Identity:

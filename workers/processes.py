@@ -7,15 +7,18 @@ killed. One that dies (segmentation fault, `os._exit`, the kernel's out-of-memor
 
 Children end with their parent, also when it is killed.
 
-In a child the context has no heartbeat and no event loop: no `http`, and `cancelled` never comes, because the process is killed instead.
+In a child the context has no heartbeat, and `cancelled` never comes, because the process is killed instead. A function of mode `async`
+has an event loop of its own there, any other has none: no `http`.
 A main script must guard its start by `if __name__ == "__main__":`, since every child imports it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -25,29 +28,45 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from ..schemas.errors import NodeError
-from .attempt import perform, timed_out
+from .attempt import perform, perform_async, timed_out
 from .context import Context
+from .deadline import Deadline
 from .faults import fail
-from .handover import Told
+from .handover import Handover, Told
 from .identity import Identity
 from .outcome import Outcome
 from .providers import Services
 from .spec import Bound, NodeSpec
+from .threads import Threads
 
 EXIT_OUT_OF_MEMORY = 86
 """How a child ends after a MemoryError: nothing that it still holds can be trusted, and its memory is given back."""
 
 
+PROCESS_DIED = "process_died"
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a child is told."""
+    """What a child is told. `function`: None for a node that comes with jetfleet."""
 
-    function: Callable[..., Any]
+    type: str
+    function: Callable[..., Any] | None
     config: Any
     ports: tuple[str, ...]
     told: Told
     identity: Identity
     env: Mapping[str, str]
+    timeout_ms: int
+
+
+def can_travel(job: Job) -> bool:
+    """Whether another process can be told of it: it finds a function by its name."""
+    try:
+        pickle.dumps(job)
+    except Exception:
+        return False
+    return True
 
 
 class Processes:
@@ -66,7 +85,7 @@ class Processes:
         except TimeoutError:
             return timed_out(timeout_ms)
         except ProcessExpired as error:
-            return fail(NodeError(f"the node's process died: {_cause(error.exitcode)}", type="process_died"))
+            return fail(NodeError(f"the node's process died: {_cause(error.exitcode)}", type=PROCESS_DIED))
         except Exception as error:  # the function or config could not be sent, or the pool itself is broken
             return fail(error)
         return outcome
@@ -120,17 +139,50 @@ def _end_with_parent() -> None:
 
 
 def _run(job: Job) -> Outcome:
-    from .signature import read_signature
-
     try:
-        signature = read_signature(job.function)
-        handover = job.told.handover()
-        context = None if signature.context is None else Context(job.identity, Services(), job.config, job.env, handover=handover)
-        call = signature.bind(job.function, job.config)
-        spec = NodeSpec(name=job.identity.node, mode="process", prepare=lambda config: call, ports=job.ports, raw=signature.raw)
-        outcome = perform(Bound(spec, job.config, call), handover, context, wait=True)
+        spec = _spec(job)
+        bound = Bound(spec, job.config, spec.prepare(job.config))
+        outcome = asyncio.run(_perform_async(job, bound)) if spec.mode == "async" else _perform(job, bound, Services())
     except Exception as error:
         return fail(error)
     if outcome.error is not None and outcome.error.type == "out_of_memory":
         os._exit(EXIT_OUT_OF_MEMORY)
     return outcome
+
+
+def _spec(job: Job) -> NodeSpec:
+    from .signature import read_signature
+
+    if job.function is None:
+        from .nodes import standard_nodes
+
+        return next(spec for spec in standard_nodes() if spec.name == job.type)
+    function, signature = job.function, read_signature(job.function)
+    is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    return NodeSpec(
+        name=job.type,
+        mode="async" if is_async else "process",
+        prepare=lambda config: signature.bind(function, config),
+        wants_context=signature.context is not None,
+        ports=job.ports,
+        raw=signature.raw,
+    )
+
+
+def _perform(job: Job, bound: Bound, services: Services) -> Outcome:
+    handover = job.told.handover()
+    return perform(bound, handover, _context(job, bound, services, handover), wait=True)
+
+
+async def _perform_async(job: Job, bound: Bound) -> Outcome:
+    services, threads, handover = Services(), Threads(), job.told.handover()
+    try:
+        deadline = Deadline(services.clock, job.timeout_ms)
+        return await perform_async(bound, handover, _context(job, bound, services, handover), deadline, threads)
+    finally:
+        threads.close()
+        await services.close()
+
+
+def _context(job: Job, bound: Bound, services: Services, handover: Handover) -> Context | None:
+    return Context(job.identity, services, job.config, job.env, handover=handover) if bound.spec.wants_context else None

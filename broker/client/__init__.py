@@ -11,14 +11,17 @@ Streams       management, and reading without a consumer
 
 from .batcher import Batcher, Receipt
 from .connection import Connection, Subscription
+from .credentials import Credentials
 from .errors import (
     BrokerError,
     ConnectionClosed,
+    Denied,
     Hole,
     NoJetStream,
     NoResponders,
     NotAuthorized,
     NotFound,
+    NotTrusted,
     PayloadTooLarge,
     Refused,
     ServerTooOld,
@@ -41,6 +44,8 @@ __all__ = [
     "BrokerError",
     "Connection",
     "ConnectionClosed",
+    "Credentials",
+    "Denied",
     "Group",
     "Hole",
     "Message",
@@ -48,6 +53,7 @@ __all__ = [
     "NoResponders",
     "NotAuthorized",
     "NotFound",
+    "NotTrusted",
     "PayloadTooLarge",
     "PubAck",
     "Publisher",

@@ -15,9 +15,10 @@ from types import TracebackType
 
 import structlog
 
-from .errors import BrokerError, ConnectionClosed, NoResponders, Unknown, too_large
+from .credentials import Credentials, of
+from .errors import BrokerError, ConnectionClosed, Denied, NoResponders, Unknown, too_large
 from .group import Group
-from .inbox import Inbox
+from .inbox import Inbox, same_subject
 from .message import Message
 from .opening import check, checked_urls, connect, without_password
 from .publisher import Publisher
@@ -53,30 +54,33 @@ class Connection:
     `on_disconnect` and `on_reconnect` are lists of listeners, called in order; one that raises does not stop the others.
     """
 
-    def __init__(self, wire: Wire, name: str, url: str) -> None:
-        self.name, self.url = name, url
+    def __init__(self, wire: Wire, name: str, url: str, credentials: Credentials = Credentials()) -> None:
+        self.name, self.url, self.credentials = name, url, credentials
         self.on_disconnect: list[Callable[[], None]] = []
         self.on_reconnect: list[Callable[[], Awaitable[None] | None]] = []
         self._wire = wire
         self._closed = False
+        self._deaf: Denied | None = None
+        """Why no answer can reach this process; None: one can."""
+        wire.on_denied = self._on_denied
         wire.on_lost, wire.on_regained, wire.on_error = self._lost, self._regained, self._failed
-        self.inbox = Inbox(wire)
+        self.inbox = Inbox(wire, credentials.inbox)
         self.publisher = Publisher(self)
         self.streams = Streams(self)
         self._groups: dict[str, Group] = {}
 
     @classmethod
-    async def open(cls, url: str | Sequence[str], *, name: str, credentials: str | None = None) -> Connection:
-        """Connect, and make sure that the server can do what is needed. `credentials`: the path of a .creds file.
+    async def open(cls, url: str | Sequence[str], *, name: str, credentials: Credentials | str | None = None) -> Connection:
+        """Connect, and make sure that the server can do what is needed. `credentials`: what is said there, or the path of a .creds file.
 
-        Raises Unreachable after 5 s (15 s for a cluster without a leader), NotAuthorized, ServerTooOld, NoJetStream; UsageError for an url
-        or file that is none.
+        Raises Unreachable after 5 s (15 s for a cluster without a leader), NotAuthorized, NotTrusted, ServerTooOld, NoJetStream; UsageError
+        for an url or file that is none.
         """
-        urls = checked_urls(url)
+        urls, credentials = checked_urls(url), of(credentials)
         wire = Wire()
         try:
             await connect(wire, urls, name, credentials)
-            connection = cls(wire, name, ", ".join(map(without_password, urls)))
+            connection = cls(wire, name, ", ".join(map(without_password, urls)), credentials)
             await check(connection)
         except BaseException:
             with contextlib.suppress(Exception):
@@ -154,21 +158,26 @@ class Connection:
         return self.listen(subject, handle, queue)
 
     async def request(self, subject: str, payload: bytes = b"", *, timeout_s: float = 2.0) -> Message:
-        """Ask, and wait for the first answer. Raises NoResponders at once if nobody listens, Unknown after `timeout_s`, or a cut."""
+        """Ask, and wait for the first answer. Raises NoResponders at once if nobody listens, Denied if this user may not ask there, Unknown
+        after `timeout_s`, or a cut."""
         answer: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
 
         def told(message: Message | None = None) -> None:
             if not answer.done():
                 answer.set_result(message)
 
-        token = self.inbox.expect(told, told)
+        if self._deaf is not None:
+            raise self._deaf
+        token = self.inbox.expect(told, told, subject)
         timer = asyncio.get_running_loop().call_later(timeout_s, told)
         try:
             await self.send(subject, payload, reply=self.inbox.address(token))
             message = await answer
         finally:
             timer.cancel()
-            self.inbox.forget(token)
+            denied = self.inbox.forget(token)
+        if denied is not None:
+            raise denied
         if message is None:
             raise Unknown(f"no answer on {subject!r} within {timeout_s:g} s, or it was cut off; it may still be carried out")
         if message.status == 503:
@@ -189,7 +198,19 @@ class Connection:
     def _failed(self, error: Exception) -> None:
         _log.debug("connection_error", connection=self.name, error=str(error) or type(error).__name__)
 
+    def _on_denied(self, subject: str, listening: bool) -> None:
+        """Tell whoever waits there. Nobody may: then the log is the only place."""
+        error = Denied(subject, listening=listening, name=self.name)
+        deaf = listening and same_subject(subject.split(".")[0], self.credentials.inbox.split(".")[0])
+        if deaf:
+            self._deaf = error
+        if deaf or not listening:
+            self.inbox.deny(error, None if deaf else subject)
+            self.publisher.deny(error, None if deaf else subject)
+        _log.warning("denied", connection=self.name, subject=subject, listening=listening, hint=error.hint)
+
     def _lost(self) -> None:
+        self._deaf = None  # perhaps the next server, or this one with another configuration, allows it
         _log.info("disconnected", connection=self.name, url=self.url)
         self.inbox.cut()
         for listener in list(self.on_disconnect):

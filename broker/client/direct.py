@@ -53,18 +53,21 @@ class Page:
 async def read_page(connection: Connection, stream: str, question: dict[str, Any]) -> Page:
     """Raises Unknown if the answer does not come to its end in time, NoResponders without such a stream, Refused (`status` says why)."""
     page = Page()
-    token = connection.inbox.expect(page.take, page.give_up)
+    subject = f"$JS.API.DIRECT.GET.{stream}"
+    token = connection.inbox.expect(page.take, page.give_up, subject)
     timer = asyncio.get_running_loop().call_later(ANSWER_S, page.give_up)
     try:
-        await connection.send(f"$JS.API.DIRECT.GET.{stream}", _encode(question), reply=connection.inbox.address(token))
+        await connection.send(subject, _encode(question), reply=connection.inbox.address(token))
         await page.ended
     finally:
         timer.cancel()
-        connection.inbox.forget(token)
+        denied = connection.inbox.forget(token)
+    if denied is not None:
+        raise denied
     if page.status == 0:
         raise Unknown(f"stream {stream} did not send a whole page within {ANSWER_S:g} s, or was cut off; read it again", maybe_done=False)
     if page.status == 503:
-        raise NoResponders(f"$JS.API.DIRECT.GET.{stream}", f"there is no stream {stream}, or it does not allow direct gets")
+        raise NoResponders(subject, f"there is no stream {stream}, or it does not allow direct gets")
     if page.status not in (_END, _NOTHING):
         raise Refused(f"stream {stream}: {page.text}; narrow the question", status=page.status, description=page.text)
     return page

@@ -3,6 +3,8 @@
     BrokerError
     ├── Unreachable          no server answers at the address
     ├── NotAuthorized        the server wants other credentials
+    │   └── Denied           this user may not use the subject
+    ├── NotTrusted           the server cannot prove who it is, does not believe us, or does not encrypt
     ├── ServerTooOld         a server without the features that everything here rests on
     ├── NoJetStream          a server that stores nothing
     ├── ConnectionClosed     closed by this process
@@ -25,6 +27,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...schemas.errors import JetfleetError
+from ..permissions import roles_that_may
 
 ELECTION_S = 15.0
 """How long a cluster may be without an answer: when a leader dies, the others notice and choose another within some 10 s."""
@@ -60,6 +63,30 @@ class NotAuthorized(BrokerError):
     """The server refused the credentials, or wants some."""
 
     code = "NOT_AUTHORIZED"
+
+
+class Denied(NotAuthorized):
+    """This user may not publish on the subject, or (`listening`) not listen on it. `hint`: which roles may, in words."""
+
+    def __init__(self, subject: str, *, listening: bool, name: str, maybe_done: bool = False) -> None:
+        self.subject, self.listening, self.name, self.maybe_done = subject, listening, name, maybe_done
+        what = "listen" if listening else "publish"
+        may = roles_that_may(subject, listening=listening)
+        self.hint = f"it is for the role {' or '.join(may)}" if may else "no role may"
+        super().__init__(
+            f"the server does not let the user of {name!r} {what} on {subject!r}: {self.hint}; connect as another user, or change its "
+            "permissions (`jetfleet server permissions` prints those of each role)"
+        )
+
+    def perhaps(self) -> Denied:
+        """The same where an earlier try may have been let through."""
+        return Denied(self.subject, listening=self.listening, name=self.name, maybe_done=True)
+
+
+class NotTrusted(BrokerError):
+    """TLS refused the server's certificate, or the server ours; or there is no TLS where it was asked for. Nothing was sent."""
+
+    code = "NOT_TRUSTED"
 
 
 class ServerTooOld(BrokerError):

@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ...schemas.errors import UsageError
-from .errors import ELECTION_S, NoJetStream, NoResponders, NotAuthorized, Refused, ServerTooOld, Unknown, Unreachable
+from .credentials import Credentials
+from .errors import ELECTION_S, BrokerError, NoJetStream, NoResponders, NotAuthorized, NotTrusted, Refused, ServerTooOld, Unknown, Unreachable
+from .tls import untrusted
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -47,19 +48,19 @@ def without_password(url: str) -> str:
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
-async def connect(wire: Wire, urls: list[str], name: str, credentials: str | None) -> None:
-    """Raises Unreachable after `OPEN_S`, NotAuthorized; UsageError for a credentials file that is none."""
-    if credentials is not None and not Path(credentials).is_file():
-        raise UsageError(f"there is no credentials file {credentials}: give the path of a .creds file")
+async def connect(wire: Wire, urls: list[str], name: str, credentials: Credentials) -> None:
+    """Raises Unreachable after `OPEN_S`, NotAuthorized, NotTrusted; UsageError for a file of credentials that is none."""
     shown = ", ".join(map(without_password, urls))
+    options = _options(wire, name) | credentials.options()
+    wire.must_encrypt = credentials.asks_for_tls or any(_is_encrypted(url) for url in urls)
     refused = asyncio.Event()
-    wire.on_error = lambda error: refused.set() if _is_authorization(error) else None
-    connecting = asyncio.ensure_future(wire.connect(urls, user_credentials=credentials, **_options(wire, name)))
+    wire.on_error = lambda error: refused.set() if _is_authorization(error) or untrusted(error) else None
+    connecting = asyncio.ensure_future(wire.connect(urls, **options))
     waiting = asyncio.ensure_future(refused.wait())
     try:
         await asyncio.wait({connecting, waiting}, timeout=OPEN_S, return_when=asyncio.FIRST_COMPLETED)
         if refused.is_set():
-            raise NotAuthorized(f"{shown} refuses the credentials: put user and password, or a token, in the url, or give a .creds file")
+            raise _refusal(shown, wire.last_failure)
         if not connecting.done():
             raise Unreachable(_unreachable(shown, wire.last_failure))
         _raise_failure(connecting, shown)
@@ -125,7 +126,7 @@ def _options(wire: Wire, name: str) -> dict[str, Any]:
 def _raise_failure(connecting: asyncio.Future[None], shown: str) -> None:
     error = connecting.exception()
     if isinstance(error, ImportError):
-        raise UsageError("a credentials file needs nkeys: pip install 'nats-py[nkeys]'") from None
+        raise UsageError("a credentials file needs nkeys: pip install 'jetfleet[nkeys]'") from None
     if error is not None:
         raise Unreachable(_unreachable(shown, error)) from None
 
@@ -135,6 +136,20 @@ def _is_url(url: str) -> bool:
         parts = urlsplit(url if "://" in url else f"nats://{url}")
         return parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
     return False
+
+
+def _is_encrypted(url: str) -> bool:
+    return url.partition("://")[0] in ("tls", "wss")
+
+
+def _refusal(shown: str, error: BaseException | None) -> BrokerError:
+    """Trying again would not help."""
+    reason = untrusted(error)
+    if reason:
+        return NotTrusted(f"{shown}: {reason}")
+    return NotAuthorized(
+        f"{shown} refuses the credentials: put user and password, or a token, in the url, or give a .creds file or an nkey by --credentials"
+    )
 
 
 def _is_authorization(error: Exception) -> bool:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .errors import BrokerError, ConnectionClosed, NoResponders, Refused, Unknown, WrongSequence, refusal, too_large
+from .errors import BrokerError, ConnectionClosed, Denied, NoResponders, Refused, Unknown, WrongSequence, refusal, too_large
+from .inbox import same_subject
 from .message import Message
 from .wire import encode_publish
 
@@ -65,7 +66,7 @@ class Publisher:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._loop = asyncio.get_running_loop()
-        self._prefix = f"_INBOX.{token_hex(11)}."
+        self._prefix = f"{connection.credentials.inbox}.{token_hex(11)}."
         self._start = len(self._prefix)
         self._next = 0
         self._ids = token_hex(8)
@@ -138,6 +139,13 @@ class Publisher:
                 each.future,
                 ConnectionClosed(f"closed before {each.subject!r} acknowledged a message", maybe_done=each.sends > each.refusals),
             )
+
+    def deny(self, error: Denied, subject: str | None) -> None:
+        """This user may not publish there (None: may not hear of it): all that waits for this subject ends so."""
+        for token, pending in list(self._pending.items()):
+            if subject is None or same_subject(pending.subject, subject):
+                del self._pending[token]
+                _fail(pending.future, error if pending.sends == 1 else error.perhaps())
 
     # --- sending
 

@@ -100,7 +100,7 @@ class Pull:
     # --- asking
 
     def _begin(self) -> None:
-        self._inbox = f"_INBOX.{token_hex(11)}"
+        self._inbox = f"{self._connection.credentials.inbox}.{token_hex(11)}"
         self._subscription = self._connection.listen(f"{self._inbox}.*", self._on_message)
         self._asked = self._low = 0
         self._top_up()

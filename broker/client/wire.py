@@ -5,6 +5,8 @@
     a cut        throws away what had not left yet. nats-py would send it after the reconnect, when the process that wrote it may
                  no longer own what it wrote about
     an error     from the server (`-ERR`) means reconnecting; nats-py would close for ever
+    encryption   that was asked for is insisted on; nats-py would go on in clear, password first, with a server that has none
+    a denial     names the subject that this user may not use; who waits there is told, instead of waiting
 
 Guarantees nothing about delivery: that is what publisher, pull and tail are for.
 """
@@ -25,12 +27,15 @@ from nats.errors import Error
 
 from ...schemas.errors import UsageError
 from .message import Message
+from .tls import NoEncryption
 
 logging.getLogger("nats.aio.client").propagate = False  # it prints tracebacks of every refused connection
 logging.getLogger("nats.aio.client").addHandler(logging.NullHandler())
 _log = structlog.get_logger(__name__)
 _FORBIDDEN = re.compile(r"[\s\x00]")
 _LINE_END = re.compile(r"[\r\n\x00]")
+_DENIED = re.compile(r'permissions violation for (?P<what>publish|subscription)[^"]* to "(?P<subject>[^"]*)"')
+"""nats-py tells what the server says in lower case, so a subject is compared without looking at the case."""
 _SETTLE_S, _RETRY_S = 2.0, 0.2
 
 
@@ -42,6 +47,8 @@ class Wire(Client):
         self.on_lost: Callable[[], None] = lambda: None
         self.on_regained: Callable[[], Awaitable[None]] | None = None
         self.on_error: Callable[[Exception], None] = lambda error: None
+        self.on_denied: Callable[[str, bool], None] = lambda subject, listening: None
+        self.must_encrypt = False
         self.last_failure: Exception | None = None
         self._handlers: dict[int, Callable[[Message], None]] = {}
         self._settling: set[asyncio.Future[bool]] = set()
@@ -153,9 +160,16 @@ class Wire(Client):
         self._drop()  # nats-py forgets the socket of an attempt that failed half-way
         await super()._connect_to_server(s)
 
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """Before anything is sent to the server, a password least of all."""
+        encrypted = info.get("tls_required") or getattr(self._transport, "_using_tls", False)
+        if initial_connection and self.must_encrypt and not encrypted:
+            raise NoEncryption
+        await super()._process_info(info, initial_connection)
+
     async def _process_err(self, err_msg: str) -> None:
-        if "permissions violation" in err_msg:
-            await self._error_cb(Error(f"nats: {err_msg}"))
+        if denied := _DENIED.search(err_msg):
+            self.on_denied(denied["subject"], denied["what"] == "subscription")
         else:
             await self._process_op_err(Error(f"nats: {err_msg}"))
 

@@ -9,8 +9,10 @@ An event without a key is told apart from others by its place in the stream, so 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+
+import msgspec
 
 from ...schemas import messages, subjects
 from ...schemas.errors import EventRejected, JetfleetError, UnreadableRecord, UsageError
@@ -53,11 +55,18 @@ def read_events(message: Message, flow: str) -> Iterator[Event]:
     headers = {name.lower(): value for name, value in message.headers.items()}  # clients differ in how they write them
     if headers.get(BATCH.lower()):
         for place, entry in enumerate(_batch(message)):
-            key = entry.key or f"#{message.timestamp_ns}.{message.stream_seq}.{place}"
-            yield Event(trigger, key, entry.payload, meta if entry.meta == NULL else entry.meta, entry.trace)
+            yield Event(trigger, _key(message, place, entry), entry.payload, meta if entry.meta == NULL else entry.meta, entry.trace)
         return
     key = headers.get("nats-msg-id") or f"#{message.timestamp_ns}.{message.stream_seq}"
     yield Event(trigger, key, payload_of(message.data, headers.get("content-type", "")), meta, headers.get("traceparent", ""))
+
+
+def only(message: Message, keys: Collection[str]) -> tuple[bytes, dict[str, str]]:
+    """A batch with those of its events that have these keys, which they keep: data and headers of the message without the others."""
+    entries = list(enumerate(messages.decode(BatchedEvent, entry) for entry in messages.split(message.data)))
+    kept = [msgspec.structs.replace(entry, key=_key(message, place, entry)) for place, entry in entries]
+    headers = {name: value for name, value in message.headers.items() if not name.lower().startswith("nats-")}
+    return messages.encode_all([entry for entry in kept if entry.key in keys]), headers
 
 
 def start_of(event: Event, plan: Plan, now_ms: int) -> RunStarted:
@@ -96,6 +105,10 @@ def letter_of(subject: str, seq: int, data: bytes, headers: Mapping[str, str], e
     return DeadLetter(
         "event", error.code, str(error), subject, data, time.time_ns() // 1_000_000, dict(headers), f"EVENTS sequence {seq}"
     )  # fmt: skip
+
+
+def _key(message: Message, place: int, entry: BatchedEvent) -> str:
+    return entry.key or f"#{message.timestamp_ns}.{message.stream_seq}.{place}"
 
 
 def _batch(message: Message) -> list[BatchedEvent]:

@@ -5,7 +5,8 @@ One pull per deployed flow, so that a flow that is full keeps no other one waiti
 with the reason. An event whose ack is lost comes again, and starts the same run again, which changes nothing.
 
 Events of a paused trigger, or a paused flow, stay where they are (paused_events.py), and what has been taken when it is paused is given
-back. Those of a disabled trigger are put with the dead letters.
+back. Where others of its message have begun, it is published anew without them: a pause may outlast the time for which runs that
+ended are known, and then they would begin again. Those of a disabled trigger are put with the dead letters.
 
 Where a flow collects events (`settings.debounce`, `settings.batch`), an event goes to its collector instead: collections.py.
 
@@ -37,7 +38,7 @@ from ..flows import Flows
 from ..observe.counters import CoordinatorCounters
 from ..topology import flow_consumer
 from .admission import Admission
-from .events import Event, UnknownTrigger, letter_of, read_events, start_of, trigger_of, version_of
+from .events import Event, UnknownTrigger, letter_of, only, read_events, start_of, trigger_of, version_of
 from .outbox import Outbox
 from .paused_events import consumers, decisions
 
@@ -48,6 +49,8 @@ HELD_EVERY_S = 0.6
 dead coordinator had taken come to another one when it is over."""
 PAUSED_S, PAUSED_MAX_S = 1, 30
 """After so long an event comes again that was under way when its trigger was paused, each time after twice as long."""
+PART_S = 5.0
+"""For the events that are to wait to be stored without the others of their message."""
 AGAIN_S = 1.0
 
 log = structlog.get_logger("jetfleet.coordinator")
@@ -72,15 +75,16 @@ class Site(Protocol):
 class EventReceipt:
     """Acknowledges an event's message when everything that came of it is on disk. What was refused or cut off comes again."""
 
-    __slots__ = ("_intake", "failed", "left", "message", "paused")
+    __slots__ = ("_intake", "events", "failed", "left", "message", "paused")
 
     def __init__(self, intake: FlowIntake, message: Message) -> None:
         self._intake = intake
         self.message = message
         self.left = 1
         self.failed = False
-        self.paused = False
-        """An event in it is of a paused trigger."""
+        self.events = 0
+        self.paused: set[str] = set()
+        """Keys of its events that are to wait, because somebody has paused their trigger."""
 
     def settled(self, count: int, error: BrokerError | None) -> None:
         self.left -= count
@@ -139,8 +143,10 @@ class FlowIntake:
 
     def done(self, receipt: EventReceipt) -> None:
         self._inside.discard(receipt)
-        if receipt.paused:
-            self._spawn(receipt.message.nak(min(PAUSED_S << min(receipt.message.delivered - 1, 10), PAUSED_MAX_S)))
+        if receipt.paused and (receipt.failed or len(receipt.paused) == receipt.events):
+            self._spawn(_later(receipt.message))
+        elif receipt.paused:
+            self._spawn(self._part(receipt))
         elif not receipt.failed:
             self._spawn(receipt.message.ack())
 
@@ -172,6 +178,7 @@ class FlowIntake:
         try:
             for event in read_events(message, self.flow):
                 receipt.left += 1
+                receipt.events += 1
                 self._waiting.append((receipt, event))
         except UnreadableEvent as error:
             self._bury(receipt, error)
@@ -204,7 +211,8 @@ class FlowIntake:
             self._bury(
                 receipt, UnknownTrigger(f"trigger {event.trigger!r} of flow {plan.name!r} was disabled: enable it, and send this again")
             )
-        receipt.paused = receipt.paused or state == PAUSED
+        if state == PAUSED:
+            receipt.paused.add(event.key)
         if state is not None:
             receipt.settled(1, None)
         return state is None
@@ -212,9 +220,19 @@ class FlowIntake:
     def _give_back(self) -> None:
         """Let the events in memory wait on the server: somebody has paused the flow, or drains it."""
         waiting, self._waiting = self._waiting, deque()
-        for receipt, _ in waiting:
-            receipt.paused = True
+        for receipt, event in waiting:
+            receipt.paused.add(event.key)
             receipt.settled(1, None)
+
+    async def _part(self, receipt: EventReceipt) -> None:
+        """Let those events of a message wait on the server that are to wait, without those that are dealt with."""
+        message = receipt.message
+        try:
+            await self._site.connection.publisher.publish(message.subject, *only(message, receipt.paused), deadline_s=PART_S)
+        except BrokerError:
+            await _later(message)
+        else:
+            await message.ack()
 
     def _start(self, plan: Plan, receipt: EventReceipt, event: Event, now: int) -> bool:
         """Start the run of an event. False: none begins now, for it is collected, or was put with the dead letters."""
@@ -262,6 +280,10 @@ class FlowIntake:
         else:
             await ensure_flow_consumer(self._site.connection, self.flow)
         self._known = {"", *triggers}
+
+
+async def _later(message: Message) -> None:
+    await message.nak(min(PAUSED_S << min(message.delivered - 1, 10), PAUSED_MAX_S))
 
 
 class Intake:

@@ -1,17 +1,33 @@
-"""A network between a client and its server: it can lose what the server says, and be cut."""
+"""A network between a client and its server: it can be cut, lose what one side says, hold everything up, be slow, and stutter."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from types import TracebackType
+
+CHUNK_BYTES = 65_536
 
 
 class Proxy:
-    """`deafen`: what the server sends is lost from now on. `cut` ends all connections; new ones hear again. While it is `shut` there are none."""
+    """What it does to all connections until it is told otherwise:
+
+    `deafen`   what the server sends is lost;  `mute`: what the client sends is
+    `hold`     nothing passes in either direction, and all of it later, in order: a link that drops packets, as TCP sees it
+    `cut`      ends all connections; new ones are whole.  While it is `shut` there are none
+    `delay_s`  everything comes so much later;  `stall`: (share, seconds): such a share of all chunks comes in two halves, so far apart
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._deaf = self._shut = False
+        self._deaf = self._mute = self._shut = False
+        self._open = asyncio.Event()
+        self._open.set()
+        self.delay_s = 0.0
+        self.stall = (0.0, 0.0)
+        self.connections = 0
+        """How many there have been."""
+        self._random = random.Random(port)
         self._writers: list[asyncio.StreamWriter] = []
         self._pumps: set[asyncio.Task[None]] = set()
 
@@ -22,11 +38,24 @@ class Proxy:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._server.close()
+        self._open.set()
         self.cut()
-        await asyncio.gather(*self._pumps)
+        for pump in self._pumps:
+            pump.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
 
     def deafen(self) -> None:
         self._deaf = True
+
+    def mute(self) -> None:
+        self._mute = True
+
+    def hold(self) -> None:
+        self._open.clear()
+
+    def release(self) -> None:
+        """What was held up goes on its way."""
+        self._open.set()
 
     def shut(self) -> None:
         self._shut = True
@@ -36,7 +65,7 @@ class Proxy:
         self._shut = False
 
     def cut(self) -> None:
-        self._deaf = False
+        self._deaf = self._mute = False
         writers, self._writers = self._writers, []
         for writer in writers:
             writer.transport.abort()
@@ -50,18 +79,49 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
+        self.connections += 1
         self._writers += [writer, server_writer]
-        for source, target, lossy in ((reader, server_writer, False), (server_reader, writer, True)):
-            pump = asyncio.create_task(self._pump(source, target, lossy))
+        for source, target, down in ((reader, server_writer, False), (server_reader, writer, True)):
+            pump = asyncio.create_task(self._pump(source, target, down))
             self._pumps.add(pump)
             pump.add_done_callback(self._pumps.discard)
 
-    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, lossy: bool) -> None:
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, down: bool) -> None:
+        line: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        carrier = asyncio.create_task(self._carry(line, target))
+        now = asyncio.get_running_loop().time
         try:
-            while data := await source.read(65_536):
-                if not (lossy and self._deaf):
-                    target.write(data)
-                    await target.drain()
+            while data := await source.read(CHUNK_BYTES):
+                if self._deaf if down else self._mute:
+                    continue
+                if not self._undisturbed(line):
+                    line.put_nowait((now() + self.delay_s, data))
+                    continue
+                target.write(data)
+                await target.drain()
+            await line.join()
         except OSError:
             pass
+        finally:
+            carrier.cancel()
         target.transport.abort()
+
+    def _undisturbed(self, line: asyncio.Queue[tuple[float, bytes]]) -> bool:
+        """Whether data may pass at once, with nothing before it still on its way."""
+        return not self.delay_s and not self.stall[0] and self._open.is_set() and not line._unfinished_tasks  # type: ignore[attr-defined]
+
+    async def _carry(self, line: asyncio.Queue[tuple[float, bytes]], target: asyncio.StreamWriter) -> None:
+        """What is delayed, held up or stalled, in order."""
+        now = asyncio.get_running_loop().time
+        while True:
+            due, data = await line.get()
+            await asyncio.sleep(max(due - now(), 0))
+            await self._open.wait()
+            share, pause_s = self.stall
+            if share and self._random.random() < share:
+                half = len(data) // 2
+                target.write(data[:half])
+                await asyncio.sleep(pause_s)
+                data = data[half:]
+            target.write(data)
+            line.task_done()

@@ -74,9 +74,10 @@ class Owner:
         for tail in self._tails:
             await tail.stop()
 
-    async def give(self, tasks: Sequence[Task], queue: str = "default") -> None:
-        """Publish these tasks as one message."""
-        await self.connection.publisher.publish(subjects.tasks(queue), encode_all(tasks))
+    async def give(self, tasks: Sequence[Task], queue: str = "default", deaths: int = 0) -> None:
+        """Publish these tasks as one message, that so many workers are said to have died of."""
+        headers = {subjects.DEATHS_HEADER: str(deaths)} if deaths else {}
+        await self.connection.publisher.publish(subjects.tasks(queue), encode_all(tasks), headers=headers)
 
     async def until(self, condition: Any, what: str, deadline_s: float = 20) -> None:
         """Wait until the condition holds; it is looked at again after every record."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from time import monotonic
 
@@ -79,7 +80,8 @@ def test_a_task_that_was_recorded_before_the_death_is_not_executed_again(fresh_u
     run(test())
 
 
-def test_a_task_that_kills_its_workers_is_failed_as_poison_and_its_neighbours_complete(fresh_url: str, tmp_path: Path) -> None:
+@pytest.mark.part("process pool")
+def test_a_task_that_kills_what_executes_it_is_failed_as_poison_and_its_neighbours_complete(fresh_url: str, tmp_path: Path) -> None:
     async def test() -> None:
         value = {"log": str(tmp_path / "log")}
         async with owner(fresh_url, ack_wait_s=LONG_S) as fleet:
@@ -88,15 +90,14 @@ def test_a_task_that_kills_its_workers_is_failed_as_poison_and_its_neighbours_co
             await fleet.give([task("noted", "bystander", value)])
             for n in range(4):
                 await fleet.give([task("gated", f"waits{n}", value | {"gate": str(tmp_path / "gate")})])
-            for death in range(5):
-                if death == 2:
-                    (tmp_path / "gate").touch()
+            for _ in range(2):
                 with worker_process(fresh_url, tmp_path / "data") as one:
                     assert await asyncio.to_thread(one.process.wait, 15) == 9, "the node ends its worker"
             with worker_process(fresh_url, tmp_path / "data"):
                 (bad,) = await fleet.ends("bad")
                 assert bad.error is not None and (bad.error.type, bad.error.retryable) == ("poison_task", False)
-                assert bad.error.message == "its worker died 5 times while executing it"
+                assert bad.error.message == "its worker died 2 times while executing it, and then a process of its own 3 times"
+                (tmp_path / "gate").touch()
                 ends = await fleet.ends("bystander", *(f"r{n}" for n in range(6)), *(f"waits{n}" for n in range(4)))
                 assert {output(end) for end in ends} == {"noted", "through"}, "nobody else is blamed"
                 await fleet.until(lambda: bool(fleet.letters), "a dead letter")
@@ -105,6 +106,55 @@ def test_a_task_that_kills_its_workers_is_failed_as_poison_and_its_neighbours_co
             assert executions(tmp_path / "log").count("bad") == 5
 
     run(test(), 90)
+
+
+@pytest.mark.part("process pool")
+@pytest.mark.parametrize("name", ["gated", "blocking", "noted"])
+def test_a_task_that_was_there_whenever_a_worker_died_is_not_blamed_for_it(name: str, fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        value = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
+        (tmp_path / "gate").touch()
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path / "data"):
+            await fleet.give([task(name, "innocent", value)], deaths=19)
+            (end,) = await fleet.ends("innocent")
+            assert output(end) in ("through", "noted")
+            _, _, pid = (tmp_path / "log").read_text().split()
+            assert int(pid) != os.getpid(), "it was tried in a process of its own"
+            await fleet.none_left()
+
+    run(test())
+
+
+@pytest.mark.part("process pool")
+@pytest.mark.parametrize("deaths", [1, 4])
+def test_a_task_that_waits_holds_up_nobody_however_many_workers_died_of_its_message(deaths: int, fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        value = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path / "data"):
+            await fleet.give(
+                [task("gated", "waits", value), task("gated", "waits-too", value), task("noted", "quick", value)], deaths=deaths
+            )
+            await fleet.ends("quick")
+            await until(lambda: set(executions(tmp_path / "log")) == {"waits", "waits-too", "quick"}, "all three are being executed")
+            assert "waits" not in fleet.completions
+            (tmp_path / "gate").touch()
+            await fleet.ends("waits", "waits-too")
+            await fleet.none_left()
+
+    run(test())
+
+
+def test_a_task_that_takes_workers_down_beyond_its_process_is_executed_no_more(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        value = {"log": str(tmp_path / "log")}
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path / "data"):
+            await fleet.give([task("noted", "bad", value)], deaths=20)
+            (end,) = await fleet.ends("bad")
+            assert end.error is not None and end.error.type == "poison_task"
+            assert executions(tmp_path / "log") == []
+            await fleet.none_left()
+
+    run(test())
 
 
 @pytest.mark.part("process pool")

@@ -24,10 +24,10 @@ WEIGHT = 0.2
 
 
 class _Attempt:
-    __slots__ = ("begin", "done", "job", "pause", "ready")
+    __slots__ = ("apart", "begin", "done", "job", "pause", "ready")
 
-    def __init__(self, ready: Ready, done: Done, begin: Callable[[], None], pause: Callable[[], None]) -> None:
-        self.ready, self.done, self.begin, self.pause = ready, [done], begin, pause
+    def __init__(self, ready: Ready, done: Done, begin: Callable[[], None], pause: Callable[[], None], apart: bool) -> None:
+        self.ready, self.done, self.begin, self.pause, self.apart = ready, [done], begin, pause, apart
         self.job: Job
 
 
@@ -47,15 +47,15 @@ class Attempts:
         """Attempts that have a slot or wait for one."""
         return len(self._open)
 
-    def start(self, ready: Ready, done: Done, begin: Callable[[], None], pause: Callable[[], None]) -> None:
-        """Execute as soon as a slot is free. `begin` and `pause` are called around the execution itself."""
+    def start(self, ready: Ready, done: Done, begin: Callable[[], None], pause: Callable[[], None], *, apart: bool = False) -> None:
+        """Execute as soon as a slot is free. `begin` and `pause` are called around the execution itself. `apart`: in its own process."""
         task = ready[0]
         key = key_of(task)
         running = self._open.get(key)
         if running is not None:
             running.done.append(done)
             return
-        attempt = _Attempt(ready, done, begin, pause)
+        attempt = _Attempt(ready, done, begin, pause, apart)
         attempt.job = Job(lambda: self._execute(key, attempt), fail=lambda error: self._end(key, self._failure(task, error)))
         self._open[key] = attempt
         self._slots.submit(attempt.job)
@@ -81,7 +81,7 @@ class Attempts:
         task, plan, node = attempt.ready
         attempt.begin()
         try:
-            completion = await self._traced.execute(plan, node, task)
+            completion = await self._traced.execute(plan, node, task, attempt.apart)
         except Exception as error:  # nothing that node code does gets here
             completion = self._failure(task, Error("internal", f"a defect of jetfleet: {error!r}", False))
         finally:

@@ -84,7 +84,7 @@ class Elsewhere:
         self._host = host
         self._take = take
         self._room = room
-        self._inbox = f"_INBOX.{token_hex(11)}"
+        self._inbox = f"{connection.credentials.inbox}.{token_hex(11)}"
         self._asks = 0
         self._looks: dict[Place, Look] = {}
         self._subscription: Subscription | None = None

@@ -45,6 +45,14 @@ class GiveBack:
         self._under_way.add(under_way)
         under_way.add_done_callback(self._under_way.discard)
 
+    async def parted(self, unit: UnitOfWork, tasks: Sequence[Task]) -> None:
+        """Give these tasks of a message back now, each in a message of its own. Raises BrokerError."""
+        stream, _, seq, stored_at = _delivery(unit.message.reply)
+        for task in tasks:  # the id is the same if this process dies in between, and another one does it again
+            id = f"part-{stream}-{seq}-{stored_at}-{task.run}-{task.activation}-{task.attempt}"
+            await self._copy(unit.message.subject, join([encode(task)]), unit.deaths, DEADLINE_S, id)
+        self._counters.given_back += len(tasks)
+
     async def message(self, unit: UnitOfWork, deadline_s: float = DEADLINE_S) -> None:
         """Give a whole message back now: whatever was done of it already, its owners know."""
         try:

@@ -1,7 +1,8 @@
 """The processor: what becomes of a message of tasks.
 
-    message ─▶ unit of work ─┬─ delivered before ─────────────▶ one by one, asking about each
-                             ├─ repeated, or given back ──────▶ a suspect (suspects.py): ask, then as below
+    message ─▶ unit of work ─┬─ several workers died of it ───▶ alone in a message, then tried in a process of its own (trials.py)
+                             ├─ delivered before, repeated,
+                             │  or given back ────────────────▶ a suspect (suspects.py): ask, then as below
                              └─ otherwise, by node ─┬─ inline ──▶ the inline lane
                                                     ├─ any other ▶ a slot
                                                     ├─ not served here, plan unknown ▶ given back after a while
@@ -38,12 +39,12 @@ from .doubt import Doubt
 from .give_back import GiveBack
 from .inline_lane import InlineLane
 from .ledger import NO_CELL, Ledger
-from .one_by_one import OneByOne
 from .reading import tasks_of
 from .ready import Ready
-from .settings import DEATHS_HEADER
+from .settings import DEATHS_HEADER, SUSPECT_DEATHS
 from .suspects import Suspects
 from .traced import Traced
+from .trials import Trials
 from .unit import UnitOfWork
 from .verifier import Verifier
 
@@ -86,7 +87,7 @@ class Processor:
         self._ledger = ledger
         self._dead_letters = DeadLetters(connection.publisher)
         self._suspects = Suspects(Verifier(connection, partitions), completions.watch, self.lane.passed, completions.so_far)
-        self._one_by_one = OneByOne(traced, attempts, completions, self._suspects, max_deliveries, self._poisoned)
+        self._trials = Trials(traced, attempts, completions, self._suspects, max_deliveries, self._poisoned, on_room)
         self._on_room = on_room
         self._background: set[asyncio.Task[None]] = set()
         self._ended: list[UnitOfWork] = []
@@ -98,7 +99,7 @@ class Processor:
     @property
     def load(self) -> int:
         """How many slots are taken, or will be by what waits here."""
-        return self.attempts.load + self.lane.load
+        return self.attempts.load + self.lane.load + self._trials.waiting
 
     def take(self, message: Message) -> None:
         """Begin with a message. Never blocks."""
@@ -106,10 +107,10 @@ class Processor:
         self.units[unit] = None
         tasks = tasks_of(unit, self._dead_letters)
         unit.owed += len(tasks)
-        if unit.deaths:
-            self._counters.redeliveries += 1
-            self._spawn(unit, self._execute_one_by_one(unit, tasks))
-        elif self._is_suspect(message) or self.in_aftermath():
+        self._counters.redeliveries += bool(unit.deaths)
+        if unit.deaths >= SUSPECT_DEATHS:
+            self._spawn(unit, self._try(unit, tasks))
+        elif unit.deaths or self._is_suspect(message) or self.in_aftermath():
             self._ask_first(unit, tasks)
         elif repeated := [task for task in tasks if task.repeated]:
             self._ask_first(unit, repeated)
@@ -183,8 +184,15 @@ class Processor:
         if not all(answers):
             unit.settled(answers.count(False))
 
-    async def _execute_one_by_one(self, unit: UnitOfWork, tasks: list[Task]) -> None:
-        await self._one_by_one.execute(unit, await self._find(unit, tasks))
+    async def _try(self, unit: UnitOfWork, tasks: list[Task]) -> None:
+        """Several workers died of this message. Its tasks part, so that from now on each answers for itself."""
+        if len(tasks) == 1:
+            for ready in await self._find(unit, tasks):
+                await self._trials.execute(unit, ready)
+            return
+        answers = await self._suspects.wanted(tasks)
+        await self.give_back.parted(unit, list(itertools.compress(tasks, answers)))
+        unit.settled(len(tasks))
 
     async def _find(self, unit: UnitOfWork, tasks: list[Task]) -> list[Ready]:
         """Those that can be executed here, with their plans."""

@@ -21,7 +21,9 @@ UNACKNOWLEDGED_MAX = 512
 STOP_DEADLINE_S = 10.0
 """How long `stop` waits for what is in work."""
 SUSPECT_DEATHS = 2
-"""After so many deaths of its worker a task runs with no other suspect beside it, so that the next death has one culprit."""
+"""After so many deaths of its worker a task is executed in a process of its own."""
+LIVES = 4
+"""Times `max_deliveries`: after so many deaths of workers a task is poison, whatever it was that they died of."""
 POISON = "poison_task"
 PAYLOAD_TOO_LARGE = "payload_too_large"
 DEATHS_HEADER = subjects.DEATHS_HEADER
@@ -33,7 +35,8 @@ class WorkerSettings:
     in processes. `data`: where the in-flight ledger lies.
 
     `slot` names the ledger: who starts in a slot gives back what its predecessor had in work. None: the first free one.
-    `max_deliveries`: how many workers a task may take down before it is failed. `arena`: by default in the folder `arena` of `data`.
+    `max_deliveries`: how often a task may take down what executes it, a worker or a process of its own, before it is failed.
+    `arena`: by default in the folder `arena` of `data`.
     """
 
     url: str = URL_DEFAULT

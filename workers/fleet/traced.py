@@ -19,11 +19,11 @@ class Traced:
         self._tracing = tracing
         self.inline: Callable[[Plan, PlanNode, Task], Completion] = self._inline if tracing.on else executor.execute_inline
 
-    async def execute(self, plan: Plan, node: PlanNode, task: Task) -> Completion:
+    async def execute(self, plan: Plan, node: PlanNode, task: Task, apart: bool = False) -> Completion:
         if not self._tracing.on:
-            return await self.executor.execute(plan, node, task)
+            return await self.executor.execute(plan, node, task, apart)
         with self._tracing.attempt(task, plan, node) as span:
-            completion = await self.executor.execute(plan, node, task)
+            completion = await self.executor.execute(plan, node, task, apart)
             span.ended(completion)
             return completion
 

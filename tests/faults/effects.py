@@ -1,0 +1,44 @@
+"""The nodes of the faults' flows. Whatever begins to be executed stands in the ledger before anything else happens.
+
+The ledger's file is named by the flow's `settings.env`. A worker loads this file by its path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from jetfleet.workers import Context, node
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # a worker that was started by its command does not know the tests
+
+from tests.faults.ledger import ledger_at
+
+LEDGER = "FAULTS_LEDGER"
+"""The entry of `settings.env`."""
+WORK_S = 0.002
+
+
+def note(context: Context) -> None:
+    """An execution began. The worker is known by the pid of the process that executes it."""
+    identity = context.identity
+    activation = ".".join(map(str, identity.activation))
+    worker = str(os.getpid())
+    ledger_at(context.env[LEDGER], fsync=False).effect(identity.run_id, activation, identity.attempt, worker, context.idempotency_key)
+
+
+@node("w.work")
+async def work(value: Any, context: Context) -> Any:
+    """Works a little, so that something is in work whenever a process is killed."""
+    note(context)
+    await asyncio.sleep(WORK_S)
+    return value
+
+
+@node("w.inline", mode="inline")
+def inline(value: Any, context: Context) -> Any:
+    note(context)
+    return value

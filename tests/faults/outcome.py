@@ -1,0 +1,83 @@
+"""The outcome of a scenario: what was injected, what came of it, and what the checkers say. As a row of a table and as JSON.
+
+A scenario in which nothing went wrong proves nothing: without one injected fault an outcome is not ok, unless it is the control.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from statistics import quantiles
+from typing import Any
+
+COLUMNS = (
+    "scenario", "n", "faults", "acked", "runs", "lost", "stuck", "executed twice", "after record", "unknown", "recovery p50 / max", "seconds",
+    "result",
+)  # fmt: skip
+HEAD = f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}"
+
+
+@dataclass
+class Outcome:
+    """`n`: how often the scenario's fault was to be injected. `faults`: how often each kind was.
+
+    `duplicates`: executions of an activation's attempt beyond the first. `reexecuted`: executions that began behind their recorded end.
+    `recovery_s`: from when a fault was over to the next progress. `control`: nothing is injected on purpose.
+    """
+
+    name: str
+    n: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    acked: int = 0
+    runs: int = 0
+    ended: int = 0
+    lost: int = 0
+    stuck: int = 0
+    duplicates: int = 0
+    reexecuted: int = 0
+    unknown: int = 0
+    resolved: Counter[str] = field(default_factory=Counter)
+    zombie_writes: int = 0
+    recovery_s: list[float] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    not_known: dict[str, str] = field(default_factory=dict)
+    seed: int | None = None
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    control: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return not self.complaints and (self.control or self.faults.total() > 0)
+
+    @property
+    def verdict(self) -> str:
+        """In words; of a failure, the first reason."""
+        if self.ok:
+            return "ok"
+        if self.complaints:
+            more = f" (and {len(self.complaints) - 1} more)" if len(self.complaints) > 1 else ""
+            return f"FAILED: {self.complaints[0]}{more}"
+        return "FAILED: no fault was injected"
+
+    def row(self) -> str:
+        """One row under HEAD."""
+        faults = ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items())) or "none"
+        unknown = f"{self.unknown:,}" + "".join(f", {count:,} {how}" for how, count in sorted(self.resolved.items()))
+        cells = [
+            f"`{self.name}`", f"{self.n:,}", faults, f"{self.acked:,}", f"{self.runs:,}", f"{self.lost:,}", f"{self.stuck:,}",
+            f"{self.duplicates:,}", f"{self.reexecuted:,}", unknown, self._recovery(), f"{self.seconds:.0f}",
+            self.verdict.replace("|", "\\|").replace("\n", " "),
+        ]  # fmt: skip
+        return f"| {' | '.join(cells)} |"
+
+    def json(self) -> str:
+        data: dict[str, Any] = asdict(self)
+        return json.dumps({**data, "ok": self.ok, "recovery": self._recovery()}, sort_keys=True)
+
+    def _recovery(self) -> str:
+        if not self.recovery_s:
+            return "–"
+        middle = quantiles(self.recovery_s, n=2)[0] if len(self.recovery_s) > 1 else self.recovery_s[0]
+        return f"{middle:.2f} / {max(self.recovery_s):.2f} s"

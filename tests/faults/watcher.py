@@ -1,0 +1,99 @@
+"""The watcher: sees the ends of runs as they are archived, who is there and who owns what, while a world is being disturbed.
+
+It reads by a connection of its own, past all proxies. Times are the server's, when it stored the message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jetfleet.broker.client import Connection, Message, Tail
+from jetfleet.schemas import messages, subjects
+from jetfleet.schemas.codec import decode_batch
+from jetfleet.schemas.errors import UnreadableRecord
+from jetfleet.schemas.messages import Lease, Member, Part
+from jetfleet.schemas.records import Completion, RunStarted
+
+
+class End(NamedTuple):
+    status: str
+    at_ns: int
+
+
+class Watcher:
+    """`told`: called with run and status at each first end. `completed`: when the first completion of a run's activation was stored."""
+
+    def __init__(self, connection: Connection, partitions: int, told: Callable[[str, str], None]) -> None:
+        self.ends: dict[str, End] = {}
+        self.begun: dict[str, int] = {}
+        self.completed: dict[tuple[str, str], int] = {}
+        self.owners: dict[int, str] = {}
+        self.pids: dict[str, int] = {}
+        self.partitions = partitions
+        self._told = told
+        self._changed = asyncio.Event()
+        self._tails = [
+            Tail(connection, subjects.FLEET, 1, self._member, filter_subject="member.>"),
+            Tail(connection, subjects.FLEET, 1, self._lease, filter_subject="lease.>"),
+            Tail(connection, subjects.HISTORY, 1, self._history),
+            *(Tail(connection, subjects.wal_stream(partition), 1, self._wal) for partition in range(partitions)),
+        ]
+
+    async def __aenter__(self) -> Watcher:
+        for tail in self._tails:
+            await tail.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for tail in self._tails:
+            await tail.stop()
+
+    async def until(self, condition: Callable[[], bool], what: str, deadline_s: float = 30) -> None:
+        try:
+            async with asyncio.timeout(deadline_s):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise AssertionError(f"waited {deadline_s:.0f} s in vain: {what}") from None
+
+    def owned_by(self, pid: int) -> frozenset[int]:
+        """The partitions whose lease names the process."""
+        return frozenset(partition for partition, owner in self.owners.items() if self.pids.get(owner) == pid)
+
+    def owned(self) -> bool:
+        """Whether every partition has an owner."""
+        return len([owner for owner in self.owners.values() if owner]) == self.partitions
+
+    def _member(self, message: Message) -> None:
+        if message.data:
+            member = messages.decode(Member, message.data)
+            self.pids[member.id] = member.pid
+            self._changed.set()
+
+    def _lease(self, message: Message) -> None:
+        if message.data:
+            self.owners[int(message.subject.rpartition(".")[2])] = messages.decode(Lease, message.data).owner
+            self._changed.set()
+
+    def _history(self, message: Message) -> None:
+        for raw in messages.split(message.data):
+            part = messages.decode(Part, raw)
+            if part.summary is not None and part.run not in self.ends:
+                self.ends[part.run] = End(part.summary.status, message.timestamp_ns)
+                self._told(part.run, part.summary.status)
+        self._changed.set()
+
+    def _wal(self, message: Message) -> None:
+        try:
+            records, _ = decode_batch(message.data)
+        except UnreadableRecord:
+            return
+        for record in records:
+            if type(record) is Completion:
+                self.completed.setdefault((record.run, ".".join(map(str, record.activation))), message.timestamp_ns)
+            elif type(record) is RunStarted:
+                self.begun.setdefault(record.run, message.timestamp_ns)
+        self._changed.set()

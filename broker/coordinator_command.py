@@ -13,6 +13,7 @@ from . import loop
 from .cli.options import credentials_option, nats_option
 from .client import Connection
 from .coordinator.coordinator import Coordinator, CoordinatorSettings
+from .credentials import Credentials
 from .observe import logs, otel
 from .observe.backlog import Backlog
 from .observe.health import connected
@@ -32,7 +33,7 @@ log = structlog.get_logger("jetfleet.coordinator")
 )
 @observed
 def coordinator_command(
-    url: str, credentials: str | None, partitions: int | None, replicas: int | None, data: Path, watch: Observed
+    url: str, credentials: Credentials | None, partitions: int | None, replicas: int | None, data: Path, watch: Observed
 ) -> None:
     """Turn events into runs, and what happens to runs into tasks. Start as many as you like: they share the partitions."""
     watch.configure_logs("coordinator")
@@ -40,7 +41,7 @@ def coordinator_command(
     loop.run(_coordinate(url, credentials, settings, watch))
 
 
-async def _coordinate(url: str, credentials: str | None, settings: CoordinatorSettings, watch: Observed) -> None:
+async def _coordinate(url: str, credentials: Credentials | None, settings: CoordinatorSettings, watch: Observed) -> None:
     """Run until SIGTERM or SIGINT. Raises JetfleetError if it may not go on."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -117,6 +117,19 @@ async def deployed(connection: Connection) -> Deployed | None:
     return found if found is not None and found.complete else None
 
 
+async def joined(connection: Connection) -> Deployed:
+    """What is deployed, as it is; brought onto the server if nothing is. For processes that need no permission to change streams.
+
+    Raises StreamGone, TopologyTooNew, and what `ensure` raises.
+    """
+    found = await deployed(connection)
+    if found is None:
+        return await ensure(connection)
+    if found.version == VERSION:
+        _refuse_loss(found, set(await connection.streams.names()))
+    return found
+
+
 async def ensure_memory(connection: Connection, found: Deployed, queues: Sequence[str] = (), host: str = "") -> str:
     """Make what a restart of the server took: the streams in memory, and the consumers of `queues`. The epoch of the tasks.
 

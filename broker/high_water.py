@@ -2,7 +2,8 @@
 
 A server that lost the end of a stream (a power cut without fsync, a disk rolled back, a store deleted) does not say so: it goes on with
 smaller sequence numbers. Whoever remembers the larger ones can tell. A file `high-water-….json` in the data directory, one per server
-address, holds per stream when it was created and the highest sequence that was seen.
+address, holds per stream when it was created, the highest sequence that was seen, and when the message with that sequence was stored: by
+then publishers may have made the stream as long as it was.
 
 `check` refuses to go on with such a stream; `accept` forgets what was lost, which is an operator's decision. A file that is missing or
 cannot be read is a warning and a fresh start: it protects, it is not truth. Processes on one machine may share a data directory.
@@ -16,7 +17,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ import structlog
 
 from ..schemas.errors import JetfleetError
 from .client import Connection
+from .client.stored import time_ns
 from .topology import truth_streams
 
 FOUND_SHOWN = 3
@@ -52,15 +54,17 @@ class WalWentBack(JetfleetError):
 
 @dataclass(slots=True)
 class Mark:
-    """`created`: as the server says it, RFC 3339. `seq`: the highest sequence that was seen."""
+    """`created`: as the server says it, RFC 3339. `seq`: the highest sequence that was seen; `at_ns`: when its message was stored, 0 if that
+    is not known."""
 
     created: str
     seq: int
+    at_ns: int = 0
 
     def merged(self, other: Mark) -> Mark:
         """The mark of the younger stream; the higher one if both are of the same."""
         if self.created == other.created:
-            return Mark(self.created, max(self.seq, other.seq))
+            return max(self, other, key=lambda mark: (mark.seq, mark.at_ns))
         return max(self, other, key=lambda mark: datetime.fromisoformat(mark.created))
 
 
@@ -80,11 +84,11 @@ class HighWater:
         for stream in truth_streams(partitions):
             info = await connection.streams.stream_info(stream)
             mark = self._marks.get(stream)
-            finding = _compare(stream, mark, info)
-            if finding is not None:
+            finding = _compare(stream, mark, info) or await _overwritten(connection, stream, mark)
+            if finding:
                 lost[stream] = finding
             elif info is not None:
-                now[stream] = Mark(info["created"], info["state"]["last_seq"])
+                now[stream] = Mark(info["created"], info["state"]["last_seq"], time_ns(info["state"]["last_ts"]))
         if lost:
             raise WalWentBack(lost, lost.values())
         self._marks.update(now)
@@ -103,11 +107,11 @@ class HighWater:
             return list(error.streams)
         return []
 
-    def note(self, stream: str, seq: int) -> None:
-        """The stream has reached this sequence. A stream that was never checked is not noted."""
+    def note(self, stream: str, seq: int, at_ns: int = 0) -> None:
+        """The stream has reached this sequence, whose message was stored then. A stream that was never checked is not noted."""
         mark = self._marks.get(stream)
         if mark is not None and seq > mark.seq:
-            mark.seq = seq
+            mark.seq, mark.at_ns = seq, at_ns
             self._unsaved = True
 
     def seen(self, stream: str) -> int | None:
@@ -152,6 +156,14 @@ def file_name(server: str) -> str:
     return f"high-water-{hashlib.sha256(server.encode()).hexdigest()[:8]}.json" if server else "high-water.json"
 
 
+async def _overwritten(connection: Connection, stream: str, mark: Mark | None) -> str:
+    """What is to be said if the sequence that was seen last has another message now. Nothing, if it is not there any more."""
+    stored = await connection.streams.get(stream, mark.seq) if mark is not None and mark.seq and mark.at_ns else None
+    if stored is None or mark is None or stored.time_ns == mark.at_ns:
+        return ""
+    return f"stream {stream} has another message at sequence {mark.seq} than the one that was seen there"
+
+
 def _compare(stream: str, mark: Mark | None, info: dict[str, Any] | None) -> str | None:
     if mark is None:
         return None
@@ -180,13 +192,13 @@ def _read(file: Path) -> dict[str, Mark]:
 
 def _mark(entry: dict[str, Any]) -> Mark:
     datetime.fromisoformat(entry["created"])
-    return Mark(entry["created"], int(entry["seq"]))
+    return Mark(entry["created"], int(entry["seq"]), int(entry.get("at_ns", 0)))
 
 
 def _write(file: Path, marks: dict[str, Mark]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_name(f"{file.name}.{os.getpid()}")
-    text = json.dumps({"streams": {stream: {"created": mark.created, "seq": mark.seq} for stream, mark in sorted(marks.items())}}, indent=1)
+    text = json.dumps({"streams": {stream: asdict(mark) for stream, mark in sorted(marks.items())}}, indent=1)
     with beside.open("w") as out:
         out.write(text)
         out.flush()

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..schemas import subjects
-from .topology import FIRED, PARTITIONS_DEFAULT, SIGNALS, TICKS, queue_consumer
+from .topology import FIRED, PARTITIONS_DEFAULT, PROBE, SIGNALS, TICKS, queue_consumer
 
 ANY = "*"
 RESPONSES_S = 10
@@ -131,7 +131,7 @@ def _operator(scope: Scope) -> Permissions:
     verbs = ("CREATE", "UPDATE", "PURGE", "MSG.GET", "MSG.DELETE")
     return Permissions(
         (
-            *client.publish, *(f"$JS.API.STREAM.{verb}.*" for verb in verbs), "$JS.API.DIRECT.GET.>",
+            *client.publish, *(f"$JS.API.STREAM.{verb}.*" for verb in verbs), f"$JS.API.STREAM.DELETE.{PROBE}", "$JS.API.DIRECT.GET.>",
             *(f"$JS.API.CONSUMER.{verb}.*.*" for verb in ("CREATE", "DELETE", "INFO", "MSG.NEXT")),
             "flow.>", "plan.*", "trigger.>", "history.*", "dead.*", "secret.>", "topology", "tasks-epoch", "lease.*",
         ),
@@ -151,7 +151,8 @@ def _worker(scope: Scope) -> Permissions:
     back = [subject for queue in scope.queues for subject in (f"tasks.{queue}", f"tasks.{queue}.*")] or ["tasks.>"]
     return Permissions(
         (
-            _ALL, *_read(subjects.FLEET, subjects.FLOWS, subjects.OBJECTS), *_follow(subjects.FLEET, subjects.FLOWS),
+            _ALL, "$JS.API.STREAM.NAMES",
+            *_read(subjects.FLEET, subjects.FLOWS, subjects.OBJECTS), *_follow(subjects.FLEET, subjects.FLOWS),
             *_info(subjects.TASKS, subjects.PROGRESS, subjects.EVENTS),
             *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in (subjects.TASKS, subjects.EVENTS)),
             *(f"$JS.API.STREAM.CREATE.{stream}" for stream in (subjects.TASKS, subjects.PROGRESS)),
@@ -167,11 +168,13 @@ def _coordinator(scope: Scope) -> Permissions:
     verbs = ("CREATE", "UPDATE", "INFO", "PURGE", "MSG.GET", "MSG.DELETE")
     return Permissions(
         (
-            _ALL, "$JS.API.STREAM.NAMES", *(f"$JS.API.STREAM.{verb}.*" for verb in verbs), "$JS.API.DIRECT.GET.>",
+            _ALL, "$JS.API.STREAM.NAMES", *(f"$JS.API.STREAM.{verb}.*" for verb in verbs),
+            f"$JS.API.STREAM.DELETE.{PROBE}", "$JS.API.DIRECT.GET.>",
             *(f"$JS.API.CONSUMER.{verb}.*.*" for verb in ("CREATE", "DELETE", "INFO", "MSG.NEXT")),
             *(f"$JS.ACK.{stream}.{consumer}.>" for stream, consumer in _ACKNOWLEDGED),
-            "events.>", "tasks.>", subjects.TASKS_EPOCH, "wal.*", "timer.>", "cron.>", "history.*", "dead.*", "flow.>", "plan.*", "trigger.>",
-            "member.*", "lease.*", subjects.TOPOLOGY, "secret.>", "progress.*", "snapshot.>", *_OBJECTS, "approval.*", "upload.*",
+            "events.>", "tasks.>", subjects.TASKS_EPOCH, "wal.*", "timer.>", "cron.>", "history.*", "dead.*",
+            "flow.>", "plan.*", "trigger.>", "member.*", "lease.*", subjects.TOPOLOGY,
+            "secret.>", "progress.*", "snapshot.>", *_OBJECTS, "approval.*", "upload.*",
             "ended.*", subjects.CANCEL, *_OF_RUNS, "verify.*", "slots.*",
         ),
         ("verify.*", "slots.*", *_OF_RUNS, "ended.*", subjects.CANCEL, "secret.>"),

@@ -12,14 +12,14 @@ import structlog
 from . import loop
 from .cli.options import credentials_option, nats_option
 from .client import Connection
-from .deployment import ensure
+from .credentials import Credentials
+from .deployment import joined
 from .fleet.membership import READER, Membership
 from .observe import logs
 from .observe.counters import ReaderCounters
 from .observe.health import connected
 from .observe.observed import Observed, observed
 from .read_model.reader import Reader
-from .topology import Topology
 
 log = structlog.get_logger("jetfleet.reader")
 
@@ -32,7 +32,7 @@ log = structlog.get_logger("jetfleet.reader")
 )
 @click.option("--rebuild", is_flag=True, help="Throw the file away and feed it anew; questions are answered meanwhile.")
 @observed
-def reader_command(url: str, credentials: str | None, data: Path, rebuild: bool, watch: Observed) -> None:
+def reader_command(url: str, credentials: Credentials | None, data: Path, rebuild: bool, watch: Observed) -> None:
     """Keep the list of all runs, and answer questions about them.
 
     Needed for `jetfleet runs`, and for nothing else: flows run without it. What it keeps can be built anew at any time.
@@ -41,13 +41,13 @@ def reader_command(url: str, credentials: str | None, data: Path, rebuild: bool,
     loop.run(_read(url, credentials, data, rebuild, watch))
 
 
-async def _read(url: str, credentials: str | None, data: Path, rebuild: bool, watch: Observed) -> None:
+async def _read(url: str, credentials: Credentials | None, data: Path, rebuild: bool, watch: Observed) -> None:
     """Run until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with await Connection.open(url, name="jetfleet-reader", credentials=credentials) as connection:
-        deployed = await ensure(connection, Topology())
+        deployed = await joined(connection)
         reader = Reader(connection, deployed.partitions, data, rebuild=rebuild)
         membership = Membership(connection, READER)
         logs.name_process(READER, membership.id)

@@ -6,11 +6,9 @@ is asked for less and less, with a stream that is deleted at once.
 
 from __future__ import annotations
 
-import secrets
-
 from ..schemas.errors import JetfleetError
 from .client import Connection, StreamFull
-from .topology import STORE_BYTES_MIN
+from .topology import PROBE, STORE_BYTES_MIN
 
 _TRIED_FIRST_BYTES = 64 << 30
 
@@ -42,11 +40,10 @@ async def what_fits(connection: Connection, replicas: int, asked_bytes: int | No
 
 
 async def _fits(connection: Connection, replicas: int, size_bytes: int) -> bool:
-    name = f"PROBE_{secrets.token_hex(4)}"
-    config = {"name": name, "subjects": [f"probe.{name}"], "storage": "file", "max_bytes": size_bytes, "num_replicas": replicas}
+    config = {"name": PROBE, "subjects": ["probe"], "storage": "file", "max_bytes": size_bytes, "num_replicas": replicas}
     try:
         await connection.streams.create_or_update_stream(config)
     except StreamFull:
         return False
-    await connection.streams.delete_stream(name)
+    await connection.streams.delete_stream(PROBE)
     return True

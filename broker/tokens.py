@@ -3,8 +3,8 @@
     jfa1.<what it names>.<HMAC-SHA-256 of that>      base64url, no padding
 
 It names the run, the activation, and which wait of the run it is. The secret is made once per deployment, of 256 random bits, and kept on
-`secret.approvals` in the stream FLEET, with the one before it: who may read that stream may make tokens. A rotation ends the tokens
-of the one before the last.
+`secret.approvals` in the stream SECRETS, with the one before it: who may read that stream may make tokens. A rotation ends the tokens
+of the one before the last. Deployments of before had it in FLEET; from there it is taken over, and removed.
 
 That a token is used once is not its own doing: the wait that it names ends, and no other has its number.
 """
@@ -22,7 +22,7 @@ import structlog
 
 from ..schemas import messages, subjects
 from ..schemas.errors import JetfleetError, UnreadableRecord
-from .client import BrokerError, Connection, Message, Subscription, WrongSequence
+from .client import BrokerError, Connection, Message, NotFound, Subscription, WrongSequence
 
 SUBJECT = subjects.secret("approvals")
 SECRET_BYTES = 32
@@ -143,9 +143,12 @@ async def rotate(connection: Connection) -> None:
 
 
 async def _make(connection: Connection) -> Secrets:
-    made = Secrets((_new(time.time_ns() // 1_000_000),))
+    before = await connection.streams.last(subjects.FLEET, SUBJECT)
+    made = Secrets((_new(time.time_ns() // 1_000_000),)) if before is None else messages.decode(Secrets, before.data)
     try:
         await connection.publisher.publish(SUBJECT, messages.encode(made), expect_last_subject_seq=0)
+        if before is not None:
+            await connection.streams.purge(subjects.FLEET, subject=SUBJECT)
     except WrongSequence:  # somebody else was first
         found, _ = await _read(connection)
         if found is None:
@@ -155,7 +158,10 @@ async def _make(connection: Connection) -> Secrets:
 
 
 async def _read(connection: Connection) -> tuple[Secrets | None, int]:
-    stored = await connection.streams.last(subjects.FLEET, SUBJECT)
+    try:
+        stored = await connection.streams.last(subjects.SECRETS, SUBJECT)
+    except NotFound:  # a deployment of before, and no coordinator of this version has started yet
+        stored = await connection.streams.last(subjects.FLEET, SUBJECT)
     return (None, 0) if stored is None else (messages.decode(Secrets, stored.data), stored.seq)
 
 

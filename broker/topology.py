@@ -10,8 +10,9 @@
     OBJECTS     object.>                  file     new        15 %  large payloads, in chunks                last per subject
     DEAD        dead.>                    file     old         2 %  what could not be read or placed
     FLOWS       flow.>, plan.>, trigger.> file     new         1 %  what is deployed                         last per subject
-    FLEET       member.>, lease.>, topology, secret.>
+    FLEET       member.>, lease.>, topology
                                           file     new      64 MiB  who is there, who owns what              last per subject
+    SECRETS     secret.>                  file     new       1 MiB  what signs tokens; not for workers       last per subject
     SIGNALS     signals.>, awaited.>      file     new         2 %  work queue; what any program tells runs that wait
     APPROVALS   approval.>                file     old         1 %  notices: a run waits for somebody to decide
     TASKS       tasks.>, tasks-epoch      memory   new    256 MiB   work queue; a consumer `queue-<name>` per queue,
@@ -34,7 +35,7 @@ from typing import Any, Literal
 from ..schemas import subjects
 from ..schemas.errors import UsageError
 
-VERSION = 5
+VERSION = 6
 """Grows with every change of this file that an older process must not undo."""
 PARTITIONS_DEFAULT = 4
 """As many coordinators can share the work. More partitions mean smaller batches, each of which waits for the disk: on two cores 16
@@ -43,8 +44,10 @@ does 50,000 nodes/s, so a deployment that is to grow beyond four of them says so
 """
 PARTITIONS_MAX = 1_024
 MIB = 1 << 20
-FLEET_BYTES, TASKS_BYTES, PROGRESS_BYTES = 64 * MIB, 256 * MIB, 16 * MIB
+FLEET_BYTES, SECRETS_BYTES, TASKS_BYTES, PROGRESS_BYTES = 64 * MIB, MIB, 256 * MIB, 16 * MIB
 STORE_BYTES_MIN = 256 * MIB
+PROBE = "PROBE"
+"""The stream that is made and deleted to see what fits into the store. Always this one: who may delete it need not delete others."""
 FIRED = "fired"
 """The consumer of the timers that fired."""
 SIGNALS = "signals"
@@ -118,8 +121,11 @@ def streams(partitions: int) -> list[Stream]:
     """All streams, FLEET first: it says that there is a deployment."""
     return [
         Stream(
-            name=subjects.FLEET, subjects=("member.>", "lease.>", subjects.TOPOLOGY, "secret.>"), bytes=FLEET_BYTES, last_per_subject=True,
+            name=subjects.FLEET, subjects=("member.>", "lease.>", subjects.TOPOLOGY), bytes=FLEET_BYTES, last_per_subject=True,
             purpose="who is there, who owns what", features={"allow_msg_ttl": True},
+        ),
+        Stream(
+            name=subjects.SECRETS, subjects=("secret.>",), bytes=SECRETS_BYTES, last_per_subject=True, purpose="secrets of the deployment",
         ),
         Stream(
             name=subjects.FLOWS, subjects=("flow.>", "plan.>", "trigger.>"), share=0.01, last_per_subject=True, truth=True,

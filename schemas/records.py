@@ -143,10 +143,13 @@ class ChildEnded(msgspec.Struct, array_like=True, frozen=True, tag=6):
 
 
 class CancelRequested(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """`life`: the one that is meant, from 1; a copy that comes when the run has been reopened means nothing then. 0: whichever it is."""
+
     run: str
     at: int
     reason: str = ""
     kill: bool = False
+    life: int = 0
 
 
 class PauseRequested(msgspec.Struct, array_like=True, frozen=True, tag=8):

@@ -72,6 +72,13 @@ def run_id(flow: str, key: str) -> str:
     return f"{flow}-{sha256(f'{flow} {key}'.encode()).hexdigest()[:16]}"
 
 
+def partition_in(subject: str, partitions: int) -> int | None:
+    """The partition that the last word of a subject names; None if it names none: anybody may publish on `fired.²`."""
+    word = subject.rpartition(".")[2]
+    number = int(word) if word.isascii() and word.isdigit() and len(word) < 10 else partitions
+    return number if number < partitions else None
+
+
 def collector(flow: str, key: str) -> str:
     """The id of what collects the flow's events with this key. No run's id begins with `=`. A key that is long, or begins so, is hashed."""
     word = f"={sha256(key.encode()).hexdigest()}" if len(key) > _WORD_MAX or key.startswith("=") else key

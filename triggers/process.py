@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from ..broker.api import Client
+from ..broker.credentials import Credentials
 from ..broker.fleet.membership import TRIGGER
 from ..broker.observe import logs
 from ..broker.observe.counters import TriggerCounters
@@ -33,7 +34,7 @@ class ServeSettings:
     """`types`: of the triggers to serve. `flows`: those whose triggers are served; none: all. `calls`: where manual triggers are called."""
 
     url: str
-    credentials: str | None = None
+    credentials: Credentials | None = None
     types: tuple[str, ...]
     flows: tuple[str, ...] = ()
     data: Path = Path(".jetfleet")

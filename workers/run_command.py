@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from ..broker.cli.event_input import lines_file, read_value
 from ..broker.cli.options import connect, credentials_option, nats_option
+from ..broker.credentials import Credentials
 from ..schemas.errors import UsageError
 from . import logs, loop
 from .batch import PARALLEL_DEFAULT, Batch
@@ -80,7 +81,7 @@ def _run_there(
     signals: list[tuple[str, Any]],
     *,
     url: str,
-    credentials: str | None,
+    credentials: Credentials | None,
     input_: str | None,
     trigger: str | None,
     nodes: tuple[str, ...],

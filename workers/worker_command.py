@@ -9,18 +9,18 @@ from pathlib import Path
 import click
 
 from ..broker.cli.arena_options import ArenaOptions, with_arena
+from ..broker.cli.options import credentials_option, nats_option
+from ..broker.credentials import Credentials
 from ..broker.observe.observed import Observed, observed
-from ..schemas.subjects import QUEUE_DEFAULT, URL_DEFAULT
+from ..schemas.subjects import QUEUE_DEFAULT
 from . import loop
 from .fleet.settings import CONCURRENCY_DEFAULT, STOP_DEADLINE_S, WorkerSettings
 from .nodes_command import load_nodes
 
 
 @click.command("worker", short_help="Execute tasks.")
-@click.option("--nats", "url", envvar="JETFLEET_NATS", metavar="URL", default=URL_DEFAULT, show_default=True,
-              help="The fleet's server; several with commas between them.")  # fmt: skip
-@click.option("--credentials", metavar="FILE", envvar="JETFLEET_CREDENTIALS",
-              help="The .creds file to connect with, where the server asks for one.")  # fmt: skip
+@nats_option
+@credentials_option
 @click.option("--nodes", multiple=True, metavar="MODULE_OR_FILE", help="Where own nodes are defined: a module or a .py file. Repeatable.")
 @click.option("--queue", "queues", multiple=True, metavar="NAME", default=(QUEUE_DEFAULT,), help="Take tasks of this queue. Repeatable.")
 @click.option("--concurrency", type=click.IntRange(1), default=CONCURRENCY_DEFAULT, show_default=True,
@@ -40,7 +40,7 @@ def worker_command(
     /,
     watch: Observed,
     url: str,
-    credentials: str | None,
+    credentials: Credentials | None,
     nodes: tuple[str, ...],
     queues: tuple[str, ...],
     concurrency: int,

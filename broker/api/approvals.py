@@ -259,7 +259,7 @@ def _filters(question: WaitingQuestion) -> tuple[str | None, str | None, str | N
 
 def _after(cursor: str) -> tuple[str, int]:
     wait, _, run = cursor.partition(":")
-    if cursor and not (wait.lstrip("-").isdigit() and run):
+    if cursor and not (wait.lstrip("-").isdecimal() and len(wait) < 20 and run):
         raise UsageError(f"{cursor!r} is no cursor: it is what the page before said")
     return (run, int(wait)) if cursor else ("", 0)
 

@@ -28,6 +28,7 @@ from ...schemas.plan.parameters import with_defaults
 from ...schemas.plan.plan import Plan
 from ...schemas.subjects import URL_DEFAULT
 from ..client import Connection
+from ..credentials import Credentials
 from ..deployment import deployed, ensure
 from ..flows import Flows
 from ..read_model import questions
@@ -72,7 +73,7 @@ class Client(FlowCalls, Carrying, ApprovalCalls):
         url: str | Sequence[str] = URL_DEFAULT,
         *,
         name: str = "jetfleet-client",
-        credentials: str | None = None,
+        credentials: Credentials | str | None = None,
         arena: Path | None = None,
     ) -> Self:
         """Connect to the fleet's server; on a fresh one the streams are made. Raises Unreachable after 5 s, and other BrokerErrors.

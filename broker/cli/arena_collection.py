@@ -7,12 +7,13 @@ from pathlib import Path
 from ...schemas.errors import UsageError
 from ..arena.keeper import Keeper, Swept
 from ..arena.settings import ArenaSettings
+from ..credentials import Credentials
 from ..payloads.run_states import RunStates
 from .options import connect
 from .printing import note
 
 
-async def free(arena: Path, url: str | None, credentials: str | None) -> Swept:
+async def free(arena: Path, url: str | None, credentials: Credentials | None) -> Swept:
     """One round. `url`: of the fleet whose runs these are; none: what belongs to a run stays, as nobody can say that it is over.
 
     Raises UsageError if somebody else is at it, ArenaUnusable, BrokerError.

@@ -17,6 +17,7 @@ from ..arena.check import check
 from ..arena.folder import FREE
 from ..arena.index import Index
 from ..arena.layout import Entry
+from ..credentials import Credentials
 from ..loop import run
 from .arena_collection import free
 from .arena_folder import arena_options, open_folder
@@ -88,7 +89,7 @@ def verify_command(context: click.Context, arena: Path, form: str) -> None:
 @click.option("--nats", "url", metavar="URL", envvar="JETFLEET_NATS", help="The fleet's server, which knows the runs that are over.")
 @credentials_option
 @form_option
-def gc_command(arena: Path, url: str | None, credentials: str | None, form: str) -> None:
+def gc_command(arena: Path, url: str | None, credentials: Credentials | None, form: str) -> None:
     """Free now what nobody needs any more, instead of a while after a run's end; what processes left behind that died, too."""
     with open_folder(arena):
         pass  # it is there, and may be trusted: the keeper would make one

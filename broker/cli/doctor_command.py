@@ -13,6 +13,7 @@ import click
 from ...schemas.cli import FAILED
 from ...schemas.errors import JetfleetError
 from ..client import Connection
+from ..credentials import Credentials
 from ..deployment import ensure
 from ..loop import run
 from .checks import CHECKS, high_water
@@ -40,7 +41,7 @@ STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
 @form_option
 @click.pass_context
 def doctor_command(
-    context: click.Context, url: str, credentials: str | None, data: Path, monitor: str | None, accept_loss: bool, form: str
+    context: click.Context, url: str, credentials: Credentials | None, data: Path, monitor: str | None, accept_loss: bool, form: str
 ) -> None:
     """Check the whole fleet, and say what to do about what is wrong."""
     findings = run(_examined(url, credentials, data, monitor, accept_loss))
@@ -52,7 +53,7 @@ def doctor_command(
     context.exit(FAILED if any(finding.grade == "bad" for finding in findings) else 0)
 
 
-async def _examined(url: str, credentials: str | None, data: Path, monitor: str | None, accept_loss: bool) -> list[Finding]:
+async def _examined(url: str, credentials: Credentials | None, data: Path, monitor: str | None, accept_loss: bool) -> list[Finding]:
     try:
         if accept_loss:
             await _make_anew(url, credentials)
@@ -64,7 +65,7 @@ async def _examined(url: str, credentials: str | None, data: Path, monitor: str 
         return [Finding("server", "bad", f"{error.code} {error}")]
 
 
-async def _make_anew(url: str, credentials: str | None) -> None:
+async def _make_anew(url: str, credentials: Credentials | None) -> None:
     """The streams that were there and are gone, empty."""
     async with await Connection.open(url, name="jetfleet-doctor", credentials=credentials) as connection:
         await ensure(connection, accept_loss=True)

@@ -15,6 +15,7 @@ from ...schemas.cli import FAILED
 from ...schemas.flow.definition import Flow
 from ...schemas.flow.differences import Difference, differences
 from ...schemas.messages import Definition
+from ..credentials import Credentials
 from ..loop import run
 from .deploy_command import nodes_option
 from .options import connect, credentials_option, form_option, nats_option
@@ -28,7 +29,7 @@ from .printing import as_json, note, show_rows
 @form_option
 @nats_option
 @credentials_option
-def diff_command(before: str, after: str, nodes: tuple[str, ...], form: str, url: str, credentials: str | None) -> None:
+def diff_command(before: str, after: str, nodes: tuple[str, ...], form: str, url: str, credentials: Credentials | None) -> None:
     """Show what two definitions differ in: nodes, edges, triggers, settings that were added, removed or changed.
 
     Each is a file, the name of a deployed flow (its current version), or `NAME@VERSION`. Of two files no server is asked.
@@ -41,7 +42,7 @@ def diff_command(before: str, after: str, nodes: tuple[str, ...], form: str, url
     click.get_current_context().exit(FAILED if found else 0)
 
 
-async def _definitions(names: list[str], nodes: tuple[str, ...], url: str, credentials: str | None) -> list[Definition]:
+async def _definitions(names: list[str], nodes: tuple[str, ...], url: str, credentials: Credentials | None) -> list[Definition]:
     """Raises UnknownFlow, UnknownVersion, AmbiguousVersion, InvalidFlow, UsageError, BrokerError."""
     from ..api.definitions import definition_of
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 import click
 
 from ...schemas.subjects import URL_DEFAULT
+from ..credentials import INBOX_DEFAULT, Credentials
 from ..loop import run
 
 if TYPE_CHECKING:
@@ -27,9 +28,31 @@ nats_option = click.option(
     show_default=True,
     help="The fleet's server; several with commas between them.",
 )
-credentials_option = click.option(
-    "--credentials", metavar="FILE", envvar="JETFLEET_CREDENTIALS", help="The .creds file to connect with, where the server asks for one."
-)
+_CREDENTIALS = (
+    click.option("--credentials", "credentials", metavar="FILE", envvar="JETFLEET_CREDENTIALS",
+                 help="The .creds file, or file with an nkey's seed, to connect with."),
+    click.option("--tls-ca", metavar="FILE", envvar="JETFLEET_TLS_CA",
+                 help="The certificates that vouch for the server. Default: the system's."),
+    click.option("--tls-cert", metavar="FILE", envvar="JETFLEET_TLS_CERT",
+                 help="The certificate to show the server, where it asks for one."),
+    click.option("--tls-key", metavar="FILE", envvar="JETFLEET_TLS_KEY", help="Its key, if that lies in a file of its own."),
+    click.option("--inbox", metavar="WORD", envvar="JETFLEET_INBOX", default=INBOX_DEFAULT, show_default=True,
+                 help="What the subjects of answers begin with; users may have one each."),
+)  # fmt: skip
+
+
+def credentials_option(command: Command) -> Command:
+    """Who this process is to the server, and how it knows the server: `credentials`, as one value."""
+
+    @functools.wraps(command)
+    def with_credentials(*args: Any, credentials: str | None, tls_ca: str | None, tls_cert: str | None, tls_key: str | None, inbox: str,
+                         **kwargs: Any) -> Any:  # fmt: skip
+        said = Credentials(file=credentials, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key, inbox=inbox)
+        return command(*args, credentials=said, **kwargs)
+
+    return cast("Command", functools.reduce(lambda whole, option: option(whole), reversed(_CREDENTIALS), with_credentials))
+
+
 form_option = click.option(
     "-o", "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to write it."
 )
@@ -41,7 +64,7 @@ def with_client(work: Callable[Concatenate[Client, P], Awaitable[int | None]]) -
     @nats_option
     @credentials_option
     @functools.wraps(work)
-    def command(url: str, credentials: str | None, *args: P.args, **kwargs: P.kwargs) -> None:
+    def command(url: str, credentials: Credentials | None, *args: P.args, **kwargs: P.kwargs) -> None:
         async def connected() -> int | None:
             async with await connect(url, credentials) as client:
                 return await work(client, *args, **kwargs)
@@ -51,7 +74,7 @@ def with_client(work: Callable[Concatenate[Client, P], Awaitable[int | None]]) -
     return command
 
 
-async def connect(url: str, credentials: str | None, arena: Path | None = None) -> Client:
+async def connect(url: str, credentials: Credentials | None, arena: Path | None = None) -> Client:
     """`arena`: the folder of this host's arena. Raises Unreachable and other BrokerErrors."""
     from ..api import Client  # not before it is needed: it takes longer to load than most commands take
 

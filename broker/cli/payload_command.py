@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from ..credentials import Credentials
 from ..loop import run
 from .arena_folder import arena_options
 from .options import credentials_option, form_option, nats_option
@@ -34,7 +35,7 @@ def payload_command() -> None:
 @arena_options
 @click.option("--raw", is_flag=True, help="Bytes onto a terminal too.")
 @form_option
-def cat_command(place: str, url: str, credentials: str | None, arena: Path, raw: bool, form: str) -> None:
+def cat_command(place: str, url: str, credentials: Credentials | None, arena: Path, raw: bool, form: str) -> None:
     """Print a value: texts and bytes as they are, others as JSON, of arrays and tables the beginning.
 
     \b
@@ -50,7 +51,7 @@ def cat_command(place: str, url: str, credentials: str | None, arena: Path, raw:
 @nats_option
 @credentials_option
 @arena_options
-def save_command(place: str, file: Path, url: str, credentials: str | None, arena: Path) -> None:
+def save_command(place: str, file: Path, url: str, credentials: Credentials | None, arena: Path) -> None:
     """Save a value to a file, in the format of the file's name: .npy, .parquet, .arrow, .csv, .json, .png; else its bytes.
 
     \b

@@ -24,6 +24,7 @@ from ..arena.folder import LIVE, Folder
 from ..arena.settings import ArenaSettings
 from ..arena.walk import SegmentWalk
 from ..codecs.registry import codec_name
+from ..credentials import Credentials
 from ..payloads.plane import Plane
 from .arena_folder import is_arena, open_folder
 from .options import connect
@@ -46,7 +47,7 @@ class Finder:
 
     arena: Path
     url: str
-    credentials: str | None
+    credentials: Credentials | None
 
     @asynccontextmanager
     async def value(self, place: Place) -> AsyncIterator[Any]:

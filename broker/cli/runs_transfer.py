@@ -18,6 +18,7 @@ from ...schemas.messages import Summary
 from ...schemas.plan.plan import Plan
 from ...schemas.records import Record
 from ..api import Client
+from ..credentials import Credentials
 from ..loop import run as run_loop
 from ..study.steps import Step, steps
 from ..study.verification import unlike_summary
@@ -85,7 +86,7 @@ async def import_command(client: Client, file: Path, id: str, go_on: bool, as_li
 @json_option
 @nats_option
 @credentials_option
-def replay_command(what: str, until: int | None, stepwise: bool, as_lines: bool, url: str, credentials: str | None) -> None:
+def replay_command(what: str, until: int | None, stepwise: bool, as_lines: bool, url: str, credentials: Credentials | None) -> None:
     """Go through a journal record by record: what each changed, and what the engine asked for. A file needs no server.
 
     \b
@@ -104,7 +105,7 @@ def replay_command(what: str, until: int | None, stepwise: bool, as_lines: bool,
     click.get_current_context().exit(code)
 
 
-async def _fetched(run: str, url: str, credentials: str | None) -> tuple[Plan, Sequence[Record], Summary | None]:
+async def _fetched(run: str, url: str, credentials: Credentials | None) -> tuple[Plan, Sequence[Record], Summary | None]:
     async with await connect(url, credentials) as client:
         id = await client.full_id(run)
         studied = await client.studied(id)

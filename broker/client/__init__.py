@@ -9,9 +9,9 @@ Tail          a stream from a sequence on, in order, without holes
 Streams       management, and reading without a consumer
 """
 
+from ..credentials import Credentials
 from .batcher import Batcher, Receipt
 from .connection import Connection, Subscription
-from .credentials import Credentials
 from .errors import (
     BrokerError,
     ConnectionClosed,

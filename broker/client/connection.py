@@ -15,7 +15,7 @@ from types import TracebackType
 
 import structlog
 
-from .credentials import Credentials, of
+from ..credentials import NOTHING_SAID, Credentials, of
 from .errors import BrokerError, ConnectionClosed, Denied, NoResponders, Unknown, too_large
 from .group import Group
 from .inbox import Inbox, same_subject
@@ -54,7 +54,7 @@ class Connection:
     `on_disconnect` and `on_reconnect` are lists of listeners, called in order; one that raises does not stop the others.
     """
 
-    def __init__(self, wire: Wire, name: str, url: str, credentials: Credentials = Credentials()) -> None:
+    def __init__(self, wire: Wire, name: str, url: str, credentials: Credentials = NOTHING_SAID) -> None:
         self.name, self.url, self.credentials = name, url, credentials
         self.on_disconnect: list[Callable[[], None]] = []
         self.on_reconnect: list[Callable[[], Awaitable[None] | None]] = []

@@ -170,7 +170,7 @@ class Group:
                 answered.set_result(message)
 
         inbox = self._connection.inbox
-        token = inbox.expect(told, told)
+        token = inbox.expect(told, told, entries[-1].subject)
         timer = self._loop.call_later(ANSWER_S, told)
         try:
             # In one piece: a cut takes all of it or leaves a batch without an end, which the server forgets.

@@ -14,8 +14,19 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ...schemas.errors import UsageError
-from .credentials import Credentials
-from .errors import ELECTION_S, BrokerError, NoJetStream, NoResponders, NotAuthorized, NotTrusted, Refused, ServerTooOld, Unknown, Unreachable
+from ..credentials import Credentials
+from .errors import (
+    ELECTION_S,
+    BrokerError,
+    NoJetStream,
+    NoResponders,
+    NotAuthorized,
+    NotTrusted,
+    Refused,
+    ServerTooOld,
+    Unknown,
+    Unreachable,
+)
 from .tls import untrusted
 from .wire import Wire
 

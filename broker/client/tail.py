@@ -2,7 +2,8 @@
 
 It reads through a consumer of its own, which the server may forget at any time: after a cut, a loss or a restart there is a new one,
 from the sequence that comes next. Without a filter the sequences must follow one another. If they do not, or if the stream ends before
-what was read, or is another one of the same name, messages are lost for good: the tail stops and says so.
+what was read, has another message where that ends, or is another one of the same name, messages are lost for good: the tail stops and
+says so.
 
 A handler that raises has had its message.
 """
@@ -33,7 +34,7 @@ _log = structlog.get_logger(__name__)
 class Tail:
     """`handle` is a plain function, called for each message. `on_hole(expected, got)` is called once, when the stream does not go on.
 
-    `last`: the sequence of the last message that was handled, at first `start_seq` - 1.
+    `last`: the sequence of the last message that was handled, at first `start_seq` - 1; `last_ns`: when it was stored, 0 at first.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Tail:
     ) -> None:
         self.stream = stream
         self.last = max(start_seq, 1) - 1
+        self.last_ns = 0
         self.hole: Hole | None = None
         self._connection, self._handle, self._filter, self._on_hole = connection, handle, filter_subject, on_hole
         self._pull = Pull(connection, stream, "", self._on_message, room=self._room, repair=self._new_consumer, fresh=True)
@@ -99,7 +101,7 @@ class Tail:
         info = await self._connection.streams.stream_info(self.stream)
         if info is None:
             raise NotFound(f"there is no stream {self.stream}; deploy the topology", status=404)
-        self._check(info)
+        await self._check(info)
         if self.hole is not None:
             return
         self._consumer_seq = 0
@@ -120,12 +122,19 @@ class Tail:
             config["filter_subject"] = self._filter
         return config
 
-    def _check(self, info: dict[str, Any]) -> None:
+    async def _check(self, info: dict[str, Any]) -> None:
         """The stream must be the one that was read before, and not end before what was read."""
         created, self._created = self._created, str(info["created"])
         last_seq = int(info["state"]["last_seq"])
-        if last_seq < self.last or (created and created != self._created):
+        if last_seq < self.last or (created and created != self._created) or await self._is_overwritten():
             self._found_hole(last_seq)
+
+    async def _is_overwritten(self) -> bool:
+        """Whether the stream went back, and others were quick to publish: then sequences that were read have other messages now."""
+        if not self.last_ns:
+            return False
+        stored = await self._connection.streams.get(self.stream, self.last)
+        return stored is not None and stored.time_ns != self.last_ns
 
     def _delete_consumer(self) -> None:
         if self._pull.consumer:
@@ -148,7 +157,7 @@ class Tail:
         if seq != self.last + 1 and self._filter is None:
             self._found_hole(seq)
             return
-        self.last = seq
+        self.last, self.last_ns = seq, message.timestamp_ns
         try:
             self._handle(message)
         finally:

@@ -22,7 +22,8 @@ def untrusted(error: BaseException | None) -> str:
     if isinstance(error, NoEncryption):
         return "the server does not encrypt, and nothing was sent to it; start it with --tls-cert, or ask it without tls:// and --tls-…"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not believed ({error.verify_message}); give the one that vouches for it by --tls-ca, and connect by a name in it"
+        why = f"its certificate is not believed ({error.verify_message})"
+        return f"{why}; give the one that vouches for it by --tls-ca, and connect by a name that is in it"
     if isinstance(error, ssl.SSLError):
         said = str(error).lower()
         if any(words in said for words in _EXPIRED):

@@ -129,7 +129,8 @@ class Wire(Client):
         if handle is None:
             return
         try:
-            handle(Message(self, subject.decode(), reply.decode(), data, headers))
+            # The server takes any bytes for a subject: what is no UTF-8 is a message like others, under a name that can be shown.
+            handle(Message(self, subject.decode(errors="backslashreplace"), reply.decode(), data, headers))
         except Exception:  # a handler's mistake must not end the loop that reads for everybody
             _log.exception("handler_failed", subject=subject.decode(errors="replace"))
 

@@ -232,8 +232,7 @@ class Coordinator:
     def _note_positions(self) -> None:
         if self._high_water is not None:
             for number, owner in self.owners.items():
-                if owner.partition is not None:
-                    self._high_water.note(subjects.wal_stream(number), owner.partition.position)
+                self._high_water.note(subjects.wal_stream(number), *owner.seen)
 
     def _show_gauges(self) -> None:
         """What metrics ask for, and nobody counts."""
@@ -293,7 +292,8 @@ class Coordinator:
         owner = self.owners.pop(number, None)
         if owner is not None:
             log.info("lets go of a partition", partition=number, reason=reason)
-            await owner.let_go(orderly=reason == RELEASED)
+            # What the server has lost is still in this state: a snapshot would be of a log that nobody has.
+            await owner.let_go(orderly=reason == RELEASED and not self.failed.done())
         if reason in (RELEASED, FAILED) and (owner is None or owner.has_tasks_under_way):
             self._take_back_tasks(number)  # the lease is about to be free: nothing may follow
         self.admission.forget_coming()
@@ -322,6 +322,7 @@ class Coordinator:
         while not self._stopping:
             try:
                 if self._high_water is not None:
+                    self._note_positions()
                     await self._high_water.check(self.connection, self.partitions)
                 self._epoch = await ensure_memory(self.connection, self._deployed)
                 self.outbox.begin_epoch(self._epoch)

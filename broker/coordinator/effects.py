@@ -154,7 +154,8 @@ def _refusal(home: Partition, effect: fx.StartChild, plan: Any) -> rec.Error | N
 
 
 def _cancel_child(home: Partition, run: OpenRun, effect: fx.CancelChild, ticket: Ticket) -> None:
-    record = rec.CancelRequested(effect.child, home.now_ms, effect.reason, effect.kill)
+    # A parent waits for its first life only: who tries it again does so for its own sake.
+    record = rec.CancelRequested(effect.child, home.now_ms, effect.reason, effect.kill, 1)
     home.outbox.record(effect.child, _encode(record), ticket)
 
 
@@ -234,7 +235,7 @@ def _finish_run(home: Partition, run: OpenRun, effect: fx.FinishRun, ticket: Tic
 def _attempt_of(child: str, parent: str) -> int:
     """Which attempt of its parent's node a child is: its id ends with `.n` from the second on."""
     _, _, attempt = child.removeprefix(f"{parent}.").partition(".")
-    return int(attempt) if attempt.isdecimal() else 1
+    return int(attempt) if attempt.isdecimal() and len(attempt) < 10 else 1
 
 
 def _trace_below(home: Partition, run: OpenRun) -> str:

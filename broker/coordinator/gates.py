@@ -89,7 +89,7 @@ class Gates:
 
         A gate with records behind the position has to keep them: whoever begins there takes them in again.
         """
-        idle = [held for held in self._held.values() if held.at <= position and held.gate.is_idle(self._home.now_ms)]
+        idle = [held for held in self._held.values() if held.at <= position and held.gate.may_go(self._home.now_ms)]
         for held in idle:
             del self._held[held.gate.id]
             self.changed.discard(held.gate.id)
@@ -110,7 +110,7 @@ class Gates:
         return [id for id, held in self._held.items() if held.segment == segment]
 
     def adopt(self, id: str, at: int, state: list[Any], segment: int, snapshot_at: int) -> None:
-        """Put a gate in from a snapshot, before the WAL is followed. Raises TypeError or ValueError for what is none."""
+        """Put a gate in from a snapshot, before the WAL is followed. Raises UnreadableRecord for what is none."""
         self._held[id] = Held(Gate.of_data(state), at, segment)
         if at > snapshot_at:
             self._ahead[id] = at

@@ -83,7 +83,7 @@ class EventReceipt:
         self.left = 1
         self.failed = False
         self.events = 0
-        self.paused: set[str] = set()
+        self.paused: list[str] = []
         """Keys of its events that are to wait, because somebody has paused their trigger."""
 
     def settled(self, count: int, error: BrokerError | None) -> None:
@@ -148,7 +148,7 @@ class FlowIntake:
         elif receipt.paused:
             self._spawn(self._part(receipt))
         elif not receipt.failed:
-            self._spawn(receipt.message.ack())
+            self._spawn(self._let_go(receipt.message))
 
     async def hold(self) -> None:
         """Tell the server that the messages in memory are being worked on."""
@@ -212,7 +212,7 @@ class FlowIntake:
                 receipt, UnknownTrigger(f"trigger {event.trigger!r} of flow {plan.name!r} was disabled: enable it, and send this again")
             )
         if state == PAUSED:
-            receipt.paused.add(event.key)
+            receipt.paused.append(event.key)
         if state is not None:
             receipt.settled(1, None)
         return state is None
@@ -221,18 +221,27 @@ class FlowIntake:
         """Let the events in memory wait on the server: somebody has paused the flow, or drains it."""
         waiting, self._waiting = self._waiting, deque()
         for receipt, event in waiting:
-            receipt.paused.add(event.key)
+            receipt.paused.append(event.key)
             receipt.settled(1, None)
 
     async def _part(self, receipt: EventReceipt) -> None:
         """Let those events of a message wait on the server that are to wait, without those that are dealt with."""
         message = receipt.message
         try:
-            await self._site.connection.publisher.publish(message.subject, *only(message, receipt.paused), deadline_s=PART_S)
+            data, headers = only(message, receipt.paused)
+            await self._site.connection.publisher.publish(message.subject, data, headers=headers, deadline_s=PART_S)
         except BrokerError:
             await _later(message)
         else:
-            await message.ack()
+            await self._let_go(message)
+
+    async def _let_go(self, message: Message) -> None:
+        """Acknowledge it. What came by the flow's own consumer before its triggers had theirs is kept by the server for those, and would
+        come again when the trigger is resumed: so it is deleted."""
+        await message.ack()
+        if len(self._known) > 1 and message.subject != subjects.event(self.flow) and message.consumer == flow_consumer(self.flow):
+            with contextlib.suppress(BrokerError):  # then it comes again, as the same runs
+                await self._site.connection.streams.delete_message(subjects.EVENTS, message.stream_seq)
 
     def _start(self, plan: Plan, receipt: EventReceipt, event: Event, now: int) -> bool:
         """Start the run of an event. False: none begins now, for it is collected, or was put with the dead letters."""
@@ -355,18 +364,22 @@ class Intake:
 
     async def _move(self, message: Message) -> None:
         """Append what a timer fired to the WAL, then forget it."""
-        partition = message.subject.removeprefix("fired.")
-        done = asyncio.get_running_loop().create_future()
+        partition = subjects.partition_in(message.subject, self._site.partitions)
+        if partition is not None:
+            await self._append(partition, message)
+        await message.ack()
+
+    async def _append(self, partition: int, message: Message) -> None:
         try:
-            entries = messages.split(message.data) if partition.isdigit() and int(partition) < self._site.partitions else []
+            entries = messages.split(message.data)
         except UnreadableRecord as error:
             log.warning("a timer fired something that cannot be read", subject=message.subject, reason=str(error))
-            entries = []
+            return
+        done = asyncio.get_running_loop().create_future()
         receipt = Countdown(len(entries), done)
         for entry in entries:
-            self._site.outbox.wal(int(partition), bytes(entry), receipt)
+            self._site.outbox.wal(partition, bytes(entry), receipt)
         await done
-        await message.ack()
 
     async def _hold(self) -> None:
         while True:

@@ -80,6 +80,11 @@ class Owner:
         return self.partition is not None and not self.partition.repeating
 
     @property
+    def seen(self) -> tuple[int, int]:
+        """The last message of the WAL that came here: its sequence, and when it was stored."""
+        return (0, 0) if self._tail is None else (self._tail.last, self._tail.last_ns)
+
+    @property
     def has_tasks_under_way(self) -> bool:
         """Whether tasks that it gave out as new ones may still be on their way to the server. Those of a take-over are marked."""
         return self.ready and self.partition is not None and self.partition.acknowledged.under_way > 0

@@ -203,7 +203,7 @@ def _child_ended(turn: Turn, record: ChildEnded) -> bool:
 
 def _cancel(turn: Turn, record: CancelRequested) -> bool:
     run = turn.run
-    if run.status == "compensating" and not record.kill:
+    if (run.status == "compensating" and not record.kill) or record.life not in (0, run.life):
         return False
     status = "killed" if record.kill else "cancelled"
     run.error = run.error or Error(status, record.reason or status, False)

@@ -8,7 +8,7 @@ scheduling: a grant says from when on it holds, so the bucket needs no timer).
 
 Guarantees: its state is the fold of its records. A slot is held by an entry that names its holder: asking again is answered again and takes
 nothing, releasing again does nothing. There are never more than `most` holders; among the waiting the highest priority goes first, each
-`fair` key in turn, the oldest of that key.
+`fair` key in turn, the oldest of that key. A question that was asked before its holder released, and comes after that, drives out nobody.
 Does not: know any clock, or whether its holders still live; who owns it asks them (`entries`).
 """
 
@@ -20,12 +20,16 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from ...schemas.errors import UnreadableRecord
 from ...schemas.records import Activation, CancelRequested, SlotGranted, SlotReleased, SlotWanted
 
 LIMIT_REACHED, SUPERSEDED = "limit_reached", "superseded"
 """Why a grant is refused."""
 WAITING, HOLDING, LEAVING = 0, 1, 2
 """Of an entry. LEAVING: a newer one takes its place; it is told, and its slot is free when it has let go."""
+
+REMEMBERED_MS, REMEMBERED_MAX = 30_000, 100
+"""How long, and how many of those who released are known, where the oldest makes room: so late a copy of a question may come."""
 
 Answer: TypeAlias = SlotGranted | CancelRequested
 Line: TypeAlias = "OrderedDict[str, OrderedDict[Holder, None]]"
@@ -53,7 +57,7 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
 class Gate:
     """`full_at_us`: of a rate, when its bucket is full again, in µs since the epoch."""
 
-    __slots__ = ("_lines", "entries", "full_at_us", "held", "id", "most", "rate", "waiting")
+    __slots__ = ("_lines", "_released", "_supersedes", "entries", "full_at_us", "held", "id", "most", "rate", "waiting")
 
     def __init__(self, id: str) -> None:
         self.id = id
@@ -65,6 +69,8 @@ class Gate:
         self.waiting = 0
         self.full_at_us = 0
         self._lines: dict[int, Line] = {}
+        self._supersedes = False
+        self._released: dict[Holder, int] = {}
 
     def take(self, record: SlotWanted | SlotReleased) -> list[Answer]:
         """Take a record in. Returns the records that are to be written for it, each into the partition of its run."""
@@ -83,8 +89,12 @@ class Gate:
         return answers
 
     def is_idle(self, now_ms: int) -> bool:
-        """Whether it may be forgotten: a new one would answer the same."""
+        """Whether it says nothing: nobody holds or waits."""
         return not self.entries and self.full_at_us <= now_ms * 1_000
+
+    def may_go(self, now_ms: int) -> bool:
+        """Whether it may be forgotten: a new one would answer the same."""
+        return self.is_idle(now_ms) and all(at + REMEMBERED_MS <= now_ms for at in self._released.values())
 
     def in_line(self) -> Iterator[tuple[Holder, Entry]]:
         """Those who wait, the next one first, as far as nobody comes or goes."""
@@ -104,7 +114,10 @@ class Gate:
     def _ask(self, holder: Holder, record: SlotWanted) -> list[Answer]:
         if record.on_limit == "reject" and self.held >= self.most:
             return [self._refuse(holder, record.at, LIMIT_REACHED)]
-        answers = self._make_room(record.at) if record.on_limit == "cancel_oldest" else []
+        self._supersedes = record.on_limit == "cancel_oldest"
+        is_late = holder in self._released and record.at < self._released[holder] + REMEMBERED_MS
+        # One that is late waits in line: whoever it is of gives back what it does not need.
+        answers = self._make_room(record.at) if self._supersedes and not is_late else []
         self.entries[holder] = Entry(WAITING, record.at, record.priority, record.fair)
         line = self._lines.setdefault(record.priority, OrderedDict())
         line.setdefault(record.fair, OrderedDict())[holder] = None
@@ -123,7 +136,7 @@ class Gate:
             self._leave_line(holder, entry)
         entry.state = LEAVING
         if not holder.activation:
-            return CancelRequested(holder.run, at, f"a newer run took its place at limit {self.id}")
+            return CancelRequested(holder.run, at, f"a newer run took its place at limit {self.id}", life=holder.attempt)
         return self._refuse(holder, at, SUPERSEDED)
 
     def _release(self, holder: Holder, at: int) -> list[Answer]:
@@ -132,8 +145,16 @@ class Gate:
             return []
         if entry.state == WAITING:
             self._leave_line(holder, entry)
+        if self._supersedes:
+            self._remember(holder, at)
         self.held -= entry.occupies
         return [] if self.rate else self._fill(at)
+
+    def _remember(self, holder: Holder, at: int) -> None:
+        self._released.pop(holder, None)
+        self._released[holder] = at
+        while len(self._released) > REMEMBERED_MAX or next(iter(self._released.values())) + REMEMBERED_MS <= at:
+            del self._released[next(iter(self._released))]
 
     def _fill(self, at: int) -> list[Answer]:
         """Grant what is free."""
@@ -193,21 +214,47 @@ class Gate:
     def as_data(self) -> list[Any]:
         """The state for a msgpack encoder, uncopied: a hundred thousand may wait. The order of the keys is part of it."""
         turns = [[priority, list(line)] for priority, line in sorted(self._lines.items())]
-        return [self.id, self.most, self.rate, self.full_at_us, list(self.entries.items()), turns]
+        released = list(self._released.items())
+        return [self.id, self.most, self.rate, self.full_at_us, list(self.entries.items()), turns, self._supersedes, released]
 
     @classmethod
     def of_data(cls, data: list[Any]) -> Gate:
-        """The gate of `as_data`, once encoded and decoded. Raises ValueError or TypeError for anything else."""
-        id, most, rate, full_at_us, entries, turns, *_ = data
+        """The gate of `as_data`, once encoded and decoded. Raises UnreadableRecord for anything else."""
+        try:
+            return cls._of_data(*data)
+        except (TypeError, ValueError, LookupError) as error:
+            raise UnreadableRecord(f"what a snapshot holds of a limit is none: {type(error).__name__}: {error}") from None
+
+    @classmethod
+    def _of_data(
+        cls,
+        id: str,
+        most: int,
+        rate: bool,
+        full_at_us: int,
+        entries: Any,
+        turns: Any,
+        supersedes: bool = False,
+        released: Any = (),
+        *_: Any,
+    ) -> Gate:
         gate = cls(id)
-        gate.most, gate.rate, gate.full_at_us = most, rate, full_at_us
+        gate.most, gate.rate, gate.full_at_us, gate._supersedes = most, rate, full_at_us, supersedes
         for priority, keys in turns:
             gate._lines[priority] = OrderedDict((fair, OrderedDict()) for fair in keys)
-        for (run, activation, attempt), fields in entries:
-            holder, entry = Holder(run, tuple(activation), attempt), Entry(*fields)
-            gate.entries[holder] = entry
-            gate.held += entry.occupies
-            if entry.state == WAITING:
-                gate._lines[entry.priority][entry.fair][holder] = None
-                gate.waiting += 1
+        for who, fields in entries:
+            gate._adopt(_holder(who), Entry(*fields))
+        gate._released = {_holder(who): at for who, at in released}
         return gate
+
+    def _adopt(self, holder: Holder, entry: Entry) -> None:
+        self.entries[holder] = entry
+        self.held += entry.occupies
+        if entry.state == WAITING:
+            self._lines[entry.priority][entry.fair][holder] = None
+            self.waiting += 1
+
+
+def _holder(fields: list[Any]) -> Holder:
+    run, activation, attempt = fields
+    return Holder(run, tuple(activation), attempt)

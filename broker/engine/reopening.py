@@ -232,4 +232,4 @@ def _attempt_of_child(run: Run, record: ChildEnded) -> int:
     node = run.plan.nodes[int(record.activation[0])] if record.activation else None
     name = "" if node is None else f"{run.id}.{node.id}" + "".join(f"[{step}]" for step in record.activation[1:])
     rest = record.child.removeprefix(name)
-    return int(rest[1:]) if rest[:1] == "." and rest[1:].isdecimal() else 1
+    return int(rest[1:]) if rest[:1] == "." and rest[1:].isdecimal() and len(rest) < 10 else 1

@@ -244,15 +244,15 @@ class Leases:
         return ack.seq
 
     def _take(self, message: Message) -> None:
-        number = message.subject.partition(".")[2]
-        if not number.isdecimal() or int(number) >= self.partitions:
+        number = subjects.partition_in(message.subject, self.partitions)
+        if number is None:
             return
         try:
             lease = messages.decode(Lease, message.data)
         except UnreadableRecord as error:
             _log.warning("lease unreadable: it counts as free", partition=number, error=str(error))
             lease = _FREE
-        self._learn(int(number), lease, message.stream_seq)
+        self._learn(number, lease, message.stream_seq)
 
     def _learn(self, partition: int, lease: Lease, seq: int) -> None:
         """What is read may be older than what this process wrote meanwhile."""

@@ -12,7 +12,7 @@ Block: TypeAlias = dict[str, Any]
 
 def config_text(settings: ServerSettings, folder: Path, store_bytes: int, version: tuple[int, int, int]) -> str:
     """The configuration of a server of this version with its files in `folder` (absolute)."""
-    return "".join(f"{key}: {_literal(value)}\n" for key, value in _config(settings, folder, store_bytes, version).items())
+    return "".join(f"{key}: {literal(value)}\n" for key, value in _config(settings, folder, store_bytes, version).items())
 
 
 def _config(settings: ServerSettings, folder: Path, store_bytes: int, version: tuple[int, int, int]) -> Block:
@@ -40,21 +40,26 @@ def _config(settings: ServerSettings, folder: Path, store_bytes: int, version: t
         config["authorization"] = {"token": settings.token}
     if settings.user:
         config["authorization"] = {"user": settings.user, "password": settings.password}
+    if settings.tls_cert and settings.tls_key:
+        config["tls"] = {"cert_file": str(settings.tls_cert.absolute()), "key_file": str(settings.tls_key.absolute())}
+        if settings.tls_ca:
+            config["tls"] |= {"ca_file": str(settings.tls_ca.absolute()), "verify": True}
     if cluster := settings.cluster:
         config["cluster"] = {"name": cluster.name, "listen": cluster.listen, "routes": list(cluster.routes)}
     return config
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """A value in the language of the server's configuration."""
     match value:
         case bool():
             return "true" if value else "false"
         case int():
             return str(value)
         case dict():
-            return "{ " + ", ".join(f"{key}: {_literal(inner)}" for key, inner in value.items()) + " }"
+            return "{ " + ", ".join(f"{key}: {literal(inner)}" for key, inner in value.items()) + " }"
         case list():
-            return "[" + ", ".join(map(_literal, value)) + "]"
+            return "[" + ", ".join(map(literal, value)) + "]"
         case _:
             return _quoted(str(value))
 

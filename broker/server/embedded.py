@@ -23,6 +23,7 @@ import structlog
 
 from .binary import Binary, find_binary
 from .config import config_text
+from .users import users_text
 from .errors import PortInUse, ServerError, ServerFailed
 from .folder import Folder, check_open_files
 from .guard import Guard
@@ -69,7 +70,7 @@ class EmbeddedServer:
     def url(self) -> str:
         """Where clients connect, with the token or user and password that they need."""
         who = self.settings.token or (f"{self.settings.user}:{self.settings.password}" if self.settings.user else "")
-        return f"nats://{who + '@' if who else ''}{self.address}"
+        return f"{'tls' if self.settings.tls_cert else 'nats'}://{who + '@' if who else ''}{self.address}"
 
     @property
     def address(self) -> str:
@@ -100,6 +101,8 @@ class EmbeddedServer:
         check_open_files()
         if self.settings.is_open:
             log.warning("the server can be reached from other machines, and asks nobody who they are", host=self.settings.host)
+        elif self.settings.in_clear:
+            log.warning("other machines send their passwords to the server in clear; give it --tls-cert", host=self.settings.host)
         try:
             await self._open_folder()
             await self._launch_first()
@@ -165,7 +168,8 @@ class EmbeddedServer:
         assert self._binary is not None and self._folder is not None and self._guard is not None
         settings = replace(self.settings, port=self._port)
         self.store_bytes = self._folder.room_bytes(settings.store_bytes)
-        self._folder.write_config(config_text(settings, self._folder.path, self.store_bytes, self._binary.version))
+        text = config_text(settings, self._folder.path, self.store_bytes, self._binary.version)
+        self._folder.write_config(text + users_text(settings.users))
         self._process = await ServerProcess.spawn(self._binary, self._folder)
         self._guard.watch(self._process.pid)
         try:

@@ -32,7 +32,9 @@ class ServerSettings:
     `data` None: a temporary folder that goes with the server. A port of 0 is a free one, the same for as long as the server is
     supervised. `sync`: "always" writes through to the disk before a message is acknowledged; a duration ("1s") acknowledges before,
     and a power cut loses what was acknowledged since. `store_bytes` bounds the store further than the disk does. `token`, or `user` and
-    `password`: what a client must present. `restarts`: so many deaths in quick succession are answered by a new start.
+    `password`: what a client must present; or `users`, a file in the server's own language with users and what each of them may.
+    `tls_cert`, `tls_key`: nothing is spoken in clear; `tls_ca`: a client must show a certificate that these vouch for. `restarts`: so many
+    deaths in quick succession are answered by a new start.
     """
 
     data: Path | None = None
@@ -47,6 +49,10 @@ class ServerSettings:
     token: str | None = None
     user: str | None = None
     password: str | None = None
+    users: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_ca: Path | None = None
     cluster: Cluster | None = None
     restarts: int = 5
     start_timeout_s: float = 120.0
@@ -60,8 +66,10 @@ class ServerSettings:
             raise UsageError(f"a store of {self.store_bytes} bytes: at least {STORE_BYTES_MIN} bytes (256 MiB) are needed")
         if self.sync != SYNC_ALWAYS and sync_ns(self.sync) is None:
             raise UsageError(f"sync {self.sync!r}: say `always`, or a duration like 500ms, 1s, 2m")
-        if (self.user is None) != (self.password is None) or (self.token and self.user):
-            raise UsageError("a server asks for a token, or for a user and a password")
+        if (self.user is None) != (self.password is None) or sum(map(bool, (self.token, self.user, self.users))) > 1:
+            raise UsageError("a server asks for a token, or for a user and a password, or for one of the users of a file")
+        if (self.tls_cert is None) != (self.tls_key is None) or (self.tls_ca and not self.tls_cert):
+            raise UsageError("TLS needs a certificate and its key (--tls-cert, --tls-key); --tls-ca comes on top")
         for secret in (self.token, self.user, self.password):
             # They are part of the server's URL, and clients disagree about what to unquote there.
             if secret is not None and not re.fullmatch(r"[A-Za-z0-9._~-]+", secret):
@@ -70,7 +78,12 @@ class ServerSettings:
     @property
     def is_open(self) -> bool:
         """Whether other machines can reach it and nothing keeps them out."""
-        return not is_loopback(self.host) and not self.token and not self.user
+        return not is_loopback(self.host) and not any((self.token, self.user, self.users, self.tls_ca))
+
+    @property
+    def in_clear(self) -> bool:
+        """Whether what clients say, passwords too, travels readable between machines."""
+        return not is_loopback(self.host) and not self.tls_cert
 
 
 def sync_ns(text: str) -> int | None:

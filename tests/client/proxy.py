@@ -87,41 +87,56 @@ class Proxy:
             pump.add_done_callback(self._pumps.discard)
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, down: bool) -> None:
-        line: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-        carrier = asyncio.create_task(self._carry(line, target))
-        now = asyncio.get_running_loop().time
+        late = _Late(target)
         try:
             while data := await source.read(CHUNK_BYTES):
+                await self._open.wait()  # the other side fills its buffers meanwhile, as it would
                 if self._deaf if down else self._mute:
                     continue
-                if not self._undisturbed(line):
-                    line.put_nowait((now() + self.delay_s, data))
-                    continue
-                target.write(data)
-                await target.drain()
-            await line.join()
+                if self.delay_s or self.stall[0] or late.waiting:
+                    late.put(data, self.delay_s, self.stall[1] if self._random.random() < self.stall[0] else 0.0)
+                else:
+                    target.write(data)
+                    await target.drain()
+            await late.through()
         except OSError:
             pass
         finally:
-            carrier.cancel()
+            late.drop()
         target.transport.abort()
 
-    def _undisturbed(self, line: asyncio.Queue[tuple[float, bytes]]) -> bool:
-        """Whether data may pass at once, with nothing before it still on its way."""
-        return not self.delay_s and not self.stall[0] and self._open.is_set() and not line._unfinished_tasks  # type: ignore[attr-defined]
 
-    async def _carry(self, line: asyncio.Queue[tuple[float, bytes]], target: asyncio.StreamWriter) -> None:
-        """What is delayed, held up or stalled, in order."""
+class _Late:
+    """What is delayed or stalled on its way to one side, in order. `waiting`: how many chunks are."""
+
+    def __init__(self, target: asyncio.StreamWriter) -> None:
+        self.waiting = 0
+        self._target = target
+        self._line: asyncio.Queue[tuple[float, bytes, float]] = asyncio.Queue()
+        self._carrier: asyncio.Task[None] | None = None
+
+    def put(self, data: bytes, delay_s: float, pause_s: float) -> None:
+        self.waiting += 1
+        self._line.put_nowait((asyncio.get_running_loop().time() + delay_s, data, pause_s))
+        if self._carrier is None:
+            self._carrier = asyncio.create_task(self._carry())
+
+    async def through(self) -> None:
+        await self._line.join()
+
+    def drop(self) -> None:
+        if self._carrier is not None:
+            self._carrier.cancel()
+
+    async def _carry(self) -> None:
         now = asyncio.get_running_loop().time
         while True:
-            due, data = await line.get()
+            due, data, pause_s = await self._line.get()
             await asyncio.sleep(max(due - now(), 0))
-            await self._open.wait()
-            share, pause_s = self.stall
-            if share and self._random.random() < share:
-                half = len(data) // 2
-                target.write(data[:half])
+            if pause_s:
+                self._target.write(data[: len(data) // 2])
                 await asyncio.sleep(pause_s)
-                data = data[half:]
-            target.write(data)
-            line.task_done()
+                data = data[len(data) // 2 :]
+            self._target.write(data)
+            self.waiting -= 1
+            self._line.task_done()

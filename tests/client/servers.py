@@ -29,7 +29,8 @@ class Server:
             self.port = probe.getsockname()[1]
         self.url = f"nats://127.0.0.1:{self.port}"
         self._config = folder / "nats.conf"
-        storage = f'jetstream {{ store_dir: "{folder / "store"}" }}' if jetstream else ""
+        self.store = folder / "store"
+        storage = f'jetstream {{ store_dir: "{self.store}" }}' if jetstream else ""
         self._config.write_text(f'listen: "127.0.0.1:{self.port}"\n{storage}\n{config}\n')
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jetfleet.broker.client import Connection, ConnectionClosed, Hole, Message, NotFound, Tail
 
+from .proxy import Proxy
 from .servers import Names, Server, run, until
 
 
@@ -192,6 +195,38 @@ def test_a_stream_that_is_shorter_than_what_was_read_is_a_hole(shared: Server, n
             reader = Reader(connection, names.stream, 100)
             await reader.tail.start()
             assert reader.holes == [(100, 5)]
+
+    run(test())
+
+
+@pytest.mark.parametrize("messages", [1, 5, 50])
+def test_a_stream_that_went_back_is_a_hole_however_much_was_published_since(
+    server: Server, names: Names, tmp_path: Path, messages: int
+) -> None:
+    """As after a power cut without fsync, where publishers are faster than who reads."""
+
+    async def test() -> None:
+        async with await Connection.open(server.url, name="test") as connection, Proxy(server.port) as proxy:
+            await names.create(connection)
+            await fill(connection, names("a"), 1, 5)
+            server.kill()
+            shutil.copytree(server.store, tmp_path / "before")
+            server.start()
+            async with await Connection.open(proxy.url, name="reader") as behind:
+                reader = Reader(behind, names.stream)
+                await reader.tail.start()
+                await fill(connection, names("a"), 6, 10)
+                await reader.tail.caught_up()
+                proxy.shut()
+                server.kill()
+                shutil.rmtree(server.store)
+                shutil.copytree(tmp_path / "before", server.store)
+                server.start()
+                await fill(connection, names("b"), 6, 5 + messages)
+                proxy.reopen()
+                await until(lambda: bool(reader.holes))
+                assert reader.holes == [(11, 5 + messages)]
+                assert reader.read == list(range(1, 11))
 
     run(test())
 

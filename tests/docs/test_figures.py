@@ -14,6 +14,7 @@ from jetfleet.broker.payloads import remote, room
 from jetfleet.broker.server import ServerSettings
 from jetfleet.broker.topology import TASKS_BYTES, flow_consumer_config, queue_consumer_config, streams
 from jetfleet.schemas import limits, subjects
+from jetfleet.workers import executor
 from jetfleet.workers.fleet import settings
 
 from .tables import DOCS
@@ -35,6 +36,8 @@ FLEET = [
     f"with {settings.UNACKNOWLEDGED_MAX} messages",
     f"can be short: {ACK_WAIT_S} s",
     f"`max_deliveries` ({settings.WorkerSettings().max_deliveries})",
+    f"at most {executor.APART_MAX} at a time",
+    f"only after {settings.LIVES * settings.WorkerSettings().max_deliveries} of them",
     f"may have {limits.PAYLOAD_INLINE_MAX_BYTES >> 10} KiB",
 ]
 RELIABILITY = [
@@ -75,7 +78,7 @@ def test_the_figures_of_a_page_are_those_of_the_code(page: str, figures: list[st
 def test_what_pages_say_in_words_is_so() -> None:
     assert timers.HORIZON_MS == 10 * 60_000, "ten minutes (fleet.md)"
     assert settings.PREFETCH == 2 and membership.TTL_BEATS == 4 and owner.SNAPSHOT_IDLE_S == 60
-    assert settings.WorkerSettings().max_deliveries == 5, "five deaths"
+    assert settings.WorkerSettings().max_deliveries - settings.SUSPECT_DEATHS == 3, "that process dies three times (reliability.md)"
     assert janitor.GRACE_S == 60 and janitor.STRAY_S == 3_600, "a minute later; after an hour (payloads.md)"
     assert patience.PATIENCE_S == room.ROOM_WAIT_S == 30, "half a minute (payloads.md, reliability.md, operations.md, nodes.md)"
     assert settings.SUSPECT_DEATHS == 2, "from the second on"

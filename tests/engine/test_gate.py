@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
+from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jetfleet.broker.engine.gate import HOLDING, LEAVING, LIMIT_REACHED, SUPERSEDED, WAITING, Gate, Holder
+from jetfleet.broker.engine.gate import (
+    HOLDING,
+    LEAVING,
+    LIMIT_REACHED,
+    REMEMBERED_MAX,
+    REMEMBERED_MS,
+    SUPERSEDED,
+    WAITING,
+    Gate,
+    Holder,
+)
 from jetfleet.schemas.codec import decode_record, encode_record
+from jetfleet.schemas.errors import UnreadableRecord
 from jetfleet.schemas.records import CancelRequested, SlotGranted, SlotReleased, SlotWanted
 
 LIMIT = "=flow:f:"
@@ -105,6 +118,35 @@ def test_the_oldest_is_told_to_leave_once_and_the_new_one_waits_for_its_slot() -
     assert gate.take(wanted("b", on_limit="cancel_oldest")) == [], "it is on its way out"
     assert gate.take(released("b")) == []
     assert granted(gate.take(released("a"))) == ["c"]
+
+
+def test_a_question_that_comes_after_its_holder_has_released_drives_out_nobody_and_holds_up_nobody() -> None:
+    gate = Gate(LIMIT)
+    gate.take(wanted("a", on_limit="cancel_oldest"))
+    gate.take(released("a"))
+    gate.take(wanted("b", on_limit="cancel_oldest"))
+    gate = Gate.of_data(msgspec.msgpack.decode(msgspec.msgpack.encode(gate.as_data())))  # as the next owner finds it
+    assert gate.take(wanted("a", on_limit="cancel_oldest")) == [], "a copy of its first question"
+    assert granted(gate.take(released("b"))) == ["a"], "whose owner gives it back"
+    gate.take(released("a"))
+    assert gate.is_idle(1_000) and not gate.may_go(1_000), "it knows still who was there"
+    assert gate.may_go(1_000 + REMEMBERED_MS)
+
+
+def test_a_gate_knows_of_no_more_who_released_than_it_may() -> None:
+    gate = Gate(LIMIT)
+    for number in range(REMEMBERED_MAX + 5):
+        gate.take(wanted(f"r{number}", on_limit="cancel_oldest", at=number))
+        gate.take(released(f"r{number}"))
+    assert len(gate._released) <= REMEMBERED_MAX
+
+
+@pytest.mark.parametrize(
+    "data", [[], [1, 2], ["=l", 1, False, 0, [[["r"], [0, 1]]], []], ["=l", 1, False, 0, [[["r", [], 1], [0, 1]]], []], 5]
+)
+def test_what_is_no_gate_is_said_to_be_unreadable(data: Any) -> None:
+    with pytest.raises(UnreadableRecord):
+        Gate.of_data(data)
 
 
 def test_an_attempt_is_driven_out_by_a_refusal() -> None:

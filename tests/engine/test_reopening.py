@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jetfleet.broker.engine import NeverRan, decide, digest, fold, nodes, restore, snapshot, state_at, to_fork, to_retry
-from jetfleet.schemas.records import Completion, Error, TimerFired
+from jetfleet.schemas.records import CancelRequested, Completion, Error, TimerFired
 
 from .driving import Driver
 from .playing import Player
@@ -115,6 +115,18 @@ def test_a_cancelled_run_goes_on_where_it_was() -> None:
     run.cancel()
     run = retried(run)
     assert list(run.open) == ["b"] and run.open["b"].attempt == 2
+
+
+def test_a_cancel_that_was_meant_for_an_earlier_life_means_nothing_when_it_comes_once_more() -> None:
+    run = Driver(CHAIN, 7)
+    parents = CancelRequested("r1", run.now, "its parent no longer waits for it", False, 1)
+    run.give(parents)
+    assert run.ended == "cancelled"
+    run = retried(run)
+    run.give(parents)
+    assert not run.ended and run.ignored == 1
+    run.cancel()
+    assert run.ended == "cancelled", "who asks for this life, or for whichever it is, is heard"
 
 
 def test_a_killed_run_that_was_paused_is_not_paused_any_more() -> None:

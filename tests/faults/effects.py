@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from tests.faults.ledger import ledger_at
 
 LEDGER = "FAULTS_LEDGER"
 """The entry of `settings.env`."""
-WORK_S = 0.002
+WORK_S = 0.05
+"""At most, at random: something is in work whenever a process is killed."""
 
 
 def note(context: Context) -> None:
@@ -32,9 +34,9 @@ def note(context: Context) -> None:
 
 @node("w.work")
 async def work(value: Any, context: Context) -> Any:
-    """Works a little, so that something is in work whenever a process is killed."""
+    """Works a little."""
     note(context)
-    await asyncio.sleep(WORK_S)
+    await asyncio.sleep(random.uniform(0, WORK_S))
     return value
 
 

@@ -112,7 +112,7 @@ class Evidence:
 
     `journals` and `ends`: of ended runs, as they stand in HISTORY; `parts`: the parts that these were read from. `open`: the runs that are
     open when all is over, each with what it waits for; `now_ms`: when that was. `listed`: statuses in the read model. `working`: runs that
-    may have a task out when all is over, because the scenario wants it so. `sequences`: how far each stream was ever seen, in the order of
+    may have a task out when all is over, because the scenario wants it so. `pending`: the runs of events that still wait to be taken. `sequences`: how far each stream was ever seen, in the order of
     looking, from outside of the broker. `texts` and `logs`: where `canaries`, the secrets of the scenario, must not be found.
     """
 
@@ -133,6 +133,7 @@ class Evidence:
     leases: Sequence[LeaseSeen] | None = None
     beats: Sequence[Beat] | None = None
     sequences: Sequence[Seen] | None = None
+    pending: frozenset[str] = frozenset()
     values: Sequence[Value] | None = None
     usage: Sequence[Usage] | None = None
     canaries: Sequence[str] = ()

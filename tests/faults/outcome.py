@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import quantiles
 from typing import Any
+
+from .evidence import Evidence
+from .invariants import duplicates, judge, late_executions, lost, stuck
+from .replay import replay
 
 COLUMNS = (
     "scenario", "n", "faults", "acked", "runs", "lost", "stuck", "executed twice", "after record", "unknown", "recovery p50 / max", "seconds",
@@ -46,6 +50,30 @@ class Outcome:
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     control: bool = False
+
+    @classmethod
+    def of(cls, name: str, evidence: Evidence, **more: Any) -> Outcome:
+        """What the checkers make of the evidence. `more`: the fields that only the scenario knows."""
+        account, verdict, late = evidence.account, judge(evidence), late_executions(evidence)
+        excepted = sum(each.excepted for each in late)
+        found = cls(
+            name,
+            faults=Counter(fault.kind for fault in account.faults),
+            acked=len(account.runs),
+            runs=len(replay(evidence).stories),
+            ended=len(evidence.ends),
+            lost=len(lost(evidence)),
+            stuck=len(stuck(evidence)),
+            duplicates=duplicates(evidence),
+            reexecuted=len(late) - excepted,
+            unknown=len({fact.key for fact in account.unknown}),
+            resolved=Counter(fact.how for fact in account.resolved),
+            recovery_s=account.recovery_s(),
+            complaints=[str(complaint) for complaint in verdict.complaints],
+            not_known=verdict.not_known,
+            notes=[f"{excepted} executions began in the documented moment behind their record"] if excepted else [],
+        )
+        return replace(found, **more)
 
     @property
     def ok(self) -> bool:

@@ -115,9 +115,14 @@ class Child:
     def ask_to_end(self) -> None:
         os.kill(self.pid, signal.SIGTERM)
 
+    async def gone(self, deadline_s: float) -> bool:
+        """Wait for its end; False if it has not come by then."""
+        await asyncio.to_thread(self._process.join, deadline_s)
+        return self.exit_code is not None
+
     async def ended(self, deadline_s: float = 20) -> int:
         """Wait for its end; its exit code."""
-        await asyncio.to_thread(self._process.join, deadline_s)
+        await self.gone(deadline_s)
         assert self.exit_code is not None, f"{self.name} (pid {self.pid}) has not ended within {deadline_s:.0f} s"
         return self.exit_code
 

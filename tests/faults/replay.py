@@ -1,15 +1,15 @@
 """The replay: what a WAL says, told anew from its first record on, without a coordinator.
 
 It follows the rules of docs/fleet.md for what a record means to a partition: a start that comes twice begins nothing, what comes before its run
-waits for it, an event for nobody in particular is given to the runs that wait for it at that place, what comes after the end is left out, and a
-run that was reopened goes on from the records that count. The engine folds; everything around it is written here a second time, on purpose.
+waits for it, an event for nobody in particular is given to the runs that wait for it at that place, what comes after the end is left out, a run that
+was reopened goes on from the records that count, and behind a hole nothing is read. The engine folds; everything around it is written here a second time, on purpose.
 
 Does not: hold limits and collectors (their records belong to no run), forget ended runs after an hour, or tell a run whose plan it has not got.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -17,7 +17,6 @@ import msgspec
 from jetfleet.broker.engine import Run, begin, decide, hears, reopen
 from jetfleet.schemas.codec import decode_record, encode_record
 from jetfleet.schemas.effects import CancelTask, Dispatch, Effect, FinishRun, SetTimer
-from jetfleet.schemas.errors import UnreadableRecord
 from jetfleet.schemas.messages import Part
 from jetfleet.schemas.plan.plan import Plan
 from jetfleet.schemas.records import (
@@ -69,8 +68,8 @@ class Story:
     called_off: set[Attempt] = field(default_factory=set)
     due: dict[TimerId, int] = field(default_factory=dict)
     is_open: bool = True
-    inherited: int = 0
-    """How many records at the beginning of the journal were not in this WAL: those of a fork or an import."""
+    lives: set[int] = field(default_factory=set)
+    """Behind how many records it was reopened."""
     defect: str = ""
 
     def take(self, record: Record, entry: Entry, raw: bytes, effects: Sequence[Effect]) -> None:
@@ -137,24 +136,22 @@ class Replay:
         self._add(Story(record.run, plan, state), record, entry, effects)
 
     def _reopen(self, story: Story | None, record: RunReopened, entry: Entry) -> None:
-        if story is not None and record.after in [len(story.journal), *(end.records for end in story.ends)][1:]:
-            if story.ends[-1].records != record.after:
-                return  # it went on from there before
+        if story is not None and record.after in story.lives:
+            return  # it went on from there before
         before = story.raw if story is not None else _archived(self._parts.get(record.run, ()), record.after)
-        journal = [decode_record(raw) for raw in before[: record.after]]
+        raw = list(before[: record.after])
+        journal = [decode_record(each) for each in raw]
         first = journal[0] if journal else None
         plan = self._plans.get(first.digest) if isinstance(first, RunStarted) else None
         if plan is None or len(journal) < record.after:
             self.untold[record.run] = f"it goes on behind {record.after} records, which are not at hand"
             return
-        try:
-            state, effects = reopen(plan, journal, record)
-        except UnreadableRecord as error:
-            self.untold[record.run] = str(error)
-            return
+        state, effects = reopen(plan, journal, record)
         if story is None:
-            story = Story(record.run, plan, state, journal, [], list(before[: record.after]), inherited=record.after)
+            story = Story(record.run, plan, state, journal, [entry] * len(raw), raw)
+        del story.journal[record.after :], story.entries[record.after :], story.raw[record.after :]
         story.state, story.is_open = state, True
+        story.lives.add(record.after)
         self._add(story, record, entry, effects)
 
     def _add(self, story: Story, record: Record, entry: Entry, effects: Sequence[Effect]) -> None:
@@ -181,16 +178,27 @@ def replay(evidence: Evidence) -> Replay:
     found: Replay | None = evidence.__dict__.get("_replay")
     if found is None:
         found = Replay(evidence.plans, evidence.parts)
+        ends = {} if evidence.partial else holes(evidence)
         for entry in evidence.entries:
-            found.take(entry)
+            if entry.seq < ends.get(entry.partition, entry.seq + 1):
+                found.take(entry)
         if evidence.partial:
             _leave_out_the_headless(found, evidence)
         evidence.__dict__["_replay"] = found
     return found
 
 
-def stories(evidence: Evidence) -> Iterator[Story]:
-    yield from replay(evidence).stories.values()
+def holes(evidence: Evidence) -> dict[int, int]:
+    """By partition, the first sequence that nobody has seen, with later ones behind it."""
+    seen: dict[int, set[int]] = {}
+    for entry in (*evidence.entries, *evidence.unreadable):
+        seen.setdefault(entry.partition, set()).add(entry.seq)
+    firsts = {partition: _first_missing(seqs) for partition, seqs in seen.items()}
+    return {partition: hole for partition, hole in firsts.items() if hole is not None}
+
+
+def _first_missing(seqs: set[int]) -> int | None:
+    return next((seq for seq in range(min(seqs), max(seqs)) if seq not in seqs), None)
 
 
 def _leave_out_the_headless(found: Replay, evidence: Evidence) -> None:

@@ -11,10 +11,7 @@ from typing import NamedTuple
 
 from jetfleet.broker.client import Connection, Message, Tail
 from jetfleet.schemas import messages, subjects
-from jetfleet.schemas.codec import decode_batch
-from jetfleet.schemas.errors import UnreadableRecord
 from jetfleet.schemas.messages import Lease, Member, Part
-from jetfleet.schemas.records import Completion, RunStarted
 
 
 class End(NamedTuple):
@@ -23,12 +20,10 @@ class End(NamedTuple):
 
 
 class Watcher:
-    """`told`: called with run and status at each first end. `completed`: when the first completion of a run's activation was stored."""
+    """`told`: called with run and status at each first end. `ends`: by run, with when that was stored; `owners`: members, by partition."""
 
     def __init__(self, connection: Connection, partitions: int, told: Callable[[str, str], None]) -> None:
         self.ends: dict[str, End] = {}
-        self.begun: dict[str, int] = {}
-        self.completed: dict[tuple[str, str], int] = {}
         self.owners: dict[int, str] = {}
         self.pids: dict[str, int] = {}
         self.partitions = partitions
@@ -38,7 +33,6 @@ class Watcher:
             Tail(connection, subjects.FLEET, 1, self._member, filter_subject="member.>"),
             Tail(connection, subjects.FLEET, 1, self._lease, filter_subject="lease.>"),
             Tail(connection, subjects.HISTORY, 1, self._history),
-            *(Tail(connection, subjects.wal_stream(partition), 1, self._wal) for partition in range(partitions)),
         ]
 
     async def __aenter__(self) -> Watcher:
@@ -84,16 +78,4 @@ class Watcher:
             if part.summary is not None and part.run not in self.ends:
                 self.ends[part.run] = End(part.summary.status, message.timestamp_ns)
                 self._told(part.run, part.summary.status)
-        self._changed.set()
-
-    def _wal(self, message: Message) -> None:
-        try:
-            records, _ = decode_batch(message.data)
-        except UnreadableRecord:
-            return
-        for record in records:
-            if type(record) is Completion:
-                self.completed.setdefault((record.run, ".".join(map(str, record.activation))), message.timestamp_ns)
-            elif type(record) is RunStarted:
-                self.begun.setdefault(record.run, message.timestamp_ns)
         self._changed.set()

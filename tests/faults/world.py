@@ -46,6 +46,9 @@ ROLES = (SERVER, COORDINATOR, WORKER, READER, TRIGGER, PUBLISHER)
 READY_S = 60
 SETTLE_S = 60
 """How long runs may take to end when nothing is disturbed any more."""
+_OWNER = "jetfleet.broker.coordinator.owner"
+EAGER: Mapping[str, Mapping[str, Any]] = {COORDINATOR: {f"{_OWNER}.SNAPSHOT_EVERY_S": 0.5, f"{_OWNER}.SNAPSHOT_RECORDS": 50}}
+"""Snapshots all the time: who dies is in the middle of one now and then, and who takes over begins with one."""
 PUBLISHER_MAIN = "tests.faults.publisher:main"
 
 
@@ -53,7 +56,7 @@ PUBLISHER_MAIN = "tests.faults.publisher:main"
 class Shape:
     """How many of each there are, and what they do. `proxied`: roles whose processes reach the server by a proxy of their own.
 
-    `flows`: what publishers start; a trigger adds its own. `rate`: events per second of each publisher; `count`: how many in all.
+    `mix`: the flows that publishers start; a trigger adds its own. `rate`: events per second of each publisher; `count`: how many in all.
     `constants`, `wrappers`: by role, what is changed inside its processes. `data`: where the server's store lies, if not in the world's
     folder. `server`: further settings of it. `options`: further arguments of a command, by role. `settings`: of all flows.
     """
@@ -66,9 +69,9 @@ class Shape:
     partitions: int = 4
     rate: float = 30
     count: int | None = None
-    flows: Sequence[str] = publisher.MIX
+    mix: Sequence[str] = publisher.MIX
     proxied: frozenset[str] = frozenset()
-    constants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    constants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: EAGER)
     wrappers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     options: Mapping[str, Sequence[str]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -114,9 +117,15 @@ class World:
     def alive(self, *roles: str) -> list[str]:
         return [name for name in self.names(*roles) if name in self.children and self.children[name].alive]
 
-    def start(self, name: str) -> Child:
-        """Start a process, or start it again. The server: see `start_server`."""
-        child = self.children[name] = Child(name, self._orders[name])
+    def start(self, name: str, *, environment: Mapping[str, str] | None = None, wrappers: Sequence[str] = ()) -> Child:
+        """Start a process, or start it again. The server: see `start_server`. What else is given holds for this life."""
+        planned = self._orders[name]
+        given: Order = {
+            **planned,
+            "environment": {**planned["environment"], **(environment or {})},
+            "wrappers": (*planned["wrappers"], *wrappers),
+        }
+        child = self.children[name] = Child(name, given)
         return child
 
     async def start_server(self) -> None:
@@ -129,12 +138,12 @@ class World:
             self.start(name)
 
     def kill(self, name: str) -> Strike:
-        strike = self._struck("kill", name)
+        strike = self.struck("kill", name)
         self.children[name].kill()
         return strike
 
     def freeze(self, name: str) -> Strike:
-        strike = self._struck("freeze", name)
+        strike = self.struck("freeze", name)
         self.children[name].freeze()
         return strike
 
@@ -145,15 +154,12 @@ class World:
     def proxy(self, name: str) -> Proxy:
         return self.proxies[name]
 
-    def struck(self, kind: str, name: str) -> Strike:
-        """Note a fault that the caller injects himself."""
-        return self._struck(kind, name)
-
-    def _struck(self, kind: str, name: str) -> Strike:
+    def struck(self, kind: str, name: str, detail: str = "") -> Strike:
+        """Note a fault: before it is injected, if the caller can know."""
         pid = self.children[name].pid
         strike = Strike(kind, name, pid, time.time_ns(), self.watcher.owned_by(pid))
         self.strikes.append(strike)
-        self.ledger.fault(f"{kind} {role_of(name)}", f"{name} pid {pid}")
+        self.ledger.fault(f"{kind} {role_of(name)}", f"{name} pid {pid} {detail}".strip())
         return strike
 
     # --- beginning
@@ -225,7 +231,7 @@ class World:
         if role == PUBLISHER:
             count = () if shape.count is None else ("--count", str(shape.count))
             hook = ("--hook", self.hook) if self.hook else ()
-            given = ("--name", name, "--rate", str(shape.rate), "--seed", str(self.seed), "--flows", ",".join(shape.flows))
+            given = ("--name", name, "--rate", str(shape.rate), "--seed", str(self.seed), "--flows", ",".join(shape.mix))
             return [url, str(self.folder), *given, *count, *hook]
         common = ["--nats", url, "--data", str(self.folder / role), "--log-format", "json"]
         nodes = [word for each in shape.nodes for word in ("--nodes", each)]
@@ -249,9 +255,18 @@ class World:
         for name in self.names(PUBLISHER):
             self.start(name)
 
-    async def acked(self, count: int, deadline_s: float = SETTLE_S) -> None:
+    async def all_published(self, deadline_s: float = 600) -> None:
+        """Wait until publishers with a `count` are through."""
+        for name in self.names(PUBLISHER):
+            await self.children[name].ended(deadline_s)
+
+    async def ended(self, count: int, deadline_s: float = SETTLE_S) -> None:
         """Wait until so many runs have ended since the world began."""
         await self.watcher.until(lambda: len(self.watcher.ends) >= count, f"{count} runs have ended: {len(self.watcher.ends)}", deadline_s)
+
+    def open_runs(self) -> set[str]:
+        """The acknowledged runs that have not ended."""
+        return set(self.ledger.account().runs) - self.watcher.ends.keys()
 
     async def settle(self, deadline_s: float = SETTLE_S) -> list[str]:
         """Let the publishers come to an end, and all that they were told of; the acknowledged runs that have not ended within the time."""
@@ -261,7 +276,7 @@ class World:
         for name in self.names(PUBLISHER):
             code = await self.children[name].ended(deadline_s)
             assert code in (0, -signal.SIGTERM), f"{name} ended with {code}:\n{self.children[name].last_lines()}"
-        left = set(self.ledger.account().runs)
+        left = self.open_runs()
 
         def none_left() -> bool:
             left.difference_update(self.watcher.ends)
@@ -271,8 +286,9 @@ class World:
             await self.watcher.until(none_left, "the ends of all runs", max(ends_at - time.monotonic(), 1))
         return sorted(left)
 
-    async def evidence(self) -> Evidence:
-        return await self.recorder.evidence(self.ledger, self.client)
+    async def evidence(self, **more: Any) -> Evidence:
+        """`more`: further fields of it, which only the scenario knows."""
+        return await self.recorder.evidence(self.ledger, self.client, **more)
 
     async def why(self, run: str) -> str:
         """Why a run is open, in the words of its owner."""

@@ -64,6 +64,27 @@ def test_a_stream_that_ends_earlier_than_it_did_is_refused(server: BackgroundSer
     run(test())
 
 
+def test_a_stream_that_went_back_and_grew_again_is_refused(server: BackgroundServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with await deployed(server, records=3) as connection:
+            marks = HighWater(tmp_path)
+            await marks.check(connection, 2)
+            seen = await connection.streams.get("WAL_0", 2)
+            assert seen is not None
+            again = HighWater(tmp_path)
+            again._marks["WAL_0"].seq, again._marks["WAL_0"].at_ns = 2, seen.time_ns
+            await again.check(connection, 2)
+            again.note("WAL_0", 4, seen.time_ns + 1)
+            await connection.publisher.publish("wal.0", b"another one than was seen")
+            again.save()
+            with pytest.raises(WalWentBack, match="another message at sequence 4"):
+                await HighWater(tmp_path).check(connection, 2)
+            await connection.streams.purge("WAL_0", seq=5)
+            await HighWater(tmp_path).check(connection, 2)
+
+    run(test())
+
+
 def test_a_stream_that_was_made_anew_is_refused_even_if_it_is_longer(server: BackgroundServer, tmp_path: Path) -> None:
     async def test() -> None:
         async with await deployed(server, records=3) as connection:

@@ -10,6 +10,7 @@ import pytest
 from jetfleet.broker.cli import checks
 from jetfleet.broker.cli.checkup import examine
 from jetfleet.broker.coordinator import stray_events
+from jetfleet.broker.coordinator.ended_runs import EndedRuns
 from jetfleet.broker.deployment import part_flow_consumer
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.messages import BatchedEvent
@@ -37,6 +38,13 @@ async def under_way(one: Fleet, flow: str, trigger: str) -> int | None:
     """How many events the trigger's own consumer has given out; None: it has none."""
     info = await one.client.connection.streams.consumer_info(subjects.EVENTS, f"flow-{flow}@{trigger}")
     return None if info is None else int(info["num_ack_pending"])
+
+
+async def events_stored(one: Fleet) -> tuple[int, int]:
+    """How many messages were ever published on EVENTS, and how many are there now."""
+    info = await one.client.connection.streams.stream_info(subjects.EVENTS)
+    assert info is not None
+    return info["state"]["last_seq"], info["state"]["messages"]
 
 
 async def paused(one: Fleet, flow: str, trigger: str) -> None:
@@ -105,6 +113,32 @@ def test_events_that_wait_for_room_when_their_trigger_is_paused_are_given_back(f
             await one.log.ended(*(subjects.run_id("orders", key) for key in ("second", "third")))
             await one.quiet()
             assert one.coordinators[0].counters.runs_started == 3
+
+    run(test(), 60)
+
+
+def test_of_a_message_that_is_paused_halfway_only_the_rest_waits_however_long(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            gate, (coordinator,) = tmp_path / "gate", one.coordinators
+            await one.deploy(chain("orders", "f.gated", settings={"max_concurrent_executions": 1}))
+            events = [BatchedEvent(key, encode({"gate": str(gate)})) for key in ("first", "second", "third")]
+            await one.client.connection.publisher.publish(
+                "events.orders.go", messages.encode_all(events), id="all", headers={"Jetfleet-Batch": "1"}
+            )
+            first, *others = (subjects.run_id("orders", event.key) for event in events)
+            await until(lambda: one.open_run(first) is not None, "the first run")
+            await paused(one, "orders", "go")
+            gate.touch()
+            await one.log.ended(first)
+            while await events_stored(one) != (2, 1):  # the rest in the place of all
+                await asyncio.sleep(0.01)
+            for owner in coordinator.owners.values():
+                owner.partition.ended = EndedRuns(1_000)  # as after more than an hour
+            await one.client.resume_trigger("orders", "go")
+            await one.log.ended(*others)
+            await one.quiet()
+            assert coordinator.counters.runs_started == 3, "the first one is not begun again"
 
     run(test(), 60)
 

@@ -245,7 +245,7 @@ def test_the_secret_is_made_once_however_many_ask_for_it(fresh_url: str, tmp_pat
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0, coordinators=2) as one, await Connection.open(fresh_url, name="other") as other:
             await one.deploy(approval())
-            stored = [each async for each in other.streams.read(subjects.FLEET, subject=subjects.secret("approvals"))]
+            stored = [each async for each in other.streams.read(subjects.SECRETS, subject=subjects.secret("approvals"))]
             assert len(stored) == 1
             await one.client.send("ask", 1)
             (asked,) = await pending(one)

@@ -85,7 +85,7 @@ def _number(text: str) -> int | float:
         raise ValueError(f"{text!r} is no number") from None
     if not math.isfinite(value):
         raise ValueError(f"{text!r} is no number")
-    return int(text) if text.strip().lstrip("+-").isdigit() else value
+    return int(text) if text.strip().lstrip("+-").isdecimal() else value
 
 
 def _boolean(text: str) -> bool:

@@ -15,6 +15,7 @@ from ...broker.cli.event_input import read_value
 from ...broker.cli.options import connect, credentials_option, form_option, nats_option
 from ...broker.cli.printing import as_json, note
 from ...broker.cli.watching import print_outcome, watch
+from ...broker.credentials import Credentials
 from ...broker.loop import run
 from ...schemas.cli import FAILED
 from ...schemas.errors import SeveralTriggers, UsageError
@@ -46,7 +47,7 @@ def fire_command(
     timeout_s: float | None,
     form: str,
     url: str,
-    credentials: str | None,
+    credentials: Credentials | None,
 ) -> None:
     """Start a run of a flow as if the trigger had fired. Nobody has to serve it.
 

@@ -9,6 +9,7 @@ import click
 from ...broker.cli.arena_folder import IN_DATA
 from ...broker.cli.arena_options import arena_option
 from ...broker.cli.options import credentials_option, nats_option
+from ...broker.credentials import Credentials
 from ...broker.loop import run
 from ...broker.observe.observed import Observed, observed
 from ...broker.triggers.catalogue import COORDINATORS, OUTSIDE
@@ -39,7 +40,7 @@ def serve_command(
     http: str | None,
     http_token: str,
     url: str,
-    credentials: str | None,
+    credentials: Credentials | None,
 ) -> None:
     """Serve the triggers of deployed flows that need a port, a folder or a broker: webhook, filesystem, kafka, manual and memory.
 

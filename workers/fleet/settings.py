@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...broker.arena.settings import ArenaSettings
+from ...broker.credentials import Credentials
 from ...schemas import subjects
 from ...schemas.errors import UsageError
 from ...schemas.subjects import QUEUE_DEFAULT, URL_DEFAULT
@@ -40,7 +41,7 @@ class WorkerSettings:
     """
 
     url: str = URL_DEFAULT
-    credentials: str | None = None
+    credentials: Credentials | None = None
     queues: tuple[str, ...] = (QUEUE_DEFAULT,)
     concurrency: int = CONCURRENCY_DEFAULT
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)

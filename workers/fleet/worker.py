@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from ...broker.client import BrokerError, Connection, Message, Pull
-from ...broker.deployment import Deployed, ensure, ensure_memory, ensure_queue
+from ...broker.deployment import Deployed, ensure_memory, ensure_queue, joined
 from ...broker.fleet.membership import WORKER, Membership
 from ...broker.flows import Flows
 from ...broker.objects.opening import open_store
@@ -127,7 +127,7 @@ class Worker:
             await self._idle.wait()
 
     async def _start(self) -> None:
-        self._deployed = await ensure(self._connection)
+        self._deployed = await joined(self._connection)
         await self._open_plane()
         self.ledger = Ledger(self.settings.data, self.settings.slot)
         self._stack.callback(self.ledger.close)

@@ -20,6 +20,9 @@ from typing import Any
 
 import msgpack
 
+DEPTH = 2_000
+DEEP = msgpack.ExtType(99, b"a place")
+"""Stands where something is that is nested DEPTH deep: no packer writes it."""
 ODD_BYTES = (b"", b"\x00", b"\xff", b"\x80", b"\xc1", b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\xd6\xff", b"\xd6\xff\xff\xff\xff\xff", b"\xc7\x0c\xff" + b"\xff" * 12, b"\r\n", b"'", b'"', b"\xed\xa0\x80")
 ODD_VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 255, 2**31, 2**53, 2**63 - 1, 2**63, 2**64 - 1, -(2**63), 0.5, float("nan"), float("inf"), -0.0, 1e308,
@@ -28,10 +31,9 @@ ODD_VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 ODD_WORDS = (
     "", " ", "\t", "\n", "\r\n", "\x00", "\x1b[2J", ".", "..", "/", "\\", "*", ">", "%2e", "%00", "$", "${", "}", "${a}", "[", "]", "[0]", "[99999999999]", "{", "(", ")", '"', "'", "`", "~", "!",
-    "0", "-1", "9" * 25, "9" * 5_000, "1e999999", "1e-999999", "0x10", "٣", "²", "１", "NaN", "Infinity", "null", "true", "не", "İ", "ﬃ", "\u202e", "\ud800", "\U0001f600", "a" * 400,
+    "0", "-1", "9" * 25, "9" * 5_000, "1e999999", "1e-999999", "0x10", "٣", "²", "１", "NaN", "Infinity", "null", "true", "не", "İ", "ﬃ", "\u202e", "\ud800", "\U0001f600", "a" * 400, "[" * DEPTH, "{\"a\":" * DEPTH, "(" * DEPTH, "not " * DEPTH,
     "&a", "*a", "<<", "!!python/object", "!!binary", "---", "...", "- ", ": ", "? ", "|", "#", "@", ",", ";", "'; DROP TABLE runs; --", "%", "_", "or", "and", "not", "now", "L", "W", "H", "?", "60", "1-", "*/0", "0/0",
 )  # fmt: skip
-DEPTH = 2_000
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
 
@@ -95,7 +97,9 @@ def _replaced(document: Any, random: Random) -> Any:
     elif what == 1 and isinstance(holder, list):
         holder.insert(key, holder[key])
     elif what == 2:
-        holder[key] = _deep(random.choice((70, DEPTH)))
+        holder[key] = DEEP
+    elif what == 3 and isinstance(holder, list):  # a field that this version does not know, and skips
+        holder.append(random.choice((DEEP, *ODD_VALUES)))
     else:
         holder[key] = random.choice(ODD_VALUES)
     return document
@@ -107,13 +111,6 @@ def _places(document: Any) -> Iterator[tuple[Any, Any]]:
     for key, value in list(inside):
         yield document, key
         yield from _places(value)
-
-
-def _deep(levels: int) -> Any:
-    value: Any = None
-    for _ in range(levels):
-        value = [value]
-    return value
 
 
 def _another_word(data: bytes, seeds: Sequence[bytes], random: Random) -> bytes:
@@ -128,15 +125,11 @@ def _unpacked(data: bytes) -> Any:
 
 
 def _packed(value: Any) -> bytes:
-    """Deeper than the packer goes, brackets stand for brackets."""
-    try:
-        return bytes(msgpack.packb(value))
-    except ValueError:
-        return b"\x91" * DEPTH + b"\xc0"
+    return bytes(msgpack.packb(value)).replace(bytes(msgpack.packb(DEEP)), b"\x91" * DEPTH + b"\xc0")
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value).encode()
+    return json.dumps(value, default=lambda odd: "deep" if odd == DEEP else str(odd)).encode().replace(b'"deep"', b"[" * DEPTH + b"]" * DEPTH)
 
 
 Change = Callable[[bytes, Sequence[bytes], Random], bytes]

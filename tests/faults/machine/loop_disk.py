@@ -46,6 +46,10 @@ class LoopDisk:
         command("mkfs.ext4", "-qF", "-E", "lazy_itable_init=1,lazy_journal_init=1", str(self._image))
         self._mount()
 
+    def flush(self) -> None:
+        """Whatever was written so far is on the disk."""
+        command("sync", "--file-system", str(self.path))
+
     def lose_power(self) -> None:
         self.cuts += 1
         descriptor = os.open(self.path, os.O_RDONLY)

@@ -6,14 +6,14 @@ import os
 import shutil
 import subprocess
 
+from ..registry import Missing
+
+__all__ = ["Missing", "attempt", "command", "need_root", "tool"]
+
 PACKAGES = {"strace": "strace", "ip": "iproute2", "mkfs.ext4": "e2fsprogs", "mount": "mount", "losetup": "mount"}
 """Debian's names of the packages that have these tools."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 TIMEOUT_S = 20
-
-
-class Missing(Exception):
-    """The machine does not offer what the fault needs. The text is the reason for a skip."""
 
 
 def need_root() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import traceback
 from collections.abc import Callable
 from contextvars import Context
 from itertools import count
@@ -58,7 +59,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self, chance: Random) -> None:
         super().__init__()
         self.turns = 0
-        self.unhandled: list[tuple[str, dict[str, Any]]] = []
+        self.unhandled: list[tuple[str, str]] = []
         self._chance = chance
         self.set_task_factory(_task)
         self.set_exception_handler(lambda loop, context: self._unhandled(context))
@@ -136,8 +137,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
             heapq.heappop(self._scheduled)._scheduled = False  # type: ignore[attr-defined]
 
     def _unhandled(self, context: dict[str, Any]) -> None:
-        who = current.get()
-        self.unhandled.append((who.name if isinstance(who, Process) else "", context))
+        who, error = current.get(), context.get("exception")
+        place = traceback.extract_tb(error.__traceback__)[-1:] if error is not None else ()
+        where = "".join(f" at {frame.filename}:{frame.lineno}" for frame in place)
+        self.unhandled.append((who.name if isinstance(who, Process) else "the world", f"{context['message']}: {error!r}{where}"))
 
     def _process_events(self, events: Any) -> None:
         pass

@@ -37,7 +37,7 @@ def wrong_last_sequence(last: int) -> Refusal:
     return Refusal(400, 10071, f"wrong last sequence: {last}")
 
 
-def wrong_sequence_in_batch() -> Refusal:
+def wrong_last_sequence_in_batch() -> Refusal:
     return Refusal(400, 10164, "wrong last sequence")
 
 
@@ -106,6 +106,10 @@ def target_invalid() -> Refusal:
     return Refusal(400, 10190, "message schedules target is invalid")
 
 
+def schedule_rollup_invalid() -> Refusal:
+    return Refusal(400, 10192, "message schedules invalid rollup")
+
+
 def batches_disabled() -> Refusal:
     return Refusal(400, 10174, "atomic publish is disabled")
 
@@ -120,6 +124,10 @@ def batch_incomplete() -> Refusal:
 
 def batch_with_duplicate() -> Refusal:
     return Refusal(400, 10201, "atomic publish batch contains duplicate message id")
+
+
+def too_many_batches() -> Refusal:
+    return Refusal(429, 10210, "atomic publish too many inflight")
 
 
 def batch_too_large(most: int) -> Refusal:

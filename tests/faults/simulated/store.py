@@ -63,13 +63,18 @@ class Store:
             self.first_seq = self.last_seq + 1
         return dropped
 
-    def compact(self, seq: int) -> None:
-        """The first sequence is at least this one, whatever is left."""
+    def begin_at(self, seq: int) -> None:
+        """The first sequence is at least this one, also where there is nothing left."""
         if not self.messages:
             self.last_seq = max(self.last_seq, seq - 1)
             self.first_seq = self.last_seq + 1
 
     # --- finding
+
+    def last_seq_of(self, subject: str) -> int:
+        """0: there is no message on it."""
+        seqs = self.by_subject.get(subject)
+        return seqs[-1] if seqs else 0
 
     def last_of(self, pattern: str) -> Stored | None:
         if is_literal(pattern):

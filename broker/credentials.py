@@ -12,12 +12,14 @@ encrypt: a password that was sent in clear is not secret any more.
 from __future__ import annotations
 
 import re
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...schemas.errors import UsageError
+from ..schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    import ssl
 
 INBOX_DEFAULT = "_INBOX"
 _INBOX = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -54,14 +56,23 @@ class Credentials:
         return options
 
     def _context(self) -> ssl.SSLContext:
+        import ssl  # not before it is needed: most commands are done sooner than it is loaded
+
         try:
             context = ssl.create_default_context(cafile=_there(self.tls_ca, "with the certificates that vouch for the server"))
             if self.tls_cert:
-                context.load_cert_chain(_there(self.tls_cert, "with the certificate") or "", _there(self.tls_key, "with its key"), _no_password)
+                context.load_cert_chain(
+                    _there(self.tls_cert, "with the certificate") or "", _there(self.tls_key, "with its key"), _no_password
+                )
         except (ssl.SSLError, OSError, ValueError) as error:
             files = ", ".join(filter(None, (self.tls_ca, self.tls_cert, self.tls_key)))
-            raise UsageError(f"{files}: not usable for TLS ({_reason(error)}); PEM files are needed, and a key without a password") from None
+            raise UsageError(
+                f"{files}: not usable for TLS ({_reason(error)}); PEM files are needed, and a key without a password"
+            ) from None
         return context
+
+
+NOTHING_SAID = Credentials()
 
 
 def of(credentials: Credentials | str | None) -> Credentials:

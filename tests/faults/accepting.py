@@ -1,0 +1,47 @@
+"""An operator accepts that the server has lost something, as the documentation says how; and the fleet has to go on with what is left."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from jetfleet.schemas.errors import JetfleetError
+
+from . import flows
+from .processes import Child, order
+from .world import COORDINATOR, World
+
+DOCTOR_S, WORKS_S = 30, 40
+
+
+async def doctor(one: World, *options: str) -> str:
+    """What `jetfleet doctor` says, where the coordinators' data is."""
+    log = one.folder / "doctor.log"
+    log.unlink(missing_ok=True)
+    child = Child("doctor", order(log, "doctor", "--nats", one.server.url, "--data", str(one.folder / COORDINATOR), *options))
+    await child.ended(DOCTOR_S)
+    return log.read_text()
+
+
+async def accept_loss(one: World) -> None:
+    """Returns when a new run has ended in every partition."""
+    said = await doctor(one, "--accept-loss")
+    assert "taken as they are now" in said, said
+    for name in one.names(COORDINATOR):
+        one.start(name)
+    await works(one)
+
+
+async def works(one: World) -> None:
+    """Wait until new runs end, some in every partition."""
+    async with asyncio.timeout(WORKS_S):
+        await asyncio.gather(*(_one_ends(one, number) for number in range(4 * one.shape.partitions)))
+
+
+async def _one_ends(one: World, number: int) -> None:
+    while True:
+        with suppress(JetfleetError):
+            outcome = await one.client.run(flows.CHAIN, flows.payload(number), id=f"after-{one.seed}-{number}", timeout_s=WORKS_S)
+            assert outcome.status == "completed", outcome
+            return
+        await asyncio.sleep(0.1)

@@ -1,0 +1,77 @@
+"""Running one seed: a loop, a folder and a world for it, and nothing of them left afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from random import Random
+
+from jetfleet.broker.coordinator import broadcast, snapshots
+from jetfleet.broker.pace import Pace
+
+from . import clock
+from .judgement import Judgement
+from .loop import VirtualLoop
+from .world import World
+
+MEMORY = Path("/dev/shm")
+
+
+def simulate(
+    seed: int, *, faults: bool = True, trace: bool = False, broken: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
+) -> Judgement:
+    """Live through a seed. `faults` False: the control. `broken`: a context in which something of the real code is wrong on purpose."""
+    clock.begin(seed)
+    began_s, judgement, loop = clock.real_s(), Judgement(seed), VirtualLoop(Random(f"loop {seed}"))
+    asyncio.set_event_loop(loop)
+    folder = Path(tempfile.mkdtemp(prefix="jetfleet-simulated-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
+    _as_when_started()
+    try:
+        with broken():
+            loop.run_until_complete(_live(seed, loop, folder, judgement, faults, trace))
+    finally:
+        judgement.virtual_s, judgement.real_s, judgement.turns = clock.elapsed_s(), clock.real_s() - began_s, loop.turns
+        _forget(loop)
+        shutil.rmtree(folder, ignore_errors=True)
+    return judgement
+
+
+async def _live(seed: int, loop: VirtualLoop, folder: Path, judgement: Judgement, faults: bool, trace: bool) -> None:
+    await World(seed, loop, folder, judgement, trace).live(faults)
+
+
+def _as_when_started() -> None:
+    """What modules of jetfleet remember is of the seed before: in the world a process has an interpreter of its own."""
+    snapshots.pace = Pace(turn_s=snapshots.pace._turn_s)
+    broadcast._under_way.clear()
+
+
+def _forget(loop: VirtualLoop) -> None:
+    """Let go of tasks that never ended: dead processes end nothing. What they would still like to do while they are taken apart is nobody's
+    business."""
+    with _silence():
+        for task in asyncio.all_tasks(loop):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        loop.close()
+        asyncio.set_event_loop(None)
+        gc.collect()
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.unraisablehook = hook

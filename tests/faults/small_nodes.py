@@ -1,0 +1,31 @@
+"""The nodes of small fleets: those of the load, and two that fail on purpose. Whatever begins stands in the ledger first."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from jetfleet.workers import Context, NodeError, node
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from tests.faults.effects import inline, note, work
+
+__all__ = ["flaky", "inline", "logs_in", "work"]
+
+
+@node("s.flaky")
+async def flaky(value: Any, context: Context) -> Any:
+    """Its first attempt fails."""
+    note(context)
+    if context.attempt == 1:
+        raise NodeError("the first attempt was told to fail", type="flaky")
+    return value
+
+
+@node("s.logs_in")
+async def logs_in(value: Any, context: Context) -> Any:
+    """Fails, and what it says is written to the log of the worker: with a secret in it, if nobody takes it out."""
+    note(context)
+    raise NodeError(f"the password {context.secrets['canary']} was refused", type="refused", retryable=False)

@@ -1,0 +1,75 @@
+"""The simulator as a gate: some hundred seeds for each commit, the same each time, and proof that it finds what is broken.
+
+A simulation replaces time and chance of its interpreter, so each chunk of seeds has one of its own. More of them: `-m soak`, or the command
+(`python -m tests.faults.simulate --for 2h --jobs 2`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .simulated.breakages import BROKEN
+
+ROOT = Path(__file__).parents[2]
+CHUNK, CHUNKS = 20, 10
+CALM, SOAK = 12, 20_000
+CATCHING = 40
+"""So many seeds may pass before a defect is noticed."""
+
+
+def simulated(*arguments: str, hashes: str = "random", timeout_s: float = 280) -> list[dict[str, Any]]:
+    """What came of each seed, in order."""
+    environment = {**os.environ, "PYTHONHASHSEED": hashes}
+    words = [sys.executable, "-m", "tests.faults.simulate", *arguments, "--json"]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout_s)
+    assert done.returncode in (0, 1), done.stderr[-4_000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def failures(found: list[dict[str, Any]]) -> str:
+    return "\n".join(f"seed {each['seed']}: {each['complaints'][:5]}" for each in found if each["complaints"])
+
+
+def test_without_faults_everything_happens_once() -> None:
+    found = simulated("--seeds", f"1..{CALM}", "--calm")
+    assert not failures(found)
+    assert len(found) == CALM and sum(each["ended"] for each in found) > 5 * CALM
+    assert not any(each["faults"] or each["duplicates"] or each["unknown"] for each in found)
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_whatever_chance_does_to_a_fleet_all_promises_hold(chunk: int) -> None:
+    found = simulated("--seeds", f"{chunk * CHUNK + 1}..{(chunk + 1) * CHUNK}")
+    assert not failures(found)
+    assert len(found) == CHUNK and sum(sum(each["faults"].values()) for each in found) > CHUNK
+
+
+def test_a_seed_is_one_history_whatever_the_interpreter_is_started_with() -> None:
+    first, second = (simulated("--seeds", "301..304", hashes=hashes) for hashes in ("1", "2"))
+    assert [each["digest"] for each in first] == [each["digest"] for each in second]
+    assert len({each["digest"] for each in first}) == 4
+
+
+def test_a_seed_is_the_same_history_after_other_seeds() -> None:
+    alone, after = simulated("--seed", "304"), simulated("--seeds", "303..304")
+    assert alone[0]["digest"] == after[1]["digest"]
+
+
+@pytest.mark.parametrize("name", sorted(BROKEN))
+def test_what_is_broken_is_found(name: str) -> None:
+    found = simulated("--seeds", f"1..{CATCHING}", "--broken", name, "--first")
+    assert failures(found), f"{len(found)} seeds, and nobody noticed that {BROKEN[name].__doc__}"
+
+
+@pytest.mark.soak
+def test_thousands_of_seeds() -> None:
+    words = [sys.executable, "-m", "tests.faults.simulate", "--seeds", f"1001..{1_000 + SOAK}", "--jobs", str(os.cpu_count() or 1)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-8_000:]

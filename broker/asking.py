@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ..schemas.messages import FAILURES
 from .client import BrokerError, Connection, NoResponders, Unknown
 
 Answer = TypeVar("Answer")
@@ -36,5 +37,5 @@ async def ask_patiently(connection: Connection, subject: str, question: Any, for
             if asyncio.get_running_loop().time() + AGAIN_S >= deadline:
                 raise Unknown(f"no coordinator answers on {subject!r}; is one running?", maybe_done=False) from error
             await asyncio.sleep(AGAIN_S)
-        except msgspec.MsgspecError as error:
+        except FAILURES as error:
             raise BrokerError(f"the answer on {subject!r} is of another version: {error}") from None

@@ -46,7 +46,7 @@ class Flows:
         self._broken: dict[str, JetfleetError] = {}
         self._triggers: dict[str, dict[str, TriggerState]] = {}
         self._states: dict[str, tuple[FlowState, int]] = {}
-        self._tail = Tail(connection, subjects.FLOWS, 1, self._take, filter_subject=">")
+        self._tail = Tail(connection, subjects.FLOWS, 1, self._take, filter_subject=">", on_anew=self._lost)
         self.on_change: list[Callable[[str], None]] = []
         """Told the name of each flow that has another current version now, or none, or about which something was decided."""
 
@@ -61,6 +61,9 @@ class Flows:
     async def caught_up(self) -> None:
         """Returns when everything that was deployed before the call has been read."""
         await self._tail.caught_up()
+
+    def _lost(self) -> None:
+        """What the server has lost of the registry stays known here, for the runs that need it; what it has is read again."""
 
     def names(self) -> list[str]:
         """The flows that are deployed."""
@@ -143,7 +146,9 @@ class Flows:
     async def fetch(self, digest: str) -> Plan:
         """The plan with this digest, read from the broker if need be. Raises PlanUnknown, BrokenDefinition, BrokerError."""
         if digest not in self._definitions:
-            stored = await self._connection.streams.last(subjects.FLOWS, subjects.plan(digest))
+            # A digest may come from anybody's record: a wildcard would find another plan, and white space make the server refuse.
+            is_word = subjects.is_word(digest)
+            stored = await self._connection.streams.last(subjects.FLOWS, subjects.plan(digest)) if is_word else None
             if stored is None:
                 raise PlanUnknown(f"no version of a flow is deployed under {digest[:12]}; deploy the flow again (`jetfleet deploy`)")
             self._define(stored.data, digest)
@@ -157,11 +162,11 @@ class Flows:
         if kind == "plan":
             self._define(message.data, name)
         elif kind == "flow":
-            flow, _, state = name.partition(".")
-            if state:
-                self._hold(message, flow)
-            else:
+            flow, _, what = name.partition(".")
+            if not what:
                 self._point(message.data, flow)
+            elif message.subject == subjects.flow_state(flow):  # other words below a flow's are nobody's
+                self._hold(message, flow)
         elif kind == "trigger":
             self._decide(message.data, name)
 
@@ -203,11 +208,15 @@ class Flows:
     def _decide(self, data: bytes, name: str) -> None:
         """Somebody has paused, disabled or resumed a trigger."""
         flow, _, trigger = name.partition(".")
+        if not subjects.is_word(trigger):
+            return  # no trigger is called so, and no consumer could be
+        decided = self._triggers.setdefault(flow, {})
         try:
-            self._triggers.setdefault(flow, {})[trigger] = messages.decode(TriggerState, data)
+            decided[trigger] = messages.decode(TriggerState, data)
         except UnreadableRecord as error:
             _log.warning("state of a trigger unreadable", trigger=name, error=str(error))
-            return
+            # What was decided is not known, but that it was: since then the trigger's events have a consumer of their own.
+            decided.setdefault(trigger, TriggerState(flow, trigger, RUNNING))
         for listener in self.on_change:
             listener(flow)
 

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,8 @@ class WalWentBack(JetfleetError):
 
 @dataclass(slots=True)
 class Mark:
-    """`created`: as the server says it, RFC 3339. `seq`: the highest sequence that was seen; `at_ns`: when its message was stored, 0 if that
-    is not known."""
+    """`created`: as the server says it, RFC 3339. `seq`: the highest sequence that was seen; `at_ns`: when its message was stored, 0 if
+    that is not known."""
 
     created: str
     seq: int
@@ -82,8 +82,8 @@ class HighWater:
         lost: dict[str, str] = {}
         now: dict[str, Mark] = {}
         for stream in truth_streams(partitions):
+            mark = self._marked(stream)
             info = await connection.streams.stream_info(stream)
-            mark = self._marks.get(stream)
             finding = _compare(stream, mark, info) or await _overwritten(connection, stream, mark)
             if finding:
                 lost[stream] = finding
@@ -91,7 +91,8 @@ class HighWater:
                 now[stream] = Mark(info["created"], info["state"]["last_seq"], time_ns(info["state"]["last_ts"]))
         if lost:
             raise WalWentBack(lost, lost.values())
-        self._marks.update(now)
+        for stream, mark in now.items():
+            self._marks[stream] = mark.merged(self._marks[stream]) if stream in self._marks else mark
         self._unsaved = True
         await asyncio.to_thread(self.save)
 
@@ -106,6 +107,11 @@ class HighWater:
             await self.check(connection, partitions)
             return list(error.streams)
         return []
+
+    def _marked(self, stream: str) -> Mark | None:
+        """A copy: the stream may grow, and be noted, while the server's answer about it is on its way."""
+        mark = self._marks.get(stream)
+        return None if mark is None else replace(mark)
 
     def note(self, stream: str, seq: int, at_ns: int = 0) -> None:
         """The stream has reached this sequence, whose message was stored then. A stream that was never checked is not noted."""
@@ -185,13 +191,14 @@ def _read(file: Path) -> dict[str, Mark]:
         return {str(stream): _mark(entry) for stream, entry in found["streams"].items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         _log.warning("high-water mark unreadable: starting a new one", file=str(file), error=str(error))
         return {}
 
 
 def _mark(entry: dict[str, Any]) -> Mark:
-    datetime.fromisoformat(entry["created"])
+    if datetime.fromisoformat(entry["created"]).tzinfo is None:
+        raise ValueError(f"{entry['created']!r} is without a zone, and no server says a time so")
     return Mark(entry["created"], int(entry["seq"]), int(entry.get("at_ns", 0)))
 
 

@@ -142,7 +142,7 @@ def _operator(scope: Scope) -> Permissions:
 def _trigger(scope: Scope) -> Permissions:
     client = _client(scope)
     queues = (f"$JS.API.STREAM.{verb}.*" for verb in ("CREATE", "UPDATE"))
-    return Permissions((*client.publish, *queues, "member.*", "dead.*"), client.subscribe, answers=True)
+    return Permissions((*client.publish, *_follow(subjects.FLEET), *queues, "member.*", "dead.*"), client.subscribe, answers=True)
 
 
 def _worker(scope: Scope) -> Permissions:

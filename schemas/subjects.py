@@ -72,6 +72,11 @@ def run_id(flow: str, key: str) -> str:
     return f"{flow}-{sha256(f'{flow} {key}'.encode()).hexdigest()[:16]}"
 
 
+def is_word(text: str) -> bool:
+    """Whether a text that came from outside can be one word of a subject as it stands."""
+    return 0 < len(text) <= _WORD_MAX and _NO_WORD.search(text) is None
+
+
 def partition_in(subject: str, partitions: int) -> int | None:
     """The partition that the last word of a subject names; None if it names none: anybody may publish on `fired.²`."""
     word = subject.rpartition(".")[2]

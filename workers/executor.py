@@ -251,7 +251,10 @@ class Executor:
         dispatch = work.dispatch
         error = outcome.error
         if error is not None:
-            error = msgspec.structs.replace(error, node=work.node.id, attempts=dispatch.attempt)
+            hide = self.services.secrets.redact  # what is recorded is read by more people than may know a secret
+            error = msgspec.structs.replace(
+                error, node=work.node.id, attempts=dispatch.attempt, message=hide(error.message), details=hide(error.details)
+            )
         return Completion(
             run=dispatch.run,
             at=self.services.clock.now_ms(),

@@ -139,12 +139,16 @@ def _end_with_parent() -> None:
 
 
 def _run(job: Job) -> Outcome:
+    services = Services()
     try:
         spec = _spec(job)
         bound = Bound(spec, job.config, spec.prepare(job.config))
-        outcome = asyncio.run(_perform_async(job, bound)) if spec.mode == "async" else _perform(job, bound, Services())
+        outcome = asyncio.run(_perform_async(job, bound, services)) if spec.mode == "async" else _perform(job, bound, services)
     except Exception as error:
-        return fail(error)
+        outcome = fail(error)
+    if outcome.error is not None:  # a secret that was set since the worker began is known here alone
+        hide, error_ = services.secrets.redact, outcome.error
+        outcome.error = msgspec.structs.replace(error_, message=hide(error_.message), details=hide(error_.details))
     if outcome.error is not None and outcome.error.type == "out_of_memory":
         os._exit(EXIT_OUT_OF_MEMORY)
     return outcome

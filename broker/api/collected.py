@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ...schemas import subjects
-from ...schemas.messages import BatchedEvent
+from ...schemas.messages import FAILURES, BatchedEvent
 from ...schemas.plan.collecting import key_of
 from ...schemas.plan.plan import Plan
 from ...schemas.records import RunStarted
@@ -88,5 +88,5 @@ async def ask_joined(connection: Connection, partitions: int, collector: str, ev
     try:
         answer = await connection.request(subject, msgspec.msgpack.encode([collector, event]), timeout_s=ANSWERS_S)
         return msgspec.msgpack.decode(answer.data, type=str | None)
-    except (BrokerError, msgspec.MsgspecError):
+    except (BrokerError, *FAILURES):
         return None

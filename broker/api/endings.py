@@ -21,7 +21,7 @@ import structlog
 
 from ...schemas import subjects
 from ...schemas.errors import JetfleetError, UnreadableRecord
-from ...schemas.messages import Ended, decode, split
+from ...schemas.messages import FAILURES, Ended, decode, split
 from ..client import Connection, Message, Subscription
 from ..read_model.errors import ReaderAbsent
 from .errors import NotEnded
@@ -188,7 +188,7 @@ def _read(data: bytes) -> list[Ended]:
     """The notices of a message, without those that a newer version wrote in a way this one cannot read."""
     try:
         return _notices.decode(data)
-    except (msgspec.MsgspecError, ValueError):
+    except FAILURES:
         pass
     return [notice for entry in _entries(data) if (notice := _readable(entry)) is not None]
 

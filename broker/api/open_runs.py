@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ...schemas import subjects
+from ...schemas.messages import FAILURES
 from ..client import BrokerError, Connection
 
 ANSWER_S = 2.0
@@ -47,5 +48,5 @@ async def _of(connection: Connection, partition: int, flow: str | None) -> dict[
     try:
         answer = await connection.request(subjects.count(partition), msgspec.msgpack.encode([flow]), timeout_s=ANSWER_S)
         return {(name, digest): count for name, digest, count in _answer.decode(answer.data)}
-    except (BrokerError, msgspec.MsgspecError):
+    except (BrokerError, *FAILURES):
         return None

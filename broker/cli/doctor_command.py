@@ -12,9 +12,9 @@ import click
 
 from ...schemas.cli import FAILED
 from ...schemas.errors import JetfleetError
+from ..accept_loss import accept_loss
 from ..client import Connection
 from ..credentials import Credentials
-from ..deployment import ensure
 from ..loop import run
 from .checks import CHECKS, high_water
 from .checkup import examine
@@ -37,14 +37,16 @@ STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
     help="The folder of a server or coordinator on this machine.",
 )
 @click.option("--monitor", metavar="URL", help="The server's monitoring port. Default: what the server in --data says.")
-@click.option("--accept-loss", is_flag=True, help="Go on with what the server still has, where it has lost acknowledged messages.")
+@click.option(
+    "--accept-loss", "accepts", is_flag=True, help="Go on with what the server still has, where it has lost acknowledged messages."
+)
 @form_option
 @click.pass_context
 def doctor_command(
-    context: click.Context, url: str, credentials: Credentials | None, data: Path, monitor: str | None, accept_loss: bool, form: str
+    context: click.Context, url: str, credentials: Credentials | None, data: Path, monitor: str | None, accepts: bool, form: str
 ) -> None:
     """Check the whole fleet, and say what to do about what is wrong."""
-    findings = run(_examined(url, credentials, data, monitor, accept_loss))
+    findings = run(_examined(url, credentials, data, monitor, accepts))
     for finding in findings:
         if form == "json":
             click.echo(as_json(asdict(finding)))
@@ -53,19 +55,18 @@ def doctor_command(
     context.exit(FAILED if any(finding.grade == "bad" for finding in findings) else 0)
 
 
-async def _examined(url: str, credentials: Credentials | None, data: Path, monitor: str | None, accept_loss: bool) -> list[Finding]:
+async def _examined(url: str, credentials: Credentials | None, data: Path, monitor: str | None, accepts: bool) -> list[Finding]:
     try:
-        if accept_loss:
-            await _make_anew(url, credentials)
+        if accepts:
+            await _accept(url, credentials)
         async with await connect(url, credentials) as client:
             found = await examine(client, data, monitor)
             findings = [finding for check in CHECKS for finding in check(found)]
-            return [*findings, await high_water(found, accept_loss)]
+            return [*findings, await high_water(found, accepts)]
     except JetfleetError as error:
         return [Finding("server", "bad", f"{error.code} {error}")]
 
 
-async def _make_anew(url: str, credentials: Credentials | None) -> None:
-    """The streams that were there and are gone, empty."""
+async def _accept(url: str, credentials: Credentials | None) -> None:
     async with await Connection.open(url, name="jetfleet-doctor", credentials=credentials) as connection:
-        await ensure(connection, accept_loss=True)
+        await accept_loss(connection)

@@ -91,8 +91,11 @@ def show_styled(line: str, style: str, characters: int) -> None:
 
 
 def moment(ms: int | None) -> str:
-    """A time in ms since the epoch, to read: in local time, to the second."""
-    return "" if not ms else datetime.fromtimestamp(ms / 1000).strftime("%Y-%m-%d %H:%M:%S")
+    """A time in ms since the epoch, to read: in local time, to the second. One that no calendar has, as it is."""
+    try:
+        return "" if not ms else datetime.fromtimestamp(ms / 1000).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return str(ms)
 
 
 def _cell(value: Any) -> str:

@@ -216,5 +216,7 @@ def _change(text: str) -> tuple[str, Any]:
         raise UsageError(f"--set {text!r} is no change; write e.g. --set trigger.amount=5 or --set charge.status=paid")
     try:
         return path.strip(), json.loads(value)
+    except RecursionError:
+        raise UsageError(f"the value of --set {path.strip()} is nested too deeply") from None
     except ValueError:
         return path.strip(), value

@@ -18,7 +18,7 @@ import structlog
 from ..credentials import NOTHING_SAID, Credentials, of
 from .errors import BrokerError, ConnectionClosed, Denied, NoResponders, Unknown, too_large
 from .group import Group
-from .inbox import Inbox, same_subject
+from .inbox import Inbox
 from .message import Message
 from .opening import check, checked_urls, connect, without_password
 from .publisher import Publisher
@@ -26,6 +26,7 @@ from .streams import Streams
 from .wire import Wire, encode_publish
 
 _log = structlog.get_logger(__name__)
+_OWN_INBOX = "answers come to an inbox that is the user's own: say which by --inbox or JETFLEET_INBOX"
 
 
 class Subscription:
@@ -200,8 +201,8 @@ class Connection:
 
     def _on_denied(self, subject: str, listening: bool) -> None:
         """Tell whoever waits there. Nobody may: then the log is the only place."""
-        error = Denied(subject, listening=listening, name=self.name)
-        deaf = listening and same_subject(subject.split(".")[0], self.credentials.inbox.split(".")[0])
+        deaf = listening and subject.startswith(f"{self.credentials.inbox.lower()}.")
+        error = Denied(subject, listening=listening, name=self.name, hint=_OWN_INBOX if deaf else "")
         if deaf:
             self._deaf = error
         if deaf or not listening:

@@ -66,21 +66,20 @@ class NotAuthorized(BrokerError):
 
 
 class Denied(NotAuthorized):
-    """This user may not publish on the subject, or (`listening`) not listen on it. `hint`: which roles may, in words."""
+    """This user may not publish on the subject, or (`listening`) not listen on it. `hint`: whose it is, or what to say instead."""
 
-    def __init__(self, subject: str, *, listening: bool, name: str, maybe_done: bool = False) -> None:
+    def __init__(self, subject: str, *, listening: bool, name: str, hint: str = "", maybe_done: bool = False) -> None:
         self.subject, self.listening, self.name, self.maybe_done = subject, listening, name, maybe_done
-        what = "listen" if listening else "publish"
         may = roles_that_may(subject, listening=listening)
-        self.hint = f"it is for the role {' or '.join(may)}" if may else "no role may"
+        self.hint = hint or (f"it is for the role {' or '.join(may)}" if may else "no role may")
         super().__init__(
-            f"the server does not let the user of {name!r} {what} on {subject!r}: {self.hint}; connect as another user, or change its "
-            "permissions (`jetfleet server permissions` prints those of each role)"
+            f"the server does not let the user of {name!r} {'listen' if listening else 'publish'} on {subject!r}: {self.hint}; connect as "
+            "another user, or change its permissions (`jetfleet server permissions` prints those of each role)"
         )
 
     def perhaps(self) -> Denied:
         """The same where an earlier try may have been let through."""
-        return Denied(self.subject, listening=self.listening, name=self.name, maybe_done=True)
+        return Denied(self.subject, listening=self.listening, name=self.name, hint=self.hint, maybe_done=True)
 
 
 class NotTrusted(BrokerError):

@@ -3,7 +3,7 @@
 It reads through a consumer of its own, which the server may forget at any time: after a cut, a loss or a restart there is a new one,
 from the sequence that comes next. Without a filter the sequences must follow one another. If they do not, or if the stream ends before
 what was read, has another message where that ends, or is another one of the same name, messages are lost for good: the tail stops and
-says so.
+says so. Who follows a state, the last message of each subject, says `on_anew` instead: the stream is read from its beginning again.
 
 A handler that raises has had its message.
 """
@@ -46,12 +46,13 @@ class Tail:
         *,
         filter_subject: str | None = None,
         on_hole: Callable[[int, int], None] | None = None,
+        on_anew: Callable[[], None] | None = None,
     ) -> None:
         self.stream = stream
         self.last = max(start_seq, 1) - 1
         self.last_ns = 0
         self.hole: Hole | None = None
-        self._connection, self._handle, self._filter, self._on_hole = connection, handle, filter_subject, on_hole
+        self._connection, self._handle, self._filter, self._on_hole, self._on_anew = connection, handle, filter_subject, on_hole, on_anew
         self._pull = Pull(connection, stream, "", self._on_message, room=self._room, repair=self._new_consumer, fresh=True)
         self._consumer_seq = 0
         self._created = ""
@@ -126,8 +127,12 @@ class Tail:
         """The stream must be the one that was read before, and not end before what was read."""
         created, self._created = self._created, str(info["created"])
         last_seq = int(info["state"]["last_seq"])
-        if last_seq < self.last or (created and created != self._created) or await self._is_overwritten():
-            self._found_hole(last_seq)
+        if last_seq >= self.last and created in ("", self._created) and not await self._is_overwritten():
+            return
+        if self._on_anew is None:
+            self._found_hole(min(last_seq, self.last))
+        else:
+            self._begin_anew(self._on_anew)
 
     async def _is_overwritten(self) -> bool:
         """Whether the stream went back, and others were quick to publish: then sequences that were read have other messages now."""
@@ -135,6 +140,11 @@ class Tail:
             return False
         stored = await self._connection.streams.get(self.stream, self.last)
         return stored is not None and stored.time_ns != self.last_ns
+
+    def _begin_anew(self, on_anew: Callable[[], None]) -> None:
+        _log.warning("a stream went back and is read anew", stream=self.stream, filter=self._filter, last_seq=self.last)
+        self.last = self.last_ns = 0
+        on_anew()
 
     def _delete_consumer(self) -> None:
         if self._pull.consumer:

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ...schemas.errors import UnencodableValue
+from ...schemas.messages import FAILURES
 from ...schemas.payload_errors import PayloadCorrupt
 from ...schemas.values import MISSING
 from .codec import Encoded
@@ -100,5 +101,5 @@ def _meta(value: Any) -> _Meta:
 def _read_meta(meta: bytes) -> _Meta:
     try:
         return msgspec.msgpack.decode(meta, type=_Meta)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except FAILURES as error:
         raise PayloadCorrupt(f"what a frame's stream holds cannot be read: {error}") from None

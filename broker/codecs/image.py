@@ -14,6 +14,7 @@ import msgspec
 from PIL import Image
 
 from ...schemas.errors import UnencodableValue
+from ...schemas.messages import FAILURES
 from ...schemas.payload_errors import PayloadCorrupt
 from ...schemas.values import MISSING
 from .codec import Encoded
@@ -89,7 +90,7 @@ def _with_palette(image: Any, meta: _Meta) -> Any:
 def _read_meta(meta: bytes) -> _Meta:
     try:
         described = msgspec.msgpack.decode(meta, type=_Meta)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except FAILURES as error:
         raise PayloadCorrupt(f"mode and size of an image cannot be read: {error}") from None
     if described.width < 0 or described.height < 0:
         raise PayloadCorrupt(f"an image of {described.width} by {described.height} pixels cannot be")

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from ...schemas.errors import UnencodableValue
+from ...schemas.messages import FAILURES
 from ...schemas.payload_errors import PayloadCorrupt, UnknownCodec
 from ...schemas.values import get
 from .codec import META_BYTES_MAX, Encoded
@@ -57,7 +58,7 @@ def _take_apart(body: memoryview, meta: bytes) -> list[memoryview]:
     """The pickle, and the buffers that it refers to."""
     try:
         lengths = msgspec.msgpack.decode(meta, type=list[int])
-    except msgspec.MsgspecError as error:
+    except FAILURES as error:
         raise PayloadCorrupt(f"the buffers of a pickle cannot be told apart: {error}") from None
     if not lengths or min(lengths) < 0 or sum(lengths) != body.nbytes:
         raise PayloadCorrupt(f"the buffers of a pickle do not fit into its {body.nbytes} bytes")

@@ -10,13 +10,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-import msgspec
 import structlog
 
+from ...schemas.messages import FAILURES
 from ..client import BrokerError
 from .partition import Partition, Surroundings
 
-UNANSWERED = (msgspec.MsgspecError, UnicodeDecodeError, BrokerError)
+UNANSWERED = (*FAILURES, BrokerError)
 """No defects of ours: the question cannot be read, or the answer not be sent."""
 
 log = structlog.get_logger("jetfleet.coordinator")

@@ -26,6 +26,7 @@ from ...schemas import subjects
 from ...schemas.codec import encode_record
 from ...schemas.effects import SetTimer
 from ...schemas.errors import UnreadableRecord
+from ...schemas.messages import FAILURES
 from ...schemas.records import TimerId
 from ..client import BrokerError
 from ..collection_views import CollectionView
@@ -237,7 +238,7 @@ class Collections:
         """Put a collector in from a snapshot. Raises UnreadableRecord."""
         try:
             collector = _collector.decode(state)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except FAILURES as error:
             raise UnreadableRecord(f"what segment {segment} holds of collector {id} is no state of one: {error}") from None
         self._held[id] = Held(collector, at, segment)
         self._note_closed(collector)

@@ -19,6 +19,7 @@ import structlog
 
 from ...schemas import subjects
 from ...schemas.errors import JetfleetError
+from ...schemas.messages import FAILURES
 from ..client import BrokerError, Connection, Subscription, Tail, WrongSequence
 from .collection_questions import CollectionQuestions
 from .ended_runs import EndedRuns
@@ -155,7 +156,7 @@ class Owner:
         stored = await self._connection.streams.last(subjects.PROGRESS, subjects.progress(self.number))
         try:
             return Progress(0, "") if stored is None else msgspec.msgpack.decode(stored.data, type=Progress)
-        except msgspec.MsgspecError:
+        except FAILURES:
             return Progress(0, "")
 
     async def _open_for_questions(self, partition: Partition) -> None:

@@ -20,6 +20,7 @@ from ...schemas import records as rec
 from ...schemas import subjects
 from ...schemas.codec import encode_record
 from ...schemas.errors import JetfleetError
+from ...schemas.messages import FAILURES
 from ..client import BrokerError, Connection
 from ..engine.gate import WAITING, Holder
 from .partition import Partition, Surroundings
@@ -66,7 +67,7 @@ async def _ask(connection: Connection, partition: Partition, around: Surrounding
     try:
         reply = await connection.request(subjects.slots(number), msgspec.msgpack.encode(claimed), timeout_s=ANSWER_S)
         needed = _answers.decode(reply.data)
-    except (BrokerError, msgspec.MsgspecError) as error:
+    except (BrokerError, *FAILURES) as error:
         log.debug("nobody says who needs its slots", partition=number, reason=str(error))
         return 0
     if len(needed) != len(claimed) or not around.holds(partition.number):

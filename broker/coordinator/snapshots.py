@@ -30,6 +30,7 @@ import msgspec
 
 from ...schemas import subjects
 from ...schemas.errors import UnreadableRecord
+from ...schemas.messages import FAILURES
 from ...schemas.plan.plan import Plan
 from ..client import Connection, StreamFull
 from ..engine import event_waits, is_of, snapshot, trimmed
@@ -229,7 +230,7 @@ class Snapshots:
                 partition.collections.seen.adopt(number, *entry[1:])
             else:
                 raise LookupError(entry[0])
-        except (TypeError, LookupError):
+        except (TypeError, LookupError, ValueError, AttributeError):
             raise UnreadableRecord(f"segment {number} of partition {self.number} has an entry that this code does not know") from None
 
     # --- writing
@@ -412,7 +413,7 @@ def _manifest(data: bytes, partition: int) -> Manifest:
         if version != VERSION:
             raise UnreadableRecord(f"the manifest of partition {partition} has version {version!r}, this code {VERSION}")
         return msgspec.msgpack.decode(data, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except FAILURES as error:
         raise UnreadableRecord(f"the manifest of partition {partition} cannot be read: {error}") from None
 
 

@@ -15,6 +15,7 @@ import hashlib
 
 from ...schemas.flow.definition import Retry
 from ...schemas.plan.plan import NONE, EdgeKind, PlanNode, at_level
+from ...schemas.limits import DURATION_MS_MAX
 from ...schemas.records import Error
 from . import guards, undo
 from .cancel import cancel_node, cancel_nodes, cancel_scope
@@ -22,7 +23,7 @@ from .edges import drop_leaving, holds
 from .reading import error_payload
 from .routing import divert, drop
 from .state import CANCELLED, COMPLETED, FAILED, PENDING, READY, RETRYING, TAKEN, UNDECIDED, Scope, Undo, activation
-from .turn import DURATION_MS_MAX, ENDED, Turn
+from .turn import ENDED, Turn
 
 
 def attempt_failed(turn: Turn, scope: Scope, node: PlanNode, error: Error, after_ms: int | None = None) -> None:
@@ -56,9 +57,10 @@ def backoff_ms(retry: Retry, failures: int, seed: str) -> int:
 
     With jitter it is spread over the upper half of that, by a hash and not by chance: the engine must decide the same again.
     """
-    delay: float = retry.max_delay_ms
-    if failures < 1_000:  # beyond, the power would overflow; it has long passed any maximum
+    try:
         delay = min(retry.initial_delay_ms * retry.backoff_multiplier ** (failures - 1), retry.max_delay_ms)
+    except OverflowError:  # the power has long passed any maximum
+        delay = retry.max_delay_ms if retry.initial_delay_ms else 0
     if not retry.jitter:
         return int(delay)
     digest = hashlib.blake2b(f"{seed}/{failures}".encode(), digest_size=4).digest()

@@ -74,7 +74,7 @@ def restore(plan: Plan, data: bytes) -> Run:
         if fields[2] != plan.digest:
             raise UnreadableRecord(f"the snapshot is of plan {fields[2][:12]}, not of {plan.digest[:12]}")
         return _run(plan, fields)
-    except (msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UnreadableRecord(f"{len(data)} bytes are no snapshot: {error}") from None
 
 
@@ -114,7 +114,7 @@ def _scope(scope: Scope) -> list[Any]:
 def _restore_scope(plan: Plan, parent: Scope | None, fields: list[Any]) -> Scope:
     index, number, input, base, cells, outputs, open, more = fields
     scope = Scope(plan.scopes[index], parent, number, input, base)
-    scope.cells = bytearray(cells) if isinstance(scope.cells, bytearray) else array("I", cells)
+    scope.cells = bytearray(iter(cells)) if isinstance(scope.cells, bytearray) else array("I", cells)  # of a number it would be zeros
     scope.outputs, scope.open = outputs, open
     scope.more = None if more is None else _restore_more(plan, scope, more)
     return scope
@@ -185,9 +185,9 @@ def _restore_body(plan: Plan, parent: Scope, fields: list[Any]) -> LoopBody | Sp
     split = SplitBody(data, total, offset, base)
     split.used = used
     split.position, split.consumed, split.flushed = position, consumed, flushed
-    split.results, split.count = bytearray(results), count
+    split.results, split.count = bytearray(memoryview(results)), count
     split.early = {key: (value, _dict(left)) for key, value, left in early}
-    split.leaving = {key: (number, bytearray(joined)) for key, number, joined in leaving}
+    split.leaving = {key: (number, bytearray(memoryview(joined))) for key, number, joined in leaving}
     split.active, split.kept = _restore_scopes(plan, parent, active), _restore_scopes(plan, parent, kept)
     return split
 

@@ -9,16 +9,13 @@ from collections import deque
 from typing import TypeAlias
 
 from ...schemas.effects import CancelChild, CancelTask, ClearTimer, Dispatch, Effect, Outcome, ReleaseSlot, SetTimer, StopAwaiting
+from ...schemas.limits import MOMENT_MS_MAX
 from ...schemas.payload import Payload
 from ...schemas.plan.plan import PlanNode
 from ...schemas.records import Activation, Error, TimerId
 from .reading import collect_needs
 from .run_timers import run_timers
 from .state import RUNNING, WAITING, Run, Scope, Wait, activation
-
-DURATION_MS_MAX = 100 * 366 * 24 * 3_600 * 1_000
-"""The longest that anything is asked to wait: a hundred years, so that sums of times keep within 64 bits."""
-
 
 class Ended:
     """Queue mark: nothing in this instance is open any more."""
@@ -67,7 +64,7 @@ class Turn:
         self.effects.append(Dispatch(self.run.id, address, attempt, payload, needs))
 
     def set_timer(self, scope: Scope, node: PlanNode, purpose: str, due: int) -> None:
-        more = scope.rare()
+        more, due = scope.rare(), min(due, MOMENT_MS_MAX)
         if more.timers is None:
             more.timers = {}
         more.timers[node.slot, purpose] = due

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from ...schemas import payload as payloads
 from ...schemas.effects import Await, Outcome, StartChild
 from ...schemas.flow.control_configs import WaitConfig
+from ...schemas.limits import DURATION_MS_MAX
 from ...schemas.payload import Payload
 from ...schemas.plan.plan import PlanNode
 from ...schemas.records import ChildEnded, Error, EventReceived, SignalReceived
@@ -23,7 +24,7 @@ from .event_waits import matches
 from .reading import at_hand, node_input, render
 from .routing import complete
 from .state import WAITING, Run, Scope, Wait, activation
-from .turn import DURATION_MS_MAX, Turn
+from .turn import Turn
 
 EARLY_MAX = 1_000
 """Early signals or events that a run keeps per name; more are ignored and counted."""

@@ -94,7 +94,7 @@ class Leases:
         self._paused: dict[int, float] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._tail = Tail(connection, subjects.FLEET, 1, self._take, filter_subject="lease.>")
+        self._tail = Tail(connection, subjects.FLEET, 1, self._take, filter_subject="lease.>", on_anew=self._forget)
 
     def holds(self, partition: int) -> bool:
         """Whether this process may act as the partition's owner now. Cheap: ask before every publish."""
@@ -164,6 +164,8 @@ class Leases:
             self._lose(partition, RELEASED)
         if len(self._held) < mine:
             await self._claim_all(others, mine - len(self._held))
+        if len(self._held) >= mine:
+            await self._free_what_is_left()
 
     async def _claim_all(self, others: Iterable[str], wanted: int) -> None:
         available = [partition for partition in range(self.partitions) if self._is_available(partition)]
@@ -223,15 +225,21 @@ class Leases:
             except Exception as error:
                 _log.error("partition was not left properly", partition=partition, error=repr(error))
             if reason in (RELEASED, FAILED):
-                await self._free(partition, held)
+                await self._free(partition, held.generation, held.seq)
         finally:
             del self._losing[partition]
             self._changed.set()
 
-    async def _free(self, partition: int, held: _Held) -> None:
-        free = Lease("", int(time.time() * 1000), held.generation)
+    async def _free_what_is_left(self) -> None:
+        """What was lost for want of trust, or could not be freed, still names this process, and so nobody else can take it."""
+        for partition, (lease, seq) in list(self._known.items()):
+            if lease.owner == self._membership.id and partition not in self._held and partition not in self._losing:
+                await self._free(partition, lease.generation, seq)
+
+    async def _free(self, partition: int, generation: int, seq: int) -> None:
+        free = Lease("", int(time.time() * 1000), generation)
         try:
-            stored = await self._write(partition, free, held.seq)
+            stored = await self._write(partition, free, seq)
         except BrokerError as error:  # it is somebody else's already; or the others will see that this process is gone
             _log.debug("lease not freed", partition=partition, code=error.code, error=str(error))
         else:
@@ -253,6 +261,12 @@ class Leases:
             _log.warning("lease unreadable: it counts as free", partition=number, error=str(error))
             lease = _FREE
         self._learn(number, lease, message.stream_seq)
+
+    def _forget(self) -> None:
+        """The server has lost leases: what was claimed here may be somebody else's by what it has now, and no known sequence is the last."""
+        self._known.clear()
+        for partition in list(self._held):
+            self._lose(partition, UNTRUSTED)
 
     def _learn(self, partition: int, lease: Lease, seq: int) -> None:
         """What is read may be older than what this process wrote meanwhile."""

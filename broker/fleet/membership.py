@@ -82,7 +82,7 @@ class Membership:
         self._heard_until = 0.0
         self._tell = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._tail = Tail(connection, subjects.FLEET, 1, self._take, filter_subject="member.>")
+        self._tail = Tail(connection, subjects.FLEET, 1, self._take, filter_subject="member.>", on_anew=_nothing)
 
     async def start(self) -> None:
         """Say that this process is there, and learn who else is. Raises BrokerError if the broker does not take the first beat."""
@@ -215,6 +215,10 @@ class Membership:
     def _announce(self, listeners: list[Callable[[Member], None]], member: Member) -> None:
         for listener in listeners:
             listener(member)
+
+
+def _nothing() -> None:
+    """Where the server has lost beats: each member's next one says the same again."""
 
 
 def _encoded(member: Member) -> bytes:

@@ -21,6 +21,7 @@ import msgspec
 import structlog
 
 from ...schemas import subjects
+from ...schemas.messages import FAILURES
 from ...schemas.payload_errors import PayloadCorrupt
 from ..client import Connection, StoredMessage, WrongSequence
 
@@ -124,7 +125,7 @@ def _found(stored: StoredMessage) -> Found:
     name = stored.subject.rpartition(".")[2]
     try:
         meta = _decode(stored.data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except FAILURES as error:
         raise PayloadCorrupt(f"the meta of object {name[:12]} cannot be read: {error}") from None
     if meta.length < 0 or meta.chunk_bytes < 1:
         raise PayloadCorrupt(f"the meta of object {name[:12]} says {meta.length} bytes in chunks of {meta.chunk_bytes}")

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from ...schemas import subjects
+from ...schemas.messages import FAILURES
 from ..client import Connection, StoredMessage, WrongSequence
 
 _log = structlog.get_logger(__name__)
@@ -97,7 +98,7 @@ class Pins:
 def _pin(stored: StoredMessage) -> Pin | None:
     try:
         return _decode(stored.data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except FAILURES as error:
         _log.error("object_pin_unreadable", subject=stored.subject, error=str(error))
         return None
 

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from ...schemas import subjects
+from ...schemas.messages import FAILURES
 from ...schemas.payload import encode
 from ...schemas.payload_errors import PayloadElsewhere, PayloadLost
 from ...schemas.ref import Ref
@@ -82,7 +83,7 @@ class Holders:
             message = await self._connection.request(subjects.upload(ref.host), encode(ref.whole), timeout_s=ANSWER_S + 1)
             answer = msgspec.msgpack.decode(message.data, type=Answer)
             return answer if answer.kind in _KINDS else None  # of another version: as good as none
-        except (Unknown, msgspec.MsgspecError):
+        except (Unknown, *FAILURES):
             return None
 
 

@@ -23,6 +23,7 @@ import msgspec
 import structlog
 
 from ...schemas import subjects
+from ...schemas.messages import FAILURES
 from ..client import BrokerError, Connection
 
 UNKNOWN, OPEN, OVER = 0, 1, 2
@@ -94,7 +95,7 @@ class RunStates:
             try:
                 reply = await self._connection.request(subjects.run_states(partition), msgspec.msgpack.encode(batch), timeout_s=ANSWER_S)
                 answers = _answers.decode(reply.data)
-            except (BrokerError, msgspec.MsgspecError) as error:
+            except (BrokerError, *FAILURES) as error:
                 _log.debug("nobody says which runs are over", partition=partition, reason=str(error))
                 return found
             if len(answers) == len(batch):

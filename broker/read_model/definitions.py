@@ -10,7 +10,7 @@ import structlog
 from ...schemas import messages, subjects
 from ...schemas.errors import UnreadableRecord
 from ...schemas.flow.definition import History
-from ...schemas.messages import Definition
+from ...schemas.messages import FAILURES, Definition
 from ..client import Connection, Message, Tail
 from .fields import duration_ms
 
@@ -51,7 +51,7 @@ class Definitions:
             definition = messages.decode(Definition, message.data)
             source = msgspec.json.decode(definition.source, type=_Source)
             self.keep_ms[definition.name] = duration_ms(source.history.keep)
-        except (UnreadableRecord, msgspec.MsgspecError, ValueError) as error:
+        except (UnreadableRecord, *FAILURES) as error:
             _log.warning("definition unreadable", subject=message.subject, error=str(error))
             return
         self.versions[definition.digest] = definition.version

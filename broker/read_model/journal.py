@@ -18,7 +18,7 @@ import msgspec
 from ...schemas import messages, subjects
 from ...schemas.codec import decode_record
 from ...schemas.errors import UnreadableRecord
-from ...schemas.messages import Ended, Part, RunView
+from ...schemas.messages import FAILURES, Ended, Part, RunView
 from ...schemas.records import Record
 from ..client import BrokerError, Connection
 from . import questions
@@ -85,7 +85,7 @@ async def ask_owner(connection: Connection, run: str, partitions: int) -> RunVie
         # The third field tells the two apart: the time of the end, or the flow's version.
         is_notice = isinstance(msgspec.msgpack.decode(fields[2]), int)
         return messages.decode(Ended, answer.data) if is_notice else messages.decode(RunView, answer.data)
-    except (BrokerError, UnreadableRecord, msgspec.MsgspecError, IndexError):
+    except (BrokerError, UnreadableRecord, IndexError, *FAILURES):
         return None
 
 

@@ -70,7 +70,7 @@ def flows(connection: sqlite3.Connection) -> list[FlowCount]:
 def dead(connection: sqlite3.Connection, asked: DeadAsked) -> Page[DeadRow]:
     """A page of dead letters, newest first."""
     limit = _limit(asked.limit)
-    before = asked.before or INTEGER_MAX
+    before = min(asked.before or INTEGER_MAX, INTEGER_MAX)
     found = connection.execute(
         "SELECT seq, kind, code, reason, subject, at, size_bytes FROM dead "
         "WHERE seq < ? AND (? IS NULL OR kind = ?) ORDER BY seq DESC LIMIT ?",

@@ -130,5 +130,8 @@ encode = msgspec.msgpack.Encoder().encode
 
 
 def decode(type: Any, data: bytes | msgspec.Raw) -> Any:
-    """Raises msgspec.MsgspecError."""
-    return msgspec.msgpack.decode(data, type=type)
+    """Raises msgspec.MsgspecError, and nothing else."""
+    try:
+        return msgspec.msgpack.decode(data, type=type)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None

@@ -23,7 +23,6 @@ import structlog
 
 from .binary import Binary, find_binary
 from .config import config_text
-from .users import users_text
 from .errors import PortInUse, ServerError, ServerFailed
 from .folder import Folder, check_open_files
 from .guard import Guard
@@ -31,6 +30,7 @@ from .monitor import check_limits
 from .ports import free_port
 from .process import ServerProcess
 from .settings import ServerSettings
+from .users import users_text
 
 log = structlog.get_logger("jetfleet.server")
 

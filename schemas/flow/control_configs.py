@@ -178,7 +178,7 @@ class WaitConfig(Block):
     correlate: dict[OwnPath, Any] = {}
     resume_method: Annotated[Resume, WithJsonSchema(_RESUME_SCHEMA)] = "webhook"
     token_field: FieldPath | None = None
-    timeout_secs: Annotated[int, Field(ge=1)] | None = None
+    timeout_secs: Annotated[int, Field(ge=1, le=DURATION_MS_MAX // 1_000)] | None = None
     timeout_ms: Milliseconds | None = None
     timeout_action: Annotated[Action, BeforeValidator(synonyms(_ACTIONS), json_schema_input_type=str)] = "reject"
     metadata_fields: list[OwnPath] = []

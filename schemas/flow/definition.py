@@ -14,15 +14,16 @@ import json
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from ..limits import PAYLOAD_INLINE_MAX_BYTES
+from ..limits import DURATION_MS_MAX, PAYLOAD_INLINE_MAX_BYTES
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,127}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
-Milliseconds = Annotated[int, Field(ge=1)]
+Milliseconds = Annotated[int, Field(ge=1, le=DURATION_MS_MAX)]
 Size = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(B|KiB|MiB)$")]
-Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(ms|s|m|h|d)$")]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,13}(ms|s|m|h|d)$"), AfterValidator(lambda text: _bounded(text))]
 
 
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
@@ -43,6 +44,12 @@ def duration_ms(duration: str) -> int:
     return int(digits) * _UNITS_MS[duration[len(digits) :]]
 
 
+def _bounded(duration: str) -> str:
+    if duration_ms(duration) > DURATION_MS_MAX:
+        raise ValueError(f"{duration} is longer than a hundred years")
+    return duration
+
+
 class Block(BaseModel):
     """What all blocks share: unknown keys refused, no silent conversion, immutable."""
 
@@ -53,9 +60,9 @@ class Retry(Block):
     """When a failed attempt is tried again. `max_attempts` counts the first attempt too."""
 
     max_attempts: Annotated[int, Field(ge=1, le=10_000)] = 3
-    initial_delay_ms: Annotated[int, Field(ge=0)] = 1_000
-    max_delay_ms: Annotated[int, Field(ge=0)] = 30_000
-    backoff_multiplier: Annotated[float, Field(ge=1)] = 2.0
+    initial_delay_ms: Annotated[int, Field(ge=0, le=DURATION_MS_MAX)] = 1_000
+    max_delay_ms: Annotated[int, Field(ge=0, le=DURATION_MS_MAX)] = 30_000
+    backoff_multiplier: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
     jitter: bool = True
     non_retryable: list[Text] = []
     """Error types that end the retrying at once."""
@@ -64,7 +71,7 @@ class Retry(Block):
 class Concurrency(Block):
     """At most `max` activations of the node at a time for each value of `key` (one shared key when absent)."""
 
-    max: Annotated[int, Field(ge=1)]
+    max: Count
     key: str | None = None
     on_limit: Literal["queue", "reject", "cancel_oldest"] = "queue"
 
@@ -143,7 +150,7 @@ class RunConcurrency(Block):
     `limit` names it: flows that use the same name share its slots. The default is the flow's own.
     """
 
-    max: Annotated[int, Field(ge=1)]
+    max: Count
     key: str | None = None
     on_limit: Literal["queue", "reject", "cancel_oldest"] = "queue"
     limit: Identifier | None = None
@@ -152,9 +159,9 @@ class RunConcurrency(Block):
 class Rate(Block):
     """At most `max` runs begin `per` so long for each value of `key`: a token bucket that holds `burst` (`max` when absent)."""
 
-    max: Annotated[int, Field(ge=1)]
+    max: Count
     per: Duration
-    burst: Annotated[int, Field(ge=1)] | None = None
+    burst: Count | None = None
     key: str | None = None
     on_limit: Literal["queue", "reject"] = "queue"
     limit: Identifier | None = None

@@ -269,6 +269,7 @@ def _finish(draft: Draft, regions: Regions, nodes: list[PlanNode], scope: PlanSc
 def _ends(draft: Draft, regions: Regions, nodes: list[PlanNode], scope: PlanScope, dead: set[int]) -> tuple[int, ...]:
     """The nodes whose values are the scope's value: those before the closing merge, else those that nothing follows."""
     found = []
+    dead = dead | _idle_joins(nodes, scope)
     for index in scope.nodes:
         node = nodes[index]
         if node.compensates != NONE or index in dead:
@@ -276,7 +277,7 @@ def _ends(draft: Draft, regions: Regions, nodes: list[PlanNode], scope: PlanScop
         exits = (
             () if node.body == NONE else tuple(edge for edge in draft.edges if _leaves_body(draft, regions, edge, node.body, scope.index))
         )
-        onward = [edge for port, group in zip(node.ports, node.outs, strict=True) if port != ERROR for edge in group]
+        onward = _onward(node)
         if scope.closing != NONE:
             closes = any(edge.target == scope.closing for edge in onward) or any(edge.target == scope.closing for edge in exits)
             if closes:
@@ -284,6 +285,19 @@ def _ends(draft: Draft, regions: Regions, nodes: list[PlanNode], scope: PlanScop
         elif not any(edge.target not in dead and nodes[edge.target].scope == scope.index for edge in onward) and not exits:
             found.append(index)
     return tuple(found)
+
+
+def _idle_joins(nodes: list[PlanNode], scope: PlanScope) -> set[int]:
+    """The joins of parallel scopes that no edge leaves: there for the scopes' rules, but nodes of nobody, so they follow nothing."""
+    idle: set[int] = set()
+    joins = [nodes[index] for index in scope.nodes if nodes[index].joins != NONE]
+    for _ in joins:  # one may stand in another
+        idle.update(join.index for join in joins if all(edge.target in idle for edge in _onward(join)))
+    return idle
+
+
+def _onward(node: PlanNode) -> list[PlanEdge]:
+    return [edge for port, group in zip(node.ports, node.outs, strict=True) if port != ERROR for edge in group]
 
 
 def _leaves_body(draft: Draft, regions: Regions, edge: DraftEdge, body: int, outer: int) -> bool:

@@ -225,8 +225,35 @@ def test_a_stream_that_went_back_is_a_hole_however_much_was_published_since(
                 await fill(connection, names("b"), 6, 5 + messages)
                 proxy.reopen()
                 await until(lambda: bool(reader.holes))
-                assert reader.holes == [(11, 5 + messages)]
+                assert reader.holes == [(11, min(5 + messages, 10))]
                 assert reader.read == list(range(1, 11))
+
+    run(test())
+
+
+def test_who_follows_a_state_reads_a_stream_that_went_back_anew(server: Server, names: Names, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with await Connection.open(server.url, name="test") as connection:
+            await names.create(connection)
+            await fill(connection, names("a"), 1, 5)
+            server.kill()
+            shutil.copytree(server.store, tmp_path / "before")
+            server.start()
+            anew: list[bool] = []
+            reader = Reader(connection, names.stream, filter_subject=names(">"), on_anew=lambda: anew.append(True))
+            await reader.tail.start()
+            await fill(connection, names("a"), 6, 10)
+            await reader.tail.caught_up()
+            server.kill()
+            shutil.rmtree(server.store)
+            shutil.copytree(tmp_path / "before", server.store)
+            server.start()
+            await until(lambda: len(reader.read) == 15)
+            await fill(connection, names("a"), 6, 7)
+            assert await reader.tail.caught_up() == 7
+            assert reader.read == [*range(1, 11), *range(1, 8)]
+            assert anew == [True] and not reader.holes
+            await reader.tail.stop()
 
     run(test())
 

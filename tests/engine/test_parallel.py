@@ -94,3 +94,17 @@ def test_a_try_scope_in_a_branch_that_gives_up_is_a_failed_branch() -> None:
     assert run.input("after") == {"b": "b"}
     run.work()
     assert run.ended == "completed"
+
+
+@pytest.mark.parametrize("inner", ["", ", q: {type: parallel, nodes: [a, p]}"])
+def test_a_scope_that_no_edge_leaves_is_no_end_of_the_run_its_branches_are(inner: str) -> None:
+    run = Driver(
+        f"""
+        nodes: {{a: {{type: x.a}}, b: {{type: x.b}}, c: {{type: x.c}}, beside: {{type: x.d}}}}
+        scopes: {{p: {{type: parallel, nodes: [b, c]}}{inner}}}
+        edges: [{{from: c, to: beside}}]
+        """
+    )
+    for name in ("a", "b", "c", "beside"):
+        run.complete(name, name)
+    assert run.value == {"a": "a", "b": "b", "beside": "beside"}

@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = SystemRandom().randrange(SEED_MAX) if options.seed is None else options.seed
     if options.markdown:
         print(HEAD)
-    return int(not all([_play(name, Settings(n=options.n, seed=seed, quick=options.quick), options) for name in chosen]))
+    well = [_play(name, Settings(n=options.n, seed=seed, quick=options.quick), options) for name in chosen]
+    return int(not all(well))
 
 
 def _list() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from jetfleet.schemas import subjects
 from jetfleet.schemas.errors import JetfleetError
 
 from . import flows
@@ -34,14 +35,18 @@ async def accept_loss(one: World) -> None:
 
 async def works(one: World) -> None:
     """Wait until new runs end, some in every partition."""
-    async with asyncio.timeout(WORKS_S):
-        await asyncio.gather(*(_one_ends(one, number) for number in range(4 * one.shape.partitions)))
+    keys = [f"after-{one.seed}-{number}" for number in range(4 * one.shape.partitions)]
+    tasks = {subjects.run_id(flows.CHAIN, key): asyncio.create_task(_one_ends(one, key)) for key in keys}
+    _, waiting = await asyncio.wait(tasks.values(), timeout=WORKS_S)
+    if waiting:
+        left = [run for run, task in tasks.items() if task in waiting]
+        raise AssertionError(f"{len(left)} of {len(keys)} new runs have not ended: {[await one.why(run) for run in left[:3]]}")
 
 
-async def _one_ends(one: World, number: int) -> None:
+async def _one_ends(one: World, key: str) -> None:
     while True:
         with suppress(JetfleetError):
-            outcome = await one.client.run(flows.CHAIN, flows.payload(number), id=f"after-{one.seed}-{number}", timeout_s=WORKS_S)
+            outcome = await one.client.run(flows.CHAIN, flows.payload(0), id=key, timeout_s=WORKS_S)
             assert outcome.status == "completed", outcome
             return
         await asyncio.sleep(0.1)

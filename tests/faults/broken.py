@@ -270,7 +270,7 @@ def a_lease_is_kept_after_it_was_lost() -> Iterator[None]:
         yield
 
 
-@defect(plays.damaged_log, "I8")
+@defect(plays.damaged_log, "I6", "I8")
 def a_hole_in_a_wal_is_ignored() -> Iterator[None]:
     def make(on_message: Any) -> Any:
         def _on_message(self: Tail, message: Any) -> None:
@@ -326,7 +326,7 @@ def the_idempotency_key_changes_with_the_attempt() -> Iterator[None]:
 
 
 @defect(plays.failing, "I15")
-def a_secret_stands_in_an_error_message() -> Iterator[None]:
+def a_secret_stands_in_a_log() -> Iterator[None]:
     with patched(Secrets, "redact", lambda whole: lambda self, value: value):
         yield
 

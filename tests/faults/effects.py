@@ -20,7 +20,9 @@ from tests.faults.ledger import ledger_at
 
 LEDGER = "FAULTS_LEDGER"
 """The entry of `settings.env`."""
-WORK_S = 0.05
+SLOW = "FAULTS_SLOW"
+"""How many times slower a worker is than others, in its environment."""
+WORK_S = 0.05 * float(os.environ.get(SLOW, "1"))
 """At most, at random: something is in work whenever a process is killed."""
 
 

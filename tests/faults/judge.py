@@ -18,7 +18,7 @@ async def judge(name: str, n: int, one: World, *, settle_s: float = SETTLE_S, **
     evidence = await one.evidence(**more)
     recovered = recoveries(one.strikes, evidence, one.watcher.ends, one.shape.partitions)
     outcome = Outcome.of(name, evidence, n=n, seed=one.seed, control=control, recovery_s=[each.first_s for each in recovered])
-    outcome.notes += _times(recovered)
+    outcome.notes += _times(recovered) + [f"{count} × {what}" for what, count in one.exits.items()]
     outcome.complaints += [f"not ended when all was over: {await one.why(run)}" for run in open[:SHOWN]]
     if len(open) > SHOWN:
         outcome.complaints.append(f"… and {len(open) - SHOWN} more")

@@ -101,7 +101,8 @@ class Outcome:
         return f"| {' | '.join(cells)} |"
 
     def json(self) -> str:
-        data: dict[str, Any] = asdict(self)
+        # `asdict` makes a Counter of a Counter's items: a count of pairs.
+        data: dict[str, Any] = {**asdict(self), "faults": dict(self.faults), "resolved": dict(self.resolved)}
         return json.dumps({**data, "ok": self.ok, "recovery": self._recovery()}, sort_keys=True)
 
     def _recovery(self) -> str:

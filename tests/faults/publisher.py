@@ -42,7 +42,7 @@ ANSWER_S = 1.0
 """How long a bare publish waits for its answer before it counts as unknown."""
 AGAIN_S = 0.05
 OPEN_MAX = 400
-"""So many events without an answer: no more are sent. A server that is away must not leave a heap behind."""
+"""So many events without an answer, and no more are sent. A server that is away must not leave a heap behind."""
 MIX = (flows.CHAIN, flows.FAN, flows.TIMED, flows.SIGNALLED, flows.PARENT)
 KEY_HEADER = "Idempotency-Key"
 
@@ -112,7 +112,7 @@ class Publisher:
 
     async def _pace(self) -> None:
         """Until the next one is due, at random intervals around the rate."""
-        while len(self._open) >= OPEN_MAX and not self._ending.is_set():
+        while len(self._open) >= self._options.open and not self._ending.is_set():
             await asyncio.wait(self._open, return_when=asyncio.FIRST_COMPLETED)
         if self._options.rate:
             try:
@@ -218,6 +218,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rate", type=float, default=0, help="events per second on average; 0: as fast as it goes")
     parser.add_argument("--count", type=int, help="so many in all, over all lives")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--open", type=int, default=OPEN_MAX, help="so many without an answer at most")
     parser.add_argument("--hook", default="")
     parser.add_argument("--flows", default=",".join(MIX))
     asyncio.run(_publish(parser.parse_args(arguments)))

@@ -69,6 +69,11 @@ class Recorder(Log):
             Tail(connection, subjects.SNAPSHOTS, 1, self._snapshot, filter_subject="snapshot.>"),
         ]
 
+    @property
+    def size(self) -> int:
+        """How much was seen: it grows as long as something happens to runs."""
+        return len(self.entries) + len(self.unreadable) + len(self.letters) + sum(map(len, self.parts.values()))
+
     async def evidence(
         self,
         ledger: Ledger,

@@ -51,7 +51,9 @@ class _Spans:
             if (over := recorded.get((effect.run, effect.activation))) is not None:
                 self.executions.setdefault(effect.worker, []).append((effect.at_ns, over))
         self.runs: list[tuple[int, int, int]] = [
-            (subjects.partition_of(fact.run, partitions), fact.at_ns, ends[fact.run].at_ns) for fact in evidence.account.acked if fact.run in ends
+            (subjects.partition_of(fact.run, partitions), fact.at_ns, ends[fact.run].at_ns)
+            for fact in evidence.account.acked
+            if fact.run in ends
         ]
 
     def affected(self, strike: Strike) -> Sequence[int]:

@@ -1,15 +1,16 @@
 """A small fleet in one process, with a ledger and a recorder: for plays in which something is broken on purpose.
 
-    async with small_fleet(url, folder) as small:
-        run = await small.send(CHAIN, "k1")
-        await small.ended(run)
-        complaints = check(await small.evidence())
+async with small_fleet(url, folder) as small:
+    run = await small.send(CHAIN, "k1")
+    await small.ended(run)
+    complaints = check(await small.evidence())
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from jetfleet.broker.client import Connection
 from jetfleet.schemas.errors import JetfleetError
 
 from ..fleet.fleets import Fleet, fleet
-from ..fleet.trouble import until
 from ..fleet.worker_processes import worker
 from . import flows
 from .evidence import Evidence
@@ -29,10 +29,11 @@ from .recorder import Recorder
 NODES = str(Path(__file__).with_name("small_nodes.py"))
 PARTITIONS = 1
 PATIENCE_S = 10.0
+LOOK_S = 0.01
 
 
 class SmallFleet:
-    """`patience_s`: how long a play waits for what should happen. Where something is broken it may never."""
+    """`patience_s`: a play waits for what should happen until nothing has been logged for so long. Where something is broken it may never."""
 
     def __init__(self, fleet: Fleet, ledger: Ledger, recorder: Recorder, patience_s: float) -> None:
         self.fleet, self.ledger, self.recorder, self.patience_s = fleet, ledger, recorder, patience_s
@@ -60,13 +61,20 @@ class SmallFleet:
 
     async def ended(self, *runs: str) -> None:
         """Wait for these ends, and write down that somebody was told."""
-        with suppress(AssertionError):
-            for run, summary in zip(runs, await self.recorder.ended(*runs, deadline_s=self.patience_s), strict=True):
+        await self.until(lambda: all(self.recorder.summary(run) is not None for run in runs))
+        for run in runs:
+            if (summary := self.recorder.summary(run)) is not None:
                 self.ledger.terminal(run, summary.status)
 
-    async def until(self, condition: Any, what: str) -> None:
-        with suppress(AssertionError):
-            await until(condition, what, self.patience_s)
+    async def until(self, condition: Callable[[], bool], patience_s: float = 0.0) -> None:
+        """`patience_s`: where it happens on broken code too, but takes its time."""
+        seen, end = -1, 0.0
+        while not condition():
+            if self.recorder.size != seen:
+                seen, end = self.recorder.size, time.monotonic() + (patience_s or self.patience_s)
+            if time.monotonic() > end:
+                return
+            await asyncio.sleep(LOOK_S)
 
     async def evidence(self) -> Evidence:
         with suppress(TimeoutError):

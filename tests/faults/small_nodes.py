@@ -26,6 +26,7 @@ async def flaky(value: Any, context: Context) -> Any:
 
 @node("s.logs_in")
 async def logs_in(value: Any, context: Context) -> Any:
-    """Fails, and what it says is written to the log of the worker: with a secret in it, if nobody takes it out."""
+    """Fails, and says too much about it in the log of its worker."""
     note(context)
-    raise NodeError(f"the password {context.secrets['canary']} was refused", type="refused", retryable=False)
+    context.log.error(f"the password {context.secrets['canary']} was refused")
+    raise NodeError("the password was refused", type="refused", retryable=False)

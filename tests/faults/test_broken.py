@@ -25,7 +25,7 @@ STANDING = {damaged_log: {"I2"}}
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkers that have little patience, and the secret of the plays."""
     monkeypatch.setattr(open_runs, "GRACE_MS", 200)
-    monkeypatch.setattr(owners, "LETTING_GO_S", 0.3)
+    monkeypatch.setattr(owners, "LETTING_GO_S", 0.2)
     monkeypatch.setenv("JETFLEET_SECRET_CANARY", CANARY)
 
 

@@ -18,6 +18,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ from .watcher import Watcher
 COORDINATOR, WORKER, READER, TRIGGER, PUBLISHER, SERVER = "coordinator", "worker", "reader", "trigger", "publisher", "server"
 ROLES = (SERVER, COORDINATOR, WORKER, READER, TRIGGER, PUBLISHER)
 READY_S = 60
+SUPERVISE_S = 0.5
 SETTLE_S = 60
 """How long runs may take to end when nothing is disturbed any more."""
 _OWNER = "jetfleet.broker.coordinator.owner"
@@ -105,6 +107,10 @@ class World:
         self.strikes: list[Strike] = []
         self.keep = False
         self.hook = f"127.0.0.1:{free_port()}" if shape.triggers else ""
+        self.exits: Counter[str] = Counter()
+        """Ends that nobody injected, by what the process said last."""
+        self._supervised: set[str] = set()
+        self._supervisor: asyncio.Task[None] | None = None
         self._orders: dict[str, Order] = {}
         self._stack = AsyncExitStack()
 
@@ -117,7 +123,9 @@ class World:
     def alive(self, *roles: str) -> list[str]:
         return [name for name in self.names(*roles) if name in self.children and self.children[name].alive]
 
-    def start(self, name: str, *, environment: Mapping[str, str] | None = None, wrappers: Sequence[str] = ()) -> Child:
+    def start(
+        self, name: str, *, environment: Mapping[str, str] | None = None, wrappers: Sequence[str] = (), supervised: bool = True
+    ) -> Child:
         """Start a process, or start it again. The server: see `start_server`. What else is given holds for this life."""
         planned = self._orders[name]
         given: Order = {
@@ -126,6 +134,8 @@ class World:
             "wrappers": (*planned["wrappers"], *wrappers),
         }
         child = self.children[name] = Child(name, given)
+        if supervised and role_of(name) != PUBLISHER:
+            self._supervised.add(name)
         return child
 
     async def start_server(self) -> None:
@@ -139,6 +149,7 @@ class World:
 
     def kill(self, name: str) -> Strike:
         strike = self.struck("kill", name)
+        self._supervised.discard(name)
         self.children[name].kill()
         return strike
 
@@ -151,6 +162,21 @@ class World:
         self.children[name].thaw()
         self.ledger.healed(f"freeze {role_of(name)}")
 
+    async def stop(self, name: str) -> None:
+        """Let it end in order."""
+        self._supervised.discard(name)
+        self.children[name].ask_to_end()
+        await self.children[name].ended()
+
+    async def _supervise(self) -> None:
+        """As whoever runs a fleet does: what has ended by itself is started again, a little later."""
+        while True:
+            await asyncio.sleep(SUPERVISE_S)
+            for name in [name for name in self._supervised if not self.children[name].alive]:
+                child = self.children[name]
+                self.exits[f"{role_of(name)} ended by itself ({child.exit_code}): {child.last_lines(1)}"] += 1
+                self.start(name)
+
     def proxy(self, name: str) -> Proxy:
         return self.proxies[name]
 
@@ -161,6 +187,9 @@ class World:
         self.strikes.append(strike)
         self.ledger.fault(f"{kind} {role_of(name)}", f"{name} pid {pid} {detail}".strip())
         return strike
+
+    def now_ns(self) -> int:
+        return time.time_ns()
 
     # --- beginning
 
@@ -185,6 +214,7 @@ class World:
             await self.deploy(flows.hooked(int(self.hook.rpartition(":")[2])))
         for name in self.names(COORDINATOR, WORKER, READER, TRIGGER):
             self.start(name)
+        self._supervisor = asyncio.create_task(self._supervise())
         await self.ready()
 
     async def deploy(self, *definitions: Mapping[str, Any]) -> None:
@@ -194,15 +224,19 @@ class World:
 
     async def ready(self) -> None:
         """Wait until every partition is owned, each coordinator has some, and workers have said that they are there."""
-        expected = {self.children[name].pid for name in self.alive(COORDINATOR, WORKER, READER)}
-        owners = {self.children[name].pid for name in self.alive(COORDINATOR)}
         watcher = self.watcher
 
         def all_there() -> bool:
-            shares = self.shape.partitions < len(owners) or all(watcher.owned_by(pid) for pid in owners)
-            return expected <= set(watcher.pids.values()) and watcher.owned() and shares
+            there = {self.children[name].pid for name in self.names(COORDINATOR, WORKER, READER)}
+            owners = {self.children[name].pid for name in self.names(COORDINATOR)}
+            shared = self.shape.partitions < len(owners) or all(watcher.owned_by(pid) for pid in owners)
+            return there <= set(watcher.pids.values()) and watcher.owned() and shared
 
-        await watcher.until(all_there, f"the fleet is ready: {watcher.owners} {watcher.pids} {expected}", READY_S)
+        try:
+            await watcher.until(all_there, "the fleet is ready", READY_S)
+        except AssertionError as error:
+            error.add_note(f"owners {watcher.owners}, processes {watcher.pids}, {dict(self.exits)}")
+            raise
 
     async def _plan(self) -> None:
         """What each process is to be started with."""
@@ -299,6 +333,8 @@ class World:
         return f"{run}: nobody knows it" if view is None else f"{run}: {view.status} {view.nodes} {view.blocked}"
 
     async def __aexit__(self, *_: object) -> None:
+        if self._supervisor is not None:
+            self._supervisor.cancel()
         for child in reversed(list(self.children.values())):
             if child.name != SERVER:
                 child.kill_if_alive()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jetfleet.broker.client import Connection
+from jetfleet.broker.client.streams import Streams as StreamsOf
 from jetfleet.broker.deployment import ensure
 from jetfleet.broker.high_water import HighWater, WalWentBack, file_name
 from jetfleet.broker.topology import Topology, wal_stream
@@ -44,6 +47,33 @@ def test_a_server_that_goes_on_is_accepted(server: BackgroundServer, tmp_path: P
             await again.check(connection, 2)
             assert again.seen("WAL_0") == 4
             assert again.seen("EVENTS") == 0
+
+    run(test())
+
+
+def test_a_stream_that_grows_and_is_noted_while_it_is_checked_is_accepted(server: BackgroundServer, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with await deployed(server, records=3) as connection:
+            marks = HighWater(tmp_path)
+            await marks.check(connection, 2)
+            streams, asked = connection.streams, []
+
+            async def grown(what: Any, *arguments: Any) -> Any:
+                """The server's answer, and then a record that this process reads before it sees the answer."""
+                answer = await what(*arguments)
+                if arguments[0] == "WAL_0":
+                    stored = await connection.publisher.publish("wal.0", b"record")
+                    record = await StreamsOf(connection).get("WAL_0", stored.seq)
+                    assert record is not None
+                    marks.note("WAL_0", stored.seq, record.time_ns)
+                    asked.append(stored.seq)
+                return answer
+
+            streams.stream_info = partial(grown, streams.stream_info)  # type: ignore[method-assign]
+            streams.get = partial(grown, streams.get)  # type: ignore[method-assign]
+            await marks.check(connection, 2)
+            assert asked == [4, 5], "it grew behind both answers"
+            assert marks.seen("WAL_0") == 5
 
     run(test())
 

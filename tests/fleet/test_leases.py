@@ -103,6 +103,21 @@ def test_a_partition_is_let_go_of_before_another_gets_it(server: BackgroundServe
     run(test())
 
 
+def test_a_lease_that_names_who_has_lost_it_and_is_due_no_more_is_freed(server: BackgroundServer) -> None:
+    """As when somebody was stopped while a second one joined: it lost all, and claims its share."""
+
+    async def test() -> None:
+        async with Coordinator(server.url, PARTITIONS) as first, Coordinator(server.url, PARTITIONS) as second:
+            await shared([first, second], [4, 4])
+            partition = second.leases.held()[0]
+            claimed = messages.encode(Lease(first.membership.id, 0, 9))
+            await first.connection.publisher.publish(subjects.lease(partition), claimed)
+            await until(lambda: (partition, TAKEN) in second.lost, "the second hears that it has lost it")
+            await shared([first, second], [4, 4])
+
+    run(test())
+
+
 def test_of_many_that_want_one_lease_one_gets_it(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await Connection.open(server.url, name="test") as connection:

@@ -6,10 +6,13 @@ import asyncio
 import os
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 
+from jetfleet.broker.client import Connection
 from jetfleet.broker.fleet.process import start_ticks
+from jetfleet.schemas import subjects
 
 from .conftest import ServerFactory
 from .running import run
@@ -237,6 +240,29 @@ def test_a_server_that_is_killed_under_load_loses_no_completion(server_factory: 
             assert all(output(fleet.completions[each][0]) == {"n": 2} for each in runs)
 
     run(test(), 60)
+
+
+def test_a_worker_that_starts_while_the_server_forgets_its_tasks_makes_their_stream_anew(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with owner(fresh_url) as fleet:
+            subscribe, forgot = Connection.subscribe, []
+
+            async def forget(connection: Connection, subject: str, *handler: Any, **options: Any) -> Any:
+                """It has joined the fleet, and has not made its consumer."""
+                if subject == subjects.CANCEL and connection.name == "worker":
+                    forgot.append(await fleet.connection.streams.delete_stream(subjects.TASKS))
+                return await subscribe(connection, subject, *handler, **options)
+
+            Connection.subscribe = forget  # type: ignore[assignment, method-assign]
+            try:
+                async with worker(fresh_url, tmp_path):
+                    assert forgot == [True]
+                    await fleet.give([task("double", "after", {"n": 1})])
+                    await fleet.ends("after")
+            finally:
+                Connection.subscribe = subscribe  # type: ignore[method-assign]
+
+    run(test())
 
 
 def test_a_worker_goes_on_after_the_server_forgot_its_queue(server_factory: ServerFactory, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from ...broker.client import BrokerError, Connection
 from ...schemas import subjects
-from ...schemas.messages import AttemptId, Task, encode_all
+from ...schemas.messages import FAILURES, AttemptId, Task, encode_all
 
 ANSWER_TIMEOUT_S = 2.0
 PAUSE_MIN_S, PAUSE_MAX_S = 0.05, 1.0
@@ -53,7 +53,7 @@ class Verifier:
                 if len(answers) == len(tasks):
                     return answers
                 why = f"{len(answers)} answers to {len(tasks)} questions"
-            except (BrokerError, msgspec.MsgspecError) as error:
+            except (BrokerError, *FAILURES) as error:
                 why = str(error)
             await asyncio.sleep(pause_s)
             waited_s, pause_s = waited_s + pause_s, min(2 * pause_s, PAUSE_MAX_S)

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from ...broker.client import BrokerError, Connection, Message, Pull
+from ...broker.client import BrokerError, Connection, Message, NotFound, Pull
 from ...broker.deployment import Deployed, ensure_memory, ensure_queue, joined
 from ...broker.fleet.membership import WORKER, Membership
 from ...broker.flows import Flows
@@ -245,11 +245,14 @@ class Worker:
 
     async def _ensure_queue(self, queue: str, host: str) -> float:
         """Make the consumer of the queue's tasks near the host if it is missing; its `ack_wait` in seconds."""
-        info = await self._connection.streams.consumer_info(subjects.TASKS, queue_consumer(queue, host))
-        if info is None:
-            await ensure_queue(self._connection, queue, host)
-            info = await self._connection.streams.consumer_info(subjects.TASKS, queue_consumer(queue, host))
-        return float(info["config"]["ack_wait"]) / 1e9 if info else 10.0
+        while True:
+            try:
+                await ensure_queue(self._connection, queue, host)
+                info = await self._connection.streams.consumer_info(subjects.TASKS, queue_consumer(queue, host))
+            except NotFound:  # the server was restarted a moment ago, and has forgotten the stream
+                await ensure_memory(self._connection, self._deployed)
+            else:
+                return float(info["config"]["ack_wait"]) / 1e9 if info else 10.0
 
     async def _repair(self) -> None:
         """A restarted server has forgotten what it had in memory."""

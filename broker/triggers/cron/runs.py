@@ -10,7 +10,7 @@ from enum import Enum
 import msgspec
 
 from ....schemas import subjects
-from ....schemas.messages import Ended, RunView
+from ....schemas.messages import FAILURES, Ended, RunView
 from ...api.client import Client
 from ...client import BrokerError
 from ...payloads.run_states import ANSWER_S, OPEN, OVER, UNKNOWN
@@ -49,6 +49,6 @@ async def _of_owner(client: Client, run: str) -> RunState:
     try:
         reply = await client.connection.request(subject, msgspec.msgpack.encode([run]), timeout_s=ANSWER_S)
         (answer,) = _answers.decode(reply.data)
-    except (BrokerError, msgspec.MsgspecError, ValueError):
+    except (BrokerError, *FAILURES):
         return RunState.UNSURE
     return {OPEN: RunState.OPEN, OVER: RunState.OVER, UNKNOWN: RunState.OVER}.get(answer, RunState.UNSURE)

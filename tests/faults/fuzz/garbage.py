@@ -17,7 +17,7 @@ from .wire import TARGETS
 SUBJECTS = (
     "events.good", "events.good.go", "events.good.no_such", "events.nobody.go", "events.good.a.b.c", "events.ünï.go", "events.good.\x01", "events", "queue.letters", "queue.letters.eu.x", "on.shop.paid", "on.x",
     "wal.0", "wal.1", "wal.77", "wal.x", "tasks.default", "tasks.default.host", "tasks.nobody", "signals.good-1.ok", "signals.x", "signals..ok", "awaited.paid", "awaited.x.y",
-    "approval.good", "history.good", "history.nobody", "member.x", "member.coordinator-1", "lease.77", "lease.x", "lease.²", "lease.٣", "flow.nobody", "flow.x.state", "flow.good.x", "plan.x", "trigger.good.x", "trigger.x",
+    "approval.good", "history.good", "history.nobody", "member.x", "member.coordinator-1", "lease.77", "lease.x", "lease.²", "lease.٣", "flow.nobody", "flow.x.state", "flow.good.x", "plan.x", "trigger.good.x", "trigger.good.a.b", "trigger.good.ünï", "trigger.x",
     "dead.event", "dead.x", "fired.0", "fired.x", "fired.²", "fired." + "9" * 3_000, "tick.good.go", "tick.nobody.x", "cron.good.x", "timer.0.x", "snapshot.0.x", "snapshot.77.manifest", "progress.x",
     "object.meta.x", "object.chunk.x.0", "object.pin.x.y", "secret.x", "ended.0", "ended.x", "cancel", "verify.0", "verify.1", "run.0", "open.0", "count.0", "joined.0", "collections.0", "slots.0", "limits.0",
     "waiting.0", "decided.0", "takes.0", "upload.x", "query.runs", "query.run", "query.flows", "query.dead", "query.reader", "query.x",
@@ -38,13 +38,14 @@ _FLOW = ("message Current", "message FlowState")
 _TARGETS: dict[str, Target] = {target.name: target for target in (*TARGETS, *TEXTS)}
 
 
-def garbage(count: int, seed: int) -> Iterator[bytes]:
-    """So many commands of the protocol, each with one message: every subject in turn."""
+def garbage(count: int, seed: int, digest: str) -> Iterator[bytes]:
+    """So many commands of the protocol, each with one message: every subject in turn. `digest`: of a version that is deployed."""
     random = Random(seed)
     subjects = [*(subject.encode() for subject in SUBJECTS), *NO_TEXT]
     for number in range(count):
         subject = subjects[number % len(subjects)]
-        yield command(subject, random.choice(HEADS), _body(subject, random))
+        body = _body(subject, random).replace(b"d" * 64, digest.encode())
+        yield command(subject, random.choice(HEADS), body)
 
 
 def command(subject: bytes, head: bytes, body: bytes) -> bytes:

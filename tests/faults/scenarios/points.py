@@ -61,10 +61,9 @@ async def play(settings: Settings) -> Outcome:
 async def _die_at(one: World, point: Point, moment: str) -> bool:
     """Start a process anew that will die at the point, and another one when it has; False: it never got there."""
     name = one.random.choice(one.names(point.role))
-    one.children[name].ask_to_end()
-    await one.children[name].ended()
+    await one.stop(name)
     nth = 1 if point.once else one.random.randint(1, NTH_MAX)
-    child = one.start(name, environment={POINT: f"{moment} {point.begins} {nth}"}, wrappers=(WRAPPER,))
+    child = one.start(name, environment={POINT: f"{moment} {point.begins} {nth}"}, wrappers=(WRAPPER,), supervised=False)
     died = await child.gone(REACHED_S)
     if died:
         one.struck(moment, name, point.what)

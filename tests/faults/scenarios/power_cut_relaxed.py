@@ -56,7 +56,9 @@ async def _play_one(one: World, disk: LoopDisk, flushed: bool, outcome: Outcome)
     await accept_loss(one)
     outcome.acked += len(one.ledger.account().runs)
     outcome.ended += len(one.watcher.ends)
-    outcome.notes.append(f"{'flushed' if flushed else 'fresh'} streams: {', '.join(sorted(lost.values()))}; said by all, accepted, and on it went")
+    outcome.notes.append(
+        f"{'flushed' if flushed else 'fresh'} streams: {', '.join(sorted(lost.values()))}; said by all, accepted, and on it went"
+    )
 
 
 async def lost_ends(one: World, seen: Mapping[int, tuple[int, int]]) -> dict[int, str]:

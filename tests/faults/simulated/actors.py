@@ -70,8 +70,9 @@ class Actor(ABC):
             await self._main(self._stopping)
         except JetfleetError as error:  # what a command would print before it ends
             self._said(error)
-        except BaseException as error:
-            self._crashed(self, error)
+        except Exception as error:
+            if not process.dead:  # else the world is being taken apart
+                self._crashed(self, error)
         process.end()
         if self.process is process:
             self.process = None

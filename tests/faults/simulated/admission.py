@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from . import refusals
 from .expiry import ttl_s
-from .prepared import LAST_SEQ, LAST_SUBJECT_SEQ, TTL, Prepared
+from .prepared import LAST_SEQ, LAST_SUBJECT_SEQ, STREAM, TTL, Prepared
 from .schedules import check_schedule
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def admit(stream: Stream, message: Prepared) -> int:
     """The sequence under which the stream has it already; 0: it may be stored. Raises Refusal."""
     check_size(stream, message)
     if message.asks:
+        _check_stream(stream, message)
         _check_ttl_allowed(stream, message)
         _check_sequences(stream, message)
         check_schedule(stream, message)
@@ -40,6 +41,7 @@ def admit_batch(stream: Stream, messages: Sequence[Prepared]) -> None:
     touched: set[str] = set()
     size = 0
     for staged, message in enumerate(messages):
+        _check_stream(stream, message)
         _check_ttl_allowed(stream, message)
         message.lives_s = ttl_s(message.asks.get(TTL))
         _check_id_in_batch(stream, message, ids)
@@ -56,6 +58,11 @@ def admit_batch(stream: Stream, messages: Sequence[Prepared]) -> None:
 def check_size(stream: Stream, message: Prepared) -> None:
     if 0 <= stream.limits.message_bytes < len(message.headers or b"") + len(message.data):
         raise refusals.too_large()
+
+
+def _check_stream(stream: Stream, message: Prepared) -> None:
+    if message.asks.get(STREAM, stream.name.encode()) != stream.name.encode():
+        raise refusals.other_stream()
 
 
 def _check_ttl_allowed(stream: Stream, message: Prepared) -> None:

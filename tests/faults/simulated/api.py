@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from .server import SimulatedServer
 
 NAMES_PAGE, LIST_PAGE, SUBJECTS_PAGE = 1_024, 256, 100_000
-_decode = msgspec.json.Decoder().decode
 Question = dict[str, Any]
 Document = dict[str, Any]
+_UNTOLD: dict[str, Document] = {"STREAM.INFO": {"total": 0, "offset": 0, "limit": 0}, "STREAM.PURGE": {"purged": 0}}
+"""What stands in an answer also where it says nothing."""
+_decode = msgspec.json.Decoder().decode
 
 
 class Api:
@@ -76,7 +78,7 @@ class Api:
             if call not in self._calls:
                 return None
         kind = "account_info" if call == "INFO" else call.lower().replace(".", "_").replace("msg", "stream_msg")
-        document: Document = {"type": f"io.nats.jetstream.api.v1.{kind}_response"}
+        document: Document = {"type": f"io.nats.jetstream.api.v1.{kind}_response"} | _UNTOLD.get(call, {})
         try:
             question = _decode(data) if data else {}
             document |= whole(question) if whole is not None else self._calls[call](about, question)
@@ -124,7 +126,7 @@ class Api:
         if there is not None:
             if there.config != config:
                 raise refusals.exists_otherwise()
-            return _shown(there)
+            return _shown(there) | {"did_create": True}
         check_place(config, self._server.streams.values())
         self._server.check_storage(config, 0)
         stream = self._server.add_stream(Stream(self._server, config))
@@ -179,7 +181,9 @@ class Api:
     def _delete_message(self, name: str, question: Question) -> Document:
         stream, seq = self._stream(name), int(question.get("seq") or 0)
         if not stream.remove(seq):
-            raise refusals.delete_failed("stream store EOF" if seq > stream.store.last_seq else "no message found")
+            if seq > stream.store.last_seq:
+                raise refusals.delete_failed("stream store EOF")
+            raise refusals.delete_failed("no message found") if seq < stream.store.first_seq else refusals.sequence_not_found(seq)
         return {"success": True}
 
     # --- consumers

@@ -13,7 +13,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import count
 from typing import Any
 
@@ -37,7 +36,7 @@ def run_here(options: argparse.Namespace) -> int:
     tally = Tally()
     for seed in options.seeds:
         judgement = simulate(seed, faults=not options.calm, trace=options.trace, broken=broken_by(options.broken, seed))
-        found = asdict(judgement)
+        found = dict(vars(judgement))
         tally.add(found)
         if options.json:
             print(json.dumps(found if judgement.complaints else found | {"log": []}, default=str), flush=True)

@@ -31,12 +31,16 @@ _FIXED = {
     "deliver_policy": "deliver policy", "mem_storage": "storage type", "opt_start_seq": "start sequence", "ack_policy": "ack policy",
     "replay_policy": "replay policy", "max_waiting": "max waiting",
 }  # fmt: skip
+_STREAM_FIELDS = {*_STREAM, "name", "description", "subjects", "first_seq", "metadata", "subject_delete_marker_ttl", "placement"}
 _SHOWN_WHEN_SET = ("discard_new_per_subject", "allow_msg_schedules", "allow_atomic")
 """The server leaves these out where they are false."""
 
 
 def stream_config(asked: Mapping[str, Any]) -> dict[str, Any]:
     """With everything that was left out. Raises Refusal."""
+    unknown = sorted(set(asked) - _STREAM_FIELDS)
+    if unknown:
+        raise refusals.invalid_json(f'json: unknown field "{unknown[0]}"')
     config = {**_STREAM, **asked}
     config["subjects"] = list(config.get("subjects") or [config["name"]])
     for name in _UNLIMITED:
@@ -72,8 +76,7 @@ def consumer_config(asked: Mapping[str, Any], stream: Stream) -> dict[str, Any]:
     """With everything that was left out. Raises Refusal."""
     config = {**_CONSUMER, **{name: value for name, value in asked.items() if value not in (None, [], "")}}
     if config["ack_policy"] == "none":
-        config.pop("ack_wait", None)
-        config["max_ack_pending"] = asked.get("max_ack_pending") or 0
+        config = {name: value for name, value in config.items() if name in asked or name not in ("ack_wait", "max_ack_pending")}
     filters = list(config.get("filter_subjects") or ())
     if any(overlap(one, other) for place, one in enumerate(filters) for other in filters[:place]):
         raise refusals.filters_overlap()

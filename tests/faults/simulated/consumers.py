@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import asks
 from .asks import Ask
-from .redeliveries import Again, Taken
+from .redeliveries import Again, Lately, Taken
 from .stored import Stored, rfc3339
 from .subjects import any_of, is_literal
 
@@ -45,6 +45,7 @@ class Consumer:
         self.taken: dict[int, Taken] = {}
         self.redelivered: dict[int, int] = {}
         self.again = Again()
+        self._lately = Lately()
         self.pending = stream.store.count_from(self.matches, self.next_seq)
         self._active_s = self.clock.now_s()
         self._wait_timer: asyncio.TimerHandle | None = None
@@ -57,10 +58,9 @@ class Consumer:
         self.filters: list[str] = list(config.get("filter_subjects") or filter(None, [config.get("filter_subject")]))
         self.matches = any_of(self.filters)
         self._one_filter = self.filters[0] if len(self.filters) == 1 and is_literal(self.filters[0]) else ""
-        self._acks = config["ack_policy"] != "none"
+        self.acks = config["ack_policy"] != "none"
         self._ack_wait_s = int(config.get("ack_wait") or 30e9) / _NS
         self._taken_max = int(config.get("max_ack_pending") or 0)
-        self._deliveries_max = int(config.get("max_deliver") or -1)
         self._inactive_s = int(config.get("inactive_threshold") or 0) / _NS
 
     def refiltered(self) -> None:
@@ -226,7 +226,7 @@ class Consumer:
             seq = self.again.pop()
             times = self.redelivered.get(seq, 0) + 1
             message = store.messages.get(seq)
-            if message is None or 0 < self._deliveries_max < times + 1:
+            if message is None:
                 self._forget(seq)
                 continue
             self.redelivered[seq] = times
@@ -264,12 +264,14 @@ class Consumer:
         self.deliveries += 1
         self.delivered_seq = max(self.delivered_seq, message.seq)
         facts = (self.stream.name, self.name, delivery, message.seq, self.deliveries, message.time_ns, max(self.pending, 0))
-        if self._acks:
+        if self.acks:
             self._take(message.seq, now_s)
         else:
             self.floor = (self.deliveries, message.seq)
         self._active_s = now_s
-        self.stream.server.deliver(ask.reply, message, "$JS.ACK.%s.%s.%d.%d.%d.%d.%d" % facts)
+        if delivery == 1:
+            self._lately.delivered(now_s, message.seq, self.deliveries)
+        self.stream.server.deliver(self, ask.reply, message, "$JS.ACK.%s.%s.%d.%d.%d.%d.%d" % facts)
 
     def _take(self, seq: int, now_s: float) -> None:
         taken = self.taken.get(seq)
@@ -291,9 +293,11 @@ class Consumer:
             self.taken[seq].at_s = self.clock.now_s()
 
     def _done(self, seq: int) -> None:
-        if self.closed or seq >= self.next_seq or not self._acks:
+        if self.closed or seq >= self.next_seq or not self.acks:
             return
         was_full = 0 < self._taken_max <= len(self.taken)
+        if seq in self.taken:
+            self._lately.acknowledged(self.clock.now_s(), seq, self.taken[seq].delivery)
         self._forget(seq)
         if self.stream.is_workqueue:
             self.stream.remove(seq)
@@ -381,6 +385,35 @@ class Consumer:
             self.stream.drop_consumer(self.name)
 
     # --- looking, and starting anew
+
+    def recover(self) -> None:
+        """As a server finds it that starts anew: nobody asks."""
+        self.asks.clear()
+        self._wait_timer = self._ack_timer = None
+        self._waits_until_s = float("inf")
+        self._active_s = self.clock.now_s()
+        if self.taken:
+            self._check_acks_in(0.0)
+        self._watch_inactivity()
+
+    def rewind(self, seconds: float) -> None:
+        """Forget the deliveries and acknowledgements of the last seconds, as what was not written to the disk yet."""
+        for event in self._lately.since(self.clock.now_s() - seconds):
+            if event.is_ack and event.seq in self.stream.store.messages:
+                self.taken[event.seq] = Taken(event.delivery, event.at_s)
+            elif not event.is_ack:
+                self.taken.pop(event.seq, None)
+                self.redelivered.pop(event.seq, None)
+                self.again.remove(event.seq)
+                self.next_seq, self.deliveries = event.seq, event.delivery - 1
+        self.delivered_seq = min(self.delivered_seq, self.next_seq - 1)
+        oldest = min(self.taken, default=self.next_seq)
+        delivery = self.taken[oldest].delivery if oldest in self.taken else self.deliveries + 1
+        self.floor = (min(self.floor[0], delivery - 1), min(self.floor[1], oldest - 1))
+        self.pending = self.stream.store.count_from(self.matches, self.next_seq)
+        if self.taken:
+            self._check_acks_in(0.0)
+        self.serve()
 
     def info(self) -> dict[str, Any]:
         self._look_after_asks()

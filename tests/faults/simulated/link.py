@@ -90,13 +90,11 @@ class Link:
             self._watch.cancel()
         self.down.close()
         self.up.close(arriving)
-        if not self._impaired:
-            self.server.forget(self)  # else it learns of it when it hears of this link again
-        else:
-            self.server.linger(self)
+        self.server.bury(self)
 
-    def buried(self) -> bool:
-        """Whether nothing can come of it any more."""
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can come of it any more. While it is impaired, the server does not learn that the client is gone."""
         return self.ended and not self._impaired and not len(self.up)
 
     # --- what flows

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from .stored import fields
 
-ID, ROLLUP, TTL = b"Nats-Msg-Id", b"Nats-Rollup", b"Nats-TTL"
+ID, STREAM, ROLLUP, TTL = b"Nats-Msg-Id", b"Nats-Expected-Stream", b"Nats-Rollup", b"Nats-TTL"
 LAST_SEQ, LAST_SUBJECT_SEQ = b"Nats-Expected-Last-Sequence", b"Nats-Expected-Last-Subject-Sequence"
 SCHEDULE, TARGET = b"Nats-Schedule", b"Nats-Schedule-Target"
 SCHEDULE_NEXT, SCHEDULER = b"Nats-Schedule-Next", b"Nats-Scheduler"

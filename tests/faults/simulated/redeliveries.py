@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+KEPT_S = 3.0
+
 
 class Taken:
     """Delivered and not acknowledged. `delivery`: the number of its first delivery. `at_s`: when its time began."""
@@ -37,3 +43,36 @@ class Again:
 
     def clear(self) -> None:
         self._seqs.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`delivery`: the number of the message's first delivery."""
+
+    at_s: float
+    seq: int
+    delivery: int
+    is_ack: bool
+
+
+class Lately:
+    """What a consumer did in its last seconds, which it may be made to forget."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+
+    def delivered(self, at_s: float, seq: int, delivery: int) -> None:
+        self._add(Event(at_s, seq, delivery, False))
+
+    def acknowledged(self, at_s: float, seq: int, delivery: int) -> None:
+        self._add(Event(at_s, seq, delivery, True))
+
+    def since(self, begin_s: float) -> Iterator[Event]:
+        """The newest first; they are forgotten here, too."""
+        while self._events and self._events[-1].at_s > begin_s:
+            yield self._events.pop()
+
+    def _add(self, event: Event) -> None:
+        self._events.append(event)
+        while self._events[0].at_s < event.at_s - KEPT_S:
+            self._events.popleft()

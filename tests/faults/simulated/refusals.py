@@ -46,6 +46,14 @@ def no_room(what: str) -> Refusal:
     return Refusal(503, 10077, f"maximum {what} exceeded")
 
 
+def other_stream() -> Refusal:
+    return Refusal(400, 10060, "expected stream does not match")
+
+
+def invalid_json(why: str) -> Refusal:
+    return Refusal(400, 10025, f"invalid JSON: {why}")
+
+
 def too_large() -> Refusal:
     return Refusal(400, 10054, "message size exceeds maximum allowed")
 
@@ -135,7 +143,7 @@ def batch_too_large(most: int) -> Refusal:
 
 
 def needs_explicit_ack() -> Refusal:
-    return Refusal(400, 10098, "workqueue stream requires explicit ack")
+    return Refusal(400, 10084, "consumer in pull mode requires explicit ack policy on workqueue stream")
 
 
 def unfiltered_not_unique() -> Refusal:

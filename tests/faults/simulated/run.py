@@ -17,6 +17,7 @@ from random import Random
 
 from jetfleet.broker.coordinator import broadcast, snapshots
 from jetfleet.broker.pace import Pace
+from jetfleet.workers.threads import Threads
 
 from . import clock
 from .judgement import Judgement
@@ -24,6 +25,13 @@ from .loop import VirtualLoop
 from .world import World
 
 MEMORY = Path("/dev/shm")
+
+
+async def _in_the_loop(threads: Threads, function: Callable[[], object]) -> object:
+    return await asyncio.get_running_loop().run_in_executor(None, function)
+
+
+Threads.run = _in_the_loop  # type: ignore[assignment,method-assign]  # a thread would go on in real time
 
 
 def simulate(
@@ -47,6 +55,11 @@ def simulate(
 
 async def _live(seed: int, loop: VirtualLoop, folder: Path, judgement: Judgement, faults: bool, trace: bool) -> None:
     await World(seed, loop, folder, judgement, trace).live(faults)
+
+
+def broken_by(name: str, seed: int) -> Callable[[], AbstractContextManager[object]]:
+    """The context in which that defect is in the code; "": none."""
+    return contextlib.nullcontext
 
 
 def _as_when_started() -> None:

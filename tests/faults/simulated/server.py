@@ -11,6 +11,7 @@ Guarantees: with the same seed and the same calls in the same order it does the 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from random import Random
@@ -91,8 +92,6 @@ class SimulatedServer:
 
     async def dial(self, wire: SimulatedWire) -> Link:
         """Raises ConnectionRefusedError; waits for ever for one that does not answer."""
-        import asyncio
-
         await asyncio.sleep(DIAL_S + 2 * self.latency())
         if wire in self.shut_out or self.is_stopped:
             await asyncio.Event().wait()
@@ -102,13 +101,10 @@ class SimulatedServer:
         self.links[link] = None
         return link
 
-    def forget(self, link: Link) -> None:
-        """The server has seen that the link is gone; what it had sent before may still be in it."""
-        if not len(link.up):
+    def bury(self, link: Link) -> None:
+        """Forget the link, if its client is gone, the server can know that, and nothing more comes out of it."""
+        if link.is_over:
             self._drop(link)
-
-    def linger(self, link: Link) -> None:
-        """The client is gone, and the server does not know it."""
 
     def _drop(self, link: Link) -> None:
         self.links.pop(link, None)
@@ -125,8 +121,8 @@ class SimulatedServer:
         elif self.is_up:
             for command in commands(thing):
                 self._carry_out(link, command)
-        if link.ended and link.buried():
-            self._drop(link)
+        if link.ended:
+            self.bury(link)
 
     def _carry_out(self, link: Link, command: Publish | Subscribe | Unsubscribe) -> None:
         if isinstance(command, Publish):
@@ -173,8 +169,10 @@ class SimulatedServer:
         if reply:
             self._route(reply, reply, "", headers, data)
 
-    def deliver(self, to: str, message: Stored, ack: str) -> None:
+    def deliver(self, consumer: Consumer, to: str, message: Stored, ack: str) -> None:
         self._route(to, message.subject, ack, message.headers, message.data)
+        if consumer.acks:
+            self.faults.delivered(consumer, message.seq)
 
     def listens(self, subject: str) -> bool:
         return self.interest.has(subject)
@@ -325,5 +323,4 @@ class SimulatedServer:
         self.clock.go_on()
         for link in list(self.links):
             link.heal("stopped")
-            if link.buried():
-                self._drop(link)
+            self.bury(link)

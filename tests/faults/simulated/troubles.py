@@ -1,158 +1,173 @@
-"""Trouble: what is done to a simulated fleet while it works, by chance, and undone when it is over.
-
-A seed does not do everything to everybody: it picks some kinds and how often (a few faults of every kind hide each other). Messages that are
-lost, doubled or late are the server's part (`faults.py`), by probabilities that are drawn here.
-
-Guarantees: everything that was injected is in the ledger and counted; after `heal` nothing goes wrong any more, and everybody is up.
-"""
+"""Troubles of a server and of its connections that last: each begins at a time, and most are over after a while."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from random import Random
+from typing import TYPE_CHECKING
 
-from ..ledger import Ledger
-from .actors import Actor, nobody_restarts
-from .loop import VirtualLoop
-from .machines import Machines
-from .lines import Lines
+if TYPE_CHECKING:
+    from .consumers import Consumer
+    from .faults import Faults
+    from .server import SimulatedServer
+    from .wire import SimulatedWire
 
-FREEZES_S = (0.3, 1.5, 2.5, 4.5, 9.0)
-DOWN_S = (0.0, 0.0, 1.0, 4.0)
-SKEWS_S = (-2.0, -0.05, 0.05, 2.0)
-JUMPS_S = (-3_600.0, 3_600.0)
-HOLDS_S = (0.2, 1.0, 2.8, 6.0)
-Trouble = Callable[[], Awaitable[None]]
+PER_SECOND = ("cut", "held", "deaf", "server_killed", "server_stopped", "rewound", "consumer_lost", "latched", "tail_lost")
+_TICK_S = 0.1
+HELD_S, DEAF_S, DOWN_S, STOPPED_S = 6.0, 5.0, 2.0, 6.0
+"""The longest by chance."""
+SHORT = 0.5
+"""Of what is held by chance, this part is held for a moment only: long enough to come after what others send later."""
+REWOUND_S, UNSYNCED_S = 3.0, 0.3
+"""How much of a consumer's state is lost at most; when the server is killed, what it has not written yet."""
+TAIL_MAX = 20
 
 
 class Troubles:
-    """`cause` until cancelled, then `heal`. `counts`: what was injected, by kind; `log`: when."""
+    """Of one server. Every method injects one fault now; `start` lets them come by chance."""
 
-    def __init__(
-        self, chance: Random, actors: list[Actor], lines: Lines, machines: Machines, ledger: Ledger, loop: VirtualLoop
-    ) -> None:
-        self.counts: Counter[str] = Counter()
-        self._chance, self._actors, self._lines, self._machines = chance, actors, lines, machines
-        self._ledger, self._loop = ledger, loop
-        kinds: dict[str, tuple[int, Trouble]] = {
-            "kill": (4, self._kill), "stop": (2, self._stop), "freeze": (3, self._freeze), "cut": (4, self._cut), "hold": (2, self._hold),
-            "one_way": (2, self._one_way), "server_killed": (2, self._server_killed), "consumers_lost": (1, self._consumers_lost),
-            "clock": (1, self._clock), "all_killed": (1, self._all_killed),
-        }  # fmt: skip
-        chosen = [kind for kind in kinds if chance.random() < 0.5] or ["kill"]
-        self._kinds = [kinds[kind][1] for kind in chosen for _ in range(kinds[kind][0])]
-        self._every_s = chance.choice((0.4, 1.0, 2.5))
-        self._under_way: set[asyncio.Task[None]] = set()
+    def __init__(self, server: SimulatedServer, faults: Faults) -> None:
+        self._server, self._faults, self._chance = server, faults, faults.chance
+        self._timer: asyncio.TimerHandle | None = None
+        self._killed = False
+        self._needs_restart = False
 
-    async def cause(self) -> None:
-        """One after the other, each lasting as long as it does."""
-        self._lines.begin_faults(self._chance)
-        while True:
-            await asyncio.sleep(self._chance.expovariate(1 / self._every_s))
-            task = asyncio.create_task(self._chance.choice(self._kinds)())
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+    def start(self) -> None:
+        if self._timer is None and any(self._faults.rates.get(kind) for kind in PER_SECOND):
+            self._later(_TICK_S, self._tick)
 
-    async def heal(self) -> None:
-        """All is well again, and everybody there."""
-        for task in self._under_way:
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
-        self._lines.heal()
-        for host in self._machines.skew_ns:
-            self._machines.set_clock(host, 0)
-        for actor in self._actors:
-            if actor.process is not None:
-                actor.process.thaw(self._loop)
-            actor.start()
+    def heal(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        server = self._server
+        if self._faults.latched and server.is_up:
+            server.kill()  # an operator would find it and start it anew
+        if not server.is_up:
+            self._revive()
+        server.go_on()
+        server.shut_out.clear()
+        for link in list(server.links):
+            for how in ("held", "deaf"):
+                link.heal(how)
+            server.bury(link)
 
-    # --- one by one
+    def _later(self, delay_s: float, call: object, *args: object) -> None:
+        """Not by the server's clock: that one stands still, or dies, with the server."""
+        loop, context = self._server.clock.loop, self._server.clock.context
+        handle = loop.call_later(delay_s, call, *args, context=context)  # type: ignore[arg-type]
+        if call == self._tick:
+            self._timer = handle
 
-    def _begun(self, kind: str, detail: str = "") -> None:
-        self.counts[kind] += 1
-        self._ledger.fault(kind, detail)
-        self._machines.note(f"fault: {kind} {detail}")
+    def _tick(self) -> None:
+        for kind in PER_SECOND:
+            rate = self._faults.rates.get(kind, 0.0)
+            if rate and self._chance.random() < rate * _TICK_S:
+                self._by_chance(kind)
+        self._later(_TICK_S, self._tick)
 
-    def _over(self, kind: str) -> None:
-        self._ledger.healed(kind)
-        self._machines.note(f"over: {kind}")
-
-    def _somebody(self) -> Actor | None:
-        up = [actor for actor in self._actors if actor.is_up and actor.role != "user"]
-        return self._chance.choice(up) if up else None
-
-    async def _kill(self) -> None:
-        actor = self._somebody()
-        if actor is None:
+    def _by_chance(self, kind: str) -> None:
+        server, random = self._server, self._chance.random
+        wires = [wire for wire in server.wires if wire.link is not None]
+        if kind in ("cut", "held", "deaf"):
+            if wires:
+                wire = wires[self._chance.randrange(len(wires))]
+                if kind == "cut":
+                    self.cut(wire)
+                elif kind == "held":
+                    self.hold(wire, random() * (0.3 if random() < SHORT else HELD_S))
+                else:
+                    self.deafen(wire, random() * DEAF_S)
+        elif not server.is_up or server.is_stopped:
             return
-        with nobody_restarts(actor):
-            self._begun(f"kill_{actor.role}", actor.name)
-            actor.kill()
-            await asyncio.sleep(self._chance.choice(DOWN_S))
-        actor.start()
-        self._over(f"kill_{actor.role}")
+        elif kind == "server_killed":
+            self.kill_server(random() * DOWN_S)
+        elif kind == "server_stopped":
+            self.stop_server(random() * STOPPED_S)
+        elif kind == "tail_lost":
+            self.lose_tails(random() * DOWN_S, self._chance.randint(1, TAIL_MAX))
+        elif kind == "latched":
+            files = [name for name in sorted(server.streams) if not server.streams[name].in_memory]
+            if files:
+                self._faults.latch(files[self._chance.randrange(len(files))])
+        else:
+            consumers = self._consumers()
+            if consumers:
+                self._with_consumer(kind, consumers[self._chance.randrange(len(consumers))])
 
-    async def _all_killed(self) -> None:
-        self._begun("kill_all")
-        for actor in self._actors:
-            actor.kill()
-        await self._lines.restart_server(0.2)
-        for actor in self._actors:
-            actor.start()
-        self._over("kill_all")
+    def _with_consumer(self, kind: str, consumer: Consumer) -> None:
+        if kind == "rewound":
+            self.rewind(consumer, self._chance.random() * REWOUND_S)
+        else:
+            self.lose_consumer(consumer)
 
-    async def _stop(self) -> None:
-        actor = self._somebody()
-        if actor is not None and actor.role in ("coordinator", "worker"):
-            self._begun(f"stop_{actor.role}", actor.name)
-            actor.stop()
+    # --- connections
 
-    async def _freeze(self) -> None:
-        actor = self._somebody()
-        process = actor.process if actor is not None else None
-        if actor is None or process is None:
+    def cut(self, wire: SimulatedWire) -> None:
+        """RST: the client knows at once."""
+        if wire.link is not None:
+            self._faults.injected("cut", wire.name)
+            wire.link.cut(self._chance.randint(0, len(wire.link.up)))
+
+    def hold(self, wire: SimulatedWire, seconds: float) -> None:
+        """Nothing passes, either way; nor does a new connection while it lasts."""
+        self._impair(wire, "held", seconds)
+
+    def deafen(self, wire: SimulatedWire, seconds: float) -> None:
+        """One-way: the server hears the client, the client hears nothing."""
+        self._impair(wire, "deaf", seconds)
+
+    def _impair(self, wire: SimulatedWire, how: str, seconds: float) -> None:
+        link = wire.link
+        if link is None:
             return
-        for_s = self._chance.choice(FREEZES_S)
-        self._begun(f"freeze_{actor.role}", f"{actor.name} for {for_s} s")
-        process.freeze()
-        await asyncio.sleep(for_s)
-        process.thaw(self._loop)
-        self._over(f"freeze_{actor.role}")
+        self._faults.injected(how, f"{wire.name} for {seconds:.2f} s")
+        self._server.shut_out.add(wire)
+        link.impair(how)
+        self._later(seconds, self._let_in, wire, link, how)
 
-    async def _cut(self) -> None:
-        line = self._lines.some_line(self._chance)
-        if line is not None:
-            self._begun("cut", line)
-            self._lines.cut(line)
+    def _let_in(self, wire: SimulatedWire, link: object, how: str) -> None:
+        self._server.shut_out.discard(wire)
+        link.heal(how)  # type: ignore[attr-defined]
+        self._server.bury(link)  # type: ignore[arg-type]
 
-    async def _hold(self) -> None:
-        line = self._lines.some_line(self._chance)
-        if line is not None:
-            for_s = self._chance.choice(HOLDS_S)
-            self._begun("hold", f"{line} for {for_s} s")
-            self._lines.hold(line, for_s)
+    # --- the server
 
-    async def _one_way(self) -> None:
-        line = self._lines.some_line(self._chance)
-        if line is not None:
-            for_s = self._chance.choice(HOLDS_S)
-            self._begun("one_way", f"{line} for {for_s} s")
-            self._lines.one_way(line, for_s)
+    def kill_server(self, down_s: float) -> None:
+        self._faults.injected("server_killed", f"for {down_s:.2f} s")
+        self._server.kill()
+        self._later(down_s, self._revive)
 
-    async def _server_killed(self) -> None:
-        for_s = self._chance.choice((0.1, 0.5, 3.0))
-        self._begun("kill_server", f"for {for_s} s")
-        await self._lines.restart_server(for_s)
-        self._over("kill_server")
+    def stop_server(self, seconds: float) -> None:
+        self._faults.injected("server_stopped", f"for {seconds:.2f} s")
+        self._server.stop()
+        self._later(seconds, self._server.go_on)
 
-    async def _consumers_lost(self) -> None:
-        self._begun("consumers_lost")
-        self._lines.lose_consumers(self._chance)
+    def lose_tails(self, down_s: float, most: int) -> None:
+        """A power cut with relaxed sync: up to so many of the last messages of each stream were not on disk."""
+        self._faults.injected("tail_lost", f"up to {most}")
+        self._server.kill()
+        for stream in self._server.sorted_streams():
+            stream.lose_tail(self._chance.randint(0, most))
+        self._later(down_s, self._revive)
 
-    async def _clock(self) -> None:
-        host = self._chance.choice(sorted({actor.host for actor in self._actors}))
-        by_s = self._chance.choice(JUMPS_S if self._chance.random() < 0.1 else SKEWS_S)
-        self._begun("clock", f"{host} by {by_s} s")
-        self._machines.set_clock(host, int(by_s * 1e9))
+    def _revive(self) -> None:
+        if self._server.is_up:
+            return
+        for consumer in self._consumers():
+            consumer.rewind(self._chance.random() * UNSYNCED_S)
+        self._server.start()
+
+    # --- consumers
+
+    def rewind(self, consumer: Consumer, seconds: float) -> None:
+        self._faults.injected("rewound", f"{consumer.name} by {seconds:.2f} s")
+        consumer.rewind(seconds)
+
+    def lose_consumer(self, consumer: Consumer) -> None:
+        self._faults.injected("consumer_lost", consumer.name)
+        consumer.stream.drop_consumer(consumer.name)
+
+    def _consumers(self) -> list[Consumer]:
+        """Those that keep account of acknowledgements."""
+        found = [consumer for stream in self._server.sorted_streams() for consumer in stream.consumers.values()]
+        return [consumer for consumer in found if consumer.acks]

@@ -38,14 +38,14 @@ from ..recorder import Recorder
 from . import clock, oracle
 from .actors import URL, Actor, CoordinatorActor, WorkerActor, supervise
 from .judgement import Judgement
+from .lines import Lines
 from .load import PublisherActor, UserActor, make_orders
 from .loop import VirtualLoop
 from .machines import Machines
-from .lines import Lines
+from .monkey import Monkey
 from .nodes import registry
 from .programs import VALUES, child_flow, make_flows
 from .sayings import sayings
-from .troubles import Troubles
 
 STORE_BYTES = 1 << 30
 LOOK_S = 0.5
@@ -83,7 +83,7 @@ class World:
         self.judgement, self.shape = judgement, Shape(seed)
         self.ledger = Ledger(now_ns=clock.wall_ns)
         self.machines = Machines(folder)
-        self.lines = Lines(Random(f"network {seed}"), judgement.trace if trace else None)
+        self.lines = Lines(seed, judgement.trace if trace else None)
         self.flows = {flow.name: flow for flow in self.shape.flows}
         self.actors: list[Actor] = []
         self.publishers: list[PublisherActor] = []
@@ -102,7 +102,6 @@ class World:
             await self._healed(recorder)
             evidence = await recorder.evidence(self.ledger, client)
             self._judge(evidence)
-            self.lines.no_more()
             for actor in self.actors:
                 actor.wanted = False
                 actor.kill()
@@ -138,14 +137,17 @@ class World:
     async def _load(self, faults: bool) -> None:
         for actor in self.actors:
             actor.start()
-        troubles = Troubles(Random(f"troubles {self._seed}"), self.actors, self.lines, self.machines, self.ledger, self._loop)
-        causing = asyncio.create_task(troubles.cause()) if faults else None
+        monkey = Monkey(Random(f"monkey {self._seed}"), self.actors, self.lines, self.machines, self.ledger, self._loop)
+        causing = asyncio.create_task(monkey.cause()) if faults else None
+        if faults:
+            self.lines.begin_faults()
         await asyncio.sleep(self.shape.load_s)
         if causing is not None:
             causing.cancel()
-            await troubles.heal()
+            self.lines.heal()
+            await monkey.heal()
             self.machines.note("healed")
-        self.judgement.faults = troubles.counts + self.lines.counts
+        self.judgement.faults = monkey.counts + self.lines.counts
 
     async def _healed(self, recorder: Recorder) -> None:
         """Every run ends, and then nothing is left lying anywhere."""
@@ -171,7 +173,7 @@ class World:
         judgement.duplicates = sum(times - 1 for times in executions.values())
         judgement.recovery_s = account.recovery_s()
         ends = [(run, summary.status, summary.records) for run, summary in sorted(evidence.ends.items())]
-        judgement.digest = sha256(f"{self.lines.digest()} {ends}".encode()).hexdigest()[:16]
+        judgement.digest = sha256(f"{self.lines.digest} {ends}".encode()).hexdigest()[:16]
 
     # --- looking
 
@@ -215,7 +217,7 @@ class World:
         return found
 
     def _waiting_in(self, stream: str) -> int:
-        return self.lines.messages_in(stream, f"{stream.lower()}.>")
+        return self.lines.messages_in(stream, subjects.TASKS_EPOCH)
 
     async def _until(self, condition: Callable[[], bool], within_s: float, what: str) -> None:
         end_s = self._loop.time() + within_s

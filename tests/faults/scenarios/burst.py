@@ -1,0 +1,39 @@
+"""F22: ten thousand events as fast as they can be published, and a run that fans out to ten thousand tasks."""
+
+from __future__ import annotations
+
+import time
+
+from .. import flows
+from ..judge import judge
+from ..outcome import Outcome
+from ..registry import Settings
+from ..world import PUBLISHER, Shape, world
+
+EVENTS, EVENTS_QUICK = 10_000, 1_000
+PARALLEL = 1_000
+DRAIN_S = 600
+
+
+async def play(settings: Settings) -> Outcome:
+    events = settings.count(EVENTS, EVENTS_QUICK)
+    shape = Shape(rate=0, count=events, mix=(flows.CHAIN,), options={PUBLISHER: ("--open", str(events))}, triggers=0)
+    async with world(shape, settings.seed) as one:
+        await one.deploy(flows.fan("f-wide", PARALLEL))
+        one.ledger.fault("burst", f"{events} events")
+        began = time.monotonic()
+        one.publish()
+        one.ledger.fault("fan-out", f"{events} tasks")
+        run = await one.client.send("f-wide", {"items": list(range(events))}, id="f-wide/0")
+        one.ledger.acked("f-wide/0", run)
+        await one.all_published(DRAIN_S)
+        published_s = time.monotonic() - began
+        left = await one.settle(DRAIN_S)
+        drained_s = time.monotonic() - began
+        outcome = await judge("burst", events, one, settle_s=1)
+    executions = events * 4 + 1
+    outcome.notes.append(
+        f"published and acknowledged in {published_s:.1f} s ({events / published_s:,.0f}/s), drained after {drained_s:.1f} s "
+        f"({executions / drained_s:,.0f} nodes/s), {len(left)} left"
+    )
+    return outcome

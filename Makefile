@@ -10,7 +10,7 @@ JOBS ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench soak lock clean
+.PHONY: help demo test lint format bench soak audit lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ bench: $(READY) ## measure (NAME=engine, ARGS=--json; see benchmarks/README.md)
 
 soak: $(READY) ## the property tests with a hundred times the examples, and a server of a cluster killed
 	@$(BIN)/pytest -m "hypothesis or soak" --hypothesis-profile=soak -o faulthandler_timeout=0 $(ARGS)
+
+audit: $(READY) ## ask whether a pinned dependency is known to be vulnerable (needs pip-audit and a network, and says so)
+	@.ci/audit
 
 lock: ## resolve the dependencies anew and pin them in constraints.txt
 	@.ci/lock

@@ -1,8 +1,12 @@
 """Going on with what a server has left, after it lost acknowledged messages: an operator's decision, by `jetfleet doctor --accept-loss`.
 
-Streams that are gone are made anew, empty. A snapshot may know more than is left of its WAL: then the WAL is moved behind the snapshot,
-with all that is left of it. That is harmless, since records that come twice change nothing. Nobody says any more up to where effects
-are acknowledged, so the next owners carry out again what may have been lost. To be done while no coordinator runs.
+Streams that are gone are made anew, empty. What outlived what it is about is brought into line with that:
+
+    a snapshot that knows more than its WAL    the WAL is moved behind it, with all that is left of it
+    a consumer that has had more than there is    is deleted, to be made anew: it would pass over as many new messages
+    up to where effects are acknowledged    nobody says any more, so the next owners carry out again what may have been lost
+
+All of this only repeats things, and records, events and effects that come twice change nothing. To be done while no coordinator runs.
 """
 
 from __future__ import annotations
@@ -15,9 +19,27 @@ from .deployment import ensure
 
 async def accept_loss(connection: Connection) -> None:
     deployed = await ensure(connection, accept_loss=True)
+    for stream, consumer in await consumers_ahead(connection):
+        await connection.streams.delete_consumer(stream, consumer)
+    await ensure(connection)
     await connection.streams.purge(subjects.PROGRESS)
     for partition in range(deployed.partitions):
         await _move_behind_snapshot(connection, partition)
+
+
+async def consumers_ahead(connection: Connection) -> list[tuple[str, str]]:
+    """Stream and name of each consumer that has had messages which its stream has not, or not yet."""
+    found = []
+    for stream in await connection.streams.names():
+        info = await connection.streams.stream_info(stream)
+        last_seq = 0 if info is None else info["state"]["last_seq"]
+        consumers = await connection.streams.consumers(stream)
+        found += [(stream, each["name"]) for each in consumers if each["config"].get("durable_name") and _had(each) > last_seq]
+    return found
+
+
+def _had(consumer: dict[str, dict[str, int]]) -> int:
+    return max(consumer["delivered"]["stream_seq"], consumer["ack_floor"]["stream_seq"])
 
 
 async def _move_behind_snapshot(connection: Connection, partition: int) -> None:

@@ -26,10 +26,11 @@ can be read up to the fields that are known.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
+from .limits import DURATION_MS_MAX, MOMENT_MS_MAX
 from .payload import NULL, Payload
 
 Activation: TypeAlias = tuple[int | str, ...]
@@ -37,6 +38,11 @@ Activation: TypeAlias = tuple[int | str, ...]
 
 A step that a code-first flow discovers while it runs is addressed by its key as a last element of type str.
 """
+
+Moment: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOMENT_MS_MAX)]
+"""ms since the epoch. A record with another time is none: what is reckoned from it could be written nowhere."""
+Milliseconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=DURATION_MS_MAX)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 
 
 class Error(msgspec.Struct, array_like=True, frozen=True):
@@ -76,7 +82,7 @@ class RunStarted(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """`parent`: run and activation of the sub-flow node that started it. `trace`: the W3C traceparent that came with the event, or ""."""
 
     run: str
-    at: int
+    at: Moment
     flow: str
     digest: str
     trigger: str | None = None
@@ -90,7 +96,7 @@ class Completion(msgspec.Struct, array_like=True, frozen=True, tag=2):
     """`error` set: the attempt failed, and `port` and `output` mean nothing."""
 
     run: str
-    at: int
+    at: Moment
     activation: tuple[int | str, ...]
     attempt: int
     port: str = "out"
@@ -103,7 +109,7 @@ class Completion(msgspec.Struct, array_like=True, frozen=True, tag=2):
 
 class TimerFired(msgspec.Struct, array_like=True, frozen=True, tag=3):
     run: str
-    at: int
+    at: Moment
     timer: TimerId
 
 
@@ -114,7 +120,7 @@ class SignalReceived(msgspec.Struct, array_like=True, frozen=True, tag=4):
     """
 
     run: str
-    at: int
+    at: Moment
     name: str
     payload: Payload = NULL
     id: str = ""
@@ -125,7 +131,7 @@ class EventReceived(msgspec.Struct, array_like=True, frozen=True, tag=5):
     """`run` empty: for every run of the partition that waits for the event at that moment of the log."""
 
     run: str
-    at: int
+    at: Moment
     event: str
     payload: Payload = NULL
     id: str = ""
@@ -133,7 +139,7 @@ class EventReceived(msgspec.Struct, array_like=True, frozen=True, tag=5):
 
 class ChildEnded(msgspec.Struct, array_like=True, frozen=True, tag=6):
     run: str
-    at: int
+    at: Moment
     activation: tuple[int | str, ...]
     attempt: int
     child: str
@@ -146,7 +152,7 @@ class CancelRequested(msgspec.Struct, array_like=True, frozen=True, tag=7):
     """`life`: the one that is meant, from 1; a copy that comes when the run has been reopened means nothing then. 0: whichever it is."""
 
     run: str
-    at: int
+    at: Moment
     reason: str = ""
     kill: bool = False
     life: int = 0
@@ -156,7 +162,7 @@ class PauseRequested(msgspec.Struct, array_like=True, frozen=True, tag=8):
     """`with_flow`: because its flow is paused with its runs, so that it goes on with it, unless somebody has paused the run itself too."""
 
     run: str
-    at: int
+    at: Moment
     reason: str = ""
     with_flow: bool = False
 
@@ -165,7 +171,7 @@ class ResumeRequested(msgspec.Struct, array_like=True, frozen=True, tag=9):
     """`with_flow`: its flow goes on; a run that somebody has paused by itself stays so."""
 
     run: str
-    at: int
+    at: Moment
     with_flow: bool = False
 
 
@@ -177,7 +183,7 @@ class RunReopened(msgspec.Struct, array_like=True, frozen=True, tag=11):
     """
 
     run: str
-    at: int
+    at: Moment
     after: int
     dropped: tuple[int, ...] = ()
     places: tuple[tuple[int, int, int], ...] = ()
@@ -192,11 +198,11 @@ class SlotGranted(msgspec.Struct, array_like=True, frozen=True, tag=12):
     """
 
     run: str
-    at: int
+    at: Moment
     activation: tuple[int | str, ...]
     attempt: int
     limit: str
-    not_before: int = 0
+    not_before: Moment = 0
     refused: str = ""
 
 
@@ -208,13 +214,13 @@ class SlotWanted(msgspec.Struct, array_like=True, frozen=True, tag=13):
     """
 
     run: str
-    at: int
+    at: Moment
     holder: str
     activation: tuple[int | str, ...]
     attempt: int
-    most: int
+    most: Count
     on_limit: str = "queue"
-    per_ms: int = 0
+    per_ms: Milliseconds = 0
     burst: int = 0
     priority: int = 0
     fair: str = ""
@@ -224,7 +230,7 @@ class SlotReleased(msgspec.Struct, array_like=True, frozen=True, tag=14):
     """`run` is the limit's id."""
 
     run: str
-    at: int
+    at: Moment
     holder: str
     activation: tuple[int | str, ...]
     attempt: int
@@ -234,7 +240,7 @@ class EventCollected(msgspec.Struct, array_like=True, frozen=True, tag=15):
     """`run` is the collector's id, `start` the RunStarted that the event alone would have been: its id makes the delivery idempotent."""
 
     run: str
-    at: int
+    at: Moment
     start: RunStarted
 
 
@@ -242,7 +248,7 @@ class CollectionStarted(msgspec.Struct, array_like=True, frozen=True, tag=16):
     """`run` is the collector's id, `started` the run that the collection has become: that of its first event."""
 
     run: str
-    at: int
+    at: Moment
     started: str
 
 

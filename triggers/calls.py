@@ -9,6 +9,7 @@ Does not: wait for the run, or fire triggers of other types, which have ways in 
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -19,6 +20,7 @@ from typing import Any, Self, TypeAlias
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import ContentEncodingError
 
 from ..broker.api import Client, UnknownFlow, UnknownTrigger
 from ..broker.cli.event_input import parse_json
@@ -29,6 +31,7 @@ from ..schemas.messages import PAUSED
 BODY_BYTES_MAX = 1 << 20
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY_CHARACTERS_MAX = 512
+READ_S = 10.0
 SHUTDOWN_S = 2.0
 RETRY_AFTER_S = "5"
 log = structlog.get_logger("jetfleet.triggers")
@@ -162,11 +165,18 @@ async def _value(request: web.Request) -> Any:
     """The body as JSON. It has to say that it is JSON: a page in a browser cannot send such a body to this machine unasked."""
     if request.content_type != "application/json":
         raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "CONTENT_TYPE", "send JSON, with the header `Content-Type: application/json`")
+    too_large = Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "TOO_LARGE", f"a call has at most {BODY_BYTES_MAX:,} bytes")
+    if (request.content_length or 0) > BODY_BYTES_MAX:
+        raise too_large
     try:
-        body = await request.read()
+        async with asyncio.timeout(READ_S):
+            body = await request.read()
+    except TimeoutError:
+        raise Refused(HTTPStatus.REQUEST_TIMEOUT, "TOO_SLOW", f"the body did not come within {READ_S:g} s") from None
+    except (web.RequestPayloadError, web.HTTPBadRequest, ContentEncodingError):  # what it calls itself encoded as, it is not
+        raise Refused(HTTPStatus.BAD_REQUEST, "UNREADABLE", "the body is not in its Content-Encoding") from None
     except web.HTTPRequestEntityTooLarge:
-        message = f"a call has at most {BODY_BYTES_MAX:,} bytes"
-        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "TOO_LARGE", message) from None
+        raise too_large from None
     try:
         return parse_json(body, "the body") if body else None
     except UsageError as error:

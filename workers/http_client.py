@@ -1,17 +1,20 @@
 """The HTTP client that node code gets: one pool of connections per worker, opened at its first request.
 
-It speaks in node errors: `http_connection` (retryable: nothing was answered), `http_timeout`, `http_url`, `http_too_large`.
+It speaks in node errors: `http_connection` (retryable: nothing was answered), `http_timeout`, `http_url`, `http_address` (one that this
+worker does not connect to), `http_too_large`.
 Any answer of the server, whatever its status, is a response and no error: what a status means is the caller's question.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..schemas.errors import NodeError, Permanent
+from .private_addresses import PrivateAddress, are_denied, public_socket
 
 if TYPE_CHECKING:
     import aiohttp
@@ -75,9 +78,10 @@ class HttpClient(Protocol):
 
 
 class PooledHttpClient:
-    """The real client."""
+    """The real client. `environ`: says whether it may connect to private addresses."""
 
-    def __init__(self) -> None:
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._public_only = are_denied(environ)
         self._session: aiohttp.ClientSession | None = None
 
     async def request(
@@ -106,6 +110,8 @@ class PooledHttpClient:
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise Permanent(f"{method} {url}: this is no http address ({error})", type="http_url") from None
         except aiohttp.ClientError as error:
+            if isinstance(getattr(error, "os_error", None), PrivateAddress):
+                raise Permanent(f"{method} {url}: {error.os_error}", type="http_address") from None
             raise NodeError(f"{method} {url}: {error or error.__class__.__name__}", type="http_connection") from None
 
     async def close(self) -> None:
@@ -115,7 +121,8 @@ class PooledHttpClient:
 
     def _open(self, aiohttp: Any) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession()
+            public = {"socket_factory": public_socket} if self._public_only else {}
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(**public))
         return self._session
 
 

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from ..broker.loop import collect_rarely, loop_factory
+from ..broker.garbage import collect_rarely
+from ..broker.loop import loop_factory
 from .slots import GRACE_S
 
 Result = TypeVar("Result")

@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from pebble import ProcessExpired, ProcessPool
 
 from ..schemas.errors import NodeError
@@ -33,6 +34,7 @@ from .context import Context
 from .deadline import Deadline
 from .faults import fail
 from .handover import Handover, Told
+from .hidden import hidden
 from .identity import Identity
 from .outcome import Outcome
 from .providers import Services
@@ -140,15 +142,16 @@ def _end_with_parent() -> None:
 
 def _run(job: Job) -> Outcome:
     services = Services()
-    try:
-        spec = _spec(job)
-        bound = Bound(spec, job.config, spec.prepare(job.config))
-        outcome = asyncio.run(_perform_async(job, bound, services)) if spec.mode == "async" else _perform(job, bound, services)
-    except Exception as error:
-        outcome = fail(error)
-    if outcome.error is not None:  # a secret that was set since the worker began is known here alone
-        hide, error_ = services.secrets.redact, outcome.error
-        outcome.error = msgspec.structs.replace(error_, message=hide(error_.message), details=hide(error_.details))
+    hide = services.secrets.redact
+    with hidden(hide):
+        try:
+            spec = _spec(job)
+            bound = Bound(spec, job.config, spec.prepare(job.config))
+            outcome = asyncio.run(_perform_async(job, bound, services)) if spec.mode == "async" else _perform(job, bound, services)
+        except Exception as error:
+            outcome = fail(error)
+    if (failed := outcome.error) is not None:  # a secret that was set since the worker began is known here alone
+        outcome.error = msgspec.structs.replace(failed, message=hide(failed.message), details=hide(failed.details))
     if outcome.error is not None and outcome.error.type == "out_of_memory":
         os._exit(EXIT_OUT_OF_MEMORY)
     return outcome
@@ -178,8 +181,8 @@ def _perform(job: Job, bound: Bound, services: Services) -> Outcome:
     return perform(bound, handover, _context(job, bound, services, handover), wait=True)
 
 
-async def _perform_async(job: Job, bound: Bound) -> Outcome:
-    services, threads, handover = Services(), Threads(), job.told.handover()
+async def _perform_async(job: Job, bound: Bound, services: Services) -> Outcome:
+    threads, handover = Threads(), job.told.handover()
     try:
         deadline = Deadline(services.clock, job.timeout_ms)
         return await perform_async(bound, handover, _context(job, bound, services, handover), deadline, threads)

@@ -74,10 +74,15 @@ def _spellings(value: str) -> Iterator[str]:
         if len(text) < HIDDEN_CHARACTERS_MIN:
             continue
         data = text.encode(errors="surrogateescape")
-        yield text
-        yield from (repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+        once = _escaped(text)
+        yield from {text, *once, *(twice for each in once for twice in _escaped(each))}
         yield from (quote(data, safe=""), quote(data), quote_plus(data))
         yield from (encode(data).decode().rstrip("=") for encode in (b64encode, urlsafe_b64encode))
+
+
+def _escaped(text: str) -> set[str]:
+    """As in the text of a text. An exception about an exception does it twice."""
+    return {repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
 
 
 def _redact(value: Any, hidden: list[str]) -> Any:

@@ -119,6 +119,16 @@ class Streams:
         subject = f"CONSUMER.DELETE.{stream}.{name}"
         return await self._unless((_NO_CONSUMER, _NO_STREAM), subject, None, f"consumer {name} of stream {stream}") is not None
 
+    async def consumers(self, stream: str) -> list[dict[str, Any]]:
+        """The infos of all consumers of a stream. Raises NotFound if there is no such stream."""
+        found: list[dict[str, Any]] = []
+        while True:
+            answer = await self._ask(f"CONSUMER.LIST.{stream}", {"offset": len(found)}, f"stream {stream}")
+            page = answer.get("consumers") or []
+            found += page
+            if not page or len(found) >= answer["total"]:
+                return found
+
     # --- messages
 
     async def last(self, stream: str, subject: str) -> StoredMessage | None:

@@ -10,6 +10,7 @@ Does not: find out whether holders still live (slot_audit.py), or answer questio
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,15 +19,18 @@ import msgspec
 
 from ...schemas import records as rec
 from ...schemas.codec import encode_record
+from ...schemas.errors import UnreadableRecord
 from ..engine.gate import Gate
 from .acknowledged import Ticket
 
 if TYPE_CHECKING:
     from .partition import Partition
 
+_encode = msgspec.msgpack.Encoder().encode
 OTHERS = "others"
 NAMES_MAX = 200
 """Limits that metrics tell apart; of a deployment with more, the rest is one."""
+LARGE_BYTES = 64 * 1024
 OF_GATES = (rec.SlotWanted, rec.SlotReleased)
 
 
@@ -95,7 +99,7 @@ class Gates:
             self.changed.discard(held.gate.id)
         return [(held.gate.id, held.segment) for held in idle if held.segment]
 
-    def entry(self, id: str, segment: int, live: Counter[int]) -> tuple[str, int, list[Any]]:
+    def entry(self, id: str, segment: int, live: Counter[int]) -> tuple[str, int, bytes]:
         """Id, position and state for the segment that is being written. `live`: entries that count, by segment."""
         self.changed.discard(id)
         held = self._held[id]
@@ -103,21 +107,33 @@ class Gates:
             live[held.segment] -= 1
         held.segment = segment
         live[segment] += 1
-        return id, held.at, held.gate.as_data()
+        return id, held.at, _encode(held.gate.as_data())
 
     def in_segment(self, segment: int) -> list[str]:
         """The gates whose latest entry stands in that segment."""
         return [id for id, held in self._held.items() if held.segment == segment]
 
-    def adopt(self, id: str, at: int, state: list[Any], segment: int, snapshot_at: int) -> None:
-        """Put a gate in from a snapshot, before the WAL is followed. Raises UnreadableRecord for what is none."""
-        self._held[id] = Held(Gate.of_data(state), at, segment)
+    async def adopt(self, id: str, at: int, state: bytes | list[Any], segment: int, snapshot_at: int) -> None:
+        """Put a gate in from a snapshot, before the WAL is followed. Raises UnreadableRecord for what is none.
+
+        One at which a hundred thousand wait is built in a thread: other partitions have heartbeats to send.
+        """
+        large = len(state) > LARGE_BYTES
+        self._held[id] = Held(await asyncio.to_thread(_gate, state) if large else _gate(state), at, segment)
         if at > snapshot_at:
             self._ahead[id] = at
 
     def recovered(self) -> None:
         """The end of the WAL has been reached."""
         self._ahead.clear()
+
+
+def _gate(state: bytes | list[Any]) -> Gate:
+    """… from before states were bytes: a list."""
+    try:
+        return Gate.of_data(msgspec.msgpack.decode(state) if isinstance(state, bytes) else state)
+    except msgspec.MsgspecError as error:
+        raise UnreadableRecord(f"what a snapshot holds of a limit cannot be read: {error}") from None
 
 
 def by_limit(gates: Iterable[Gate], count: Callable[[Gate], int]) -> dict[str, float]:

@@ -82,6 +82,7 @@ class OpenRun:
     def rest(self, state: bytes) -> None:
         """Let go of the objects. `state` is `engine.snapshot(run)` of now, and not empty."""
         self.state = trimmed(self.id, self.plan.digest, state)
+        self.run.dissolve()
         del self.run
 
     def remember(self, record: msgspec.Raw | bytes, at: int) -> None:

@@ -21,6 +21,7 @@ from ...schemas import subjects
 from ...schemas.errors import JetfleetError
 from ...schemas.messages import FAILURES
 from ..client import BrokerError, Connection, Subscription, Tail, WrongSequence
+from ..garbage import thaw
 from .collection_questions import CollectionQuestions
 from .ended_runs import EndedRuns
 from .limit_questions import LimitQuestions
@@ -250,6 +251,7 @@ class Owner:
                     await self._leave_snapshot(self.partition)
         if self.partition is not None:
             self.partition.stop()
+            thaw()
 
     async def _nothing_half_written(self) -> bool:
         """Wait for a snapshot that is being written: one that was broken off cannot be followed by another. False: it takes too long."""

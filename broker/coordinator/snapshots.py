@@ -117,12 +117,12 @@ class CollectorEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class GateEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A limit in a segment: its state as `Gate.as_data` gives it. `at`: up to where it has seen the WAL."""
+    """A limit in a segment: its state as `Gate.as_data` gives it, as bytes. `at`: up to where it has seen the WAL."""
 
     kind: int
     id: str
     at: int
-    state: list[Any]
+    state: bytes | list[Any]
 
 
 _ASKS = RunEntry.__struct_fields__.index("asks")
@@ -170,7 +170,7 @@ class Snapshots:
                 partition.collections.adopt(entry.id, entry.at, entry.state, number, self.manifest.position)
                 continue
             if isinstance(entry, GateEntry):
-                partition.gates.adopt(entry.id, entry.at, entry.state, number, self.manifest.position)
+                await partition.gates.adopt(entry.id, entry.at, entry.state, number, self.manifest.position)
                 continue
             if entry.life in partition.ended:  # while a later segment was being written, so the next one has to say it
                 partition.gone.append((entry.id, number))
@@ -384,7 +384,7 @@ class Entries:
         try:
             self._unpacker.feed(data)
             return list(self._unpacker)
-        except (msgpack.UnpackException, ValueError) as error:
+        except (msgpack.UnpackException, ValueError, TypeError, OverflowError) as error:
             raise UnreadableRecord(f"a segment cannot be read: {error}") from None
 
 

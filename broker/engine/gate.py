@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from ...schemas.errors import UnreadableRecord
+from ...schemas.limits import MOMENT_MS_MAX
 from ...schemas.records import Activation, CancelRequested, SlotGranted, SlotReleased, SlotWanted
 
 LIMIT_REACHED, SUPERSEDED = "limit_reached", "superseded"
@@ -202,10 +203,10 @@ class Gate:
         interval_us = -(-record.per_ms * 1_000 // record.most)
         now_us, room_us = record.at * 1_000, ((record.burst or record.most) - 1) * interval_us
         begin_us = max(now_us, self.full_at_us - room_us)
-        not_before = 0 if begin_us <= now_us else -(-begin_us // 1_000)
+        not_before = 0 if begin_us <= now_us else min(-(-begin_us // 1_000), MOMENT_MS_MAX)
         if not_before and record.on_limit == "reject":
             return self._refuse(holder, record.at, LIMIT_REACHED)
-        self.full_at_us = max(self.full_at_us, now_us) + interval_us
+        self.full_at_us = min(max(self.full_at_us, now_us) + interval_us, MOMENT_MS_MAX * 1_000)
         entry = self.entries[holder] = Entry(HOLDING, record.at, record.priority, record.fair, not_before)
         return self._grant(holder, entry, record.at)
 

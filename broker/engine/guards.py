@@ -7,6 +7,7 @@ is still undoing work or waiting to try again.
 from __future__ import annotations
 
 from ...schemas.effects import ClearTimer, SetTimer
+from ...schemas.limits import MOMENT_MS_MAX
 from ...schemas.plan.plan import NONE, PlanGuard
 from ...schemas.records import TimerId
 from .edges import arrive, holds, release_deferred
@@ -84,7 +85,7 @@ def timer_id(turn: Turn, scope: Scope, guard: int, purpose: str, attempt: int) -
 def set_timer(turn: Turn, scope: Scope, guard: int, purpose: str, due: int) -> None:
     more, state = scope.rare(), state_of(scope, guard)
     assert state is not None
-    more.timers = more.timers or {}
+    more.timers, due = more.timers or {}, min(due, MOMENT_MS_MAX)
     more.timers[guard, purpose] = due
     turn.effects.append(SetTimer(turn.run.id, timer_id(turn, scope, guard, purpose, state.attempt), due))
 

@@ -10,6 +10,7 @@ A run that was reopened has other ones, by its life, and their times count from 
 from __future__ import annotations
 
 from ...schemas.effects import SetTimer
+from ...schemas.limits import MOMENT_MS_MAX
 from ...schemas.records import TimerId
 from .claims import run_claim
 from .state import Run
@@ -35,4 +36,4 @@ def run_timers(run: Run) -> list[SetTimer]:
 
 
 def _timer(run: Run, purpose: str, due: int) -> SetTimer:
-    return SetTimer(run.id, TimerId((), purpose, run.life), due)
+    return SetTimer(run.id, TimerId((), purpose, run.life), min(due, MOMENT_MS_MAX))

@@ -368,6 +368,12 @@ class Run:
                 # By slot and not by age, so that a restored run goes through them in the same order.
                 waiting += [inner for _, body in sorted(scope.more.bodies.items()) for inner in body.scopes()]
 
+    def dissolve(self) -> None:
+        """Break the circles of instances and those around them: nobody looks at this run again, and its memory is free at once."""
+        if self.root.more is not None and self.root.more.bodies is not None:
+            for scope in list(self.scopes()):
+                scope.parent = None
+
 
 def activation(scope: Scope, node: PlanNode) -> Activation:
     """The address of a node in an instance."""

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJso
 
 from ..conditions import parse_condition
 from ..errors import JetfleetError
+from ..limits import DURATION_MS_MAX
 from ..value_schema import flaw
 from .block import FieldPath, OwnPath, Refused, Spelled, TestedPath, is_template, synonyms
 from .definition import Block, Identifier, Milliseconds, Text

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic_core import PydanticCustomError
 
 from ..limits import DURATION_MS_MAX, PAYLOAD_INLINE_MAX_BYTES
 
@@ -46,7 +47,7 @@ def duration_ms(duration: str) -> int:
 
 def _bounded(duration: str) -> str:
     if duration_ms(duration) > DURATION_MS_MAX:
-        raise ValueError(f"{duration} is longer than a hundred years")
+        raise PydanticCustomError("too_long", "{duration} is longer than a hundred years", {"duration": duration})
     return duration
 
 

@@ -123,7 +123,9 @@ def _parts(raw: dict[str, Any], found: list[Problem], known_types: Mapping[str, 
 def _graph(flow: Flow | None, found: list[Problem], known_types: Mapping[str, NodeType] | None) -> tuple[Plan | None, list[Problem]]:
     if flow is None:
         return None, []
-    broken = {problem.path[1] for problem in found if problem.path[:1] == ("nodes",) and problem.path[2:3] == ("config",)}
+    of_nodes = [problem for problem in found if problem.path[:1] == ("nodes",) and len(problem.path) > 2]
+    # An unknown key may be a misspelt `config`, without which not every node can be.
+    broken = {problem.path[1] for problem in of_nodes if problem.path[2] == "config" or problem.code == "UNKNOWN_KEY"}
     plan, problems = check(_with_examples(flow, {str(id) for id in broken}), known_types)
     return plan, problems
 

@@ -36,7 +36,8 @@ def paths() -> list[str]:
     return sorted(
         path
         for name, command in groups.items()
-        for path in ([f"{name} {inner}" for inner in command.commands] if isinstance(command, click.Group) else [name])
+        for path in ([f"{name} {inner}" for inner in command.commands] if isinstance(command, click.Group) else [])
+        + ([name] if not isinstance(command, click.Group) or command.invoke_without_command else [])
     )
 
 

@@ -26,7 +26,7 @@ from jetfleet.schemas.ref import Coded, Ref
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 REQUIRED = "–"
 KINDS = {
-    "str": "text", "Content": "text", "Fate": "text", "int": "integer", "bool": "true or false", "float": "number", "bytes": "bytes", "Payload": "payload", "Any": "anything",
+    "str": "text", "Content": "text", "Fate": "text", "int": "integer", "Moment": "integer", "Milliseconds": "integer", "Count": "integer", "bool": "true or false", "float": "number", "bytes": "bytes", "Payload": "payload", "Any": "anything",
     "tuple[int | str, ...]": "activation", "tuple[str | int, ...]": "path", "tuple[str, tuple[int | str, ...]]": "[text, activation]",
     "tuple[Payload, ...]": "list of payload", "list[msgspec.Raw]": "list of record", "list[Segment]": "list of Segment",
     "tuple[int, ...]": "list of integer", "tuple[tuple[int, int, int], ...]": "list of [integer, integer, integer]",

@@ -16,22 +16,10 @@ from jetfleet.workers import Context, node
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # a worker that was started by its command does not know the tests
 
-from tests.faults.ledger import ledger_at
+from tests.faults.noting import SLOW, note
 
-LEDGER = "FAULTS_LEDGER"
-"""The entry of `settings.env`."""
-SLOW = "FAULTS_SLOW"
-"""How many times slower a worker is than others, in its environment."""
 WORK_S = 0.05 * float(os.environ.get(SLOW, "1"))
 """At most, at random: something is in work whenever a process is killed."""
-
-
-def note(context: Context) -> None:
-    """An execution began. The worker is known by the pid of the process that executes it."""
-    identity = context.identity
-    activation = ".".join(map(str, identity.activation))
-    worker = str(os.getpid())
-    ledger_at(context.env[LEDGER], fsync=False).effect(identity.run_id, activation, identity.attempt, worker, context.idempotency_key)
 
 
 @node("w.work")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .effects import LEDGER
+from .noting import LEDGER
 
 NODES = str(Path(__file__).with_name("effects.py"))
 WORK, INLINE = {"type": "w.work"}, {"type": "w.inline"}

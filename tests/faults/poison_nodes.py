@@ -15,12 +15,11 @@ from jetfleet.workers import Context, node
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # a worker that was started by its command does not know the tests
 
-from tests.faults.effects import note
+from tests.faults.noting import note
 
 MEMORY_BYTES = 1 << 30
 HUGE_BYTES = 64 << 20
-ARENA_RUN_BYTES = 16 << 20
-"""What one run may take of the arena: less than that."""
+"""More than the scenario lets one run take of the arena."""
 CHILDREN, CHILD_S = 8, 20
 
 

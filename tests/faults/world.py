@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-import signal
 import tempfile
 import time
 from collections import Counter
@@ -74,7 +73,7 @@ class Shape:
     mix: Sequence[str] = publisher.MIX
     proxied: frozenset[str] = frozenset()
     constants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: EAGER)
-    wrappers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    wrappers: Mapping[str, Sequence[str]] = field(default_factory=lambda: {COORDINATOR: ("tests.faults.keeping",)})
     options: Mapping[str, Sequence[str]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     nodes: Sequence[str] = (flows.NODES,)
@@ -305,11 +304,8 @@ class World:
     async def settle(self, deadline_s: float = SETTLE_S) -> list[str]:
         """Let the publishers come to an end, and all that they were told of; the acknowledged runs that have not ended within the time."""
         ends_at = time.monotonic() + deadline_s
-        for name in self.alive(PUBLISHER):
-            self.children[name].ask_to_end()
         for name in self.names(PUBLISHER):
-            code = await self.children[name].ended(deadline_s)
-            assert code in (0, -signal.SIGTERM), f"{name} ended with {code}:\n{self.children[name].last_lines()}"
+            await self._publish_what_is_open(name, deadline_s)
         left = self.open_runs()
 
         def none_left() -> bool:
@@ -319,6 +315,17 @@ class World:
         with suppress(AssertionError):
             await self.watcher.until(none_left, "the ends of all runs", max(ends_at - time.monotonic(), 1))
         return sorted(left)
+
+    async def _publish_what_is_open(self, name: str, deadline_s: float) -> None:
+        """Let it come to an end, and a last one that begins nothing see to what was left, should it have died."""
+        if name not in self.children:
+            return
+        if self.children[name].alive:
+            self.children[name].ask_to_end()
+        await self.children[name].ended(deadline_s)
+        last = self.children[name] = Child(name, {**self._orders[name], "arguments": (*self._orders[name]["arguments"], "--count", "0")})
+        code = await last.ended(deadline_s)
+        assert code == 0, f"{name} ended with {code}:\n{last.last_lines()}"
 
     async def evidence(self, **more: Any) -> Evidence:
         """`more`: further fields of it, which only the scenario knows."""

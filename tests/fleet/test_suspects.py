@@ -11,6 +11,7 @@ from jetfleet.broker.client import Message
 from jetfleet.schemas import subjects
 from jetfleet.schemas.messages import AttemptId, Task, decode, encode_all, split
 from jetfleet.schemas.payload import encode
+from jetfleet.workers.fleet import attempts
 
 from .running import run
 from .task_owner import Owner, owner, task
@@ -90,6 +91,25 @@ def test_an_attempt_that_is_in_a_slot_when_its_repetition_is_wanted_is_executed_
             (tmp_path / "gate").touch()
             await fleet.none_left()
             assert executions(tmp_path / "log") == ["r"]
+
+    run(test())
+
+
+def test_what_another_worker_records_while_a_suspect_waits_for_its_slot_is_not_executed(
+    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "FRESH_S", 0.0)  # however short the wait for the slot is
+
+    async def test() -> None:
+        value = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
+        async with owner(fresh_url) as fleet, worker(fresh_url, tmp_path, concurrency=1) as one:
+            await fleet.give([task("gated", "first", value), task("gated", "second", value, repeated=True)])
+            await until(lambda: executions(tmp_path / "log") == ["first"], "the slot is taken")
+            await until(lambda: len(fleet.asked) == 1 and not one.processor.asking, "the copy is wanted, and waits")
+            fleet.unwanted.add("second")
+            (tmp_path / "gate").touch()
+            await fleet.none_left()
+            assert executions(tmp_path / "log") == ["first"]
 
     run(test())
 

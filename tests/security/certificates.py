@@ -46,9 +46,7 @@ class Authority:
             certificate = certificate.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         pair.certificate.write_bytes(certificate.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-        pair.key.write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        )
+        pair.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
         return pair
 
     def _certificate(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, left: datetime.timedelta) -> x509.CertificateBuilder:

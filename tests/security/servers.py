@@ -45,7 +45,9 @@ def secured(folder: Path, said: str) -> Iterator[SecuredServer]:
 
 
 @contextmanager
-def server_of_roles(folder: Path, patch: pytest.MonkeyPatch, roles: Sequence[str] = ROLES, scope: Scope | None = None) -> Iterator[SecuredServer]:
+def server_of_roles(
+    folder: Path, patch: pytest.MonkeyPatch, roles: Sequence[str] = ROLES, scope: Scope | None = None
+) -> Iterator[SecuredServer]:
     """With a user for each role, as `jetfleet server permissions` has it."""
     for role in ROLES:
         patch.setenv(f"JETFLEET_PASSWORD_{role.upper()}", PASSWORD)

@@ -128,7 +128,9 @@ def test_what_a_role_must_not_hear_it_does_not_hear(server: SecuredServer, role:
 def test_what_was_published_without_leave_ends_at_once_with_the_reason(server: SecuredServer) -> None:
     async def test() -> None:
         async with await connected(server, "reader") as connection:
-            with pytest.raises(Denied, match=r"the user of 'the reader' publish on 'wal\.0': it is for the role client or .*worker") as caught:
+            with pytest.raises(
+                Denied, match=r"the user of 'the reader' publish on 'wal\.0': it is for the role client or .*worker"
+            ) as caught:
                 await connection.publisher.publish("wal.0", b"")
             assert not caught.value.maybe_done
 

@@ -119,7 +119,9 @@ def test_a_client_without_a_good_certificate_is_refused(mutual: SecuredServer, a
         run(opened(mutual.url, tls_ca=str(authority.file), **shown))
 
 
-def test_a_command_says_what_is_wrong_and_how_to_mend_it(server: SecuredServer, authority: Authority, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_says_what_is_wrong_and_how_to_mend_it(
+    server: SecuredServer, authority: Authority, capsys: pytest.CaptureFixture[str]
+) -> None:
     url = server.url.replace("//", "//me:open-sesame@")
     assert main(["flow", "list", "--nats", url]) == FAILED
     said = capsys.readouterr().err
@@ -130,7 +132,7 @@ def test_files_that_are_no_certificates_are_named(tmp_path: Path, authority: Aut
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("no certificate")
     own = authority.vouch("half")
-    with pytest.raises(UsageError, match="there is no file .*missing"):
+    with pytest.raises(UsageError, match=r"there is no file .*missing"):
         run(opened(server.url, tls_ca=str(tmp_path / "missing.pem")))
     with pytest.raises(UsageError, match=r"nonsense\.pem: not usable for TLS"):
         run(opened(server.url, tls_ca=str(nonsense)))

@@ -5,7 +5,8 @@ The same attempt is never executed twice at once in one process: whoever asks fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import TypeAlias
 
 from ...schemas.messages import Task
@@ -19,15 +20,21 @@ from .watch import Key
 Done: TypeAlias = Callable[[Completion | None], None]
 """Called once with the completion, or with None: the attempt was called off, and there is nothing to report."""
 
+Still: TypeAlias = Callable[[], Awaitable[bool]]
+FRESH_S = 0.02
+"""How long an answer is good for that an attempt waits with for its slot; after that another worker may have recorded it."""
 WEIGHT = 0.2
 """Of the latest attempt in the mean duration."""
 
 
 class _Attempt:
-    __slots__ = ("apart", "begin", "done", "job", "pause", "ready")
+    __slots__ = ("apart", "begin", "done", "job", "pause", "ready", "since_s", "still")
 
-    def __init__(self, ready: Ready, done: Done, begin: Callable[[], None], pause: Callable[[], None], apart: bool) -> None:
-        self.ready, self.done, self.begin, self.pause, self.apart = ready, [done], begin, pause, apart
+    def __init__(
+        self, ready: Ready, done: Done, begin: Callable[[], None], pause: Callable[[], None], apart: bool, still: Still | None
+    ) -> None:
+        self.ready, self.done, self.begin, self.pause, self.apart, self.still = ready, [done], begin, pause, apart, still
+        self.since_s = monotonic()
         self.job: Job
 
 
@@ -47,15 +54,27 @@ class Attempts:
         """Attempts that have a slot or wait for one."""
         return len(self._open)
 
-    def start(self, ready: Ready, done: Done, begin: Callable[[], None], pause: Callable[[], None], *, apart: bool = False) -> None:
-        """Execute as soon as a slot is free. `begin` and `pause` are called around the execution itself. `apart`: in its own process."""
+    def start(
+        self,
+        ready: Ready,
+        done: Done,
+        begin: Callable[[], None],
+        pause: Callable[[], None],
+        *,
+        apart: bool = False,
+        still: Still | None = None,
+    ) -> None:
+        """Execute as soon as a slot is free. `begin` and `pause` are called around the execution itself. `apart`: in its own process.
+
+        `still` says whether the attempt is wanted, and did just now: it is asked once more if a slot takes long to come.
+        """
         task = ready[0]
         key = key_of(task)
         running = self._open.get(key)
         if running is not None:
             running.done.append(done)
             return
-        attempt = _Attempt(ready, done, begin, pause, apart)
+        attempt = _Attempt(ready, done, begin, pause, apart, still)
         attempt.job = Job(lambda: self._execute(key, attempt), fail=lambda error: self._end(key, self._failure(task, error)))
         self._open[key] = attempt
         self._slots.submit(attempt.job)
@@ -79,6 +98,9 @@ class Attempts:
 
     async def _execute(self, key: Key, attempt: _Attempt) -> None:
         task, plan, node = attempt.ready
+        if attempt.still is not None and monotonic() - attempt.since_s > FRESH_S and not await attempt.still():
+            self._end(key, None)
+            return
         attempt.begin()
         try:
             completion = await self._traced.execute(plan, node, task, attempt.apart)

@@ -30,7 +30,9 @@ SLOTS_MAX = 1_000
 _REPLY_MAX_BYTES = CELL_BYTES - 2
 _FREE, _WAITING, _EXECUTING = 0, 1, 2
 NO_CELL = -1
-_REPLY = re.compile(r"\$JS\.ACK\.([^.\s]+\.[^.\s]+\.)?[^.\s]+\.[^.\s]+(\.\d+){5}(\.[^.\s]+)?")
+_WORD = r"[!-\-/-~]+"
+"""Of a subject as our server writes it: printable, without a dot."""
+_REPLY = re.compile(rf"\$JS\.ACK\.({_WORD}\.{_WORD}\.)?{_WORD}\.{_WORD}(\.[0-9]+){{5}}(\.{_WORD})?")
 """With or without domain and account in front, and a random token behind. A cell may hold anything: a disk is a disk."""
 
 

@@ -17,6 +17,7 @@ from ...broker.fleet.membership import WORKER
 from ...broker.observe import logs, otel
 from ...broker.observe.health import connected, pulling
 from ...broker.observe.observed import Observed
+from ..hidden import hidden
 from ..registry import Registry
 from .reload import SourceWatch
 from .settings import WorkerSettings
@@ -38,14 +39,15 @@ async def work(settings: WorkerSettings, registry: Registry, watch: Observed, st
             logs.name_process(WORKER, worker.id)
             conditions = {"nats": connected(connection), "tasks": pulling(lambda: worker.pulling)}
             counters = [worker.counters, worker.plane.counters, worker.arena_gauges]
-            async with watch.serving(WORKER, counters, conditions):
-                await worker.start()
-                log.info("worker is up", queues=list(settings.queues), slots=settings.concurrency, slot=worker.ledger.slot)
-                changed = await _first(signals.first, sources)
-                await worker.quiet()
-                log.info("worker takes no more tasks", in_work=len(worker.processor.units), reload=changed)
-                await _idle_within(stop_s, worker, signals.second)
-                await worker.stop(0)
+            with hidden(worker.executor.services.secrets.redact):
+                async with watch.serving(WORKER, counters, conditions):
+                    await worker.start()
+                    log.info("worker is up", queues=list(settings.queues), slots=settings.concurrency, slot=worker.ledger.slot)
+                    changed = await _first(signals.first, sources)
+                    await worker.quiet()
+                    log.info("worker takes no more tasks", in_work=len(worker.processor.units), reload=changed)
+                    await _idle_within(stop_s, worker, signals.second)
+                    await worker.stop(0)
     finally:
         await telemetry.close()
     return changed

@@ -32,7 +32,7 @@ from ...schemas.messages import AttemptId, Task, decode, encode, split
 from ...schemas.plan.plan import Plan, PlanNode
 from ...schemas.records import Completion, Error
 from ...schemas.subjects import EPOCH_HEADER
-from .attempts import Attempts
+from .attempts import Attempts, Still
 from .completions import Completions
 from .dead_letters import DeadLetters
 from .doubt import Doubt
@@ -177,7 +177,7 @@ class Processor:
             if self._goes_inline(ready) and not self._in_slot(ready):
                 inline.append(ready)
             else:
-                self._start(unit, ready)
+                self._start(unit, ready, self._suspects.still(ready[0]))
         if inline:
             turns = self._suspects.in_turn(inline, self._in_slot, partial(self._start, unit), partial(self._ask_first, unit))
             self.lane.add(unit, turns)
@@ -270,7 +270,7 @@ class Processor:
     def _in_slot(self, ready: Ready) -> bool:
         return self.attempts.has(ready[0])
 
-    def _start(self, unit: UnitOfWork, ready: Ready) -> None:
+    def _start(self, unit: UnitOfWork, ready: Ready, still: Still | None = None) -> None:
         _, plan, node = ready
 
         def done(completion: Completion | None) -> None:
@@ -281,7 +281,7 @@ class Processor:
                 self._completions.put(completion, plan, node, unit)
             self._on_room()
 
-        self.attempts.start(ready, done, unit.begin, unit.pause)
+        self.attempts.start(ready, done, unit.begin, unit.pause, still=still)
 
     # --- ends
 

@@ -11,7 +11,8 @@ So, for each of them and in this order:
     the attempt has ended here since it was asked?     ask once more: the answer was on its way, or the task in the lane
     it is in a slot?                                   what comes of that counts for both
 
-Between two workers a moment remains in which both may begin: while an answer travels, or a slot is waited for.
+Who waits for a slot with an answer asks once more when it has one. Between two workers a moment remains in which both may begin:
+while an answer travels.
 """
 
 from __future__ import annotations
@@ -60,6 +61,14 @@ class Suspects:
         finally:
             self._watch.end(keys)
         return answers
+
+    def still(self, task: Task) -> Callable[[], Awaitable[bool]]:
+        """Asks once more when it is called."""
+
+        async def ask() -> bool:
+            return (await self.wanted([task]))[0]
+
+        return ask
 
     def in_turn(
         self, found: list[Ready], in_slot: Callable[[Ready], bool], join: Callable[[Ready], None], again: Callable[[list[Task]], None]

@@ -90,7 +90,9 @@ class Trials:
     async def _attempt(self, unit: UnitOfWork, ready: Ready) -> Completion | None:
         """The attempt's completion, None if it was called off."""
         ended: asyncio.Future[Completion | None] = asyncio.get_running_loop().create_future()
-        self._attempts.start(ready, lambda completion: _resolve(ended, completion), unit.begin, unit.pause, apart=True)
+        self._attempts.start(
+            ready, lambda completion: _resolve(ended, completion), unit.begin, unit.pause, apart=True, still=self._suspects.still(ready[0])
+        )
         return await ended
 
     def _poison(self, unit: UnitOfWork, ready: Ready, why: str) -> Completion:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from types import SimpleNamespace
 
 import msgspec
 
 from jetfleet.broker import engine
+from jetfleet.broker.coordinator.ended_runs import EndedRuns
 from jetfleet.broker.coordinator.open_run import OpenRun
 from jetfleet.broker.coordinator.questions import view
+from jetfleet.broker.coordinator.snapshots import COLLECTOR, ENDED, GATE, GONE, RUN, CollectorEntry, Entries, GateEntry, RunEntry, Snapshots
 from jetfleet.broker.engine import collector
 from jetfleet.broker.engine.collector import Collector
 from jetfleet.broker.engine.gate import Gate
@@ -87,8 +90,49 @@ def _records(data: bytes) -> list[Record]:
 
 
 def _restored(data: bytes) -> None:
-    """A state that is read back can be written again."""
-    engine.snapshot(engine.restore(PLAN, data))
+    engine.restore(PLAN, data)
+
+
+class _Partition:
+    """As much of one as the entries of a segment are put into before their runs are."""
+
+    def __init__(self) -> None:
+        self.ended, self.collections = EndedRuns(100), SimpleNamespace(seen=EndedRuns(100))
+
+
+def _segments() -> Sequence[bytes]:
+    run = RunEntry(
+        RUN,
+        "r1",
+        PLAN.digest,
+        7,
+        0,
+        "",
+        engine.snapshot(_played().run),
+        [["paid", "order", "5"], "old"],
+        True,
+        b"c" * 32,
+        [["signal"]],
+        0,
+        False,
+    )
+    others = [
+        [GONE, "r2"],
+        [ENDED, *EndedRuns(100).write(1, NOW_MS)],
+        CollectorEntry(COLLECTOR, "=collect:f:ann", 7, _encode(Collector("=collect:f:ann", "f"))),
+        GateEntry(GATE, "limit", 7, _gate_state()),
+    ]
+    return [b"".join(map(_encode, [run, *others])), _encode(run)]
+
+
+def _segment(data: bytes) -> None:
+    """The entries of a segment as whoever takes a partition over reads them."""
+    snapshots, latest = Snapshots(None, 0), {}  # type: ignore[arg-type, var-annotated]
+    for entry in Entries().feed(data):
+        snapshots._take(entry, 1, latest, _Partition())  # type: ignore[arg-type]
+    for _, entry in latest.values():
+        if isinstance(entry, RunEntry):
+            engine.restore(PLAN, engine.untrimmed(entry.id, PLAN.digest, entry.state))
 
 
 def _asked() -> Sequence[bytes]:
@@ -128,8 +172,9 @@ def _collection(data: bytes) -> None:
 TARGETS = (
     Target("journal", _play, _journals, (UnreadableRecord,)),
     Target("state in a snapshot", _restored, _states, (UnreadableRecord,)),
+    Target("segment of snapshots", _segment, _segments, (UnreadableRecord,)),
     Target("records of a limit", _gate, _asked, (UnreadableRecord,)),
-    Target("state of a limit", lambda data: Gate.of_data(msgspec.msgpack.decode(data)).as_data(), lambda: [_encode(_gate_state())], (ValueError, TypeError, LookupError, AttributeError, msgspec.MsgspecError, RecursionError)),
+    Target("state of a limit", lambda data: Gate.of_data(msgspec.msgpack.decode(data)).as_data(), lambda: [_encode(_gate_state())], (UnreadableRecord, msgspec.MsgspecError, ValueError, RecursionError)),
     Target("records of a collector", _collection, _collected, (UnreadableRecord,)),
 )  # fmt: skip
 

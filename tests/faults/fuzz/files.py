@@ -56,7 +56,9 @@ def _cell(state: int, reply: bytes) -> bytes:
 def _jetruns() -> Sequence[bytes]:
     driver = Driver(ORDER, {"n": 3}, trigger="api").work()
     writer = JetrunWriter(FOLDER / "one.jetrun")
-    writer.add_run(define(Flow.model_validate({"name": "f", **read(ORDER.encode()).value})), encoded(driver.journal), "completed", summary(driver))
+    writer.add_run(
+        define(Flow.model_validate({"name": "f", **read(ORDER.encode()).value})), encoded(driver.journal), "completed", summary(driver)
+    )
     writer.add_payload(("host", "w-1", 1, 64), b"a large value")
     writer.finish(1)
     return [(FOLDER / "one.jetrun").read_bytes()]

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from random import Random
 
 from .mutations import mutated
-from .target import Target
-from .texts import TARGETS as TEXTS
-from .wire import TARGETS
+from .targets import TARGETS
+from .wire import TARGETS as OF_WIRE
 
 SUBJECTS = (
     "events.good", "events.good.go", "events.good.no_such", "events.nobody.go", "events.good.a.b.c", "events.ünï.go", "events.good.\x01", "events", "queue.letters", "queue.letters.eu.x", "on.shop.paid", "on.x",
@@ -22,7 +21,22 @@ SUBJECTS = (
     "object.meta.x", "object.chunk.x.0", "object.pin.x.y", "secret.x", "ended.0", "ended.x", "cancel", "verify.0", "verify.1", "run.0", "open.0", "count.0", "joined.0", "collections.0", "slots.0", "limits.0",
     "waiting.0", "decided.0", "takes.0", "upload.x", "query.runs", "query.run", "query.flows", "query.dead", "query.reader", "query.x",
 )  # fmt: skip
-NO_TEXT = (b"events.good.\xff", b"signals.\xff.ok", b"awaited.\xff", b"queue.letters.\xff", b"on.\xff.x", b"member.\xff", b"lease.\xff", b"flow.\xff", b"history.\xff", b"dead.\xff", b"fired.\xff", b"tick.\xff.x", b"ended.\xff", b"verify.\xff")
+NO_TEXT = (
+    b"events.good.\xff",
+    b"signals.\xff.ok",
+    b"awaited.\xff",
+    b"queue.letters.\xff",
+    b"on.\xff.x",
+    b"member.\xff",
+    b"lease.\xff",
+    b"flow.\xff",
+    b"history.\xff",
+    b"dead.\xff",
+    b"fired.\xff",
+    b"tick.\xff.x",
+    b"ended.\xff",
+    b"verify.\xff",
+)
 """Subjects that are no UTF-8: the server takes them."""
 HEADS = (
     b"", b"NATS/1.0\r\nContent-Type: application/msgpack\r\n\r\n", b"NATS/1.0\r\nJetfleet-Batch: 1\r\n\r\n", b"NATS/1.0\r\nNats-Msg-Id: \x00\x1b[2J\xff\r\nNats-Msg-Id: twice\r\n\r\n", b"NATS/1.0 503\r\n\r\n",
@@ -35,7 +49,6 @@ _BY_KIND = {
     "tick": ("tick",), "ended": ("message Ended",), "trigger": ("message TriggerState",), "events": ("content of an event", "message BatchedEvent"),
 }  # fmt: skip
 _FLOW = ("message Current", "message FlowState")
-_TARGETS: dict[str, Target] = {target.name: target for target in (*TARGETS, *TEXTS)}
 
 
 def garbage(count: int, seed: int, digest: str) -> Iterator[bytes]:
@@ -61,7 +74,7 @@ def _body(subject: bytes, random: Random) -> bytes:
     if what == 0:
         return random.choice((b"", b"\x00", b"{", b"\xc1", b"\x91" * 3_000, b"[" * 3_000, random.randbytes(40)))
     kind = subject.partition(b".")[0].decode()
-    names = (*_BY_KIND.get(kind, ()), *(_FLOW if kind == "flow" else ()), *([f"question {kind}"] if f"question {kind}" in _TARGETS else []))
-    target = _TARGETS[random.choice(names)] if names and what > 1 else random.choice(TARGETS)
+    names = (*_BY_KIND.get(kind, ()), *(_FLOW if kind == "flow" else ()), *([f"question {kind}"] if f"question {kind}" in TARGETS else []))
+    target = TARGETS[random.choice(names)] if names and what > 1 else random.choice(OF_WIRE)
     entry = mutated(target.corpus, random)
     return bytes([0x91]) + entry if random.randrange(2) else entry

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from .target import Target
 
@@ -55,6 +59,18 @@ def seeded(target: Target, first: int, count: int) -> Iterator[Defect]:
         defect = tried(target, target.case(seed))
         if defect is not None:
             yield defect
+
+
+def guided(target: Target, for_s: float) -> int:
+    """Have atheris hunt, in a process of its own, because it never returns. 0: nothing was found; 2: there is no atheris here."""
+    if find_spec("atheris") is None:
+        print("atheris is not installed: pip install 'jetfleet[dev]', or leave --atheris out")
+        return 2
+    with TemporaryDirectory(prefix="corpus-") as corpus:
+        for number, seed in enumerate(target.corpus):
+            Path(corpus, str(number)).write_bytes(seed)
+        command = [sys.executable, "-m", f"{__package__}.guided", target.name, str(int(for_s)), corpus]
+        return subprocess.run(command, check=False).returncode
 
 
 def keep(defect: Defect) -> Path:

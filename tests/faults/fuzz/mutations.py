@@ -23,7 +23,23 @@ import msgpack
 DEPTH = 2_000
 DEEP = msgpack.ExtType(99, b"a place")
 """Stands where something is that is nested DEPTH deep: no packer writes it."""
-ODD_BYTES = (b"", b"\x00", b"\xff", b"\x80", b"\xc1", b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\xd6\xff", b"\xd6\xff\xff\xff\xff\xff", b"\xc7\x0c\xff" + b"\xff" * 12, b"\r\n", b"'", b'"', b"\xed\xa0\x80")
+ODD_BYTES = (
+    b"",
+    b"\x00",
+    b"\xff",
+    b"\x80",
+    b"\xc1",
+    b"\xdd\xff\xff\xff\xff",
+    b"\xdf\xff\xff\xff\xff",
+    b"\xc6\xff\xff\xff\xff",
+    b"\xd6\xff",
+    b"\xd6\xff\xff\xff\xff\xff",
+    b"\xc7\x0c\xff" + b"\xff" * 12,
+    b"\r\n",
+    b"'",
+    b'"',
+    b"\xed\xa0\x80",
+)
 ODD_VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 255, 2**31, 2**53, 2**63 - 1, 2**63, 2**64 - 1, -(2**63), 0.5, float("nan"), float("inf"), -0.0, 1e308,
     "", "a", "\x00", "\r\nX: y", "a.b", "*", ">", "..", "é", "\U0001f600", "x" * 300, b"", b"\xff", b"\xc1", [], {}, [[]], [None] * 20, {"": None}, {1: 2},
@@ -129,7 +145,9 @@ def _packed(value: Any) -> bytes:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, default=lambda odd: "deep" if odd == DEEP else str(odd)).encode().replace(b'"deep"', b"[" * DEPTH + b"]" * DEPTH)
+    return (
+        json.dumps(value, default=lambda odd: "deep" if odd == DEEP else str(odd)).encode().replace(b'"deep"', b"[" * DEPTH + b"]" * DEPTH)
+    )
 
 
 Change = Callable[[bytes, Sequence[bytes], Random], bytes]

@@ -14,7 +14,7 @@ from jetfleet.broker.read_model.reader import Reader
 from ...fleet.fleets import NODES, Fleet, chain, fleet
 from ...fleet.running import run
 from ...triggers.queue.places import listening, there
-from .garbage import SUBJECTS, garbage
+from .garbage import garbage
 
 MESSAGES = 1_100
 PARTITIONS = 2

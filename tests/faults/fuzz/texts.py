@@ -114,11 +114,29 @@ def _each_json(*values: Any) -> Sequence[bytes]:
 
 _NOT_JSON = (msgspec.MsgspecError, RecursionError, UnicodeError)
 _NOT_MSGPACK = _NOT_JSON
-_WHERE = (b"flow = orders and status = failed and started > -1h", b'duration > 5s or (error ~ "time out" and not id ~ test)', b"ended < 2026-03-01T08:30 and records >= 5", b"id = orders-* and trigger != api")
+_WHERE = (
+    b"flow = orders and status = failed and started > -1h",
+    b'duration > 5s or (error ~ "time out" and not id ~ test)',
+    b"ended < 2026-03-01T08:30 and records >= 5",
+    b"id = orders-* and trigger != api",
+)
 _CRON = (b"*/5 * * * *", b"0 30 2 * * mon-fri", b"@daily", b"0 0 L * *", b"0 0 * * fri#2", b"15,45 1-5/2 1 jan ?", b"0 0 0 29 2 * 2028")
-_CONDITIONS = ("n > 100", "${text} == 'abc'", "always", {"type": "matches", "field": "text", "pattern": "^a.c$"}, {"greater_than": {"field": "n", "value": "${pipeline.config.x}"}}, {"expression": "n != 5"}, {"type": "equals", "field": "deep.a[0]", "value": True})
+_CONDITIONS = (
+    "n > 100",
+    "${text} == 'abc'",
+    "always",
+    {"type": "matches", "field": "text", "pattern": "^a.c$"},
+    {"greater_than": {"field": "n", "value": "${pipeline.config.x}"}},
+    {"expression": "n != 5"},
+    {"type": "equals", "field": "deep.a[0]", "value": True},
+)
 _TEMPLATES = ("${a.b[0].c}", "x ${a} y $${b} ${c.d}", {"a": ["${a}", 1, None]}, "plain")
-_SCHEMAS = ({"type": "object", "properties": {"n": {"type": "integer", "minimum": 1, "pattern": "^a+$"}}, "required": ["n"]}, {"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}, {"anyOf": [{"const": 1}, {"enum": [1, 2]}]}, True)
+_SCHEMAS = (
+    {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1, "pattern": "^a+$"}}, "required": ["n"]},
+    {"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}},
+    {"anyOf": [{"const": 1}, {"enum": [1, 2]}]},
+    True,
+)
 _PLACES = (b"ref:host/worker-1/3/4096.rows[3].id", b"ref:abcdef012345.a", b"orders-1:load.rows[3]", b"orders-1:output")
 
 TARGETS = (
@@ -137,7 +155,7 @@ TARGETS = (
     Target("place of a payload", text(parse_place), lambda: _PLACES, (UsageError,)),
     Target("traceparent", text(parse_traceparent), lambda: [b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"], ()),
     Target("log line of the server", text(parse_log_line), lambda: [b"[4711] 2026/03/01 08:30:00.123456 [INF] Server is ready", b"[1] [WRN] x"], ()),
-    Target("text that is printed", text(_shown), lambda: [b"plain", b"\x1b[31mred\x1b[0m", "ünï‮".encode()], ()),
+    Target("text that is printed", lambda data: _shown(data.decode(errors="replace")), lambda: [b"plain", b"\x1b[31mred\x1b[0m", "ünï‮".encode()], ()),
     Target("time that is printed", lambda data: moment(msgspec.msgpack.decode(data, type=int)), lambda: [msgspec.msgpack.encode(each) for each in (NOW_MS, 0, -1, 2**53, 2**64 - 1)], _NOT_MSGPACK),
     Target("value that is sent", lambda data: encode(parse_json(data, "it")), lambda: _each_json({"a": [1, "x", None, 2.5]}), (JetfleetError,)),
 )  # fmt: skip

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-
-
 from jetfleet.broker.codecs.registry import codec_named, from_coded
 from jetfleet.schemas.errors import JetfleetError, UnreadablePayload
 from jetfleet.schemas.payload import ListCursor, cursor, decode, encode, find, is_whole, ref_of, refs_in
@@ -17,8 +15,30 @@ from jetfleet.schemas.values import deep_merge, delete_path, equal, set_path, to
 
 from .target import Target
 
-REF = Ref("numpy", 240_000, 0x1A2B3C4D, "host-1f", "w-1", 1, 4_160, b"('<f8', (10000, 3), False)", 10_000, run="orders-1", activation=(0, 2), again=True, path=("rows", 3))
-VALUES: tuple[Any, ...] = ({"order": 5, "lines": [1, 2.5, "x", None, True, b"raw"], "deep": {"a": [{"b": 1}]}}, [1, [2, [3]]], REF, {"rows": REF, "more": [REF]}, Coded("numpy", b"('<i8', (2,), False)", bytes(16), count=2), "text", None)
+REF = Ref(
+    "numpy",
+    240_000,
+    0x1A2B3C4D,
+    "host-1f",
+    "w-1",
+    1,
+    4_160,
+    b"('<f8', (10000, 3), False)",
+    10_000,
+    run="orders-1",
+    activation=(0, 2),
+    again=True,
+    path=("rows", 3),
+)
+VALUES: tuple[Any, ...] = (
+    {"order": 5, "lines": [1, 2.5, "x", None, True, b"raw"], "deep": {"a": [{"b": 1}]}},
+    [1, [2, [3]]],
+    REF,
+    {"rows": REF, "more": [REF]},
+    Coded("numpy", b"('<i8', (2,), False)", bytes(16), count=2),
+    "text",
+    None,
+)
 
 
 def _payloads() -> Sequence[bytes]:
@@ -47,7 +67,15 @@ def _walked(data: bytes) -> None:
 def _compared(data: bytes) -> None:
     """What conditions and templates do with a value."""
     value = decode(data)
-    for look in (to_text, to_number, to_bool, lambda each: equal(each, 5), lambda each: set_path(each, ("a", 0), 1), lambda each: delete_path(each, ("a",)), lambda each: deep_merge([each, {"a": 1}])):
+    for look in (
+        to_text,
+        to_number,
+        to_bool,
+        lambda each: equal(each, 5),
+        lambda each: set_path(each, ("a", 0), 1),
+        lambda each: delete_path(each, ("a",)),
+        lambda each: deep_merge([each, {"a": 1}]),
+    ):
         try:
             look(value)
         except ValueElsewhere:
@@ -137,4 +165,3 @@ TARGETS = (
     _codec("bytes", lambda: b"bytes"),
     *(_codec(name, *examples) for library, name, examples in _LIBRARIES if find_spec(library) is not None),
 )
-

@@ -29,7 +29,14 @@ FORM = (
 )
 MULTIPART = b"multipart/form-data; boundary=frontier"
 _SEPARATOR = b"\r\n\r\n"
-_GUARDS: Sequence[Guard] = (Basic([b"ann:secret"]), Bearer([b"token"]), Github([b"s"]), Stripe([b"s"]), Slack([b"s"]), Standard([b"whsec_" + b"c2VjcmV0"]))
+_GUARDS: Sequence[Guard] = (
+    Basic([b"ann:secret"]),
+    Bearer([b"token"]),
+    Github([b"s"]),
+    Stripe([b"s"]),
+    Slack([b"s"]),
+    Standard([b"whsec_" + b"c2VjcmV0"]),
+)
 _PROXIED = Addresses(["10.0.0.0/8"], ["127.0.0.0/8", "::1/128"])
 _routes = Routes()
 for _path in ("/orders", "/orders/{id}", "/files/{rest:path}"):
@@ -77,16 +84,16 @@ def _admitted(data: bytes) -> None:
     """Each kind of guard, on a request that nobody has signed: it refuses, in its own words."""
     asked, body = request(data), data.partition(_SEPARATOR)[2]
     for guard in _GUARDS:
-        _let(lambda: guard.admit(asked))
-        _let(lambda: guard.verify(asked, body))
-    _let(lambda: _PROXIED.admit(asked))
+        _let(guard.admit, asked)
+        _let(guard.verify, asked, body)
+    _let(_PROXIED.admit, asked)
     encode(meta_of(asked, "127.0.0.1", _GUARDS[0]))
     trace_of(asked)
 
 
-def _let(step: Callable[[], object]) -> None:
+def _let(step: Callable[..., object], *given: object) -> None:
     try:
-        step()
+        step(*given)
     except Refusal as refusal:
         refusal.reply()
 
@@ -99,9 +106,16 @@ _BODIES = tuple(
     )
 )  # fmt: skip
 _HEADS = (
-    b"authorization: Basic YW5uOnNlY3JldA==\r\nx-forwarded-for: 10.0.0.1, 127.0.0.1\r\ntraceparent: 00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01" + _SEPARATOR,
+    b"authorization: Basic YW5uOnNlY3JldA==\r\nx-forwarded-for: 10.0.0.1, 127.0.0.1\r\ntraceparent: 00-"
+    + b"a" * 32
+    + b"-"
+    + b"b" * 16
+    + b"-01"
+    + _SEPARATOR,
     b"authorization: Bearer token\r\nx-hub-signature-256: sha256=ab\r\nstripe-signature: t=1790000000,v1=ab" + _SEPARATOR + b"{}",
-    b"x-slack-signature: v0=ab\r\nx-slack-request-timestamp: 1790000000\r\nwebhook-id: m-1\r\nwebhook-timestamp: 1790000000\r\nwebhook-signature: v1,ab" + _SEPARATOR + b"{}",
+    b"x-slack-signature: v0=ab\r\nx-slack-request-timestamp: 1790000000\r\nwebhook-id: m-1\r\nwebhook-timestamp: 1790000000\r\nwebhook-signature: v1,ab"
+    + _SEPARATOR
+    + b"{}",
 )
 
 TARGETS = (

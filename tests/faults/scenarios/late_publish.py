@@ -56,7 +56,9 @@ async def _lose_answers(one: World, network: Proxy, connection: Connection, turn
         one.ledger.resolved(key, "stored" if duplicate else "absent")
         one.ledger.acked(key, subjects.run_id(flows.CHAIN, key))
         if duplicate != stored:
-            wrong.append(f"{key}: published again it is {'a duplicate' if duplicate else 'new'}, and it {'had' if stored else 'had not'} arrived")
+            wrong.append(
+                f"{key}: published again it is {'a duplicate' if duplicate else 'new'}, and it {'had' if stored else 'had not'} arrived"
+            )
     return wrong
 
 

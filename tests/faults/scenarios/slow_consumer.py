@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ..effects import SLOW
 from ..figures import Figures
 from ..judge import judge
+from ..noting import SLOW
 from ..outcome import Outcome
 from ..registry import Settings
 from ..world import COORDINATOR, WORKER, Shape, World, world

@@ -149,8 +149,9 @@ class Api:
         if pattern:
             offset = int(question.get("offset") or 0)
             found = list(stream.store.subjects(pattern).items())
-            document["state"]["subjects"] = dict(found[offset : offset + SUBJECTS_PAGE])
-            document |= {"total": len(found), "offset": offset, "limit": SUBJECTS_PAGE}
+            if found:
+                document["state"]["subjects"] = dict(found[offset : offset + SUBJECTS_PAGE])
+                document |= {"total": len(found), "offset": offset, "limit": SUBJECTS_PAGE}
         return document
 
     def _delete_stream(self, name: str, _: Question) -> Document:
@@ -181,9 +182,9 @@ class Api:
     def _delete_message(self, name: str, question: Question) -> Document:
         stream, seq = self._stream(name), int(question.get("seq") or 0)
         if not stream.remove(seq):
-            if seq > stream.store.last_seq:
+            if seq > stream.store.last_seq and not stream.in_memory:
                 raise refusals.delete_failed("stream store EOF")
-            raise refusals.delete_failed("no message found") if seq < stream.store.first_seq else refusals.sequence_not_found(seq)
+            raise refusals.delete_failed("no message found") if seq < stream.store.first_seq and not stream.in_memory else refusals.sequence_not_found(seq)
         return {"success": True}
 
     # --- consumers

@@ -89,14 +89,14 @@ def check_company(config: Mapping[str, Any], stream: Stream) -> None:
     """Consumers of a work queue share no message. Raises Refusal."""
     if not stream.is_workqueue:
         return
+    if config["deliver_policy"] != "all":
+        raise refusals.not_deliver_all()
     filters = filters_of(config)
     others = [consumer for consumer in stream.consumers.values() if consumer.name != config["name"]]
     if others and not filters:
         raise refusals.unfiltered_not_unique()
     if any(overlap(one, other) for consumer in others for other in consumer.filters or [">"] for one in filters):
         raise refusals.filter_not_unique()
-    if config["deliver_policy"] != "all":
-        raise refusals.not_deliver_all()
 
 
 def check_consumer_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
@@ -107,12 +107,6 @@ def check_consumer_change(before: Mapping[str, Any], after: Mapping[str, Any]) -
 
 def filters_of(config: Mapping[str, Any]) -> list[str]:
     return list(config.get("filter_subjects") or filter(None, [config.get("filter_subject")]))
-
-
-def concerns(filters: Iterable[str], subject: str) -> bool:
-    """Whether a consumer with these filters has to do with a purge of the subject."""
-    filters = list(filters)
-    return not filters or any(overlap(each, subject) for each in filters)
 
 
 def consumers_of(stream: Stream) -> list[Consumer]:

@@ -26,7 +26,7 @@ _numbers = count(1)
 SOON_S, AGAIN_S = 2.0, 0.01
 STATE = ("messages", "bytes", "first_seq", "last_seq", "num_subjects", "num_deleted", "consumer_count", "subjects")
 CONSUMER = ("delivered", "ack_floor", "num_ack_pending", "num_redelivered", "num_waiting", "num_pending")
-_FILLED_IN = ("metadata", "created", "ts", "first_ts", "last_ts", "cluster")
+_FILLED_IN = ("metadata", "created", "ts", "first_ts", "last_ts", "last_active", "cluster")
 Seen = Any
 
 
@@ -37,7 +37,7 @@ class Side:
         self.connection, self.prefix = connection, prefix
         self.stream = prefix.upper()
         self.held: list[Message] = []
-        self._asks = count(1)
+        self._asks, self._batches = count(1), count(1)
 
     def subject(self, name: str) -> str:
         return f"{self.prefix}.{name}"
@@ -79,11 +79,16 @@ class Side:
     async def info(self, pattern: str = "") -> Seen:
         question = {"subjects_filter": self.subject(pattern)} if pattern else None
         state = (await self.api(f"STREAM.INFO.{self.stream}", question))["state"]
-        return {name: state.get(name) for name in STATE}
+        shown = {name: state.get(name) for name in STATE}
+        if not shown["messages"]:  # where the gap before the next message begins depends on the files of the real one
+            shown["first_seq"] = shown["num_deleted"] = None
+        return shown
 
     async def consumer_info(self, name: str) -> Seen:
         info = await self.api(f"CONSUMER.INFO.{self.stream}.{name}")
-        return info.get("error") or {part: _numbers_of(info[part]) for part in CONSUMER}
+        if "error" in info:
+            return info["error"]
+        return _as_written({part: _numbers_of(info[part]) for part in CONSUMER})
 
     async def message(self, **question: Any) -> Seen:
         for name in ("last_by_subj", "next_by_subj"):
@@ -122,7 +127,7 @@ class Side:
 
     async def batch(self, *parts: tuple[str, bytes, dict[str, str]]) -> Seen:
         """Together, or none of them."""
-        batch = f"b{next(_numbers)}"
+        batch = f"b{next(self._batches)}"
         written = b""
         for number, (name, data, headers) in enumerate(parts, 1):
             about = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)} | ({"Nats-Batch-Commit": "1"} if number == len(parts) else {})
@@ -140,9 +145,10 @@ class Side:
         return [_delivery(each, self.prefix) for each in found]
 
     async def acknowledge(self, place: int, word: bytes) -> Seen:
-        """The message that was delivered as number `place`; returns when the server has taken it."""
-        message = self.held[place]
-        await self.connection.request(message.reply, word)
+        """The message that was delivered as number `place`. Returns when the server has heard it; it may take it a moment later."""
+        await self.connection.send(self.held[place].reply, word)
+        await self.connection.streams.account()
+        await asyncio.sleep(AGAIN_S)
 
     async def _answers(self, to: str | bytes, question: Any, over: Callable[[list[Message]], bool]) -> list[Message]:
         """What comes on an inbox of its own until it is `over`. `to`: a subject, or written commands with %REPLY% in them."""
@@ -228,10 +234,15 @@ def _without(document: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _without_times(document: dict[str, Any]) -> dict[str, Any]:
     document = _without(document, *_FILLED_IN)
-    for name in ("config", "state"):
+    for name in ("config", "state", "delivered", "ack_floor"):
         if name in document:
             document[name] = _without(document[name], *_FILLED_IN)
-    return document
+    return _as_written(document) if "delivered" in document else document
+
+
+def _as_written(info: dict[str, Any]) -> dict[str, Any]:
+    """Of a consumer that gave nothing yet, a real server shows where it looks next until it has written its first file."""
+    return info if info["delivered"]["consumer_seq"] else {**info, "delivered": {"consumer_seq": 0}}
 
 
 def _numbers_of(part: Any) -> Any:

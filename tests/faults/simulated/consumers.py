@@ -19,7 +19,7 @@ from . import asks
 from .asks import Ask
 from .redeliveries import Again, Lately, Taken
 from .stored import Stored, rfc3339
-from .subjects import any_of, is_literal
+from .subjects import Reach, any_of, is_literal, matcher, reach_of
 
 if TYPE_CHECKING:
     from .streams import Stream
@@ -41,12 +41,12 @@ class Consumer:
         self.next_seq = self._begins_at()
         self.deliveries = 0
         self.delivered_seq = self.next_seq - 1
-        self.floor = (0, self.next_seq - 1)
+        self.floor = self._floor = (0, self.next_seq - 1)
         self.taken: dict[int, Taken] = {}
         self.redelivered: dict[int, int] = {}
         self.again = Again()
         self._lately = Lately()
-        self.pending = stream.store.count_from(self.matches, self.next_seq)
+        self._count()
         self._active_s = self.clock.now_s()
         self._wait_timer: asyncio.TimerHandle | None = None
         self._waits_until_s = float("inf")
@@ -63,9 +63,14 @@ class Consumer:
         self._taken_max = int(config.get("max_ack_pending") or 0)
         self._inactive_s = int(config.get("inactive_threshold") or 0) / _NS
 
+    def _count(self) -> None:
+        """Anew, how many messages it has to give."""
+        self.pending = self.stream.store.count_from(self.matches, self.next_seq)
+        self._counted_to = self.stream.store.last_seq
+
     def refiltered(self) -> None:
         """It has other filters: count anew what it has to give."""
-        self.pending = self.stream.store.count_from(self.matches, self.next_seq)
+        self._count()
         self.stream.refiltered()
         self.serve()
 
@@ -81,33 +86,59 @@ class Consumer:
 
     # --- told by the stream
 
-    def arrived(self) -> None:
+    def arrived(self, seq: int) -> None:
         """There is a message more that matches."""
-        self.pending += 1
-        if self.asks:
-            self.serve()
+        if seq >= self.next_seq and seq > self._counted_to:
+            self.pending += 1
+            if self.asks:
+                self.serve()
 
     def removed(self, seq: int) -> None:
         """A message that matches is gone."""
         if seq >= self.next_seq:
             self.pending -= 1
+        self.gone(seq)
+
+    def gone(self, seq: int) -> None:
+        """Who has it need not acknowledge it any more."""
         if seq in self.taken:
             self._forget(seq)
         else:
             self.redelivered.pop(seq, None)
 
     def purged(self, subject: str) -> None:
-        """Messages are gone: nothing before the first that is left can come."""
-        first = self.stream.store.first_seq
-        if subject and not self.stream.server.concerns(self.filters, subject):
+        """Many messages are gone: those on a subject, or on all of them."""
+        reach = reach_of(self.filters, subject)
+        store = self.stream.store
+        self._count()
+        if reach is Reach.NOTHING:
             return
-        if self.next_seq < first:
-            self.next_seq = first
+        left = store.next_of(subject, matcher(subject), 1) if subject and reach is Reach.ALL else None
+        first = store.first_seq if not subject or reach is Reach.SOME else left.seq if left is not None else store.last_seq + 1
+        self.next_seq = max(self.next_seq, first)
+        if self._floor[1] < first:
+            self._raise_floor(first, reach is Reach.SOME)
         if not self.taken:
             self.redelivered.clear()
-            self.again.clear()
-            self.delivered_seq = self.next_seq - 1
-            self.floor = (self.deliveries, self.next_seq - 1)
+            self._floor = (self.deliveries, self.next_seq - 1)
+        self.again.keep_from(self.next_seq)
+        if self._is_newer():
+            self.delivered_seq, self.floor = self.next_seq - 1, self._floor
+
+    def _is_newer(self) -> bool:
+        """Whether what it has in mind may take the place of what it has written down, and shows."""
+        low, high = self._floor[1], self.next_seq - 1
+        return self.floor[1] <= low <= high and all(low < seq <= high for seq in self.taken)
+
+    def _raise_floor(self, first: int, some: bool) -> None:
+        """Nobody has what lies before `first` any more; nor, if `some` of the rest may be gone as well, what is gone."""
+        delivery = self._floor[0]
+        for seq in sorted(seq for seq in self.taken if seq < first or (some and seq not in self.stream.store.messages)):
+            taken = self.taken.pop(seq)
+            self.redelivered.pop(seq, None)
+            delivery = max(delivery, taken.delivery)
+            self.floor = self._moved(self.floor, seq, taken.delivery, self.delivered_seq)
+        self._floor = (delivery, first - 1)
 
     def rewound(self, last_seq: int) -> None:
         """The stream ends earlier than it did."""
@@ -115,7 +146,7 @@ class Consumer:
         self.delivered_seq = min(self.delivered_seq, last_seq)
         for seq in [seq for seq in self.taken if seq > last_seq]:
             self._forget(seq)
-        self.pending = self.stream.store.count_from(self.matches, self.next_seq)
+        self._count()
 
     def close(self) -> None:
         """It is deleted: who waits is told."""
@@ -267,7 +298,7 @@ class Consumer:
         if self.acks:
             self._take(message.seq, now_s)
         else:
-            self.floor = (self.deliveries, message.seq)
+            self.floor = self._floor = (self.deliveries, message.seq)
         self._active_s = now_s
         if delivery == 1:
             self._lately.delivered(now_s, message.seq, self.deliveries)
@@ -332,11 +363,17 @@ class Consumer:
         self.again.remove(seq)
         if taken is None:
             return
+        self.floor = self._moved(self.floor, seq, taken.delivery, self.delivered_seq)
+        self._floor = self._moved(self._floor, seq, taken.delivery, self.next_seq - 1)
+
+    def _moved(self, floor: tuple[int, int], seq: int, delivery: int, last_seq: int) -> tuple[int, int]:
+        """Where a floor is after an acknowledgement."""
         if not self.taken:
-            self.floor = (self.deliveries, self.delivered_seq)
-        elif taken.delivery == self.floor[0] + 1:
-            oldest = next((each for each in range(seq + 1, self.delivered_seq + 1) if each in self.taken), 0)
-            self.floor = (self.taken[oldest].delivery - 1, oldest - 1) if oldest else (taken.delivery, seq)
+            return self.deliveries, last_seq
+        if delivery != floor[0] + 1:
+            return floor
+        oldest = next((each for each in range(seq + 1, last_seq + 1) if each in self.taken), 0)
+        return (self.taken[oldest].delivery - 1, oldest - 1) if oldest else (delivery, seq)
 
     def _credit(self, seq: int) -> None:
         times = self.redelivered.get(seq, 0) - 1
@@ -409,8 +446,8 @@ class Consumer:
         self.delivered_seq = min(self.delivered_seq, self.next_seq - 1)
         oldest = min(self.taken, default=self.next_seq)
         delivery = self.taken[oldest].delivery if oldest in self.taken else self.deliveries + 1
-        self.floor = (min(self.floor[0], delivery - 1), min(self.floor[1], oldest - 1))
-        self.pending = self.stream.store.count_from(self.matches, self.next_seq)
+        self.floor = self._floor = (min(self.floor[0], delivery - 1), min(self.floor[1], oldest - 1))
+        self._count()
         if self.taken:
             self._check_acks_in(0.0)
         self.serve()

@@ -59,11 +59,11 @@ class Pipe:
         self._closed = True
 
     def _set_timer(self, now_s: float) -> None:
-        wait_s = self._under_way[0][0] - now_s
-        if wait_s <= _TOGETHER_S:
+        due_s = self._under_way[0][0]
+        if due_s <= now_s + _TOGETHER_S:
             self._timer = self._loop.call_soon(self._flush, context=self._context)
         else:
-            self._timer = self._loop.call_later(wait_s, self._flush, context=self._context)
+            self._timer = self._loop.call_at(due_s, self._flush, context=self._context)
 
     def _flush(self) -> None:
         self._timer = None

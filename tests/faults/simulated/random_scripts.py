@@ -116,13 +116,13 @@ class Play:
 
     async def _purge(self) -> None:
         state = await self._pair.alike(lambda side: side.info())
-        near = state["first_seq"] + self._chance.randint(0, 6)
+        near = max(state["last_seq"] - self._chance.randint(-1, 8), 1)
         question = self._chance.choice(({"seq": near}, {"filter": "a.*"}, {"filter": "c", "seq": near}, {"keep": 3}, {"filter": "a.1", "keep": 1}))
         await self._both(lambda side: side.purge(**question), f"purge {question}")
 
     async def _delete(self) -> None:
         state = await self._pair.alike(lambda side: side.info())
-        seq = self._chance.randint(max(state["first_seq"] - 1, 1), state["last_seq"] + 1)
+        seq = max(state["last_seq"] - self._chance.randint(-1, 8), 1)
         await self._both(lambda side: side.delete(seq), f"delete {seq}")
 
     async def _read(self) -> None:

@@ -41,8 +41,9 @@ class Again:
     def remove(self, seq: int) -> None:
         self._seqs.pop(seq, None)
 
-    def clear(self) -> None:
-        self._seqs.clear()
+    def keep_from(self, seq: int) -> None:
+        """Those before it are forgotten."""
+        self._seqs = {each: None for each in self._seqs if each >= seq}
 
 
 @dataclass(frozen=True, slots=True)

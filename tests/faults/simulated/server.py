@@ -22,7 +22,6 @@ import msgspec
 from . import refusals
 from .api import Api
 from .asks import status
-from .configs import concerns
 from .consumers import Consumer
 from .direct import answer_direct
 from .faults import Faults
@@ -176,9 +175,6 @@ class SimulatedServer:
 
     def listens(self, subject: str) -> bool:
         return self.interest.has(subject)
-
-    def concerns(self, filters: list[str], subject: str) -> bool:
-        return concerns(filters, subject)
 
     # --- JetStream
 

@@ -6,6 +6,7 @@ decided by the server that it belongs to.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,7 @@ class Stream:
 
     def _tell(self, message: Stored) -> None:
         for consumer in self._audience(message.subject):
-            consumer.arrived()
+            consumer.arrived(message.seq)
 
     def _enforce_on(self, subject: str) -> None:
         if self.limits.per_subject > 0:
@@ -143,6 +144,8 @@ class Stream:
 
     def _enforce(self) -> None:
         limits, store = self.limits, self.store
+        if limits.discards_new:
+            return
         while 0 < limits.messages < len(store) or 0 < limits.bytes < store.size_bytes:
             self.remove(store.first_seq)
 
@@ -162,13 +165,21 @@ class Stream:
         seqs = self.store.of(subject or ">")
         if seq:
             seqs = [each for each in seqs if each < seq]
-        for each in seqs[: len(seqs) - keep]:
-            self.remove(each)
-        if not subject and seq:
+        seqs = seqs[: max(len(seqs) - keep, 0)]
+        self._drop(seqs)
+        if not subject and (seq > 1 or not (seq or keep)):
             self.store.begin_at(seq)
         for consumer in self.consumers.values():
             consumer.purged(subject)
-        return max(len(seqs) - keep, 0)
+            if len(seqs) == 1 and (subject or keep):
+                consumer.gone(seqs[0])  # a single one is also treated as if it had been deleted
+        return len(seqs)
+
+    def _drop(self, seqs: Iterable[int]) -> None:
+        for each in seqs:
+            message = self.store.remove(each)
+            assert message is not None, "it was there a moment ago"
+            self._schedules.removed(message)
 
     def lose_tail(self, count: int) -> int:
         """As a power cut does with what was not on disk. How many messages were lost."""

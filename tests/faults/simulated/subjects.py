@@ -7,7 +7,8 @@ subject or pattern is one that the server would take.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
 from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 
@@ -41,6 +42,33 @@ def overlap(one: str, other: str) -> bool:
         if left != right and "*" not in (left, right):
             return False
     return len(ones) == len(others)
+
+
+def is_subset(one: str, other: str) -> bool:
+    """Whether all that matches the one matches the other."""
+    ones, others = one.split("."), other.split(".")
+    for place, right in enumerate(others):
+        if right == ">":
+            return len(ones) > place
+        if place >= len(ones) or ones[place] == ">" or (right != "*" and (ones[place] == "*" or ones[place] != right)):
+            return False
+    return len(ones) == len(others)
+
+
+class Reach(Enum):
+    """How much of what a consumer gives a purge may have taken."""
+
+    NOTHING, SOME, ALL = range(3)
+
+
+def reach_of(filters: Sequence[str], purged: str) -> Reach:
+    """`purged`: a pattern; "" for everything. A purge that only touches a filter at its edge counts as nothing, as with the real server."""
+    if not purged:
+        return Reach.ALL
+    covered = [is_subset(each, purged) for each in filters]
+    if any(covered):
+        return Reach.ALL if all(covered) else Reach.SOME
+    return Reach.SOME if not filters or any(is_subset(purged, each) for each in filters) else Reach.NOTHING
 
 
 class Listener(Protocol):

@@ -16,7 +16,7 @@ from jetfleet.schemas.errors import JetfleetError
 
 from .processes import BenchmarkFailed
 
-BENCHMARKS = ("bare", "chain", "engine", "fanout", "payload", "recovery", "triggers", "waiting")
+BENCHMARKS = ("bare", "chain", "engine", "fanout", "pauses", "payload", "recovery", "triggers", "waiting")
 """Each a module with `measure(scale)`; imported when asked for, since only some of them need a server."""
 OWN_OPTIONS = {
     "huge": ("recovery",), "uvloop": ("engine",), "profile": ("engine",), "arena": ("payload",), "sizes": ("payload",),

@@ -8,6 +8,7 @@ anything else              bytes (of a queue's message)
 
 from __future__ import annotations
 
+import codecs
 from typing import Any
 
 import msgspec
@@ -18,6 +19,10 @@ from ..schemas.payload import NULL, Payload, decode, encode, is_whole
 _json = msgspec.json.Decoder()
 _MSGPACK_FROM = 0x80
 """A map, list or text in msgpack begins with a byte from here on, and no JSON does."""
+
+
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+"""What else Python decodes texts by. Punycode and IDNA take the square of the length: megabytes stop a process for minutes."""
 
 
 class UnreadableEvent(JetfleetError):
@@ -73,6 +78,8 @@ def _text(data: bytes, parameters: str) -> str:
     fields = dict(part.strip().partition("=")[::2] for part in parameters.split(";"))
     charset = fields.get("charset", "utf-8").strip("\"'")
     try:
+        if codecs.lookup(charset).name in _NO_CHARSETS:
+            raise LookupError("it is no charset of texts")
         return bytes(data).decode(charset)
     except (ValueError, LookupError) as error:
         raise UnreadableEvent(f"{len(data)} bytes are no text in {charset}: {error}") from None

@@ -14,6 +14,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -88,7 +89,7 @@ async def ensure(connection: Connection, topology: Topology | None = None, *, ac
     Raises PartitionsFixed, TopologyTooNew, StreamGone, StoreTooSmall, and the client's BrokerErrors.
     """
     wanted = topology or Topology()
-    found, seq = await _agree(connection, wanted)
+    found, seq = await _agree(connection, wanted, accept_loss)
     if found.complete and found.version == VERSION and not accept_loss:
         _refuse_loss(found, set(await connection.streams.names()))
     wished = msgspec.structs.replace(found, replicas=wanted.replicas or found.replicas, store_bytes=wanted.store_bytes or found.store_bytes)
@@ -201,14 +202,20 @@ async def ensure_queue(connection: Connection, queue: str, host: str = "") -> st
     return queue_consumer(queue, host)
 
 
-async def _agree(connection: Connection, wanted: Topology) -> tuple[Deployed, int]:
+async def _agree(connection: Connection, wanted: Topology, accept_loss: bool) -> tuple[Deployed, int]:
     """What is deployed, or is about to be, with the sequence of the message that says so."""
     found, seq = None, 0
+    partitions = _partitions_among(await connection.streams.names())  # before the topology is read: who deploys writes that first
     if await connection.streams.stream_info(subjects.FLEET) is not None:
         found, seq = await _read(connection)
     decided_here = False
     if found is None:
-        found, seq, decided_here = await _decide(connection, wanted)
+        if partitions and not accept_loss:
+            raise StreamGone(
+                f"there are WALs of {partitions} partitions here, and {subjects.FLEET}, which says what is deployed, is gone or empty. "
+                "Restore the server's store from a backup and start again; `jetfleet doctor --accept-loss` makes it anew"
+            )
+        found, seq, decided_here = await _decide(connection, replace(wanted, partitions=partitions or wanted.partitions))
     if wanted.partitions is not None and wanted.partitions != found.partitions:
         raise PartitionsFixed(wanted.partitions, found.partitions)
     if not found.store_bytes:
@@ -259,6 +266,14 @@ async def _read(connection: Connection) -> tuple[Deployed | None, int]:
 async def _write(connection: Connection, found: Deployed, seq: int) -> int:
     ack = await connection.publisher.publish(subjects.TOPOLOGY, messages.encode(found), expect_last_subject_seq=seq)
     return ack.seq
+
+
+def _partitions_among(names: Sequence[str]) -> int:
+    """How many there are, by their WALs."""
+    present, partitions = set(names), 0
+    while subjects.wal_stream(partitions) in present:
+        partitions += 1
+    return partitions
 
 
 def _changes(found: Deployed, wished: Deployed) -> set[str]:

@@ -18,7 +18,7 @@ from typing import Any
 
 GENERATION_0 = 50_000
 """Objects allocated between two collections of the youngest generation."""
-GENERATION_1, GENERATION_2 = 2, 2
+GENERATION_1, GENERATION_2 = 2, 1
 """Collections of the youngest between two of the middle one, and of that one between two full ones. The middle one holds up the loop for
 0.3 ms per thousand objects: a million of them, as 50,000 runs that wake at once, would cost a heartbeat."""
 LONG_S = 0.05

@@ -219,7 +219,7 @@ def object_meta(name: str) -> str:
 def object_pin(run: str, digest: str) -> str:
     """The id of a run as one word: what is no letter, digit, _ or - becomes =xx, in hex; a very long one is hashed."""
     word = _NO_WORD.sub(lambda found: "".join(f"={byte:02x}" for byte in found[0].encode()), run)
-    if len(word) > _WORD_MAX:
+    if not 0 < len(word) <= _WORD_MAX:
         word = f"={sha256(run.encode()).hexdigest()}"
     return f"object.pin.{word}.{digest}"
 

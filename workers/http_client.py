@@ -110,7 +110,7 @@ class PooledHttpClient:
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise Permanent(f"{method} {url}: this is no http address ({error})", type="http_url") from None
         except aiohttp.ClientError as error:
-            if isinstance(getattr(error, "os_error", None), PrivateAddress):
+            if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PrivateAddress):
                 raise Permanent(f"{method} {url}: {error.os_error}", type="http_address") from None
             raise NodeError(f"{method} {url}: {error or error.__class__.__name__}", type="http_connection") from None
 

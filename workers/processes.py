@@ -78,11 +78,16 @@ class Processes:
         self.size = size
         self._files = files
         self._pool: ProcessPool | None = None
+        self._started = False
+        self._starting = threading.Lock()
 
     async def run(self, job: Job, timeout_ms: int) -> Outcome:
         """The job's outcome. Cancelling kills the process that works on it."""
         try:
-            future = self._open().schedule(_run, args=(job,), timeout=timeout_ms / 1_000)
+            pool = self._open()
+            if not self._started:  # it takes seconds on a busy machine, and this loop has others to serve
+                await asyncio.to_thread(self._start, pool)
+            future = pool.schedule(_run, args=(job,), timeout=timeout_ms / 1_000)
             outcome: Outcome = await asyncio.wrap_future(future)
         except TimeoutError:
             return timed_out(timeout_ms)
@@ -94,10 +99,18 @@ class Processes:
 
     def close(self) -> None:
         """Kill all processes and wait for their end."""
-        if self._pool is not None:
-            self._pool.stop()  # type: ignore[no-untyped-call]
-            self._pool.join()
-            self._pool = None
+        with self._starting:
+            pool, self._pool = self._pool, None
+            started, self._started = self._started, False
+        if pool is not None and started:
+            pool.stop()  # type: ignore[no-untyped-call]
+            pool.join()
+
+    def _start(self, pool: ProcessPool) -> None:
+        """Have the processes begin, unless the pool was closed meanwhile."""
+        with self._starting:
+            if self._pool is pool:
+                self._started = pool.active
 
     def _open(self) -> ProcessPool:
         if self._pool is None:

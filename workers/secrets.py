@@ -35,7 +35,8 @@ class Secrets:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._seen: set[str] = set()
-        self._hidden: list[str] = []
+        self._hidden: list[str] | None = None
+        """All spellings of what was seen; None: to be made when somebody asks."""
         for name in self:
             self.get(name)
 
@@ -50,8 +51,7 @@ class Secrets:
         value = secrets.find(name, self._environ)
         if value and value not in self._seen:
             self._seen.add(value)
-            # The longest first: a secret may contain another one, and must not be left standing in part.
-            self._hidden = sorted({*self._hidden, *_spellings(value)}, key=lambda text: (-len(text), text))
+            self._hidden = None
         return default if value is None else value
 
     def __contains__(self, name: str) -> bool:
@@ -65,7 +65,13 @@ class Secrets:
 
     def redact(self, value: Any) -> Any:
         """The value with every secret in its texts replaced by ***."""
-        return _redact(value, self._hidden) if self._hidden else value
+        if not self._seen:
+            return value
+        if self._hidden is None:
+            every = {spelling for secret in tuple(self._seen) for spelling in _spellings(secret)}
+            # The longest first: a secret may contain another one, and must not be left standing in part.
+            self._hidden = sorted(every, key=lambda text: (-len(text), text))
+        return _redact(value, self._hidden)
 
 
 def _spellings(value: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from ...schemas.errors import JetfleetError
 from ...schemas.flow.node_types import Kind, node_type
-from ...schemas.subjects import QUEUE_DEFAULT, queue_stream
+from ...schemas.subjects import FLEET, QUEUE_DEFAULT, SIGNALS, queue_stream, wal_stream
 from ..fleet.arenas import silent_hosts
 from ..fleet.membership import COORDINATOR, READER, TRIGGER, WORKER
 from ..high_water import HighWater, file_name
@@ -30,6 +30,15 @@ OLD_S = 60.0
 def server(found: Checkup) -> Iterator[Finding]:
     connection = found.client.connection
     yield Finding("server", "ok", f"nats-server {connection.server_version} at {connection.url}, {found.round_trip_ms:.1f} ms away")
+    if found.ailment:
+        todo = "what was acknowledged is safe; make room if its disk is full, and start the server again"
+        yield Finding("server", "bad", f"says that it does not take work: {found.ailment}; {todo}")
+
+
+def consumers(found: Checkup) -> Iterator[Finding]:
+    for stream, name in found.consumers_ahead:
+        todo = "it passes over what is new; stop the coordinators, then `jetfleet doctor --accept-loss`"
+        yield Finding("streams", "bad", f"consumer {name} has had more messages of {stream} than that has: {todo}")
 
 
 def sync(found: Checkup) -> Iterator[Finding]:
@@ -46,6 +55,10 @@ def sync(found: Checkup) -> Iterator[Finding]:
 
 def deployment(found: Checkup) -> Iterator[Finding]:
     here = found.deployed
+    if here is None and wal_stream(0) in found.streams:
+        todo = "restore the server's store, or `jetfleet doctor --accept-loss`"
+        yield Finding("streams", "bad", f"{FLEET} is gone or empty, which says what is deployed: {todo}")
+        return
     if here is None:
         yield Finding("streams", "bad", "nothing is deployed; start a coordinator, or `jetfleet up`")
         return
@@ -219,6 +232,9 @@ def backlog(found: Checkup) -> Iterator[Finding]:
         yield Finding("backlog", "note", f"{count:,} messages of events wait, some of {', '.join(sorted(old))} for more than a minute")
     else:
         yield Finding("backlog", "ok", f"{count:,} messages of events wait" if count else "no event waits")
+    signals = found.backlog.streams.get(SIGNALS)
+    if signals is not None and signals.messages >= WAITING_NOTE:
+        yield Finding("backlog", "note", f"{signals.messages:,} messages of signals wait; look whether every partition has an owner")
     for subject, waiting in found.undeployed.items():
         flow = subject.split(".")[1]
         yield Finding("backlog", "note", f"{waiting:,} on {subject} wait for flow {flow}, which is not deployed")
@@ -280,6 +296,6 @@ def _queues_of_flows(found: Checkup) -> dict[str, list[str]]:
 
 
 CHECKS: tuple[Callable[[Checkup], Iterator[Finding]], ...] = (
-    server, sync, deployment, room, full_queues, disk, clocks, members, partitions, queues, arenas, node_types, flows, triggers, limits,
-    backlog, dead_letters, reader,
+    server, sync, deployment, consumers, room, full_queues, disk, clocks, members, partitions, queues, arenas, node_types, flows, triggers,
+    limits, backlog, dead_letters, reader,
 )  # fmt: skip

@@ -13,6 +13,7 @@ from ...schemas import messages, subjects
 from ...schemas.errors import JetfleetError, UnreadableRecord
 from ...schemas.messages import Lease, Member
 from ...schemas.payload_errors import ArenaUnusable
+from ..accept_loss import consumers_ahead
 from ..api import Client, TriggerView
 from ..api.letters import waiting_events
 from ..client import BrokerError
@@ -22,7 +23,7 @@ from ..limit_views import LimitView
 from ..observe.backlog import Backlog
 from ..read_model import questions
 from ..server.errors import ServerFailed
-from ..server.monitor import ask
+from ..server.monitor import ask, what_ails
 from ..triggers.serving import UNTOLD, serves
 from .arena_folder import IN_DATA, is_arena, open_folder
 
@@ -32,8 +33,9 @@ LIMITS_S = 2.0
 
 @dataclass(slots=True)
 class Checkup:
-    """What was found. `jetstream`: how the server says that it stores; None where its monitoring port is not known. `arena_error`: why
-    the arena in the data folder cannot be used, "" if it can, or if there is none. `event_messages`: those that are stored, by subject.
+    """What was found. `jetstream`: how the server says that it stores; None where its monitoring port is not known; `ailment`: why it says
+    that it does not take work. `consumers_ahead`: stream and consumer, of those that have had more than there is. `arena_error`: why the
+    arena in the data folder cannot be used, "" if it can, or if there is none. `event_messages`: those that are stored, by subject.
     """
 
     client: Client
@@ -43,6 +45,8 @@ class Checkup:
     deployed: Deployed | None = None
     streams: set[str] = field(default_factory=set)
     jetstream: dict[str, Any] | None = None
+    ailment: str = ""
+    consumers_ahead: list[tuple[str, str]] = field(default_factory=list)
     members: list[Present] = field(default_factory=list)
     leases: dict[int, str] = field(default_factory=dict)
     backlog: Backlog = field(init=False)
@@ -89,7 +93,10 @@ async def examine(client: Client, data: Path, monitor: str | None = None) -> Che
     if found.deployed is not None:
         with suppress(BrokerError):  # a partition that nobody owns is told of by another check
             found.limits = await client.limits(patience_s=LIMITS_S)
-    found.jetstream = await _jetstream(data, monitor)
+    found.consumers_ahead = await consumers_ahead(connection)
+    if (url := monitor or _monitor_of(data)) is not None:
+        found.jetstream = await _jetstream(url)
+        found.ailment = "" if found.jetstream is None else await what_ails(url, alone=not connection.is_clustered)
     found.arena_error = _arena_error(data / IN_DATA)
     try:
         found.reader = await questions.reader(connection)
@@ -119,11 +126,8 @@ async def _leases(client: Client) -> dict[int, str]:
     return found
 
 
-async def _jetstream(data: Path, monitor: str | None) -> dict[str, Any] | None:
-    """How the server stores, from its monitoring port: the given one, or that of the server whose folder this is."""
-    url = monitor or _monitor_of(data)
-    if url is None:
-        return None
+async def _jetstream(url: str) -> dict[str, Any] | None:
+    """How the server stores, as its monitoring port says."""
     try:
         config = (await ask(url, "/varz")).get("jetstream", {}).get("config")
     except ServerFailed:
@@ -132,6 +136,7 @@ async def _jetstream(data: Path, monitor: str | None) -> dict[str, Any] | None:
 
 
 def _monitor_of(data: Path) -> str | None:
+    """The monitoring port of the server whose folder this is."""
     for file in data.glob("*.ports"):
         try:
             return str(json.loads(file.read_bytes())["monitoring"][0])

@@ -12,6 +12,7 @@ import click
 
 from ...schemas.cli import FAILED
 from ..api import Client
+from ..api.errors import UnknownFlow
 from ..read_model.views import LIMIT_MAX, RunRow
 from ..study.words import in_words
 from .options import form_option, with_client
@@ -57,6 +58,8 @@ async def list_command(client: Client, where: str, flow: str | None, status: str
             cursor = page.cursor
             if not cursor:
                 break
+    if not rows and flow is not None and flow not in client.flows.names():
+        raise UnknownFlow(flow, client.flows.names())  # one that was undeployed has runs still
     show_runs(rows, form, await _waits(client, rows))
 
 

@@ -26,6 +26,7 @@ from .streams import Streams
 from .wire import Wire, encode_publish
 
 _log = structlog.get_logger(__name__)
+DENIED_REMEMBERED_MAX = 1_000
 _OWN_INBOX = "answers come to an inbox that is the user's own: say which by --inbox or JETFLEET_INBOX"
 
 
@@ -63,6 +64,7 @@ class Connection:
         self._closed = False
         self._deaf: Denied | None = None
         """Why no answer can reach this process; None: one can."""
+        self._told_denied: set[str] = set()
         wire.on_denied = self._on_denied
         wire.on_lost, wire.on_regained, wire.on_error = self._lost, self._regained, self._failed
         self.inbox = Inbox(wire, credentials.inbox)
@@ -208,7 +210,15 @@ class Connection:
         if deaf or not listening:
             self.inbox.deny(error, None if deaf else subject)
             self.publisher.deny(error, None if deaf else subject)
-        _log.warning("denied", connection=self.name, subject=subject, listening=listening, hint=error.hint)
+        self._tell_denied(error)
+
+    def _tell_denied(self, error: Denied) -> None:
+        """Once for each subject: who may not, may try often."""
+        first = error.subject not in self._told_denied
+        if len(self._told_denied) < DENIED_REMEMBERED_MAX:
+            self._told_denied.add(error.subject)
+        tell = _log.warning if first else _log.debug
+        tell("denied", connection=self.name, subject=error.subject, listening=error.listening, hint=error.hint)
 
     def _lost(self) -> None:
         self._deaf = None  # perhaps the next server, or this one with another configuration, allows it

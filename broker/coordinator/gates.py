@@ -19,7 +19,6 @@ import msgspec
 
 from ...schemas import records as rec
 from ...schemas.codec import encode_record
-from ...schemas.errors import UnreadableRecord
 from ..engine.gate import Gate
 from .acknowledged import Ticket
 
@@ -119,21 +118,13 @@ class Gates:
         One at which a hundred thousand wait is built in a thread: other partitions have heartbeats to send.
         """
         large = len(state) > LARGE_BYTES
-        self._held[id] = Held(await asyncio.to_thread(_gate, state) if large else _gate(state), at, segment)
+        self._held[id] = Held(await asyncio.to_thread(Gate.of_data, state) if large else Gate.of_data(state), at, segment)
         if at > snapshot_at:
             self._ahead[id] = at
 
     def recovered(self) -> None:
         """The end of the WAL has been reached."""
         self._ahead.clear()
-
-
-def _gate(state: bytes | list[Any]) -> Gate:
-    """… from before states were bytes: a list."""
-    try:
-        return Gate.of_data(msgspec.msgpack.decode(state) if isinstance(state, bytes) else state)
-    except msgspec.MsgspecError as error:
-        raise UnreadableRecord(f"what a snapshot holds of a limit cannot be read: {error}") from None
 
 
 def by_limit(gates: Iterable[Gate], count: Callable[[Gate], int]) -> dict[str, float]:

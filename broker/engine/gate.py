@@ -219,11 +219,11 @@ class Gate:
         return [self.id, self.most, self.rate, self.full_at_us, list(self.entries.items()), turns, self._supersedes, released]
 
     @classmethod
-    def of_data(cls, data: list[Any]) -> Gate:
-        """The gate of `as_data`, once encoded and decoded. Raises UnreadableRecord for anything else."""
+    def of_data(cls, data: bytes | list[Any]) -> Gate:
+        """The gate of `as_data`, encoded, or decoded again. Raises UnreadableRecord for anything else."""
         try:
-            return cls._of_data(*data)
-        except (TypeError, ValueError, LookupError) as error:
+            return cls._of_data(*(msgspec.msgpack.decode(data) if isinstance(data, bytes) else data))
+        except (TypeError, ValueError, LookupError, msgspec.MsgspecError) as error:
             raise UnreadableRecord(f"what a snapshot holds of a limit is none: {type(error).__name__}: {error}") from None
 
     @classmethod

@@ -80,13 +80,21 @@ def _add_process(logger: Any, method: str, event: MutableMapping[str, Any]) -> M
 # --- the two forms
 
 
+def _escape(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What comes from elsewhere must neither steer a terminal nor look like another line: a reason may quote anybody's bytes."""
+    for name, value in event.items():
+        if type(value) is str and not value.isprintable():
+            event[name] = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in value)
+    return event
+
+
 def _json() -> list[Any]:
     # No tracebacks with the values of local variables (structlog's own form has them): there are secrets among those.
-    return [_add_logger, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_encode)]
+    return [_add_logger, _escape, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_encode)]
 
 
 def _pretty() -> list[Any]:
-    return [structlog.dev.ConsoleRenderer(colors=_on_terminal(), exception_formatter=structlog.dev.plain_traceback)]
+    return [_escape, structlog.dev.ConsoleRenderer(colors=_on_terminal(), exception_formatter=structlog.dev.plain_traceback)]
 
 
 def _add_logger(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

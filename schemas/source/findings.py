@@ -34,9 +34,13 @@ class _Finding:
     """Where the model's own paths begin in the definition; for words only."""
 
 
+TOLD_MAX = 200
+"""Problems of one model: who has more mends these first, and words for a hundred thousand take minutes."""
+
+
 def problems_of(error: ValidationError, model: type[Block], raw: Any, base: Path = ()) -> list[Problem]:
     """The problems behind `error`, which `model` raised for `raw`; their paths begin with `base`."""
-    findings = _fold([_finding(entry, model, raw, base) for entry in error.errors(include_url=False)])
+    findings = _fold([_finding(entry, model, raw, base) for entry in error.errors(include_url=False)[:TOLD_MAX]])
     told = [_problem(finding, model) for finding in findings]
     found = [Problem(problem.code, problem.message, (*base, *problem.path), problem.hint) for problem in told]
     return _without_echoes(found)

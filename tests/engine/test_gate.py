@@ -142,7 +142,7 @@ def test_a_gate_knows_of_no_more_who_released_than_it_may() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [[], [1, 2], ["=l", 1, False, 0, [[["r"], [0, 1]]], []], ["=l", 1, False, 0, [[["r", [], 1], [0, 1]]], []], 5]
+    "data", [[], [1, 2], ["=l", 1, False, 0, [[["r"], [0, 1]]], []], ["=l", 1, False, 0, [[["r", [], 1], [0, 1]]], []], 5, b"\xc1"]
 )
 def test_what_is_no_gate_is_said_to_be_unreadable(data: Any) -> None:
     with pytest.raises(UnreadableRecord):

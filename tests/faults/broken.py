@@ -1,15 +1,13 @@
 """Broken on purpose: one defect at a time, each one small patch of the real code, and the invariants whose checkers must see it.
 
-A checker that has never complained proves nothing. `test_broken.py` has each defect played (`plays.py`) and expects its complaint, and the same
-play without it expects none. What is patched is the code that runs; the checkers look at what came of it when it is whole again.
+A checker that has never complained proves nothing. `test_broken.py` has each defect played (`plays.py`) and expects its complaint, and
+none of the same play without it. What is patched is the code that runs; the checkers look at what came of it when it is whole again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from itertools import count
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -34,49 +32,9 @@ from jetfleet.workers.identity import Identity
 from jetfleet.workers.secrets import Secrets
 
 from . import plays
-from .plays import Play
+from .defects import DEFECTS, defect, now_and_then, patched
 
-EVERY = 4
-"""Of what happens now and then, so many are one time; research would say one in a thousand, and a test has no thousand events."""
-
-
-@dataclass(frozen=True)
-class Defect:
-    """`name`: what is wrong, as a sentence about the code. `seen_by`: the invariants that must complain, at least one of them."""
-
-    name: str
-    broken: Callable[[], AbstractContextManager[None]]
-    play: Play
-    seen_by: frozenset[str]
-
-
-DEFECTS: list[Defect] = []
-
-
-def defect(play: Play, *seen_by: str) -> Callable[[Callable[[], Iterator[None]]], Callable[[], AbstractContextManager[None]]]:
-    def note(patch: Callable[[], Iterator[None]]) -> Callable[[], AbstractContextManager[None]]:
-        broken = contextmanager(patch)
-        DEFECTS.append(Defect(patch.__name__, broken, play, frozenset(seen_by)))
-        return broken
-
-    return note
-
-
-@contextmanager
-def patched(holder: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None]:
-    """`make` gets what is there and gives what stands in its place."""
-    whole = holder.__dict__[name] if isinstance(holder, type) else getattr(holder, name)
-    setattr(holder, name, make(whole))
-    try:
-        yield
-    finally:
-        setattr(holder, name, whole)
-
-
-def now_and_then() -> Callable[[], bool]:
-    numbers = count(1)
-    return lambda: next(numbers) % EVERY == 0
-
+__all__ = ["DEFECTS"]
 
 # --- events
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ LOOK_S = 0.005
 
 
 class Server:
-    """Always at the same URL. `data`: where its store lies. `settings`: those of ServerSettings, besides."""
+    """Always at the same URL. `data`: where its store lies. `inside`: the words before its command. `settings`: those of ServerSettings."""
 
-    def __init__(self, data: Path, log: Path, *, store_bytes: int = STORE_BYTES, **settings: Any) -> None:
+    def __init__(self, data: Path, log: Path, *, store_bytes: int = STORE_BYTES, inside: Sequence[str] = (), **settings: Any) -> None:
         self.port, self.data, self.log = free_port("127.0.0.1"), data, log
         self.monitor_port = free_port("127.0.0.1")
-        self.url = f"nats://127.0.0.1:{self.port}"
+        self.host = settings.get("host", "127.0.0.1")
+        self.url = f"nats://{self.host}:{self.port}"
+        self._inside = inside
         self.store_bytes = store_bytes
         self._settings = settings
         self.child: Child | None = None
@@ -38,7 +41,8 @@ class Server:
         settings = ServerSettings(**{"data": self.data, "port": self.port, "monitor_port": self.monitor_port, **self._settings})
         config = self.log.with_name("nats.conf")
         config.write_text(config_text(settings, self.data, self.store_bytes, binary.version))
-        self.child = Child("server", order(self.log, "-c", str(config), program=str(binary.path)))
+        program, *words = [*self._inside, str(binary.path), "-c", str(config)]
+        self.child = Child("server", order(self.log, *words, program=program))
         ends_at = time.monotonic() + START_S
         while not self._listens():
             assert self.child.alive and time.monotonic() < ends_at, f"the server does not start:\n{self.child.last_lines()}"
@@ -47,4 +51,4 @@ class Server:
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.host, self.port)) == 0

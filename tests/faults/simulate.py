@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--broken", default="", metavar="NAME", help="break the code on purpose, as tests/faults/broken.py knows it")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at a time")
     parser.add_argument("--for", type=_seconds, default=0, dest="for_s", metavar="TIME", help="go on for so long: 90s, 20m, 2h")
+    parser.add_argument("--first", action="store_true", help="stop at the first seed that fails")
     parser.add_argument("--json", action="store_true", help="one JSON object per seed, instead of words")
     return parser
 

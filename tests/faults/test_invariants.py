@@ -11,13 +11,18 @@ import msgspec
 import pytest
 
 from jetfleet.broker.engine import fold, reading
+from jetfleet.schemas import subjects
 from jetfleet.schemas.codec import encode_record
+from jetfleet.schemas.flow.definition import Flow
 from jetfleet.schemas.messages import DeadLetter, Lease, Part, Summary
 from jetfleet.schemas.payload import encode, pack_map
-from jetfleet.schemas.records import CancelRequested, Completion, RunStarted, TimerFired
+from jetfleet.schemas.plan.compiler import compile_flow
+from jetfleet.schemas.records import CancelRequested, CollectionStarted, Completion, EventCollected, RunStarted, TimerFired
 
 from ..engine.driving import Driver
-from .broken import DEFECTS, patched
+from . import flows
+from .broken import DEFECTS
+from .defects import patched
 from .evidence import Beat, Entry, Evidence, LeaseSeen, ManifestSeen, Seen, SnapshotSeen, Unreadable, Usage, Value
 from .invariants import CHECKS, NotKnown, check, judge
 from .ledger import Account, Acked, Cancelled, Effect, Fault, Healed, Ledger, Refused, Told, Unanswered
@@ -108,6 +113,8 @@ def cancelled(status: str, began_ns: int = 0) -> Evidence:
 WRONG: list[tuple[str, str, Callable[[], Evidence]]] = [
     ("I1", "a run that nobody has seen", lambda: told(acked=[*SOUND.account.acked, Acked("k7", "gone", 1)])),
     ("I1", "one key, two runs", lambda: told(acked=[*SOUND.account.acked, Acked("k0", RUNS[1], 1)])),
+    ("I1", "a batch that lacks an event", lambda: gathered(encode([0, 1]))),
+    ("I2", "a batch that never begins", lambda: gathered(begins=False)),
     ("I2", "a task that nobody executes", lambda: cut_after(1)),
     ("I2", "a timer that is overdue", lambda: replace(cut_after(2), now_ms=SOUND.now_ms + 10**6)),
     ("I10", "a timer that never fired", lambda: replace(cut_after(2), now_ms=SOUND.now_ms + 10**6)),
@@ -156,6 +163,25 @@ WRONG: list[tuple[str, str, Callable[[], Evidence]]] = [
 ]  # fmt: skip
 
 
+def gathered(payload: bytes = b"", *, begins: bool = True) -> Evidence:
+    """Three events of a batch, the run that they become, and that it is on disk."""
+    plan = compile_flow(Flow.model_validate({**flows.chain("batched"), "settings": {"batch": {"max": 3, "within": "1h"}}}))
+    events = [RunStarted(f"batched-{n}", START_MS, "batched", plan.digest, "go", encode(n)) for n in range(3)]
+    collector = subjects.collector("batched", "")
+    records: list[Any] = [EventCollected(collector, START_MS, event) for event in (*events, events[0])]
+    if begins:
+        started = msgspec.structs.replace(events[0], payload=payload or encode([0, 1, 2]))
+        records += [started, CollectionStarted(collector, START_MS, started.run)]
+    entries = [Entry(0, seq, START_MS * 10**6, record, encode_record(record)) for seq, record in enumerate(records, 1)]
+    account = Account(acked=[Acked(f"k{n}", event.run, 1) for n, event in enumerate(events)])
+    now_ms = START_MS + (0 if begins else 10**6)
+    return Evidence(account, entries, plans={plan.digest: plan}, working=frozenset({"batched-0"}), now_ms=now_ms)
+
+
+def test_events_that_are_gathered_are_in_the_run_of_their_collection() -> None:
+    assert check(gathered()) == []
+
+
 def leased(*leases: Lease) -> Evidence:
     return replace(SOUND, leases=[LeaseSeen(0, seq, seq, lease) for seq, lease in enumerate(leases, 1)])
 
@@ -186,6 +212,8 @@ def test_what_cannot_be_known_is_said_by_name_and_is_no_pass() -> None:
     verdict = judge(Evidence())
     assert verdict.complaints == []
     assert {"I3", "I4", "I6", "I7", "I8", "I9", "I11", "I12", "I13", "I14", "I15"} <= set(verdict.not_known)
+    odd = judge(replace(SOUND, parts={FIRST: [object()]}))  # type: ignore[list-item]
+    assert any("the check itself failed" in complaint.words for complaint in odd.complaints), "no check passes what it could not look at"
     assert isinstance(CHECKS["I2"](replace(SOUND, plans={})), NotKnown), "without plans nobody can tell whether a run is stuck"
 
 

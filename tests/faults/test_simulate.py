@@ -15,13 +15,16 @@ from typing import Any
 
 import pytest
 
-from .simulated.breakages import BROKEN
-
 ROOT = Path(__file__).parents[2]
 CHUNK, CHUNKS = 20, 10
 CALM, SOAK = 12, 20_000
 CATCHING = 40
 """So many seeds may pass before a defect is noticed."""
+BROKEN = (
+    "intake_acknowledges_an_event_and_drops_it", "the_fold_loses_a_completion", "a_task_is_given_out_twice_as_a_new_one",
+    "the_owner_says_wanted_of_everything", "a_timer_is_forgotten", "a_cancellation_is_ignored", "the_output_of_a_run_has_other_bytes",
+)  # fmt: skip
+"""Of those in `broken.py`."""
 
 
 def simulated(*arguments: str, hashes: str = "random", timeout_s: float = 280) -> list[dict[str, Any]]:
@@ -62,10 +65,10 @@ def test_a_seed_is_the_same_history_after_other_seeds() -> None:
     assert alone[0]["digest"] == after[1]["digest"]
 
 
-@pytest.mark.parametrize("name", sorted(BROKEN))
+@pytest.mark.parametrize("name", BROKEN)
 def test_what_is_broken_is_found(name: str) -> None:
     found = simulated("--seeds", f"1..{CATCHING}", "--broken", name, "--first")
-    assert failures(found), f"{len(found)} seeds, and nobody noticed that {BROKEN[name].__doc__}"
+    assert failures(found), f"{len(found)} seeds, and nobody noticed"
 
 
 @pytest.mark.soak

@@ -17,10 +17,8 @@ import random
 import shutil
 import tempfile
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,161 +29,35 @@ from jetfleet.broker.server.ports import free_port
 from jetfleet.broker.topology import Topology
 from jetfleet.schemas.errors import JetfleetError
 
-from ..client.proxy import Proxy
 from ..fleet.conftest import MEMORY, in_memory
 from . import flows, publisher
+from .cast import Cast
 from .evidence import Evidence
 from .ledger import Ledger
-from .processes import COMMAND, Child, Order, order
+from .processes import Child
 from .recorder import Recorder
 from .server import Server
+from .shape import COORDINATOR, EAGER, PUBLISHER, READER, ROLES, SERVER, TRIGGER, WORKER, Shape, Strike, role_of
 from .watcher import Watcher
 
-COORDINATOR, WORKER, READER, TRIGGER, PUBLISHER, SERVER = "coordinator", "worker", "reader", "trigger", "publisher", "server"
-ROLES = (SERVER, COORDINATOR, WORKER, READER, TRIGGER, PUBLISHER)
+__all__ = [
+    "COORDINATOR", "EAGER", "PUBLISHER", "READER", "ROLES", "SERVER", "SETTLE_S", "TRIGGER", "WORKER", "Shape", "Strike", "World", "role_of", "world",
+]  # fmt: skip
 READY_S = 60
-SUPERVISE_S = 0.5
 SETTLE_S = 60
 """How long runs may take to end when nothing is disturbed any more."""
-_OWNER = "jetfleet.broker.coordinator.owner"
-EAGER: Mapping[str, Mapping[str, Any]] = {COORDINATOR: {f"{_OWNER}.SNAPSHOT_EVERY_S": 0.5, f"{_OWNER}.SNAPSHOT_RECORDS": 50}}
-"""Snapshots all the time: who dies is in the middle of one now and then, and who takes over begins with one."""
-PUBLISHER_MAIN = "tests.faults.publisher:main"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """How many of each there are, and what they do. `proxied`: roles whose processes reach the server by a proxy of their own.
-
-    `mix`: the flows that publishers start; a trigger adds its own. `rate`: events per second of each publisher; `count`: how many in all.
-    `constants`, `wrappers`: by role, what is changed inside its processes. `data`: where the server's store lies, if not in the world's
-    folder. `server`: further settings of it. `options`: further arguments of a command, by role. `settings`: of all flows.
-    """
-
-    coordinators: int = 2
-    workers: int = 2
-    readers: int = 1
-    triggers: int = 1
-    publishers: int = 1
-    partitions: int = 4
-    rate: float = 30
-    count: int | None = None
-    mix: Sequence[str] = publisher.MIX
-    proxied: frozenset[str] = frozenset()
-    constants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: EAGER)
-    wrappers: Mapping[str, Sequence[str]] = field(default_factory=lambda: {COORDINATOR: ("tests.faults.keeping",)})
-    options: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    nodes: Sequence[str] = (flows.NODES,)
-    data: Path | None = None
-    server: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Strike:
-    """A fault that hit one process. `partitions`: those that it owned. `open`: the runs that were acknowledged and had not ended."""
-
-    kind: str
-    name: str
-    pid: int
-    at_ns: int
-    partitions: frozenset[int] = frozenset()
-
-
-class World:
-    """Made by `world`. `children`: the processes by name (`worker-0`), dead ones too. `strikes`: what has been done to them."""
+class World(Cast):
+    """Made by `world`. `keep`: leave ledger and logs behind."""
 
     def __init__(self, shape: Shape, seed: int, folder: Path) -> None:
-        self.shape, self.folder, self.random = shape, folder, random.Random(seed)
-        self.seed = seed
-        self.ledger = Ledger(folder / publisher.LEDGER, fsync=False)
-        data = shape.data or folder / "server"
-        self.server = Server(data, folder / "server.log", **shape.server)
-        self.children: dict[str, Child] = {}
-        self.proxies: dict[str, Proxy] = {}
-        self.strikes: list[Strike] = []
+        ledger = Ledger(folder / publisher.LEDGER, fsync=False)
+        server = Server(shape.data or folder / SERVER, folder / "server.log", **shape.server)
+        super().__init__(shape, seed, folder, ledger, server, f"127.0.0.1:{free_port()}" if shape.triggers else "")
+        self.random = random.Random(seed)
         self.keep = False
-        self.hook = f"127.0.0.1:{free_port()}" if shape.triggers else ""
-        self.exits: Counter[str] = Counter()
-        """Ends that nobody injected, by what the process said last."""
-        self._supervised: set[str] = set()
         self._supervisor: asyncio.Task[None] | None = None
-        self._orders: dict[str, Order] = {}
-        self._stack = AsyncExitStack()
-
-    # --- processes
-
-    def names(self, *roles: str) -> list[str]:
-        """Of the processes of these roles, or of all."""
-        return [name for name in (SERVER, *self._orders) if not roles or role_of(name) in roles]
-
-    def alive(self, *roles: str) -> list[str]:
-        return [name for name in self.names(*roles) if name in self.children and self.children[name].alive]
-
-    def start(
-        self, name: str, *, environment: Mapping[str, str] | None = None, wrappers: Sequence[str] = (), supervised: bool = True
-    ) -> Child:
-        """Start a process, or start it again. The server: see `start_server`. What else is given holds for this life."""
-        planned = self._orders[name]
-        given: Order = {
-            **planned,
-            "environment": {**planned["environment"], **(environment or {})},
-            "wrappers": (*planned["wrappers"], *wrappers),
-        }
-        child = self.children[name] = Child(name, given)
-        if supervised and role_of(name) != PUBLISHER:
-            self._supervised.add(name)
-        return child
-
-    async def start_server(self) -> None:
-        self.children[SERVER] = await self.server.start()
-
-    async def start_again(self, name: str) -> None:
-        if name == SERVER:
-            await self.start_server()
-        else:
-            self.start(name)
-
-    def kill(self, name: str) -> Strike:
-        strike = self.struck("kill", name)
-        self._supervised.discard(name)
-        self.children[name].kill()
-        return strike
-
-    def freeze(self, name: str) -> Strike:
-        strike = self.struck("freeze", name)
-        self.children[name].freeze()
-        return strike
-
-    def thaw(self, name: str) -> None:
-        self.children[name].thaw()
-        self.ledger.healed(f"freeze {role_of(name)}")
-
-    async def stop(self, name: str) -> None:
-        """Let it end in order."""
-        self._supervised.discard(name)
-        self.children[name].ask_to_end()
-        await self.children[name].ended()
-
-    async def _supervise(self) -> None:
-        """As whoever runs a fleet does: what has ended by itself is started again, a little later."""
-        while True:
-            await asyncio.sleep(SUPERVISE_S)
-            for name in [name for name in self._supervised if not self.children[name].alive]:
-                child = self.children[name]
-                self.exits[f"{role_of(name)} ended by itself ({child.exit_code}): {child.last_lines(1)}"] += 1
-                self.start(name)
-
-    def proxy(self, name: str) -> Proxy:
-        return self.proxies[name]
-
-    def struck(self, kind: str, name: str, detail: str = "") -> Strike:
-        """Note a fault: before it is injected, if the caller can know."""
-        pid = self.children[name].pid
-        strike = Strike(kind, name, pid, time.time_ns(), self.watcher.owned_by(pid))
-        self.strikes.append(strike)
-        self.ledger.fault(f"{kind} {role_of(name)}", f"{name} pid {pid} {detail}".strip())
-        return strike
 
     def now_ns(self) -> int:
         return time.time_ns()
@@ -236,50 +108,6 @@ class World:
         except AssertionError as error:
             error.add_note(f"owners {watcher.owners}, processes {watcher.pids}, {dict(self.exits)}")
             raise
-
-    async def _plan(self) -> None:
-        """What each process is to be started with."""
-        shape = self.shape
-        for role, count in ((COORDINATOR, shape.coordinators), (WORKER, shape.workers), (READER, shape.readers), (TRIGGER, shape.triggers)):
-            for number in range(count):
-                await self._plan_one(role, number)
-        for number in range(shape.publishers):
-            await self._plan_one(PUBLISHER, number)
-
-    async def _plan_one(self, role: str, number: int) -> None:
-        name = f"{role}-{number}"
-        url = await self._url(name)
-        arguments = self._arguments(role, name, url)
-        self._orders[name] = order(
-            self.folder / f"{name}.log",
-            *arguments,
-            *self.shape.options.get(role, ()),
-            main=PUBLISHER_MAIN if role == PUBLISHER else COMMAND,
-            constants=self.shape.constants.get(role),
-            wrappers=self.shape.wrappers.get(role, ()),
-        )
-
-    def _arguments(self, role: str, name: str, url: str) -> list[str]:
-        shape = self.shape
-        if role == PUBLISHER:
-            count = () if shape.count is None else ("--count", str(shape.count))
-            hook = ("--hook", self.hook) if self.hook else ()
-            given = ("--name", name, "--rate", str(shape.rate), "--seed", str(self.seed), "--flows", ",".join(shape.mix))
-            return [url, str(self.folder), *given, *count, *hook]
-        common = ["--nats", url, "--data", str(self.folder / role), "--log-format", "json"]
-        nodes = [word for each in shape.nodes for word in ("--nodes", each)]
-        return {
-            COORDINATOR: ["coordinator", *common],
-            WORKER: ["worker", *common, *nodes],
-            READER: ["reader", *common],
-            TRIGGER: ["trigger", "serve", "--type", "webhook", *common],
-        }[role]
-
-    async def _url(self, name: str) -> str:
-        if role_of(name) not in self.shape.proxied:
-            return self.server.url
-        proxy = self.proxies[name] = await self._stack.enter_async_context(Proxy(self.server.port))
-        return proxy.url
 
     # --- the load, and its end
 
@@ -354,10 +182,6 @@ class World:
             if SERVER in self.children:
                 self.children[SERVER].kill_if_alive()
             self.ledger.close()
-
-
-def role_of(name: str) -> str:
-    return name.partition("-")[0]
 
 
 @asynccontextmanager

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from jetfleet.schemas.payload import decode
 from jetfleet.workers.up.fleet import FleetSettings
 
 from .background_fleet import BackgroundFleet
+from .commands import Cli, cli_for
 from .fleets import NODES
 
 ORDER = """
@@ -37,20 +37,6 @@ nodes: {answer: {type: std::wait, config: {signal: go}}}
 """
 
 
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Cli = Callable[..., Said]
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundFleet]:
     folder = tmp_path_factory.mktemp("cli")
@@ -65,17 +51,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundFleet]
 
 @pytest.fixture
 def cli(whole: BackgroundFleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    monkeypatch.setenv("JETFLEET_NATS", whole.url)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*args: str) -> Said:
-        capsys.readouterr()
-        code = main(args)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return Said(code, said.out, said.err)
-
-    return call
+    return cli_for(whole.url, monkeypatch, capsys)
 
 
 def started(cli: Cli, flow: str = "waiting", event: str = "{}", *more: str) -> str:
@@ -83,6 +59,12 @@ def started(cli: Cli, flow: str = "waiting", event: str = "{}", *more: str) -> s
     said = cli("send", flow, event, *more)
     assert said.code == 0, said.err
     return said.out.strip()
+
+
+def test_runs_of_a_flow_that_nobody_knows_are_an_error_and_not_an_empty_list(cli: Cli) -> None:
+    said = cli("runs", "list", "--flow", "ordre")
+    assert (said.code, said.out) == (1, "") and said.err.startswith("error: UNKNOWN_FLOW no flow is called 'ordre'")
+    assert "order" in said.err
 
 
 def begun(whole: BackgroundFleet, run: str) -> None:
@@ -218,7 +200,7 @@ def test_runs_are_listed_filtered_and_paged(cli: Cli, whole: BackgroundFleet) ->
     table = cli("runs", "list", f"id={failed}").out.splitlines()
     assert table[0].split()[:2] == ["RUN", "ID"]
     assert table[1].startswith(failed)
-    nothing = cli("runs", "list", "--flow", "nothing")
+    nothing = cli("runs", "list", "--flow", "order", "--status", "killed")
     assert (nothing.code, nothing.out) == (0, "")
 
 

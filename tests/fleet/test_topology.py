@@ -161,6 +161,21 @@ def test_a_stream_of_truth_that_is_gone_is_not_made_anew_in_silence(server: Back
     run(test())
 
 
+def test_a_deployment_of_which_nobody_says_what_it_is_is_not_taken_for_a_new_one(server: BackgroundServer) -> None:
+    """Or its runs would be looked for in other partitions than they are in."""
+
+    async def test() -> None:
+        async with await connect(server) as connection:
+            await ensure(connection, TWO)
+            await connection.streams.delete_stream("FLEET")
+            with pytest.raises(StreamGone, match=r"WALs of 2 partitions.*FLEET.*accept-loss"):
+                await ensure(connection)
+            assert (await ensure(connection, accept_loss=True)).partitions == 2
+            assert (await ensure(connection)).partitions == 2
+
+    run(test())
+
+
 def test_the_size_of_a_small_store_is_found_out(server_factory: ServerFactory) -> None:
     async def test() -> None:
         async with await connect(server_factory(store_bytes=3 << 30)) as connection:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from jetfleet.schemas.cli import main
 from jetfleet.workers.up.fleet import FleetSettings
 
 from ..fleet.background_fleet import BackgroundFleet
+from ..fleet.commands import Cli, Said, cli_for
 from ..fleet.fleets import NODES
 
 FLOW = """
@@ -28,20 +25,6 @@ edges: [{{from: go, to: wait}}, {{from: wait, to: after}}]
 """
 
 
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Cli = Callable[..., Said]
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundFleet]:
     settings = FleetSettings(data=tmp_path_factory.mktemp("flows") / "data", port=0, partitions=2, nodes=(NODES,), log_level="error")
@@ -51,17 +34,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundFleet]
 
 @pytest.fixture
 def cli(whole: BackgroundFleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    monkeypatch.setenv("JETFLEET_NATS", whole.url)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*args: str) -> Said:
-        capsys.readouterr()
-        code = main(args)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return Said(code, said.out, said.err)
-
-    return call
+    return cli_for(whole.url, monkeypatch, capsys)
 
 
 def file(folder: Path, name: str, version: str = "1.0", most: int = 100) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pebble import ProcessPool
 
 from jetfleet.schemas.effects import Dispatch
 from jetfleet.schemas.payload import decode, encode
@@ -55,6 +57,29 @@ def test_a_process_that_dies_is_an_error_of_its_attempt(crashing: Bench, type: s
     error = crashing.error(type)
     assert (error.type, error.retryable) == ("process_died", True)
     assert cause in error.message
+
+
+def test_nobody_else_waits_while_the_processes_start(crashing: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting them imports everything that they need: seconds in which a worker must say that it lives."""
+    start, others_went_on = ProcessPool._start_pool, threading.Event()
+
+    def slow_start(pool: ProcessPool) -> None:
+        assert others_went_on.wait(10), "the event loop stood still"
+        start(pool)
+
+    async def test() -> int:
+        executor = Executor(crashing.registry, processes=1)
+        plan, subject = crashing.flow("crash.sum", {"unit": "m"})
+        task = Dispatch("run-1", (subject.index,), 1, encode({"numbers": [1, 2]}))
+        try:
+            executing = asyncio.create_task(executor.execute(plan, subject, task))
+            asyncio.get_running_loop().call_later(0.01, others_went_on.set)
+            return int(decode((await executing).output)["sum"])
+        finally:
+            await executor.close()
+
+    monkeypatch.setattr(ProcessPool, "_start_pool", slow_start)
+    assert asyncio.run(test()) == 3
 
 
 def test_a_process_that_takes_too_long_is_killed(crashing: Bench) -> None:

@@ -14,7 +14,7 @@ import pytest
 from jetfleet.schemas.cli import main
 from jetfleet.workers.secrets import Secrets
 
-from ..fleet.fleets import fleet, flow
+from ..fleet.fleets import LONG_S, fleet, flow
 from ..fleet.running import run
 from ..fleet.trouble import until
 from ..fleet.worker_processes import CommandProcess, WorkerProcess
@@ -77,7 +77,7 @@ def test_a_secret_that_nodes_let_slip_is_written_nowhere(
                 for name in LEAKY:
                     await one.client.deploy(flow(name, {"slip": {"type": f"canary.{name}", "retry": {"max_attempts": 1}}}), nodes=[NODES])
                 runs = [await one.client.send(name, {"url": url}) for name in LEAKY]
-                for summary in await one.log.ended(*runs):
+                for summary in await one.log.ended(*runs, deadline_s=LONG_S):
                     assert summary.status == "failed"
                 await until(lambda: all("an attempt failed" in (folder / "worker/worker.log").read_text() for _ in runs), "a log")
                 await _until_listed(one.client, len(runs))
@@ -87,7 +87,7 @@ def test_a_secret_that_nodes_let_slip_is_written_nowhere(
             reader.kill_if_alive()
         return runs
 
-    runs = run(test(), 60)
+    runs = run(test(), 2 * LONG_S)
     said = [_said(capsys, server.url, command, run_) for run_ in runs for command in ("history", "show")]
     assert all(said) and not found_in("".join(said).encode())
     log = (folder / "worker/worker.log").read_text()

@@ -2,44 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
-
-import pytest
-
 from jetfleet.broker.api.standing import Standing
-from jetfleet.schemas.cli import main
 
 from ..fleet.background_fleet import BackgroundFleet
+from ..fleet.commands import Cli, Said, cli_of
 
-
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Cli: TypeAlias = Callable[..., Said]
-
-
-def cli_of(capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Runs a command line in this process."""
-
-    def call(*args: str) -> Said:
-        capsys.readouterr()
-        code = main(args)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return Said(code, said.out, said.err)
-
-    return call
+__all__ = ["Cli", "Said", "cli_of", "sent", "stands"]
 
 
 def sent(cli: Cli, flow: str, event: str = "{}", *more: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from ...broker.client import BrokerError, Connection, Message, NotFound, Pull
+from ...broker.client import BrokerError, Connection, Denied, Message, NotFound, Pull
 from ...broker.deployment import Deployed, ensure_memory, ensure_queue, joined
 from ...broker.fleet.membership import WORKER, Membership
 from ...broker.flows import Flows
@@ -149,6 +149,7 @@ class Worker:
         cancels = await self._connection.subscribe(subjects.CANCEL, self.processor.called_off)
         self._stack.push_async_callback(cancels.stop)
         await self._give_back_left()
+        await self._stand_near_arena()
         ack_wait_s = min([await self._ensure_queue(queue, host) for queue in self.settings.queues for host in self._hosts])
         self.membership.facts.update(self._facts())  # not before: what is announced is sent to
         self.membership.on_gone.append(self._member_gone)
@@ -191,6 +192,15 @@ class Worker:
         holder = Holder(self._connection, self.plane)
         await holder.start()
         self._stack.push_async_callback(holder.stop)
+
+    async def _stand_near_arena(self) -> None:
+        """Whose user may not take what is near this arena takes what is anybody's, and announces no arena."""
+        try:
+            for queue in self.settings.queues if self.host else ():
+                await self._ensure_queue(queue, self.host or ANYWHERE)
+        except Denied as error:
+            _log().info("takes no tasks near its arena, for it may not", arena=self.host, subject=error.subject)
+            self.host = None
 
     # --- room
 

@@ -17,21 +17,21 @@ REFUSED, READ, WRONG, OUT_OF_MEMORY = "refused", "read", "another error", "out o
 _WORDS = (REFUSED, READ, WRONG, OUT_OF_MEMORY)
 
 
-def outcome(work: Callable[[], bool]) -> str:
+def outcome(work: Callable[[], bool], cpu_max_s: int = CPU_MAX_S) -> str:
     """What became of it: `refused` (False), `read` (True), another error, out of memory; or the signal that ended it."""
     child = os.fork()
     if not child:
-        os._exit(_bounded(work))
+        os._exit(_bounded(work, cpu_max_s))
     _, status = os.waitpid(child, 0)
     return _WORDS[os.WEXITSTATUS(status)] if os.WIFEXITED(status) else signal.Signals(os.WTERMSIG(status)).name
 
 
-def _bounded(work: Callable[[], bool]) -> int:
+def _bounded(work: Callable[[], bool], cpu_max_s: int) -> int:
     """The place of the outcome among the words."""
     with open("/proc/self/statm") as file:
         has_bytes = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (has_bytes + MEMORY_MAX_BYTES, resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_MAX_S, CPU_MAX_S))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_max_s, cpu_max_s + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         return 1 if work() else 0

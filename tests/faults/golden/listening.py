@@ -23,7 +23,7 @@ from jetfleet.workers.local_run import LocalRun
 
 from ...engine.driving import Driver
 from ...engine.reopened import ReopenedDriver
-from ..broken import patched
+from ..defects import patched
 
 
 class Heard:

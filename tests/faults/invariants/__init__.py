@@ -9,6 +9,7 @@ Each is proved by something broken that it catches, in `test_invariants.py` by h
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ..evidence import Evidence
@@ -17,6 +18,7 @@ from .endings import a_run_ends_once
 from .executions import duplicates, late_executions, recorded_is_not_executed, unrecorded_is_executed
 from .finding import Check, Complaint, Finding, NotKnown
 from .folding import the_fold_is_one
+from .gathering import never_begun, wrongly_gathered
 from .honesty import refusals_are_honest
 from .log_order import the_log_only_grows
 from .lost_events import lost, no_event_is_lost
@@ -27,9 +29,20 @@ from .secrets import secrets_are_nowhere
 from .timers import timers_fire_once_and_on_time
 from .values import values_are_right_or_lost
 
+
+def _and(check: Check, more: Callable[[Evidence], Iterator[str]]) -> Check:
+    """A check, and what else belongs to its invariant."""
+
+    def both(evidence: Evidence) -> Finding:
+        found, others = check(evidence), list(more(evidence))
+        return others or found if isinstance(found, NotKnown) else found + others
+
+    return both
+
+
 CHECKS: dict[str, Check] = {
-    "I1": no_event_is_lost,
-    "I2": no_run_is_stuck,
+    "I1": _and(no_event_is_lost, wrongly_gathered),
+    "I2": _and(no_run_is_stuck, never_begun),
     "I3": recorded_is_not_executed,
     "I4": unrecorded_is_executed,
     "I5": a_run_ends_once,
@@ -57,7 +70,10 @@ class Verdict:
 def judge(evidence: Evidence) -> Verdict:
     verdict = Verdict()
     for invariant, look in CHECKS.items():
-        found = look(evidence)
+        try:
+            found = look(evidence)
+        except Exception as error:  # evidence so odd that nobody thought of it is no pass
+            found = [f"the check itself failed: {type(error).__name__}: {error}"]
         if isinstance(found, NotKnown):
             verdict.not_known[invariant] = found.missing
         else:

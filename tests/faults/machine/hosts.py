@@ -19,7 +19,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .needs import attempt, command, need_root
+from .needs import attempt, command, need_root, tool
 
 NOBODY = "02:00:00:00:00:01"
 _numbers = itertools.count()
@@ -34,7 +34,7 @@ class Host:
         place = (os.getpid() * 4 + number) % 16_000
         self._name, self._cable, self._far_end = (f"jf{letter}{os.getpid()}x{number}" for letter in "hab")
         self.ours, self.address = (f"10.{77 + place // 8_000}.{place // 64 % 125 + 1}.{place % 64 * 4 + end}" for end in (1, 2))
-        self.inside = ["ip", "netns", "exec", self._name]
+        self.inside = [tool("ip"), "netns", "exec", self._name]
 
     def make(self) -> None:
         need_root()

@@ -38,6 +38,10 @@ class SmallDisk:
         """And gives it back."""
         self._ballast.unlink(missing_ok=True)
 
+    def forbid_writing(self) -> None:
+        """As a disk that was mounted read-only, or turned itself so after an error."""
+        command("mount", "-o", "remount,ro", str(self.path))
+
     def grow(self, size_bytes: int) -> None:
         command("mount", "-o", f"remount,size={size_bytes}", str(self.path))
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
 from statistics import quantiles
 
@@ -43,35 +42,39 @@ async def play(settings: Settings) -> Outcome:
         await one.deploy(*(flows.flow(f"p-{name}", {"n0": {"type": f"w.{name}"}}, []) for name in POISONS))
         one.publish()
         await one.ended(WARM_RUNS)
-        times_ns = [one.now_ns()]
-        await one.ended(WARM_RUNS + CALM_RUNS)
+        windows = [await _window(one, one.ended(WARM_RUNS + CALM_RUNS))]
         poisoned: dict[str, str] = {}
         for names in (POISONS.keys() - set(FATAL), FATAL):
-            times_ns.append(one.now_ns())
-            runs = await _poison(one, sorted(names), each)
-            await one.watcher.until(lambda runs=runs: runs.keys() <= one.watcher.ends.keys(), "the ends of the poisoned", POISON_S)
-            poisoned |= runs
+            windows.append(await _window(one, _poison(one, sorted(names), each, poisoned)))
         await one.settle()
         for fact in one.ledger.account().acked:
             one.ledger.expected(fact.run, "failed" if fact.run in poisoned else "completed")
         outcome = await judge("poison", each * len(POISONS), one)
         evidence = await one.evidence()
     outcome.complaints += _wrong_reasons(evidence, poisoned)
-    outcome.notes.append(_latencies(evidence, one, times_ns))
+    outcome.notes.append(_latencies(evidence, one, windows))
     return outcome
 
 
-async def _poison(one: World, names: Iterable[str], each: int) -> dict[str, str]:
-    """The runs that must fail, by what is wrong with them."""
-    runs = {}
-    for name in names:
-        for number in range(each):
+async def _window(one: World, work: Awaitable[None]) -> tuple[int, int]:
+    """From when to when it lasted. Returns when all has ended that began meanwhile, so that the next one finds no traces of it."""
+    began_ns = one.now_ns()
+    await work
+    ended_ns, open = one.now_ns(), one.open_runs()
+    await one.watcher.until(lambda: open <= one.watcher.ends.keys(), "the ends of what began among poison", POISON_S)
+    return began_ns, ended_ns
+
+
+async def _poison(one: World, names: Iterable[str], each: int, poisoned: dict[str, str]) -> None:
+    """Let runs begin that must fail, each of a moment of its own, and wait for their ends. `poisoned`: what is wrong with each."""
+    for number in range(each):
+        for name in names:
             key = f"p-{name}/{number}"
             one.ledger.fault(name)
             run = await one.client.send(f"p-{name}", {"n": number}, id=key)
             one.ledger.acked(key, run)
-            runs[run] = name
-    return runs
+            poisoned[run] = name
+            await one.watcher.until(lambda run=run: run in one.watcher.ends, f"the end of a run of p-{name}", POISON_S)
 
 
 def _wrong_reasons(evidence: Evidence, runs: dict[str, str]) -> list[str]:
@@ -84,13 +87,15 @@ def _wrong_reasons(evidence: Evidence, runs: dict[str, str]) -> list[str]:
     return found
 
 
-def _latencies(evidence: Evidence, one: World, times_ns: Sequence[int]) -> str:
-    """How long the others' runs took from their acknowledgement to their end, by when they were acknowledged."""
-    found: list[list[float]] = [[] for _ in times_ns]
+def _latencies(evidence: Evidence, one: World, windows: Sequence[tuple[int, int]]) -> str:
+    """How long the others' chains took from their acknowledgement to their end, in each window."""
+    found: list[list[float]] = [[] for _ in windows]
     for fact in evidence.account.acked:
-        end, phase = one.watcher.ends.get(fact.run), bisect(times_ns, fact.at_ns) - 1
-        if end is not None and phase >= 0 and fact.run.startswith(flows.CHAIN):
-            found[phase].append((end.at_ns - fact.at_ns) / 1e6)
+        end = one.watcher.ends.get(fact.run)
+        if end is not None and fact.run.startswith(flows.CHAIN):
+            for place, (began_ns, ended_ns) in enumerate(windows):
+                if began_ns <= fact.at_ns < ended_ns:
+                    found[place].append((end.at_ns - fact.at_ns) / 1e6)
     calm_ms = _p99(found[0])
     words = [f"{_p99(each):.0f} ms (n = {len(each)}, × {_p99(each) / calm_ms:.1f})" for each in found[1:]]
     return f"others' chains, p99: {calm_ms:.0f} ms undisturbed (n = {len(found[0])}); among poison {words[0]}; while workers die of it {words[1]}"

@@ -42,6 +42,7 @@ async def _play_one(one: World, disk: LoopDisk, flushed: bool, outcome: Outcome)
     one.publish()
     await one.ended(WARM)
     await asyncio.sleep(one.random.uniform(*BETWEEN_S))
+    one.leave_alone(COORDINATOR)
     await cut_power(one, disk)
     outcome.faults["power_cut server"] += 1
     seen = {entry.partition: (entry.seq, entry.at_ns) for entry in one.recorder.entries}
@@ -87,7 +88,7 @@ async def went_on(one: World, lost: Mapping[int, str]) -> list[str]:
 async def refused_again(one: World, lost: Mapping[int, str]) -> list[str]:
     """The same of those that are started anew."""
     for name in one.names(COORDINATOR):
-        one.start(name)
+        one.start(name, supervised=False)
     return await went_on(one, lost)
 
 

@@ -1,7 +1,7 @@
 """What a stream asks of a message before it stores it, in the server's order: the order decides which error a publisher sees.
 
-    single   size, TTL allowed, expected sequences, schedule, id (known: a duplicate, no error), rollup, TTL valid, room
-    batch    size; for each message TTL, id, expected sequences, schedule, rollup, room, counting what the batch stages before it
+single   size, TTL allowed, expected sequences, schedule, id (known: a duplicate, no error), rollup, TTL valid, room
+batch    size; for each message TTL, id, expected sequences, schedule, rollup, room, counting what the batch stages before it
 """
 
 from __future__ import annotations

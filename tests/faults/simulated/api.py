@@ -184,7 +184,11 @@ class Api:
         if not stream.remove(seq):
             if seq > stream.store.last_seq and not stream.in_memory:
                 raise refusals.delete_failed("stream store EOF")
-            raise refusals.delete_failed("no message found") if seq < stream.store.first_seq and not stream.in_memory else refusals.sequence_not_found(seq)
+            raise (
+                refusals.delete_failed("no message found")
+                if seq < stream.store.first_seq and not stream.in_memory
+                else refusals.sequence_not_found(seq)
+            )
         return {"success": True}
 
     # --- consumers

@@ -35,13 +35,15 @@ def run_here(options: argparse.Namespace) -> int:
     gc.disable()
     tally = Tally()
     for seed in options.seeds:
-        judgement = simulate(seed, faults=not options.calm, trace=options.trace, broken=broken_by(options.broken, seed))
+        judgement = simulate(seed, faults=not options.calm, trace=options.trace, broken=broken_by(options.broken))
         found = dict(vars(judgement))
         tally.add(found)
         if options.json:
             print(json.dumps(found if judgement.complaints else found | {"log": []}, default=str), flush=True)
         else:
             _print(found, options, len(options.seeds) == 1)
+        if options.first and judgement.complaints:
+            break
     if not options.json:
         print(tally.text())
     return 1 if tally.failed else 0

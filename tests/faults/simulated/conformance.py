@@ -45,23 +45,23 @@ class Side:
     # --- streams and consumers
 
     async def api(self, call: str, question: Any = None) -> Seen:
-        """The server's answer as it is."""
+        """The server's answer, without times."""
         body = b"" if question is None else json.dumps(question).encode()
         answer = await self.connection.request(f"$JS.API.{call}", body)
-        return json.loads(answer.data)
+        return _without_times(json.loads(answer.data))
 
     async def create(self, **config: Any) -> Seen:
         question = {"name": self.stream, "subjects": [self.subject(">")], "allow_direct": True, **config}
-        return _without_times(await self.api(f"STREAM.CREATE.{self.stream}", question))
+        return await self.api(f"STREAM.CREATE.{self.stream}", question)
 
     async def update(self, **config: Any) -> Seen:
         question = {"name": self.stream, "subjects": [self.subject(">")], "allow_direct": True, **config}
-        return _without_times(await self.api(f"STREAM.UPDATE.{self.stream}", question))
+        return await self.api(f"STREAM.UPDATE.{self.stream}", question)
 
     async def consumer(self, name: str, *filters: str, **config: Any) -> Seen:
         whole = {"durable_name": name, "name": name, "filter_subjects": [self.subject(each) for each in filters], **config}
         question = {"stream_name": self.stream, "config": whole, "action": ""}
-        return _without_times(await self.api(f"CONSUMER.CREATE.{self.stream}.{name}", question))
+        return await self.api(f"CONSUMER.CREATE.{self.stream}.{name}", question)
 
     async def delete_consumer(self, name: str) -> Seen:
         return await self.api(f"CONSUMER.DELETE.{self.stream}.{name}")
@@ -130,7 +130,9 @@ class Side:
         batch = f"b{next(self._batches)}"
         written = b""
         for number, (name, data, headers) in enumerate(parts, 1):
-            about = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)} | ({"Nats-Batch-Commit": "1"} if number == len(parts) else {})
+            about = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)} | (
+                {"Nats-Batch-Commit": "1"} if number == len(parts) else {}
+            )
             written += encode_publish(self.subject(name), data, "%REPLY%" if number == len(parts) else "", headers | about)[0]
         (answer,) = await self._answers(written, None, lambda found: len(found) == 1)
         return _without(json.loads(answer.data), "batch")
@@ -156,7 +158,7 @@ class Side:
         done = asyncio.Event()
 
         def take(message: Message) -> None:
-            if not message.status == 100:
+            if message.status != 100:
                 found.append(message)
             if over(found):
                 done.set()

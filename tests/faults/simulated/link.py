@@ -1,9 +1,9 @@
 """A link: one connection of a wire to the server, from its dial to its end, as the server sees it.
 
-    healthy     both ways flow
-    held        nothing flows; nothing is lost either, while the client waits. It gives up after some 3 s, as with a real dead peer
-    deaf        what the server says is lost; the client gives up likewise
-    ended       the client knows at once, or has given up. What it had sent may still arrive
+healthy     both ways flow
+held        nothing flows; nothing is lost either, while the client waits. It gives up after some 3 s, as with a real dead peer
+deaf        what the server says is lost; the client gives up likewise
+ended       the client knows at once, or has given up. What it had sent may still arrive
 """
 
 from __future__ import annotations

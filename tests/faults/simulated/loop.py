@@ -27,7 +27,7 @@ _TICK_S = 1e-7
 _SWEEP_FROM = 100
 _THREAD_S = 0.002
 """The most that something takes which is done in a thread."""
-_numbers = count()
+_numbers = [count()]
 
 
 class Stalled(Exception):
@@ -39,7 +39,7 @@ def _number(self: Any) -> int:
     try:
         return self.number  # type: ignore[no-any-return]
     except AttributeError:
-        self.number = next(_numbers)
+        self.number = next(_numbers[0])
         return self.number  # type: ignore[no-any-return]
 
 
@@ -58,6 +58,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def __init__(self, chance: Random) -> None:
         super().__init__()
+        _numbers[0] = count()
         self.turns = 0
         self.unhandled: list[tuple[str, str]] = []
         self._chance = chance

@@ -90,11 +90,12 @@ class Monkey:
 
     async def _kill_all(self) -> None:
         self._begun("kill_all")
-        for actor in self._actors:
+        everybody = [actor for actor in self._actors if actor.role != "user"]
+        for actor in everybody:
             actor.kill()
         self._lines.kill_server(0.2)
         await asyncio.sleep(0.3)
-        for actor in self._actors:
+        for actor in everybody:
             actor.start()
         self._over("kill_all")
 

@@ -67,10 +67,10 @@ class Pipe:
 
     def _flush(self) -> None:
         self._timer = None
-        now_s = self._loop.time() + _TOGETHER_S
+        now_s = self._loop.time()
         under_way = self._under_way
         try:
-            while under_way and under_way[0][0] <= now_s and not self._held:
+            while under_way and under_way[0][0] <= now_s + _TOGETHER_S and not self._held:
                 self._deliver(under_way.popleft()[1])
         finally:
             if under_way and not self._held and self._timer is None:

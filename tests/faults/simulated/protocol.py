@@ -42,7 +42,9 @@ def commands(written: bytes) -> Iterator[Publish | Subscribe | Unsubscribe]:
             place += size + 2
         elif kind == "HPUB":
             head, size = int(words[-2]), int(words[-1])
-            yield Publish(words[1], words[2] if len(words) == 5 else "", written[place : place + head], written[place + head : place + size])
+            yield Publish(
+                words[1], words[2] if len(words) == 5 else "", written[place : place + head], written[place + head : place + size]
+            )
             place += size + 2
         elif kind == "SUB":
             yield Subscribe(words[1], words[2] if len(words) == 4 else "", int(words[-1]))

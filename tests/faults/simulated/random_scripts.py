@@ -117,7 +117,9 @@ class Play:
     async def _purge(self) -> None:
         state = await self._pair.alike(lambda side: side.info())
         near = max(state["last_seq"] - self._chance.randint(-1, 8), 1)
-        question = self._chance.choice(({"seq": near}, {"filter": "a.*"}, {"filter": "c", "seq": near}, {"keep": 3}, {"filter": "a.1", "keep": 1}))
+        question = self._chance.choice(
+            ({"seq": near}, {"filter": "a.*"}, {"filter": "c", "seq": near}, {"keep": 3}, {"filter": "a.1", "keep": 1})
+        )
         await self._both(lambda side: side.purge(**question), f"purge {question}")
 
     async def _delete(self) -> None:

@@ -57,9 +57,13 @@ async def _live(seed: int, loop: VirtualLoop, folder: Path, judgement: Judgement
     await World(seed, loop, folder, judgement, trace).live(faults)
 
 
-def broken_by(name: str, seed: int) -> Callable[[], AbstractContextManager[object]]:
-    """The context in which that defect is in the code; "": none."""
-    return contextlib.nullcontext
+def broken_by(name: str) -> Callable[[], AbstractContextManager[object]]:
+    """The context in which that defect of `tests/faults/broken.py` is in the code; "": none."""
+    if not name:
+        return contextlib.nullcontext
+    from ..broken import DEFECTS
+
+    return next(defect.broken for defect in DEFECTS if defect.name == name)
 
 
 def _as_when_started() -> None:

@@ -65,6 +65,7 @@ class SimulatedServer:
         self._store_bytes = {"file": store_bytes, "memory": memory_bytes}
         self.clock = ServerClock(wall_ns)
         self.streams: dict[str, Stream] = {}
+        self._born_ns = 0
         self._by_first_word: dict[str, list[Stream]] = {}
         self.interest: Interest[Subscription] = Interest()
         self.links: dict[Link, None] = {}
@@ -139,9 +140,8 @@ class SimulatedServer:
 
     def publish(self, message: Publish) -> None:
         subject = message.subject
-        if subject.startswith("$JS."):
-            if self._for_jetstream(message):
-                return
+        if subject.startswith("$JS.") and self._for_jetstream(message):
+            return
         stream = self.stream_of(subject)
         if stream is not None:
             self.faults.publish(stream, message)
@@ -253,6 +253,11 @@ class SimulatedServer:
     def add_consumer(self, consumer: Consumer) -> Consumer:
         consumer.stream.add_consumer(consumer)
         return consumer
+
+    def born_ns(self) -> int:
+        """When something was made: no two at the same time, as it is with a clock that really goes."""
+        self._born_ns = max(self.clock.wall_ns(), self._born_ns + 1)
+        return self._born_ns
 
     def drop_stream(self, stream: Stream) -> None:
         for name in list(stream.consumers):

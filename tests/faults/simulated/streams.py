@@ -47,7 +47,7 @@ class Stream:
     def __init__(self, server: SimulatedServer, config: dict[str, Any]) -> None:
         self.server, self.clock = server, server.clock
         self.name: str = config["name"]
-        self.created_ns = self.clock.wall_ns()
+        self.created_ns = server.born_ns()
         self.store = Store(int(config.get("first_seq") or 0))
         self.consumers: dict[str, Consumer] = {}
         self.ids = Ids(self.clock, 0)
@@ -185,7 +185,7 @@ class Stream:
         """As a power cut does with what was not on disk. How many messages were lost."""
         lost = self.store.drop_tail(count)
         for consumer in self.consumers.values():
-            consumer.rewound(self.store.last_seq)
+            consumer.cut_off()
         return len(lost)
 
     def recover(self) -> None:

@@ -14,6 +14,8 @@ from ...client.servers import Server
 from .conformance import Pair, opened
 from .random_scripts import Play
 
+WRITTEN_S = 0.6
+"""After so long a real server has written to its disk what a consumer has done."""
 Script = Callable[[Pair], Awaitable[None]]
 
 
@@ -44,7 +46,9 @@ def test_streams_are_made_changed_shown_and_refused_alike(url: str) -> None:
         await pair.same(lambda side: side.update(retention="workqueue"))
         await pair.same(lambda side: side.update(no_such_option=True))
         await pair.same(lambda side: side.api(f"STREAM.UPDATE.X{side.stream}", {"name": f"X{side.stream}"}))
-        await pair.same(lambda side: side.api(f"STREAM.CREATE.X{side.stream}", {"name": f"X{side.stream}", "subjects": [side.subject("a")]}))
+        await pair.same(
+            lambda side: side.api(f"STREAM.CREATE.X{side.stream}", {"name": f"X{side.stream}", "subjects": [side.subject("a")]})
+        )
         await pair.same(lambda side: side.api("STREAM.NAMES", {"subject": side.subject("b")}))
         await pair.same(lambda side: side.api("STREAM.NAMES", {"subject": "nobody.takes.it"}))
         await pair.same(lambda side: side.api(f"STREAM.DELETE.{side.stream}"))
@@ -320,10 +324,47 @@ def test_schedules_fire_and_are_replaced_alike(url: str) -> None:
     play(url, script)
 
 
-SCRIPTS, STEPS = 12, 60
+def test_after_a_kill_the_same_is_left(tmp_path: Path) -> None:
+    real = Server(tmp_path)
+    real.start()
+
+    async def script(pair: Pair) -> None:
+        await pair.same(lambda side: side.create(allow_atomic=True))
+        await pair.same(lambda side: side.api(f"STREAM.CREATE.M{side.stream}", {"name": f"M{side.stream}", "storage": "memory"}))
+        for number in range(8):
+            await pair.same(lambda side, number=number: side.publish(f"a.{number}", b"x", Nats_Msg_Id=f"id{number}"))
+        await pair.same(lambda side: side.purge(seq=3))
+        await pair.same(lambda side: side.publish("a.1", b"x", Nats_Msg_Id="id1"))  # its message is gone, its id is known
+        await pair.same(lambda side: side.consumer("c", ack_policy="explicit", ack_wait=10**9))
+        await pair.same(lambda side: side.consumer("t", ack_policy="none", mem_storage=True))
+        await pair.same(lambda side: side.pull("c", 4, no_wait=True))
+        await pair.same(lambda side: side.acknowledge(0, b"+ACK"))
+        await pair.same(lambda side: side.acknowledge(2, b"+ACK"))
+        await asyncio.sleep(WRITTEN_S)
+        real.restart()
+        pair.server.kill()
+        pair.server.start()
+        await pair.same(lambda side: side.connection.streams.names())
+        await pair.alike(lambda side: side.info(">"))
+        await pair.alike(lambda side: side.consumer_info("c"))
+        await pair.same(lambda side: side.consumer_info("t"))
+        await pair.same(lambda side: side.publish("a.7", b"x", Nats_Msg_Id="id7"))
+        await pair.same(lambda side: side.publish("a.1", b"x", Nats_Msg_Id="id1"))  # a new server does not know it any more
+        await pair.same(lambda side: side.pull("c", 6, expires=3 * 10**9))
+        await pair.alike(lambda side: side.consumer_info("c"))
+
+    try:
+        play(real.url, script)
+    finally:
+        real.kill()
 
 
-@pytest.mark.parametrize("seed", range(SCRIPTS))
+SCRIPTS, SCRIPTS_SOAKED, STEPS = 6, 300, 60
+
+
+@pytest.mark.parametrize(
+    "seed", [*range(SCRIPTS), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(SCRIPTS, SCRIPTS_SOAKED))]
+)
 def test_scripts_by_chance_see_the_same_on_both(url: str, seed: int) -> None:
     async def script(pair: Pair) -> None:
         await Play(pair, Random(seed)).run(STEPS)

@@ -32,7 +32,7 @@ from jetfleet.schemas.flow.definition import Flow
 from jetfleet.workers import Registry
 
 from ..evidence import Evidence
-from ..invariants import judge
+from ..invariants import cancelling, judge
 from ..ledger import Ledger
 from ..recorder import Recorder
 from . import clock, oracle
@@ -52,6 +52,8 @@ LOOK_S = 0.5
 READY_S, LIVENESS_S, QUIET_S = 30.0, 90.0, 45.0
 """How long the fleet may take to be up; to have ended all runs when nothing goes wrong any more, besides what flows wait on purpose; and to
 have nothing left lying anywhere after that."""
+BEGINS_S, BEGINS_LATE_S = cancelling.UNDER_WAY_S, 20.0
+"""How long after a cancellation something may begin that was given out before; among those who are stopped for up to 9 s, and servers too."""
 HOSTS = ("mars", "venus")
 
 
@@ -160,6 +162,7 @@ class World:
 
     def _judge(self, evidence: Evidence) -> None:
         judgement, account = self.judgement, evidence.account
+        cancelling.UNDER_WAY_S = BEGINS_LATE_S if judgement.faults else BEGINS_S
         verdict = judge(evidence)
         judgement.complaints += [str(complaint) for complaint in verdict.complaints]
         judgement.complaints += oracle.complaints(evidence, self.flows)

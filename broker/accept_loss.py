@@ -3,7 +3,8 @@
 Streams that are gone are made anew, empty. What outlived what it is about is brought into line with that:
 
     a snapshot that knows more than its WAL    the WAL is moved behind it, with all that is left of it
-    a consumer that has had more than there is    is deleted, to be made anew: it would pass over as many new messages
+    a consumer that has had more than there is    is deleted, to be made anew: it would pass over as many new messages. So are all that take
+                                                  from a work queue, where whatever is there is still to be delivered
     up to where effects are acknowledged    nobody says any more, so the next owners carry out again what may have been lost
 
 All of this only repeats things, and records, events and effects that come twice change nothing. To be done while no coordinator runs.
@@ -19,7 +20,7 @@ from .deployment import ensure
 
 async def accept_loss(connection: Connection) -> None:
     deployed = await ensure(connection, accept_loss=True)
-    for stream, consumer in await consumers_ahead(connection):
+    for stream, consumer in {*await consumers_ahead(connection), *await _of_work_queues(connection)}:
         await connection.streams.delete_consumer(stream, consumer)
     await ensure(connection)
     await connection.streams.purge(subjects.PROGRESS)
@@ -35,6 +36,16 @@ async def consumers_ahead(connection: Connection) -> list[tuple[str, str]]:
         last_seq = 0 if info is None else info["state"]["last_seq"]
         consumers = await connection.streams.consumers(stream)
         found += [(stream, each["name"]) for each in consumers if each["config"].get("durable_name") and _had(each) > last_seq]
+    return found
+
+
+async def _of_work_queues(connection: Connection) -> list[tuple[str, str]]:
+    """Who published after the loss may have hidden that they are ahead."""
+    found = []
+    for stream in await connection.streams.names():
+        info = await connection.streams.stream_info(stream)
+        if info is not None and info["config"]["retention"] == "workqueue":
+            found += [(stream, each["name"]) for each in await connection.streams.consumers(stream)]
     return found
 
 

@@ -28,6 +28,11 @@ class Admission:
         self._coming: dict[str, set[str]] = {}
         self._breakers: dict[str, Breaker] = {}
 
+    @property
+    def has_place(self) -> bool:
+        """Whether runs may begin here at all, now or when there is room."""
+        return self._has_place()
+
     def room(self, plan: Plan) -> int:
         """How many runs of the flow may start now."""
         breaker = self._breaker(plan)

@@ -151,7 +151,9 @@ class FlowIntake:
             self._spawn(self._let_go(receipt.message))
 
     async def hold(self) -> None:
-        """Tell the server that the messages in memory are being worked on."""
+        """Tell the server that the messages in memory are being worked on. Without a partition nobody works on what waits: others may."""
+        if self._waiting and not self._site.admission.has_place:
+            self._give_back()
         for receipt in list(self._inside):
             await receipt.message.in_progress()
 
@@ -218,7 +220,7 @@ class FlowIntake:
         return state is None
 
     def _give_back(self) -> None:
-        """Let the events in memory wait on the server: somebody has paused the flow, or drains it."""
+        """Let the events in memory wait on the server: somebody has paused the flow, or drains it, or no run can be started here."""
         waiting, self._waiting = self._waiting, deque()
         for receipt, event in waiting:
             receipt.paused.append(event.key)

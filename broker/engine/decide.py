@@ -45,6 +45,15 @@ from .state import READY, RUNNING, WAITING, Run, Scope, Wait
 from .turn import Ended, Turn, Undecided, Undone
 
 _SWITCH = Kind.SWITCH
+TURN_MAX = 1_000_000_000
+"""What a run may decide by one record, in about ns: its owner sends no heartbeat meanwhile, and after 2 s others would take over, and try
+the same. An estimate, and not a clock, because whoever folds the record has to come to the same."""
+WEIGHED_EACH, ITEM_NS, BYTE_NS = 64, 2_000, 3
+"""One item in so many is weighed; what one takes, and what it takes for each byte of its instance's value."""
+TOO_MUCH = (
+    "the run decided for more than a second without waiting for anything: a loop or split goes round without a task, or over a large "
+    "value; put a task or a delay into its body, or hand on less"
+)
 
 
 def begin(plan: Plan, record: RunStarted, keep: bool = False) -> tuple[Run, list[Effect]]:
@@ -80,8 +89,18 @@ def decide(run: Run, record: Record) -> list[Effect]:
 def _settle(turn: Turn) -> None:
     """Work the queue off: starts, skips, ends and failures, in the order in which they came about."""
     run, queue = turn.run, turn.queue
+    weighed_in, left = WEIGHED_EACH, TURN_MAX
     while queue:
         scope, item = queue.popleft()
+        weighed_in -= 1
+        if not weighed_in:
+            weighed_in = WEIGHED_EACH
+            left -= _weight(scope, item)
+            if left < 0:
+                left = TURN_MAX  # for giving it up
+                queue.clear()
+                failure.end_run(turn, "failed", Error("too_much_at_once", TOO_MUCH, False))
+                continue
         try:
             if type(item) is PlanNode:
                 activate(turn, scope, item)
@@ -98,6 +117,13 @@ def _settle(turn: Turn) -> None:
         if run.rare_ is not None and run.rare_.claims is not None:
             turn.effects += everything(run)
         turn.effects.append(FinishRun(run.id, run.status, run.output, run.error))
+
+
+def _weight(scope: Scope, item: object) -> int:
+    """What WEIGHED_EACH items like this one may take, in ns. Tasks are dispatched and weigh nothing: what comes of them comes later."""
+    if type(item) is PlanNode and item.kind == Kind.TASK:
+        return 0
+    return WEIGHED_EACH * (ITEM_NS + BYTE_NS * len(scope.input))
 
 
 def _come_to(turn: Turn, scope: Scope, item: Ended | Undone | Undecided | Error | PlanNode) -> None:

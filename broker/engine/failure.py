@@ -14,8 +14,8 @@ from __future__ import annotations
 import hashlib
 
 from ...schemas.flow.definition import Retry
-from ...schemas.plan.plan import NONE, EdgeKind, PlanNode, at_level
 from ...schemas.limits import DURATION_MS_MAX
+from ...schemas.plan.plan import NONE, EdgeKind, PlanNode, at_level
 from ...schemas.records import Error
 from . import guards, undo
 from .cancel import cancel_node, cancel_nodes, cancel_scope

@@ -17,6 +17,7 @@ from .reading import collect_needs
 from .run_timers import run_timers
 from .state import RUNNING, WAITING, Run, Scope, Wait, activation
 
+
 class Ended:
     """Queue mark: nothing in this instance is open any more."""
 

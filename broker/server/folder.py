@@ -138,7 +138,7 @@ def _size(path: Path) -> int:
 
 def _holder(descriptor: int) -> int | None:
     text = os.pread(descriptor, 32, 0).strip()
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdigit() else None
 
 
 def _read_pid(path: Path) -> int | None:

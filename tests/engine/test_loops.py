@@ -258,3 +258,23 @@ def test_an_error_edge_inside_the_body_keeps_the_loop_going() -> None:
         return value + 1
 
     assert Driver(flow, 0).work(w=odd, fix=lambda error: 10).value == 11
+
+
+def test_a_run_that_would_decide_without_end_fails_and_holds_up_nobody() -> None:
+    round_about = """
+    nodes: {l: {type: std::loop, config: {max_iterations: 1000000}}, m: {type: std::merge}, before: {type: x.a, compensate: undo}, undo: {type: x.u}}
+    edges: [{from: before, to: l}, {from: l.continue, to: m}, {from: m, to: l}]
+    """
+    run = Driver(round_about)
+    run.complete("before", "x" * 100_000)
+    run.complete("undo")
+    assert run.ended == "failed" and run.error.type == "too_much_at_once", "and what was completed is undone first"
+
+
+def test_a_split_may_filter_as_many_items_as_travel_inside_a_message() -> None:
+    filtering = """
+    nodes: {s: {type: std::split, config: {field: $, mode: parallel}}, f: {type: std::switch, config: {expression: "$ > 19998"}}, w: {type: x.w}}
+    edges: [{from: s.item, to: f}, {from: f.true, to: w}]
+    """
+    run = Driver(filtering, list(range(20_000)))
+    assert list(run.open) == ["w[19999]"]

@@ -22,8 +22,8 @@ async def judge(name: str, n: int, one: World, *, settle_s: float = SETTLE_S, **
     outcome.complaints += [f"not ended when all was over: {await one.why(run)}" for run in open[:SHOWN]]
     if len(open) > SHOWN:
         outcome.complaints.append(f"… and {len(open) - SHOWN} more")
-    if not outcome.ok:
-        one.keep = True
+    one.keep |= not outcome.ok
+    if one.keep:
         outcome.notes.append(f"ledger and logs: {one.folder}")
     return outcome
 
@@ -31,6 +31,9 @@ async def judge(name: str, n: int, one: World, *, settle_s: float = SETTLE_S, **
 def _times(recovered: list[Recovery]) -> list[str]:
     """Recovery times as p50 / p99 / max, of all faults and of each kind."""
     kinds: dict[str, list[Recovery]] = {"all faults": recovered}
+    if struck_again := [each for each in recovered if not each.alone]:
+        kinds["those without another fault before the first progress"] = [each for each in recovered if each.alone]
+        kinds["those with one"] = struck_again
     for each in recovered:
         kinds.setdefault(f"{each.strike.kind} {role_of(each.strike.name)}", []).append(each)
     return [

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
-from statistics import quantiles
+from math import ceil
 from typing import Any
 
 from .evidence import Evidence
@@ -16,7 +16,7 @@ from .invariants import duplicates, judge, late_executions, lost, stuck
 from .replay import replay
 
 COLUMNS = (
-    "scenario", "n", "faults", "acked", "runs", "lost", "stuck", "executed twice", "after record", "unknown", "recovery p50 / max", "seconds",
+    "scenario", "n", "faults", "acked", "runs", "lost", "stuck", "executed twice", "after record", "unknown", "recovery p50 / p99 / max", "seconds",
     "result",
 )  # fmt: skip
 HEAD = f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}"
@@ -55,7 +55,7 @@ class Outcome:
     def of(cls, name: str, evidence: Evidence, **more: Any) -> Outcome:
         """What the checkers make of the evidence. `more`: the fields that only the scenario knows."""
         account, verdict, late = evidence.account, judge(evidence), late_executions(evidence)
-        excepted = sum(each.excepted for each in late)
+        excepted = [each.moment_ms for each in late if each.excepted]
         found = cls(
             name,
             faults=Counter(fault.kind for fault in account.faults),
@@ -65,13 +65,15 @@ class Outcome:
             lost=len(lost(evidence)),
             stuck=len(stuck(evidence)),
             duplicates=duplicates(evidence),
-            reexecuted=len(late) - excepted,
+            reexecuted=len(late) - len(excepted),
             unknown=len({fact.key for fact in account.unknown}),
             resolved=Counter(fact.how for fact in account.resolved),
             recovery_s=account.recovery_s(),
             complaints=[str(complaint) for complaint in verdict.complaints],
             not_known=verdict.not_known,
-            notes=[f"{excepted} executions began in the documented moment behind their record"] if excepted else [],
+            notes=[f"{len(excepted)} executions began in the documented moment behind their record, at most {max(excepted):.0f} ms"]
+            if excepted
+            else [],
         )
         return replace(found, **more)
 
@@ -108,5 +110,6 @@ class Outcome:
     def _recovery(self) -> str:
         if not self.recovery_s:
             return "–"
-        middle = quantiles(self.recovery_s, n=2)[0] if len(self.recovery_s) > 1 else self.recovery_s[0]
-        return f"{middle:.2f} / {max(self.recovery_s):.2f} s"
+        ordered = sorted(self.recovery_s)
+        times = [ordered[ceil(len(ordered) * share) - 1] for share in (0.5, 0.99, 1)]
+        return f"{' / '.join(f'{seconds:.2f}' for seconds in times)} s (n = {len(ordered)})"

@@ -10,7 +10,7 @@ The time that somebody stayed dead, before it was started again, is counted. A f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -26,16 +26,24 @@ NS = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
+    """`alone`: nothing else that matters was struck between the fault and the first progress."""
+
     strike: Strike
     first_s: float
     all_s: float
+    alone: bool
 
 
-def recoveries(strikes: Iterable[Strike], evidence: Evidence, ends: Mapping[str, End], partitions: int) -> list[Recovery]:
+def recoveries(strikes: Sequence[Strike], evidence: Evidence, ends: Mapping[str, End], partitions: int) -> list[Recovery]:
     """Of the strikes that affected something."""
     spans = _Spans(evidence, ends, partitions)
-    found = ((strike, spans.affected(strike)) for strike in strikes)
-    return [Recovery(strike, (min(at) - strike.at_ns) / NS, (max(at) - strike.at_ns) / NS) for strike, at in found if at]
+    serious = [strike.at_ns for strike in strikes if role_of(strike.name) in (SERVER, COORDINATOR, WORKER)]
+    found = []
+    for strike in strikes:
+        if at := spans.affected(strike):
+            alone = not any(strike.at_ns < other < min(at) for other in serious)
+            found.append(Recovery(strike, (min(at) - strike.at_ns) / NS, (max(at) - strike.at_ns) / NS, alone))
+    return found
 
 
 class _Spans:

@@ -13,6 +13,7 @@ unless `keep` was said (or something failed), and then without the server's stor
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import tempfile
@@ -43,6 +44,8 @@ from .watcher import Watcher
 __all__ = [
     "COORDINATOR", "EAGER", "PUBLISHER", "READER", "ROLES", "SERVER", "SETTLE_S", "TRIGGER", "WORKER", "Shape", "Strike", "World", "role_of", "world",
 ]  # fmt: skip
+KEEP = "FAULTS_KEEP"
+"""Set to anything in the environment: ledgers and logs are left behind, also when nothing failed."""
 READY_S = 60
 SETTLE_S = 60
 """How long runs may take to end when nothing is disturbed any more."""
@@ -56,7 +59,7 @@ class World(Cast):
         server = Server(shape.data or folder / SERVER, folder / "server.log", **shape.server)
         super().__init__(shape, seed, folder, ledger, server, f"127.0.0.1:{free_port()}" if shape.triggers else "")
         self.random = random.Random(seed)
-        self.keep = False
+        self.keep = bool(os.environ.get(KEEP))
         self._supervisor: asyncio.Task[None] | None = None
 
     def now_ns(self) -> int:

@@ -230,3 +230,24 @@ def test_a_flow_whose_events_cannot_be_taken_keeps_no_other_flow_from_its_own(fr
             await until(lambda: subjects.run_id("first", "k") in one.log.begun, "a run of the flow when it can be")
 
     run(test())
+
+
+def test_events_that_a_coordinator_without_partitions_has_in_memory_go_to_another(fresh_url: str, tmp_path: Path) -> None:
+    """As when it had asked for them while it had some."""
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, partitions=1, coordinators=2) as one:
+            await one.deploy(chain("orders"))
+            idle, busy = sorted(one.coordinators, key=lambda each: len(each.owners))
+            assert not idle.owners and busy.owners
+            room_of_busy, idle.admission.room = busy.admission.room, lambda plan: 1  # type: ignore[method-assign]
+            busy.admission.room = lambda plan: 0  # type: ignore[method-assign]  # so that the event goes to the other one
+            idle.intake.wake("orders")
+            idle.admission.room = lambda plan: 0  # type: ignore[method-assign]  # what it says without partitions
+            run = await one.client.send("orders", {"n": 1})
+            await until(lambda: idle.intake.waiting() == {"orders": 1}, "the event is with who can do nothing with it")
+            busy.admission.room = room_of_busy  # type: ignore[method-assign]
+            busy.intake.wake("orders")
+            await one.log.ended(run)
+
+    run(test())

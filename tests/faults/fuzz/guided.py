@@ -11,7 +11,6 @@ import sys
 import atheris
 import structlog
 
-
 DECODERS = [
     "jetfleet.schemas.codec", "jetfleet.schemas.messages", "jetfleet.schemas.payload", "jetfleet.schemas.ref", "jetfleet.schemas.selectors", "jetfleet.schemas.expressions",
     "jetfleet.schemas.conditions", "jetfleet.schemas.source", "jetfleet.schemas.flow.cron", "jetfleet.broker.content", "jetfleet.broker.codecs", "jetfleet.broker.read_model.search",

@@ -25,11 +25,13 @@ Key = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Late:
-    """An execution that began although its end was recorded. `excepted`: within the documented moment."""
+    """An execution that began although its end was recorded. `excepted`: within the documented moment. `moment_ms`: how much later, without
+    the time that a fault lasted."""
 
     effect: Effect
     recorded: Entry
     excepted: bool
+    moment_ms: float
 
     def __str__(self) -> str:
         late_ms = (self.effect.at_ns - self.recorded.at_ns) / 1e6
@@ -58,7 +60,7 @@ def late_executions(evidence: Evidence) -> list[Late]:
         entry = recorded.get(_key(effect))
         if entry is not None and effect.at_ns > entry.at_ns:
             moment_ns = effect.at_ns - entry.at_ns - _under_fault_ns(evidence, entry.at_ns, effect.at_ns)
-            found.append(Late(effect, entry, len(workers[_key(effect)]) > 1 and moment_ns <= MOMENT_S * 1e9))
+            found.append(Late(effect, entry, len(workers[_key(effect)]) > 1 and moment_ns <= MOMENT_S * 1e9, moment_ns / 1e6))
     return found
 
 

@@ -17,7 +17,7 @@ DRAIN_S = 600
 
 async def play(settings: Settings) -> Outcome:
     events = settings.count(EVENTS, EVENTS_QUICK)
-    shape = Shape(rate=0, count=events, mix=(flows.CHAIN,), options={PUBLISHER: ("--open", str(events))}, triggers=0)
+    shape = Shape(rate=0, count=events, mix=(flows.CHAIN,), options={PUBLISHER: ("--open", str(events))}, triggers=0, constants={})
     async with world(shape, settings.seed) as one:
         await one.deploy(flows.fan("f-wide", PARALLEL))
         one.ledger.fault("burst", f"{events} events")

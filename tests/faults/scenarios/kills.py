@@ -9,14 +9,15 @@ from ..registry import Settings
 from ..world import Shape, world
 
 KILLS, KILLS_QUICK = 100, 20
-RATE = 30
+RATE, PUBLISHERS = 15, 2
+"""Events per second of each publisher: one of them is mostly alive, so there is always something under way."""
 WARM = 20
 """So many runs have ended before the first kill."""
 
 
 async def play(settings: Settings) -> Outcome:
     kills = settings.count(KILLS, KILLS_QUICK)
-    async with world(Shape(rate=RATE), settings.seed) as one:
+    async with world(Shape(rate=RATE, publishers=PUBLISHERS), settings.seed) as one:
         one.publish()
         await one.ended(WARM)
         await Monkey(one).kill(kills)

@@ -43,7 +43,7 @@ class Api:
     """Of one server."""
 
     def __init__(self, server: SimulatedServer) -> None:
-        self._server = server
+        self._server, self._table = server, server.table
         self._calls: dict[str, Callable[[str, Question], Document]] = {
             "STREAM.CREATE": self._create_stream,
             "STREAM.UPDATE": self._update_stream,
@@ -89,12 +89,12 @@ class Api:
     # --- the account
 
     def _account(self, _: Question) -> Document:
-        streams = self._server.streams.values()
+        streams = self._table.streams.values()
         return {
             "memory": sum(stream.store.size_bytes for stream in streams if stream.in_memory),
             "storage": sum(stream.store.size_bytes for stream in streams if not stream.in_memory),
-            "reserved_memory": self._server.reserved_bytes("memory"),
-            "reserved_storage": self._server.reserved_bytes("file"),
+            "reserved_memory": self._table.reserved_bytes("memory"),
+            "reserved_storage": self._table.reserved_bytes("file"),
             "streams": len(streams),
             "consumers": sum(len(stream.consumers) for stream in streams),
             "limits": {"max_memory": -1, "max_storage": -1, "max_streams": -1, "max_consumers": -1},
@@ -104,42 +104,43 @@ class Api:
     def _stream_names(self, question: Question) -> Document:
         subject = question.get("subject") or ""
         found = [
-            stream.name for stream in self._server.sorted_streams()
+            stream.name for stream in self._table.in_order()
             if not subject or any(overlap(each, subject) for each in stream.config["subjects"])
         ]  # fmt: skip
         return _page("streams", found, question, NAMES_PAGE)
 
     def _list_streams(self, question: Question) -> Document:
-        return _page("streams", [_shown(stream) for stream in self._server.sorted_streams()], question, LIST_PAGE)
+        return _page("streams", [_shown(stream) for stream in self._table.in_order()], question, LIST_PAGE)
 
     # --- streams
 
     def _stream(self, name: str) -> Stream:
-        found = self._server.streams.get(name)
+        found = self._table.streams.get(name)
         if found is None:
             raise refusals.stream_not_found()
         return found
 
     def _create_stream(self, name: str, asked: Question) -> Document:
         config = stream_config(asked)
-        there = self._server.streams.get(name)
+        there = self._table.streams.get(name)
         if there is not None:
             if there.config != config:
                 raise refusals.exists_otherwise()
             return _shown(there) | {"did_create": True}
-        check_place(config, self._server.streams.values())
-        self._server.check_storage(config, 0)
-        stream = self._server.add_stream(Stream(self._server, config))
+        check_place(config, self._table.streams.values())
+        self._table.check_room(config, 0)
+        stream = Stream(self._server, config)
+        self._table.add(stream)
         return _shown(stream) | {"did_create": True}
 
     def _update_stream(self, name: str, asked: Question) -> Document:
         stream = self._stream(name)
         config = stream_config({key: value for key, value in asked.items() if key != "metadata"})
         check_change(stream.config, config)
-        check_place(config, self._server.streams.values())
-        self._server.check_storage(config, stream.config["max_bytes"])
+        check_place(config, self._table.streams.values())
+        self._table.check_room(config, stream.config["max_bytes"])
         stream.reconfigure(config)
-        self._server.restructured()
+        self._table.restructured()
         return _shown(stream)
 
     def _stream_info(self, name: str, question: Question) -> Document:
@@ -155,7 +156,7 @@ class Api:
         return document
 
     def _delete_stream(self, name: str, _: Question) -> Document:
-        self._server.drop_stream(self._stream(name))
+        self._table.drop(self._stream(name))
         return {"success": True}
 
     def _purge(self, name: str, question: Question) -> Document:
@@ -209,7 +210,8 @@ class Api:
             limit = stream.config["max_consumers"]
             if 0 < limit <= len(stream.consumers):
                 raise refusals.Refusal(400, 10026, "maximum consumers limit reached")
-            there = self._server.add_consumer(Consumer(stream, config))
+            there = Consumer(stream, config)
+            stream.add_consumer(there)
         elif there.config != config:
             check_consumer_change(there.config, config)
             check_company(config, stream)

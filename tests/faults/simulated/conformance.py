@@ -88,7 +88,7 @@ class Side:
         info = await self.api(f"CONSUMER.INFO.{self.stream}.{name}")
         if "error" in info:
             return info["error"]
-        return _as_written({part: _numbers_of(info[part]) for part in CONSUMER})
+        return {part: _numbers_of(info[part]) for part in CONSUMER}
 
     async def message(self, **question: Any) -> Seen:
         for name in ("last_by_subj", "next_by_subj"):
@@ -248,7 +248,7 @@ def _as_written(info: dict[str, Any]) -> dict[str, Any]:
 
 
 def _numbers_of(part: Any) -> Any:
-    return {"consumer_seq": part["consumer_seq"], "stream_seq": part["stream_seq"]} if isinstance(part, dict) else part
+    return {name: part.get(name) for name in ("consumer_seq", "stream_seq")} if isinstance(part, dict) else part
 
 
 def _fields(message: Message) -> Seen:

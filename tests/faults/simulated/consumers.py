@@ -28,7 +28,7 @@ class Consumer:
     def __init__(self, stream: Stream, config: dict[str, Any]) -> None:
         self.stream, self.clock = stream, stream.clock
         self.name: str = config["name"]
-        self.created_ns = stream.server.born_ns()
+        self.created_ns = stream.server.table.born_ns()
         self.closed = False
         self.in_memory = stream.in_memory or bool(config.get("mem_storage"))
         self.reconfigure(config)

@@ -19,7 +19,6 @@ from typing import Any
 
 import msgspec
 
-from . import refusals
 from .api import Api
 from .asks import status
 from .consumers import Consumer
@@ -28,6 +27,7 @@ from .faults import Faults
 from .link import FIN, PING, PONG, Link
 from .protocol import Publish, Subscribe, Unsubscribe, commands
 from .stored import Stored
+from .stream_table import StreamTable
 from .streams import Stream
 from .subjects import Interest
 from .subscription import Subscription
@@ -62,11 +62,8 @@ class SimulatedServer:
         self.chance = Random(f"server {seed}")
         self._ways = Random(f"latency {seed}")
         self.name, self.latency_s, self.max_payload = name, latency_s, max_payload
-        self._store_bytes = {"file": store_bytes, "memory": memory_bytes}
         self.clock = ServerClock(wall_ns)
-        self.streams: dict[str, Stream] = {}
-        self._born_ns = 0
-        self._by_first_word: dict[str, list[Stream]] = {}
+        self.table = StreamTable(self.clock, {"file": store_bytes, "memory": memory_bytes})
         self.interest: Interest[Subscription] = Interest()
         self.links: dict[Link, None] = {}
         self.wires: dict[SimulatedWire, None] = {}
@@ -80,6 +77,11 @@ class SimulatedServer:
         self._api = Api(self)
         self.faults = faults or Faults(seed)
         self.faults.attach(self)
+
+    @property
+    def streams(self) -> dict[str, Stream]:
+        """By name."""
+        return self.table.streams
 
     def wire(self) -> SimulatedWire:
         """Takes the place of the client's `Wire`."""
@@ -142,7 +144,7 @@ class SimulatedServer:
         subject = message.subject
         if subject.startswith("$JS.") and self._for_jetstream(message):
             return
-        stream = self.stream_of(subject)
+        stream = self.table.of(subject)
         if stream is not None:
             self.faults.publish(stream, message)
         told = self._route(subject, subject, message.reply, message.headers, message.data)
@@ -234,53 +236,6 @@ class SimulatedServer:
         if self.log is not None:
             self.log("stored", (stream.name, message.seq, message.subject, message.data))
 
-    # --- streams
-
-    def stream_of(self, subject: str) -> Stream | None:
-        for stream in self._by_first_word.get(subject.partition(".")[0], ()):
-            if stream.matches(subject):
-                return stream
-        return None
-
-    def sorted_streams(self) -> list[Stream]:
-        return [self.streams[name] for name in sorted(self.streams)]
-
-    def add_stream(self, stream: Stream) -> Stream:
-        self.streams[stream.name] = stream
-        self.restructured()
-        return stream
-
-    def add_consumer(self, consumer: Consumer) -> Consumer:
-        consumer.stream.add_consumer(consumer)
-        return consumer
-
-    def born_ns(self) -> int:
-        """When something was made: no two at the same time, as it is with a clock that really goes."""
-        self._born_ns = max(self.clock.wall_ns(), self._born_ns + 1)
-        return self._born_ns
-
-    def drop_stream(self, stream: Stream) -> None:
-        for name in list(stream.consumers):
-            stream.drop_consumer(name)
-        del self.streams[stream.name]
-        self.restructured()
-
-    def restructured(self) -> None:
-        """Streams take other subjects than before."""
-        self._by_first_word.clear()
-        for stream in self.streams.values():
-            for word in dict.fromkeys(pattern.partition(".")[0] for pattern in stream.config["subjects"]):
-                self._by_first_word.setdefault(word, []).append(stream)
-
-    def reserved_bytes(self, storage: str) -> int:
-        return sum(max(stream.config["max_bytes"], 0) for stream in self.streams.values() if stream.config["storage"] == storage)
-
-    def check_storage(self, config: dict[str, Any], before: int) -> None:
-        """Raises Refusal if the streams together would reserve more than there is."""
-        storage = config["storage"]
-        if self.reserved_bytes(storage) - max(before, 0) + max(config["max_bytes"], 0) > self._store_bytes[storage]:
-            raise refusals.no_memory() if storage == "memory" else refusals.no_storage()
-
     # --- its life
 
     def kill(self) -> None:
@@ -296,17 +251,7 @@ class SimulatedServer:
 
     def start(self, *, forget_consumers: bool = False) -> None:
         """Again, with what was on disk. `forget_consumers`: not even durable ones, as after a power cut with relaxed sync."""
-        for stream in list(self.streams.values()):
-            if stream.in_memory:
-                del self.streams[stream.name]
-                continue
-            for consumer in list(stream.consumers.values()):
-                if consumer.in_memory or forget_consumers:
-                    del stream.consumers[consumer.name]
-                else:
-                    consumer.recover()
-            stream.recover()
-        self.restructured()
+        self.table.recover(forget_consumers)
         self.is_up = True
 
     def stop(self) -> None:

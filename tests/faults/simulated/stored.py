@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 FILE_HEAD_BYTES, FILE_HEADERS_BYTES, MEMORY_HEAD_BYTES = 30, 4, 16
 """What a message counts besides subject, headers and data."""
@@ -59,5 +60,9 @@ def without_fields(headers: bytes | None, prefixes: tuple[bytes, ...]) -> bytes 
 def rfc3339(time_ns: int) -> str:
     """As Go prints it: nine decimals without the zeros at their end."""
     seconds, ns = divmod(time_ns, 1_000_000_000)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{ns:09d}".rstrip("0").rstrip(".") + "Z"
+    return f"{_second(seconds)}.{ns:09d}".rstrip("0").rstrip(".") + "Z"
+
+
+@lru_cache(maxsize=4_096)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

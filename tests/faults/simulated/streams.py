@@ -47,7 +47,7 @@ class Stream:
     def __init__(self, server: SimulatedServer, config: dict[str, Any]) -> None:
         self.server, self.clock = server, server.clock
         self.name: str = config["name"]
-        self.created_ns = server.born_ns()
+        self.created_ns = server.table.born_ns()
         self.store = Store(int(config.get("first_seq") or 0))
         self.consumers: dict[str, Consumer] = {}
         self.ids = Ids(self.clock, 0)

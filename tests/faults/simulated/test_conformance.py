@@ -11,11 +11,17 @@ from random import Random
 import pytest
 
 from ...client.servers import Server
+from .account import Account
 from .conformance import Pair, opened
+from .ids import Ids
 from .random_scripts import Play
+from .streams import Stream
 
+SCRIPTS, SCRIPTS_SOAKED, STEPS = 6, 300, 60
 WRITTEN_S = 0.6
 """After so long a real server has written to its disk what a consumer has done."""
+WAIT_S = 1
+"""How long a consumer waits for an acknowledgement."""
 Script = Callable[[Pair], Awaitable[None]]
 
 
@@ -335,7 +341,7 @@ def test_after_a_kill_the_same_is_left(tmp_path: Path) -> None:
             await pair.same(lambda side, number=number: side.publish(f"a.{number}", b"x", Nats_Msg_Id=f"id{number}"))
         await pair.same(lambda side: side.purge(seq=3))
         await pair.same(lambda side: side.publish("a.1", b"x", Nats_Msg_Id="id1"))  # its message is gone, its id is known
-        await pair.same(lambda side: side.consumer("c", ack_policy="explicit", ack_wait=10**9))
+        await pair.same(lambda side: side.consumer("c", ack_policy="explicit", ack_wait=WAIT_S * 10**9))
         await pair.same(lambda side: side.consumer("t", ack_policy="none", mem_storage=True))
         await pair.same(lambda side: side.pull("c", 4, no_wait=True))
         await pair.same(lambda side: side.acknowledge(0, b"+ACK"))
@@ -350,7 +356,8 @@ def test_after_a_kill_the_same_is_left(tmp_path: Path) -> None:
         await pair.same(lambda side: side.consumer_info("t"))
         await pair.same(lambda side: side.publish("a.7", b"x", Nats_Msg_Id="id7"))
         await pair.same(lambda side: side.publish("a.1", b"x", Nats_Msg_Id="id1"))  # a new server does not know it any more
-        await pair.same(lambda side: side.pull("c", 6, expires=3 * 10**9))
+        await asyncio.sleep(WAIT_S)
+        await pair.same(lambda side: side.pull("c", 5, expires=3 * 10**9))
         await pair.alike(lambda side: side.consumer_info("c"))
 
     try:
@@ -359,7 +366,30 @@ def test_after_a_kill_the_same_is_left(tmp_path: Path) -> None:
         real.kill()
 
 
-SCRIPTS, SCRIPTS_SOAKED, STEPS = 6, 300, 60
+def forgetful(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(Ids, "known", lambda ids, id: 0)
+
+
+def careless(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(Account, "comes_again", lambda account, seq: 1)
+
+
+def greedy(patched: pytest.MonkeyPatch) -> None:
+    purge = Stream.purge
+    patched.setattr(Stream, "purge", lambda stream, subject="", seq=0, keep=0: purge(stream, subject, seq + 1 if seq else 0, keep))
+
+
+@pytest.mark.parametrize("broken", [forgetful, careless, greedy])
+def test_a_server_with_a_defect_is_told_from_the_real_one(
+    url: str, broken: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def play_all() -> None:
+        for seed in range(SCRIPTS):
+            play(url, lambda pair, seed=seed: Play(pair, Random(seed)).run(STEPS))
+
+    broken(monkeypatch)
+    with pytest.raises(AssertionError, match="simulated:"):
+        play_all()
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ class Troubles:
         """A power cut with relaxed sync: up to so many of the last messages of each stream were not on disk."""
         self._faults.injected("tail_lost", f"up to {most}")
         self._server.kill()
-        for stream in self._server.sorted_streams():
+        for stream in self._server.table.in_order():
             stream.lose_tail(self._chance.randint(0, most))
         self._later(down_s, self._revive)
 
@@ -169,5 +169,5 @@ class Troubles:
 
     def _consumers(self) -> list[Consumer]:
         """Those that keep account of acknowledgements."""
-        found = [consumer for stream in self._server.sorted_streams() for consumer in stream.consumers.values()]
+        found = [consumer for stream in self._server.table.in_order() for consumer in stream.consumers.values()]
         return [consumer for consumer in found if consumer.acks]

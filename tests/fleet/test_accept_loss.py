@@ -17,6 +17,7 @@ from jetfleet.broker.topology import Topology
 from jetfleet.schemas import subjects
 
 from .background import BackgroundServer
+from .brokers import Broker, broker
 from .conftest import ServerFactory
 from .running import run
 
@@ -28,11 +29,7 @@ def server(server_factory: ServerFactory) -> BackgroundServer:
     return server_factory()
 
 
-def messages_of(server: BackgroundServer, stream: str) -> Path:
-    return server.data / "jetstream" / "$G" / "streams" / stream / "msgs"
-
-
-async def taken(server: BackgroundServer, consumer: str) -> bytes:
+async def taken(server: Broker, consumer: str) -> bytes:
     """The next message of a consumer of EVENTS, acknowledged."""
     client = await nats.connect(server.url)
     pull = await client.jetstream().pull_subscribe_bind(consumer, subjects.EVENTS)
@@ -42,10 +39,12 @@ async def taken(server: BackgroundServer, consumer: str) -> bytes:
     return message.data
 
 
-def test_a_consumer_that_has_had_more_than_there_is_is_named_and_goes(server: BackgroundServer, tmp_path: Path) -> None:
+def test_a_consumer_that_has_had_more_than_there_is_is_named_and_goes(tmp_path: Path) -> None:
     """It would pass over as many new messages. nats-server sees to that itself, unless the stream's description was lost with its end."""
 
-    async def take(count: int) -> None:
+    messages = tmp_path / "store" / "jetstream" / "$G" / "streams" / subjects.EVENTS / "msgs"
+
+    async def take(server: Broker, count: int) -> None:
         async with await Connection.open(server.url, name="test") as connection:
             await ensure(connection, TWO)
             consumer = await ensure_flow_consumer(connection, "orders")
@@ -54,7 +53,7 @@ def test_a_consumer_that_has_had_more_than_there_is_is_named_and_goes(server: Ba
                 assert await taken(server, consumer) == b"%d" % number
             assert await consumers_ahead(connection) == []
 
-    async def find() -> None:
+    async def find(server: Broker) -> None:
         async with await Connection.open(server.url, name="test") as connection:
             await ensure(connection, accept_loss=True)
             assert await consumers_ahead(connection) == [(subjects.EVENTS, "flow-orders")]
@@ -64,17 +63,18 @@ def test_a_consumer_that_has_had_more_than_there_is_is_named_and_goes(server: Ba
             await connection.publisher.publish(subjects.event("orders", "go"), b"new")
             assert await taken(server, consumer) == b"new"
 
-    run(take(1))
-    server.kill()
-    shutil.copytree(messages_of(server, subjects.EVENTS), tmp_path / "before")
-    server.restart()
-    run(take(3))
-    server.kill()
-    shutil.rmtree(messages_of(server, subjects.EVENTS))
-    shutil.copytree(tmp_path / "before", messages_of(server, subjects.EVENTS))
-    messages_of(server, subjects.EVENTS).with_name("meta.inf").unlink()
-    server.restart()
-    run(find())
+    with broker(tmp_path) as server:
+        run(take(server, 1))
+        server.kill()
+        shutil.copytree(messages, tmp_path / "before")
+        server.start()
+        run(take(server, 3))
+        server.kill()
+        shutil.rmtree(messages)
+        shutil.copytree(tmp_path / "before", messages)
+        messages.with_name("meta.inf").write_bytes(b"")
+        server.start()
+        run(find(server))
 
 
 def test_a_log_is_moved_behind_the_snapshot_that_knows_more_than_it(server: BackgroundServer) -> None:

@@ -21,11 +21,12 @@ demo: $(READY) ## a whole fleet on this machine, and a thousand orders through i
 test: $(READY) ## run the tests (ARGS="-k merge" narrows them, JOBS=0 takes them one by one)
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-lint: $(READY) ## ruff, mypy --strict and the import contracts
+lint: $(READY) ## ruff, mypy --strict, the import contracts, and an audit of what is pinned (where it can be had)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@.ci/audit || [ $$? -eq 2 ]
 
 format: $(READY) ## let ruff format and repair what it can
 	@$(BIN)/ruff format .
@@ -37,7 +38,7 @@ bench: $(READY) ## measure (NAME=engine, ARGS=--json; see benchmarks/README.md)
 soak: $(READY) ## the property tests with a hundred times the examples, and a server of a cluster killed
 	@$(BIN)/pytest -m "hypothesis or soak" --hypothesis-profile=soak -o faulthandler_timeout=0 $(ARGS)
 
-audit: $(READY) ## ask whether a pinned dependency is known to be vulnerable (needs pip-audit and a network, and says so)
+audit: $(READY) ## ask whether a pinned dependency is known to be vulnerable (2: it could not be found out)
 	@.ci/audit
 
 lock: ## resolve the dependencies anew and pin them in constraints.txt

@@ -309,4 +309,14 @@ async def _ensure_stream(connection: Connection, stream: Stream, found: Deployed
 
 
 async def _ensure_consumer(connection: Connection, stream: str, config: dict[str, Any]) -> None:
-    await connection.streams.create_or_update_consumer(stream, config)
+    """One that is made may find on the server's disk what one of its name had of a stream that was lost, and pass over as much."""
+    info = await connection.streams.create_or_update_consumer(stream, config)
+    had = info["delivered"]["stream_seq"]
+    if had and had > await _last_seq(connection, stream):
+        await connection.streams.delete_consumer(stream, info["name"])
+        await connection.streams.create_or_update_consumer(stream, config)
+
+
+async def _last_seq(connection: Connection, stream: str) -> int:
+    info = await connection.streams.stream_info(stream)
+    return 0 if info is None else int(info["state"]["last_seq"])

@@ -100,7 +100,7 @@ class FlowIntake:
         self.flow = flow
         self._site = site
         self._waiting: deque[tuple[EventReceipt, Event]] = deque()
-        self._inside: set[EventReceipt] = set()
+        self._inside: dict[EventReceipt, None] = {}
         self._acking: set[asyncio.Task[None]] = set()
         self._pulls: dict[str, Pull] = {}
         """By trigger; "": of the flow's own consumer."""
@@ -142,7 +142,7 @@ class FlowIntake:
                 pull.wake()
 
     def done(self, receipt: EventReceipt) -> None:
-        self._inside.discard(receipt)
+        self._inside.pop(receipt, None)
         if receipt.paused and (receipt.failed or len(receipt.paused) == receipt.events):
             self._spawn(_later(receipt.message))
         elif receipt.paused:
@@ -176,7 +176,7 @@ class FlowIntake:
     def _take(self, message: Message) -> None:
         self._site.counters.events_taken += 1
         receipt = EventReceipt(self, message)
-        self._inside.add(receipt)
+        self._inside[receipt] = None
         try:
             for event in read_events(message, self.flow):
                 receipt.left += 1

@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CHUNK, CHUNKS = 20, 10
-CALM, SOAK = 12, 20_000
+CALM, SOAK = 8, 20_000
 CATCHING = 40
 """So many seeds may pass before a defect is noticed."""
 BROKEN = (

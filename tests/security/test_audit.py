@@ -79,20 +79,21 @@ def test_everything_that_is_installed_is_pinned_and_comes_from_wherever_pip_is_t
         assert not re.search(r"index-url|https?://|trusted-host", (ROOT / file).read_text()), file
 
 
-def test_an_audit_without_a_tool_or_network_says_that_it_was_not_done(tmp_path: Path) -> None:
-    """Nobody may take silence for a clean bill."""
-    nothing = {"PATH": os.environ["PATH"], "AUDIT": str(tmp_path / "no-such-tool")}
-    done = subprocess.run([ROOT / ".ci/audit"], env=nothing, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 2 and "not audited" in done.stderr and "pip-audit" in done.stderr
-    (tmp_path / "offline").write_text("#!/bin/sh\necho 'ConnectionError: no route to host' >&2\nexit 1\n")
-    (tmp_path / "offline").chmod(0o755)
-    done = subprocess.run(
-        [ROOT / ".ci/audit"], env={**nothing, "AUDIT": str(tmp_path / "offline")}, capture_output=True, text=True, timeout=30
-    )
-    assert done.returncode == 2 and "not audited" in done.stderr and "no route" in done.stderr
-    (tmp_path / "finds").write_text("#!/bin/sh\necho 'Found 1 known vulnerability in 1 package'\nexit 1\n")
-    (tmp_path / "finds").chmod(0o755)
-    done = subprocess.run(
-        [ROOT / ".ci/audit"], env={**nothing, "AUDIT": str(tmp_path / "finds")}, capture_output=True, text=True, timeout=30
-    )
-    assert done.returncode == 1 and "known vulnerability" in done.stdout
+@pytest.mark.parametrize(
+    ("tool", "code", "said"),
+    [
+        (None, 2, "not audited: there is no"),
+        ("echo 'ConnectionError: no route to host' >&2; exit 1", 2, "not audited: ConnectionError: no route"),
+        ("""echo '{"dependencies": [{"name": "a", "version": "1", "vulns": []}, {"name": "b", "skip_reason": "x"}]}'""", 2, "not audited: 1 of 2"),
+        ("""echo '{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "CVE-1"}]}]}'; exit 1""", 1, "a 1: CVE-1"),
+        ("""echo '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}'""", 0, "none of 1 pins"),
+    ],
+    ids=["no tool", "no network", "not in the index", "vulnerable", "clean"],
+)
+def test_nobody_may_take_an_audit_that_was_not_done_for_a_clean_bill(tmp_path: Path, tool: str | None, code: int, said: str) -> None:
+    path = tmp_path / "tool"
+    if tool is not None:
+        path.write_text(f"#!/bin/sh\n{tool}\n")
+        path.chmod(0o755)
+    done = subprocess.run([ROOT / ".ci/audit"], env={**os.environ, "AUDIT": str(path)}, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, said in done.stdout + done.stderr) == (code, True), done

@@ -35,7 +35,7 @@ class Ticks:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._sources: dict[str, Take] = {}
-        self._held: set[Message] = set()
+        self._held: dict[Message, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pull: Pull | None = None
 
@@ -81,7 +81,7 @@ class Ticks:
         await message.nak(delay_s)
 
     def _take(self, message: Message) -> None:
-        self._held.add(message)
+        self._held[message] = None
         take = self._sources.get(message.subject)
         if take is not None:
             take(message)
@@ -106,7 +106,7 @@ class Ticks:
         return HELD_MAX - len(self._held)
 
     def _let_go(self, message: Message) -> None:
-        self._held.discard(message)
+        self._held.pop(message, None)
         if self._pull is not None:
             self._pull.wake()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from jetfleet.schemas.messages import Lease
+
 from ..evidence import Evidence, LeaseSeen
 from .finding import Finding, NotKnown
 
@@ -36,13 +38,14 @@ def _overstayed(evidence: Evidence) -> Iterator[str]:
     if evidence.beats is None:
         return
     for partition, leases in _by_partition(evidence).items():
-        stale: dict[str, int] = {}
+        stale: dict[tuple[str, int], int] = {}
         for beat in evidence.beats:
-            owner = _owner_at(leases, beat.at_ns)
-            if partition not in beat.partitions or owner in ("", beat.member):
-                stale.pop(beat.member, None)
-            elif beat.at_ns - stale.setdefault(beat.member, beat.at_ns) > LETTING_GO_S * 1e9:
-                yield f"partition {partition}: {beat.member} still acts for it {LETTING_GO_S:.0f} s after {owner} took it over"
+            lease = _lease_at(leases, beat.at_ns)
+            if partition not in beat.partitions or lease is None or lease.owner in ("", beat.member):
+                continue
+            since_ns = stale.setdefault((beat.member, lease.generation), beat.at_ns)
+            if beat.at_ns - since_ns > LETTING_GO_S * 1e9:
+                yield f"partition {partition}: {beat.member} still acts for it {LETTING_GO_S:.0f} s after {lease.owner} took it over"
                 break
 
 
@@ -66,10 +69,10 @@ def _by_partition(evidence: Evidence) -> dict[int, list[LeaseSeen]]:
     return found
 
 
-def _owner_at(leases: list[LeaseSeen], at_ns: int) -> str:
-    owner = ""
+def _lease_at(leases: list[LeaseSeen], at_ns: int) -> Lease | None:
+    found = None
     for seen in leases:
         if seen.at_ns > at_ns:
             break
-        owner = seen.lease.owner
-    return owner
+        found = seen.lease
+    return found

@@ -14,7 +14,8 @@ import structlog
 
 from ...schemas.messages import FAILURES
 from ..client import BrokerError
-from .partition import Partition, Surroundings
+from .partition import Partition
+from .surroundings import Surroundings
 
 UNANSWERED = (*FAILURES, BrokerError)
 """No defects of ours: the question cannot be read, or the answer not be sent."""

@@ -148,11 +148,11 @@ class Collections:
         """Set the timer that the open collection needs, and start what is closed, as far as there is room."""
         id, due = held.collector.id, held.collector.due
         if due is None and held.rings_at:
-            self._home.near.clear(id, COLLECT)
+            self._home.timers.near.clear(id, COLLECT)
             held.rings_at = 0
         elif due is not None and (not held.rings_at or due < held.rings_at):
             held.rings_at = due
-            self._home.near.set(SetTimer(id, COLLECT, due))
+            self._home.timers.near.set(SetTimer(id, COLLECT, due))
         for collection in held.collector.closed:
             self._start(held, collection)
 

@@ -91,6 +91,7 @@ class Coordinator:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._with_room: set[str] = set()
+        self._seen: dict[int, tuple[int, int]] = {}
 
     async def start(self) -> None:
         """Take part in the fleet. Raises JetfleetError if the servers are not fit for it."""
@@ -127,11 +128,13 @@ class Coordinator:
         self._spawn(keep_objects(self.connection, self.partitions, lambda: self.leases.holds(0)))
         self._spawn(keep_strays(self, lambda: self.leases.holds(0)))
         self._spawn(keep_flow_states(self))
+        self.connection.on_disconnect.append(self._disconnected)
         self.connection.on_reconnect.append(self._reconnected)
 
     async def stop(self) -> None:
         """Finish what is under way, leave snapshots, free the leases."""
         self._stopping = True
+        self.connection.on_disconnect.remove(self._disconnected)
         self.connection.on_reconnect.remove(self._reconnected)
         await self.triggers.stop()
         await self.signals.stop()
@@ -230,9 +233,11 @@ class Coordinator:
         } | self.triggers.facts()
 
     def _note_positions(self) -> None:
-        if self._high_water is not None:
-            for number, owner in self.owners.items():
-                self._high_water.note(subjects.wal_stream(number), *owner.seen)
+        """What was seen a round ago, while the server was there all the time: it shows messages a moment before they are on its disk."""
+        if self._high_water is not None and self.connection.is_connected:
+            for number, seen in self._seen.items():
+                self._high_water.note(subjects.wal_stream(number), *seen)
+            self._seen = {number: owner.seen for number, owner in self.owners.items()}
 
     def _show_gauges(self) -> None:
         """What metrics ask for, and nobody counts."""
@@ -314,6 +319,9 @@ class Coordinator:
 
     # --- when the server comes back
 
+    def _disconnected(self) -> None:
+        self._seen.clear()
+
     async def _reconnected(self) -> None:
         """The server may be a new one, with an empty memory."""
         self._spawn(self._check_epoch())
@@ -322,7 +330,6 @@ class Coordinator:
         while not self._stopping:
             try:
                 if self._high_water is not None:
-                    self._note_positions()
                     await self._high_water.check(self.connection, self.partitions)
                 self._epoch = await ensure_memory(self.connection, self._deployed)
                 self.outbox.begin_epoch(self._epoch)

@@ -68,11 +68,11 @@ def _cancel_task(home: Partition, run: OpenRun, effect: fx.CancelTask, ticket: T
 
 
 def _set_timer(home: Partition, run: OpenRun, effect: fx.SetTimer, ticket: Ticket) -> None:
-    home.set_timer(effect)
+    home.timers.set(effect)
 
 
 def _clear_timer(home: Partition, run: OpenRun, effect: fx.ClearTimer, ticket: Ticket) -> None:
-    home.clear_timer(run, effect, ticket)
+    home.timers.clear(run, effect, ticket)
 
 
 def note_wait(home: Partition, run: OpenRun, effect: fx.Await | fx.StopAwaiting) -> None:

@@ -25,10 +25,11 @@ from ..garbage import thaw
 from .collection_questions import CollectionQuestions
 from .ended_runs import EndedRuns
 from .limit_questions import LimitQuestions
-from .partition import Partition, Surroundings
+from .partition import Partition
 from .questions import Questions
 from .slot_audit import keep_auditing
 from .snapshots import Snapshots
+from .surroundings import Surroundings
 from .waiting_questions import WaitingQuestions
 
 PROGRESS_S = 0.05

@@ -10,12 +10,8 @@ makes the engine fail, harms no other run.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections import Counter, deque
-from collections.abc import Callable
-from functools import partial
-from typing import Protocol, TypeAlias
+from collections import Counter
 
 import msgspec
 import structlog
@@ -23,78 +19,38 @@ import structlog
 from ...schemas import messages
 from ...schemas import records as rec
 from ...schemas.codec import decode_record, encode_record
-from ...schemas.effects import Await, ClearTimer, Effect, FinishRun, SetTimer, StopAwaiting, WantSlot
+from ...schemas.effects import Await, Effect, FinishRun, SetTimer, StopAwaiting, WantSlot
 from ...schemas.errors import UnreadableRecord
 from ...schemas.messages import DeadLetter, Ended
-from ...schemas.plan.plan import Plan
 from ..client import Message
-from ..engine import begin, decide, event_waits, is_queued, outstanding, timers
+from ..engine import begin, decide, event_waits, is_queued, outstanding
 from ..engine.claims import everything
 from ..engine.event_waits import Correlation
 from ..flow_states import holds_runs
-from ..flows import Flows
-from ..observe.counters import CoordinatorCounters
-from ..observe.tracing import Tracing
-from ..tokens import Tokens
 from .acknowledged import Acknowledged, Ticket
-from .admission import Admission
 from .archiving import Archiving
 from .awaited_events import AwaitedEvents
 from .broadcast import Broadcast
-from .collections import COLLECT, Collections, is_of_collector
+from .collections import Collections, is_of_collector
 from .early_records import EarlyRecords
 from .effects import Unasked, ask_what_is_left, carry_out, note_wait
 from .ended_runs import EndedRuns, life_of
 from .families import Families
-from .far_timers import FarTimers
 from .gates import OF_GATES, Gates
-from .locality import Locality
+from .held_messages import HeldMessages, HeldUpBy
 from .open_run import OpenRun
-from .outbox import Outbox
 from .queued_runs import QueuedRuns
 from .recent_decisions import RecentDecisions
 from .recent_ends import RecentEnds, short
-from .reopening import Reopened, Then, is_new, open_again
-from .timers import HORIZON_MS, NearTimers
+from .reopening import is_new
+from .run_timers import RunTimers
+from .surroundings import Surroundings
 from .waiting_runs import WaitingRuns
 
 TAIL_MAX_BYTES = 512 * 1024
 """A longer tail is archived in the middle of a run: the parts of a journal must fit into messages."""
 
-HeldUpBy: TypeAlias = str | Broadcast | rec.RunReopened
-"""What has to be there, or to be over, before the next entry is taken in; a text is the digest of a plan."""
-
 log = structlog.get_logger("jetfleet.coordinator")
-
-
-class Surroundings(Protocol):
-    """What a partition needs of the coordinator around it."""
-
-    partitions: int
-    outbox: Outbox
-    flows: Flows
-    counters: CoordinatorCounters
-    far_timers: FarTimers
-    tracing: Tracing
-    locality: Locality
-    admission: Admission
-    tokens: Tokens
-
-    def holds(self, partition: int) -> bool:
-        """Whether this process may still act for the partition."""
-
-    def run_begun(self, flow: str, run: str) -> None: ...
-
-    def run_ended(self, plan: Plan, run: str, status: str) -> None: ...
-
-    def plan_missing(self, partition: int, digest: str, then: Callable[[Plan | None], None]) -> None:
-        """Fetch a plan, and call back."""
-
-    def reopen(self, partition: int, record: rec.RunReopened, then: Then) -> None:
-        """Fetch the journal of a run that is to go on, fold it, and call back."""
-
-    def partition_lost(self, partition: int, reason: str) -> None:
-        """The partition's state is worth nothing any more; begin it again if it is still ours."""
 
 
 class Partition:
@@ -130,14 +86,14 @@ class Partition:
         self.waiting = WaitingRuns()
         self.queued = QueuedRuns()
         self.decisions = RecentDecisions()
-        self.near = NearTimers(self._fire)
+        self.timers = RunTimers(self)
         self.repeating = True
         self.unasked: list[Unasked] | None = []
         """Slots to ask for when the WAL has been read, as far as no answer stands in it; None: it has been."""
         self.abandoned = False
         """A message was left out: the state is worth nothing any more."""
         self.now_ms = 0
-        self._held: deque[tuple[Message, list[msgspec.Raw], Ticket]] = deque()
+        self._held = HeldMessages(self)
 
     # --- taking in
 
@@ -145,19 +101,17 @@ class Partition:
         """The next message of the WAL."""
         if self.abandoned:
             return
-        if self._is_outdone():
+        if self.is_outdone():
             return
         ticket = self.acknowledged.open(message.stream_seq)
         try:
             entries = messages.split(message.data)
         except UnreadableRecord as error:
-            self._quarantine(message, message.data, error, ticket)
+            self.quarantine(message, message.data, error, ticket)
             entries = []
-        self._held.append((message, entries, ticket))
-        if len(self._held) == 1:
-            self._work()
+        self._held.add(message, entries, ticket)
 
-    def _is_outdone(self) -> bool:
+    def is_outdone(self) -> bool:
         """Whether somebody else may own it now. Then nothing may be taken in any more: what is left out here would be missing.
 
         Whoever holds leases will have this owner let go, in order if it can be.
@@ -166,72 +120,16 @@ class Partition:
             self.abandoned = True
         return self.abandoned
 
-    def _work(self) -> None:
-        """Take in what is held, until there is nothing left or a plan is missing."""
-        held = self._held
-        while held:
-            message, entries, ticket = held[0]
-            self.now_ms = time.time_ns() // 1_000_000
-            for place, raw in enumerate(entries):
-                held_up_by = self._take_entry(message, raw, ticket)
-                if held_up_by is not None:
-                    del entries[: place + isinstance(held_up_by, Broadcast)]
-                    self._wait_for(held_up_by)
-                    return
-            held.popleft()
-            self.position = message.stream_seq
-            self.records += len(entries)
-            ticket.settled(1, None)
-
-    def _wait_for(self, what: HeldUpBy) -> None:
-        """Go on taking in when a plan or a journal is there, or an event has been given to all who wait for it."""
-        if isinstance(what, Broadcast):
-            asyncio.get_running_loop().call_soon(self._go_on, what)
-        elif isinstance(what, rec.RunReopened):
-            self.around.reopen(self.number, what, partial(self._reopened, what))
-        else:
-            self.around.plan_missing(self.number, what, self._plan_found)
-
-    def _go_on(self, broadcast: Broadcast) -> None:
-        if self._is_outdone():
-            return
-        self.now_ms = time.time_ns() // 1_000_000
-        if broadcast.go_on():
-            self._work()
-        else:
-            self._wait_for(broadcast)
-
-    def _plan_found(self, plan: Plan | None) -> None:
-        if self._is_outdone():
-            return
-        if plan is None and self._held:
-            message, entries, ticket = self._held[0]
-            what = "the plan of this run is not among the deployed versions"
-            self._quarantine(message, bytes(entries.pop(0)), UnreadableRecord(what), ticket)
-        self._work()
-
-    def _reopened(self, record: rec.RunReopened, found: Reopened | str) -> None:
-        if self._is_outdone():
-            return
-        message, entries, ticket = self._held[0]
-        raw = entries.pop(0)
-        self.now_ms = time.time_ns() // 1_000_000
-        if isinstance(found, str):
-            self._quarantine(message, bytes(raw), UnreadableRecord(found), ticket)
-        else:
-            open_again(self, record, raw, found, message.stream_seq, ticket)
-        self._work()
-
-    def _take_entry(self, message: Message, raw: msgspec.Raw, ticket: Ticket) -> HeldUpBy | None:
+    def take_entry(self, message: Message, raw: msgspec.Raw, ticket: Ticket) -> HeldUpBy | None:
         """Take one entry in, or keep it with the dead. Returns what holds up the next: the digest of a missing plan, a long broadcast, …"""
         try:
             return self._take_record(decode_record(raw), raw, message.stream_seq, ticket)
         except UnreadableRecord as error:
-            self._quarantine(message, bytes(raw), error, ticket)
+            self.quarantine(message, bytes(raw), error, ticket)
         except Exception as error:  # a defect must not close the partition to all the others
             log.error("a record cannot be taken in: a defect of jetfleet", partition=self.number, seq=message.stream_seq, exc_info=error)
             defect = UnreadableRecord(f"a defect of jetfleet: {type(error).__name__}: {error}")
-            self._quarantine(message, bytes(raw), defect, ticket)
+            self.quarantine(message, bytes(raw), defect, ticket)
         return None
 
     def _take_record(self, record: rec.Record, raw: msgspec.Raw, seq: int, ticket: Ticket) -> HeldUpBy | None:
@@ -332,7 +230,7 @@ class Partition:
             elif type(effect) is WantSlot and not effect.activation:
                 self.queued.add(effect.run, run.plan.name)
 
-    def _quarantine(self, message: Message, data: bytes, error: UnreadableRecord, ticket: Ticket) -> None:
+    def quarantine(self, message: Message, data: bytes, error: UnreadableRecord, ticket: Ticket) -> None:
         """Keep what cannot be read, and go on. In silence it has been kept before."""
         if message.stream_seq <= self.silent_until:
             return
@@ -364,25 +262,6 @@ class Partition:
 
     # --- what effects ask for
 
-    def set_timer(self, effect: SetTimer) -> None:
-        self.counters.timers_set += 1
-        self.near.set(effect)
-
-    def clear_timer(self, run: OpenRun, effect: ClearTimer, ticket: Ticket) -> None:
-        """The server can only have timers of runs that are in a snapshot; also in one that an owner who died did not come to the end of."""
-        due = self.near.clear(effect.run, effect.timer)
-        may_be_far = bool(run.segment or self.repeating) if due is None else self.repeating and due > self.now_ms + HORIZON_MS
-        if may_be_far:
-            self.around.far_timers.clear(self.number, effect, ticket)
-
-    def hand_over_far_timers(self, run: OpenRun, ticket: Ticket) -> None:
-        """Let the server keep the timers that are far away. Only runs that live long enough for a snapshot come here: most never do."""
-        horizon = self.now_ms + HORIZON_MS
-        for timer in timers(run.run):
-            if timer.due > horizon:
-                self.around.far_timers.set(self.number, timer, ticket)
-                self.near.clear(timer.run, timer.timer)
-
     def run_ended(self, run: OpenRun, notice: Ended) -> None:
         """The run is over: forget it, and tell whoever waits for it."""
         self._forget(run)
@@ -406,13 +285,6 @@ class Partition:
         if run.segment:
             self.gone.append((id, run.segment))
 
-    def _fire(self, record: rec.TimerFired) -> None:
-        if record.timer == COLLECT and not self.collections.rang(record.run, record.at):
-            return
-        if self.around.holds(self.number):
-            self.counters.timers_fired += 1
-            self.outbox.wal(self.number, encode_record(record))
-
     # --- taking over
 
     def adopt(self, id: str, run: OpenRun, snapshot_at: int, waits: list[tuple[str, Correlation]], asks: list[list[str]]) -> None:
@@ -428,10 +300,7 @@ class Partition:
 
     def recovered(self) -> None:
         """The end of the WAL has been reached: what lives in memory is built from the state, and from now on nothing is a repetition."""
-        horizon = time.time_ns() // 1_000_000 + HORIZON_MS
-        changed = self.changed  # far timers of the others are on the server since their snapshot
-        awake = [(id, run) for id, run in self.runs.items() if not run.rests]  # the others have no near ones
-        self.near.replace(timer for id, run in awake for timer in timers(run.run) if timer.due <= horizon or id in changed)
+        self.timers.recovered()
         self.ahead.clear()
         self.repeating = False
         self.collections.recovered()
@@ -458,5 +327,5 @@ class Partition:
     def stop(self) -> None:
         """Act for the partition no more."""
         self.abandoned = True
-        self.near.stop()
+        self.timers.stop()
         self._held.clear()

@@ -23,7 +23,8 @@ from ...schemas.errors import JetfleetError
 from ...schemas.messages import FAILURES
 from ..client import BrokerError, Connection
 from ..engine.gate import WAITING, Holder
-from .partition import Partition, Surroundings
+from .partition import Partition
+from .surroundings import Surroundings
 
 AUDIT_S = 30.0
 BATCH = 1_000

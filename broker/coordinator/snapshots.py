@@ -300,7 +300,7 @@ class Snapshots:
         partition.changed.discard(state.id)
         if run.count:
             partition.outbox.part(run.plan.name, run.cut(), ticket)
-        partition.hand_over_far_timers(run, ticket)
+        partition.timers.hand_over_far(run, ticket)
         if run.segment:
             self._live[run.segment] -= 1
         run.segment = number

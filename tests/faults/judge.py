@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from .outcome import Outcome
@@ -17,7 +18,8 @@ async def judge(name: str, n: int, one: World, *, settle_s: float = SETTLE_S, **
     open = await one.settle(settle_s)
     evidence = await one.evidence(**more)
     recovered = recoveries(one.strikes, evidence, one.watcher.ends, one.shape.partitions)
-    outcome = Outcome.of(name, evidence, n=n, seed=one.seed, control=control, recovery_s=[each.first_s for each in recovered])
+    known = {"n": n, "seed": one.seed, "control": control, "recovery_s": [each.first_s for each in recovered]}
+    outcome = await asyncio.to_thread(Outcome.of, name, evidence, **known)  # other worlds of this loop have networks that it must keep up
     outcome.notes += _times(recovered) + [f"{count} × {what}" for what, count in one.exits.items()]
     outcome.complaints += [f"not ended when all was over: {await one.why(run)}" for run in open[:SHOWN]]
     if len(open) > SHOWN:

@@ -110,6 +110,7 @@ class Recorder(Log):
             partial=any(self._purged),
         )
         if client is not None:
+            await asyncio.to_thread(replay, found)  # seconds, in which this loop may have networks to keep up
             more["open"] = await _open_runs(found, client)
         return replace(found, **more)
 

@@ -19,7 +19,7 @@ from .registry import Missing, Settings
 GATE = {"kills": 5, "zombie_worker": 1, "zombie_coordinator": 1, "frozen_server": 1, "one_way": 2, "cut": 5}
 """Scenarios of every commit, and how many faults each injects."""
 LONG_S = 900
-AT_ONCE = 3
+AT_ONCE = 2
 """Worlds at a time: more of them would wait for the processor, and not for time to pass."""
 
 

@@ -89,7 +89,7 @@ async def handed_over(one: Fleet) -> None:
     """Wait until the server has the timer and nobody has it in memory."""
 
     async def there() -> bool:
-        near = [len(each.partition.near) for each in one.coordinators[0].owners.values() if each.partition is not None]
+        near = [len(each.partition.timers.near) for each in one.coordinators[0].owners.values() if each.partition is not None]
         return await schedules(one) == 1 and sum(near) == 0
 
     found = False

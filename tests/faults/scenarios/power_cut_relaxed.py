@@ -24,6 +24,7 @@ from .power_cut import BETWEEN_S, RATE, WARM, cut_power
 
 CUTS, CUTS_QUICK = 6, 1
 STOPPED_S = 20
+DAMAGED = "a WAL is damaged"
 
 
 async def play(settings: Settings) -> Outcome:
@@ -50,7 +51,8 @@ async def _play_one(one: World, disk: LoopDisk, flushed: bool, outcome: Outcome)
     if not lost:
         outcome.notes.append("nothing was lost of what anybody had seen")
         return
-    outcome.complaints += await went_on(one, lost)
+    if not await stopped(one, lost, outcome):
+        return
     for name in one.alive(PUBLISHER):
         one.kill(name)
     outcome.complaints += await refused_again(one, lost)
@@ -83,6 +85,17 @@ async def lost_ends(one: World, seen: Mapping[int, tuple[int, int]]) -> dict[int
 async def went_on(one: World, lost: Mapping[int, str]) -> list[str]:
     """Of each coordinator that did not stop, or did not say why."""
     return [complaint for name in one.names(COORDINATOR) if (complaint := await _said(one, name, lost))]
+
+
+async def stopped(one: World, lost: Mapping[int, str], outcome: Outcome) -> bool:
+    """Whether they stopped. Where only the last half second is gone they may instead say so and take the partition over anew, from the log."""
+    complaints = await went_on(one, lost)
+    said = [DAMAGED in one.children[name].last_lines(10_000) for name in one.alive(COORDINATOR)]
+    if complaints and said and all(said):
+        outcome.notes.append(f"little was lost ({', '.join(sorted(lost.values()))}), said, and taken over anew from the log")
+        return False
+    outcome.complaints += complaints
+    return not complaints
 
 
 async def refused_again(one: World, lost: Mapping[int, str]) -> list[str]:

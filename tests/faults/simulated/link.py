@@ -56,6 +56,8 @@ class Link:
             self._watch = self._loop.call_later(patience_s, self._give_up, context=self._context)
 
     def heal(self, how: str) -> None:
+        if how == "deaf" and how in self._impaired and not self.ended:
+            self._give_up()  # a connection that lives loses nothing in its middle: what was lost is lost with it
         self._impaired.discard(how)
         self._apply()
         if not self._impaired and self._watch is not None:

@@ -29,12 +29,12 @@ async def accept_loss(connection: Connection) -> None:
 
 
 async def consumers_ahead(connection: Connection) -> list[tuple[str, str]]:
-    """Stream and name of each consumer that has had messages which its stream has not, or not yet."""
+    """Stream and name of each consumer that has had messages that its stream has not."""
     found = []
     for stream in await connection.streams.names():
-        info = await connection.streams.stream_info(stream)
-        last_seq = 0 if info is None else info["state"]["last_seq"]
         consumers = await connection.streams.consumers(stream)
+        info = await connection.streams.stream_info(stream)  # after them: the stream may grow meanwhile
+        last_seq = 0 if info is None else info["state"]["last_seq"]
         found += [(stream, each["name"]) for each in consumers if each["config"].get("durable_name") and _had(each) > last_seq]
     return found
 

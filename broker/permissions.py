@@ -101,6 +101,8 @@ def _wals(scope: Scope) -> list[str]:
 
 
 _ALL = "$JS.API.INFO"
+_LISTS = ("$JS.API.STREAM.LIST", "$JS.API.CONSUMER.LIST.*")
+"""What metrics and the doctor ask for."""
 _OBJECTS = ("object.chunk.>", "object.meta.*", "object.pin.>")
 _OF_RUNS = ("run.*", "open.*", "joined.*", "collections.*", "count.*", "waiting.*", "decided.*", "takes.*", "limits.*")
 """Questions to owners."""
@@ -132,7 +134,7 @@ def _operator(scope: Scope) -> Permissions:
     return Permissions(
         (
             *client.publish, *(f"$JS.API.STREAM.{verb}.*" for verb in verbs), f"$JS.API.STREAM.DELETE.{PROBE}", "$JS.API.DIRECT.GET.>",
-            *(f"$JS.API.CONSUMER.{verb}.*.*" for verb in ("CREATE", "DELETE", "INFO", "MSG.NEXT")),
+            *(f"$JS.API.CONSUMER.{verb}.*.*" for verb in ("CREATE", "DELETE", "INFO", "MSG.NEXT")), *_LISTS,
             "flow.>", "plan.*", "trigger.>", "history.*", "dead.*", "secret.>", "topology", "tasks-epoch", "lease.*",
         ),
         client.subscribe,
@@ -170,7 +172,7 @@ def _coordinator(scope: Scope) -> Permissions:
         (
             _ALL, "$JS.API.STREAM.NAMES", *(f"$JS.API.STREAM.{verb}.*" for verb in verbs),
             f"$JS.API.STREAM.DELETE.{PROBE}", "$JS.API.DIRECT.GET.>",
-            *(f"$JS.API.CONSUMER.{verb}.*.*" for verb in ("CREATE", "DELETE", "INFO", "MSG.NEXT")),
+            *(f"$JS.API.CONSUMER.{verb}.*.*" for verb in ("CREATE", "DELETE", "INFO", "MSG.NEXT")), *_LISTS,
             *(f"$JS.ACK.{stream}.{consumer}.>" for stream, consumer in _ACKNOWLEDGED),
             "events.>", "tasks.>", subjects.TASKS_EPOCH, "wal.*", "timer.>", "cron.>", "history.*", "dead.*",
             "flow.>", "plan.*", "trigger.>", "member.*", "lease.*", subjects.TOPOLOGY,

@@ -46,6 +46,9 @@ EXIT_OUT_OF_MEMORY = 86
 
 
 PROCESS_DIED = "process_died"
+NO_PROCESS = "no_process"
+TRIES = 2
+"""An attempt whose pool broke under it, mostly before anybody had begun with it, is given to the next pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,48 +81,58 @@ class Processes:
         self.size = size
         self._files = files
         self._pool: ProcessPool | None = None
-        self._started = False
         self._starting = threading.Lock()
 
     async def run(self, job: Job, timeout_ms: int) -> Outcome:
         """The job's outcome. Cancelling kills the process that works on it."""
-        try:
-            pool = self._open()
-            if not self._started:  # it takes seconds on a busy machine, and this loop has others to serve
-                await asyncio.to_thread(self._start, pool)
-            future = pool.schedule(_run, args=(job,), timeout=timeout_ms / 1_000)
-            outcome: Outcome = await asyncio.wrap_future(future)
-        except TimeoutError:
-            return timed_out(timeout_ms)
-        except ProcessExpired as error:
-            return fail(NodeError(f"the node's process died: {_cause(error.exitcode)}", type=PROCESS_DIED))
-        except Exception as error:  # the function or config could not be sent, or the pool itself is broken
-            return fail(error)
-        return outcome
+        for _ in range(TRIES):
+            pool = self._pool
+            if pool is None or not pool.active:
+                pool = await asyncio.to_thread(self._start)  # it takes seconds on a busy machine, and this loop has others to serve
+            try:
+                outcome: Outcome = await asyncio.wrap_future(pool.schedule(_run, args=(job,), timeout=timeout_ms / 1_000))
+            except TimeoutError:
+                return timed_out(timeout_ms)
+            except ProcessExpired as error:
+                return fail(NodeError(f"the node's process died: {_cause(error.exitcode)}", type=PROCESS_DIED))
+            except Exception as error:
+                if pool.active or self._pool is not pool:  # the function or config could not be sent, or this was closed
+                    return fail(error)
+            else:
+                return outcome
+        return fail(NodeError("this worker's processes for nodes do not come up: its log says why", type=NO_PROCESS))
 
     def close(self) -> None:
         """Kill all processes and wait for their end."""
         with self._starting:
             pool, self._pool = self._pool, None
-            started, self._started = self._started, False
-        if pool is not None and started:
-            pool.stop()  # type: ignore[no-untyped-call]
-            pool.join()
+        if pool is not None:
+            _end(pool)
 
-    def _start(self, pool: ProcessPool) -> None:
-        """Have the processes begin, unless the pool was closed meanwhile."""
+    def _start(self) -> ProcessPool:
+        """A pool at work. One that lost a process while none of them had anything to do has given up for good: another takes its place."""
         with self._starting:
-            if self._pool is pool:
-                self._started = pool.active
+            pool = self._pool
+            if pool is not None and not pool.active:
+                _end(pool)
+                pool = None
+            if pool is None:
+                pool = self._new()
+                if pool.active:  # asking starts it
+                    self._pool = pool
+            return pool
 
-    def _open(self) -> ProcessPool:
-        if self._pool is None:
-            # Never fork: this process has threads, and a lock that one of them holds would stay locked in the child.
-            method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-            context = multiprocessing.get_context(method)
-            context.set_forkserver_preload([__name__])
-            self._pool = ProcessPool(self.size, initializer=_prepare, initargs=(tuple(self._files),), context=context)
-        return self._pool
+    def _new(self) -> ProcessPool:
+        # Never fork: this process has threads, and a lock that one of them holds would stay locked in the child.
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        context = multiprocessing.get_context(method)
+        context.set_forkserver_preload([__name__])
+        return ProcessPool(self.size, initializer=_prepare, initargs=(tuple(self._files),), context=context)
+
+
+def _end(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]
+    pool.join()
 
 
 def _cause(exit_code: int) -> str:

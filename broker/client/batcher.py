@@ -3,8 +3,9 @@
 Entries that are put while publishes are in flight leave together in the next one, so a lone entry leaves at once and a flood leaves in
 large messages. Every entry is settled exactly once, in the order of `put`: its receipt is told that it is stored, or why it is not.
 
-A patient batcher never gives up on what may work later: it says in `blocked_by` what holds it up. Batches are sent in order, and sent
-again in order after a cut; only where the server refuses one and takes the next (its disk had room again) is their order another.
+A patient batcher never gives up on what may work later, once there is room, or this user may publish there: it says in `blocked_by` what
+holds it up. Batches are sent in order, and sent again in order after a cut; only where the server refuses one and takes the next (its
+disk had room again) is their order another.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from typing import Protocol
 import structlog
 
 from ...schemas import messages
-from .errors import BrokerError, ConnectionClosed, StreamFull, Unknown, too_large
+from .errors import BrokerError, ConnectionClosed, Denied, StreamFull, Unknown, too_large
 from .publisher import PubAck, Publisher
 
 _HEAD_BYTES = 512
 """What a message has besides its entries: the header of the array, the message id, other headers."""
 _ATTEMPT_S = 5.0
+PASSING = (Unknown, StreamFull, Denied)
+"""What is waited for where nothing may be lost. A user's permissions too are a file that somebody mends."""
 _BACKOFF_S, _BACKOFF_MAX_S = 0.05, 2.0
 _log = structlog.get_logger(__name__)
 
@@ -196,7 +199,7 @@ class Batcher:
         if error is None:
             self._blocked_by, self._backoff_s = None, _BACKOFF_S
             self._finish(batch, None)
-        elif self._patient and not self._closed and isinstance(error, Unknown | StreamFull):
+        elif self._patient and not self._closed and isinstance(error, PASSING):
             self._retry_later(batch, error)
             return
         else:

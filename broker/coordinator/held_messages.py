@@ -1,7 +1,7 @@
 """Held messages: what has come of a WAL and is not through yet, and what holds it up.
 
-Mostly that is one message, for as long as its entries are taken in. It is more of them while a plan that is not known yet, or the journal of
-a run that is to go on, is being fetched, or while one event is given to all who wait for it: then what has come stays here, and this
+Mostly that is one message, for as long as its entries are taken in. It is more of them while a plan that is not known yet, or the journal
+of a run that is to go on, is being fetched, or while one event is given to all who wait for it: then what has come stays here, and this
 partition waits, and no other.
 
 Guarantees: entries are taken in one at a time, strictly in the order of the WAL, and none after the partition may be somebody else's.

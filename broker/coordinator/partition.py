@@ -1,8 +1,8 @@
 """A partition: the fold of its WAL, and the effects that come of it.
 
 Records are taken in strictly in the order of the WAL. Up to `silent_until` (what an earlier owner has seen acknowledged) they only move the
-state; from there on their effects are carried out. Nothing here waits: what has to be fetched (a plan that is not known yet, the journal of
-a run that is to go on) holds up this partition and no other.
+state; from there on their effects are carried out. Nothing here waits: what has to be there first (a plan, a journal, the end of a long
+broadcast) holds up this partition and no other (held_messages.py).
 
 Guarantees: the state is a function of the WAL alone, so any owner comes to the same one; a record that cannot be decoded, or that
 makes the engine fail, harms no other run.
@@ -99,9 +99,7 @@ class Partition:
 
     def take(self, message: Message) -> None:
         """The next message of the WAL."""
-        if self.abandoned:
-            return
-        if self.is_outdone():
+        if self.abandoned or self.is_outdone():
             return
         ticket = self.acknowledged.open(message.stream_seq)
         try:
@@ -260,7 +258,7 @@ class Partition:
         """Whether a message is only half taken in, because a plan is being fetched or a broadcast goes on: no moment for a snapshot."""
         return bool(self._held)
 
-    # --- what effects ask for
+    # --- ends
 
     def run_ended(self, run: OpenRun, notice: Ended) -> None:
         """The run is over: forget it, and tell whoever waits for it."""

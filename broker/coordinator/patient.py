@@ -1,4 +1,4 @@
-"""Publishing single messages that must not be lost: a stream that is full, or a server that does not answer, is waited for.
+"""Publishing single messages that must not be lost: a stream that is full, a server that does not answer, or does not allow it, is waited for.
 
 Batchers do the same for batches. What the server refuses for good is logged and given up: it would be refused for ever.
 """
@@ -12,7 +12,7 @@ from secrets import token_hex
 import structlog
 
 from ...schemas.errors import JetfleetError
-from ..client import BrokerError, Connection, ConnectionClosed, StreamFull, Unknown
+from ..client import PASSING, BrokerError, Connection, ConnectionClosed
 
 BACKOFF_S, BACKOFF_MAX_S = 0.1, 5.0
 
@@ -45,7 +45,7 @@ class PatientPublisher:
                 break
             except ConnectionClosed:
                 return
-            except (Unknown, StreamFull) as error:
+            except PASSING as error:
                 self.blocked_by = error
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)

@@ -64,9 +64,9 @@ class Recorder(Log):
         self._tails = [
             *(self._wal_tail(partition, 1) for partition in range(partitions)),
             *self._tails[partitions:],
-            Tail(connection, subjects.FLEET, 1, self._lease, filter_subject="lease.>"),
-            Tail(connection, subjects.FLEET, 1, self._member, filter_subject="member.>"),
-            Tail(connection, subjects.SNAPSHOTS, 1, self._snapshot, filter_subject="snapshot.>"),
+            Tail(connection, subjects.FLEET, 1, self._lease, filter_subject="lease.>", on_anew=self.leases.clear),
+            Tail(connection, subjects.FLEET, 1, self._member, filter_subject="member.>", on_anew=self.beats.clear),
+            Tail(connection, subjects.SNAPSHOTS, 1, self._snapshot, filter_subject="snapshot.>", on_anew=self.manifests.clear),
         ]
 
     @property

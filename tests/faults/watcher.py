@@ -1,6 +1,7 @@
 """The watcher: sees the ends of runs as they are archived, who is there and who owns what, while a world is being disturbed.
 
-It reads by a connection of its own, past all proxies. Times are the server's, when it stored the message.
+It reads by a connection of its own, past all proxies. Times are the server's, when it stored the message. A server shows messages a moment
+before they are on its disk, and a power cut takes those: the stream is read anew then, and what was seen stays seen.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Watcher:
         self._told = told
         self._changed = asyncio.Event()
         self._tails = [
-            Tail(connection, subjects.FLEET, 1, self._member, filter_subject="member.>"),
-            Tail(connection, subjects.FLEET, 1, self._lease, filter_subject="lease.>"),
+            Tail(connection, subjects.FLEET, 1, self._member, filter_subject="member.>", on_anew=_nothing),
+            Tail(connection, subjects.FLEET, 1, self._lease, filter_subject="lease.>", on_anew=_nothing),
             Tail(connection, subjects.HISTORY, 1, self._history),
         ]
 
@@ -79,3 +80,7 @@ class Watcher:
                 self.ends[part.run] = End(part.summary.status, message.timestamp_ns)
                 self._told(part.run, part.summary.status)
         self._changed.set()
+
+
+def _nothing() -> None:
+    """A stream is read anew: whatever is in it again says the same."""

@@ -153,6 +153,7 @@ class World(Cast):
             return
         if self.children[name].alive:
             self.children[name].ask_to_end()
+        deadline_s = max(deadline_s, READY_S)
         await self.children[name].ended(deadline_s)
         last = self.children[name] = Child(name, {**self._orders[name], "arguments": (*self._orders[name]["arguments"], "--count", "0")})
         code = await last.ended(deadline_s)

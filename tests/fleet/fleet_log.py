@@ -34,7 +34,8 @@ class Log:
         self.letters: list[DeadLetter] = []
         self._changed = asyncio.Event()
         wals = [Tail(connection, subjects.wal_stream(partition), 1, self._wal) for partition in range(partitions)]
-        self._tails = [*wals, Tail(connection, subjects.HISTORY, 1, self._history), Tail(connection, subjects.DEAD, 1, self._dead)]
+        history = Tail(connection, subjects.HISTORY, 1, self._history, on_anew=_nothing)
+        self._tails = [*wals, history, Tail(connection, subjects.DEAD, 1, self._dead, on_anew=self.letters.clear)]
 
     async def __aenter__(self) -> Log:
         for tail in self._tails:
@@ -129,6 +130,10 @@ class Log:
         with suppress(UnreadableRecord):
             self.letters.append(messages.decode(DeadLetter, message.data))
         self._changed.set()
+
+
+def _nothing() -> None:
+    """The history went back and is read anew: what was seen of it stays seen."""
 
 
 def _late(line: str, durable_ns: dict[Key, int]) -> bool:

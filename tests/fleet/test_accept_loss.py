@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+from typing import Any
+
 import msgspec
 import pytest
 
 from jetfleet.broker import topology
 from jetfleet.broker.accept_loss import accept_loss, consumers_ahead
-from jetfleet.broker.client import Connection
+from jetfleet.broker.client import Connection, Message
 from jetfleet.broker.coordinator.snapshots import Manifest
 from jetfleet.broker.deployment import ensure, ensure_flow_consumer
 from jetfleet.broker.topology import Topology
@@ -59,5 +63,32 @@ def test_a_log_is_moved_behind_the_snapshot_that_knows_more_than_it(server: Back
             stays = [each.seq async for each in connection.streams.read(subjects.wal_stream(0))]
             assert stays == [1, 2]
             assert await connection.streams.last(subjects.PROGRESS, ">") is None
+
+    run(test())
+
+
+def test_a_consumer_of_a_stream_that_grows_meanwhile_is_not_ahead_of_it(server: BackgroundServer) -> None:
+    async def test() -> None:
+        async with await Connection.open(server.url, name="test") as connection:
+            await ensure(connection, TWO)
+            consumer = await ensure_flow_consumer(connection, "orders")
+            streams, given = connection.streams, []
+            taken: asyncio.Queue[Message] = asyncio.Queue()
+            await connection.subscribe("taken", taken.put_nowait)
+
+            async def grown(what: Any, stream: str) -> Any:
+                """The server's answer, and then an event that is stored and delivered."""
+                answer = await what(stream)
+                if stream == subjects.EVENTS:
+                    await connection.publisher.publish(subjects.event("orders", "go"), b"{}")
+                    await connection.send(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", b'{"batch": 1}', reply="taken")
+                    await taken.get()
+                    given.append(what.__name__)
+                return answer
+
+            streams.stream_info = partial(grown, streams.stream_info)  # type: ignore[method-assign]
+            streams.consumers = partial(grown, streams.consumers)  # type: ignore[method-assign]
+            assert await consumers_ahead(connection) == []
+            assert set(given) == {"stream_info", "consumers"}, "it grew behind both answers"
 
     run(test())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,51 @@ def test_the_pool_goes_on_after_a_crash_and_a_cancelled_attempt(crashing: Bench)
             await executor.close()
 
     assert asyncio.run(crash_then_cancel_then_work()) == ["process_died", True, 4]
+
+
+def test_an_idle_process_that_is_killed_costs_nobody_an_attempt(crashing: Bench) -> None:
+    """By the kernel, say, when memory is short. The pool that it belonged to does nothing any more."""
+
+    async def work_kill_work() -> list[Any]:
+        executor = Executor(crashing.registry, processes=1)
+        plan, subject = crashing.flow("crash.sum", {"unit": "m"})
+
+        async def work() -> Any:
+            completion = await executor.execute(plan, subject, Dispatch("run-1", (subject.index,), 1, encode({"numbers": [1, 2]})))
+            return completion.error or decode(completion.output)
+
+        try:
+            first = await work()
+            os.kill(first["process"], signal.SIGKILL)
+            return [first["sum"], *[(await work())["sum"] for _ in range(3)]]
+        finally:
+            await executor.close()
+
+    assert asyncio.run(work_kill_work()) == [3, 3, 3, 3]
+
+
+def test_processes_that_cannot_load_a_file_of_nodes_are_tried_again_with_the_next_attempt(bench: Bench, tmp_path: Path) -> None:
+    """The file is being written anew while they start."""
+    file = tmp_path / "crashing.py"
+    right = Path(__file__).with_name("crashing.py").read_text()
+    file.write_text(right)
+    bench.registry.load(str(file))
+
+    async def work_mend_work() -> list[Any]:
+        executor = Executor(bench.registry, processes=1)
+        plan, subject = bench.flow("crash.sum", {"unit": "m"})
+
+        async def work() -> Any:
+            completion = await executor.execute(plan, subject, Dispatch("run-1", (subject.index,), 1, encode({"numbers": [1, 2]})))
+            return completion.error.type if completion.error else decode(completion.output)["sum"]
+
+        try:
+            file.write_text(f"{right}\nthis is no Python")
+            failed = await work()
+            file.write_text(right)
+            return [failed, await work()]
+        finally:
+            await executor.close()
+
+    failed, found = asyncio.run(work_mend_work())
+    assert (failed, found) == ("no_process", 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,14 @@ class SecuredServer(Broker):
 
     def __init__(self, folder: Path, said: str) -> None:
         super().__init__(folder)
-        self._config.write_text(self._config.read_text() + said)
+        self._basis = self._config.read_text()
+        self._config.write_text(self._basis + said)
+
+    def say(self, said: str) -> None:
+        """Something else, from now on: the server reads its configuration again, and goes on."""
+        assert self._process is not None
+        self._config.write_text(self._basis + said)
+        self._process.send_signal(signal.SIGHUP)
 
     def as_user(self, user: str, password: str = PASSWORD) -> str:
         return self.url.replace("//", f"//{user}:{password}@")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jetfleet.broker.client import Connection, Denied, PubAck
+from jetfleet.broker.client import Batcher, BrokerError, Connection, Denied, PubAck
+from jetfleet.broker.coordinator.patient import PatientPublisher
 from jetfleet.broker.credentials import Credentials
 from jetfleet.broker.deployment import ensure
 from jetfleet.broker.permissions import ROLES, Scope, permissions
@@ -15,7 +16,8 @@ from jetfleet.broker.server.roles import inbox
 from jetfleet.broker.topology import Topology, streams
 
 from ..fleet.running import run
-from .servers import SecuredServer, connected, server_of_roles
+from ..fleet.trouble import until
+from .servers import PASSWORD, SecuredServer, connected, secured, server_of_roles
 
 API = "$JS.API."
 EVERYBODY = tuple(role for role in ROLES if role not in ("coordinator", "operator"))
@@ -155,6 +157,33 @@ def test_who_may_not_hear_answers_is_told_which_inbox_to_use(server: SecuredServ
         with pytest.raises(Denied, match=r"listen on '_inbox\.") as caught:
             await Connection.open(server.as_user("client"), name="stray", credentials=Credentials())
         assert "--inbox" in str(caught.value)
+
+    run(test())
+
+
+def test_what_may_not_be_lost_waits_until_it_is_allowed(tmp_path: Path) -> None:
+    """A mistake in the file of users, mended while the server runs: no record, task or notice was given up meanwhile."""
+    users = 'authorization {{ users: [{{ user: "all", password: "{0}" }}, {{ user: "one", password: "{0}", permissions: {1} }}] }}\n'
+    told: list[BrokerError | None] = []
+
+    class Receipt:
+        def settled(self, count: int, error: BrokerError | None) -> None:
+            told.extend([error] * count)
+
+    async def test() -> None:
+        with secured(tmp_path, users.format(PASSWORD, '{ publish: { deny: ["wal.0", "dead.event"] } }')) as server:
+            async with await Connection.open(server.as_user("all"), name="all") as connection:
+                await ensure(connection, Topology(partitions=2, store_bytes=1 << 30))
+            async with await Connection.open(server.as_user("one"), name="one") as connection:
+                batcher, singles = Batcher(connection.publisher, "wal.0"), PatientPublisher(connection)
+                batcher.put(b"\x01", Receipt())
+                singles.publish("dead.event", b"", lambda: told.append(None))
+                await until(lambda: isinstance(batcher.blocked_by, Denied) and isinstance(singles.blocked_by, Denied), "two denials")
+                assert told == []
+                server.say(users.format(PASSWORD, "{ }"))
+                await until(lambda: told == [None, None], "both are stored")
+                batcher.stop()
+                await singles.close()
 
     run(test())
 

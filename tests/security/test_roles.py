@@ -14,6 +14,8 @@ import pytest
 
 from jetfleet.broker.api import Client
 from jetfleet.broker.coordinator.coordinator import Coordinator, CoordinatorSettings
+from jetfleet.broker.deployment import ensure
+from jetfleet.broker.observe.backlog import Backlog
 from jetfleet.broker.permissions import Scope
 from jetfleet.broker.server.roles import inbox
 from jetfleet.broker.topology import Topology
@@ -165,6 +167,27 @@ def test_a_command_that_may_not_says_what_and_who_may(
         error = capsys.readouterr().err
     assert "NOT_AUTHORIZED" in error and "operator or coordinator" in error.replace("operator or trigger or ", "operator or ")
     assert PASSWORD not in error
+
+
+def test_metrics_and_the_doctor_may_ask_what_they_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with server_of_roles(tmp_path / "server", monkeypatch) as server:
+
+        async def deployed() -> None:
+            async with await connected(server, "coordinator") as connection:
+                await ensure(connection, Topology(partitions=2, store_bytes=1 << 30))
+
+        async def measured() -> None:
+            async with await connected(server, "coordinator") as connection:
+                await Backlog(connection).refresh()
+
+        run(deployed())
+        run(measured())
+        assert server.refusals() == []
+        main(["doctor", "--nats", server.as_user("operator"), "--inbox", inbox("operator"), "--data", str(tmp_path / "data")])
+        assert "NOT_AUTHORIZED" not in capsys.readouterr().out
+        assert main(["doctor", "--accept-loss", "--nats", server.as_user("operator"), "--inbox", inbox("operator")]) in (0, FAILED)
+        assert "NOT_AUTHORIZED" not in capsys.readouterr().out
+        assert server.refusals() == []
 
 
 def test_a_worker_of_one_queue_works_without_leave_for_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """The same operations on a real server and on the simulated one, one after the other, and what a client sees of each.
 
-    pair = await Pair.open(url)
-    await pair.same(lambda side: side.publish("a", b"1"))      # both answer the same
-    await pair.alike(lambda side: side.info())                 # and soon show the same
+    async def script(pair: Pair) -> None:
+        await pair.same(lambda side: side.publish("a", b"1"))      # both answer the same
+        await pair.alike(lambda side: side.info())                 # and soon show the same
+
+    play(url, script)
 
 Times, and what the server makes up (ids, names of inboxes), are left out of what is compared; everything else is compared as it came.
 """
@@ -22,6 +24,7 @@ from jetfleet.broker.client.wire import encode_publish
 
 from .server import SimulatedServer
 
+PLAY_MAX_S = 30
 _numbers = count(1)
 SOON_S, AGAIN_S = 2.0, 0.01
 STATE = ("messages", "bytes", "first_seq", "last_seq", "num_subjects", "num_deleted", "consumer_count", "subjects")
@@ -208,7 +211,17 @@ class Pair:
         return f"{what}\nreal:      {there}\nsimulated: {here}\nafter\n  {before}"
 
 
-async def opened(stack: AsyncExitStack, url: str) -> Pair:
+def play(url: str, script: Callable[[Pair], Awaitable[None]]) -> None:
+    """Run a script on the real server at that address and on a simulated one of its own."""
+
+    async def played() -> None:
+        async with asyncio.timeout(PLAY_MAX_S), AsyncExitStack() as stack:
+            await script(await _opened(stack, url))
+
+    asyncio.run(played())
+
+
+async def _opened(stack: AsyncExitStack, url: str) -> Pair:
     """Both servers, and on each a prefix that nobody else uses."""
     prefix = f"conformance{next(_numbers)}"
     server = SimulatedServer()

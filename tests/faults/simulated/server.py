@@ -6,7 +6,7 @@ them, and the faults of a real one.
         connection = await Connection.open("nats://simulated", name="mine")
 
 Guarantees: with the same seed and the same calls in the same order it does the same. What a client sees is what it sees of the real one;
-`test_conformance.py` compares them. Does not: speak a protocol over sockets, know accounts, clusters, push consumers, mirrors.
+`test_conformance*.py` compare them. Does not: speak a protocol over sockets, know accounts, clusters, push consumers, mirrors.
 """
 
 from __future__ import annotations

@@ -3,74 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from random import Random
-from typing import Any
 
 import pytest
 
-from jetfleet.broker.client import Connection, Message, Pull, Tail, Unknown
+from jetfleet.broker.client import Message, Pull, Tail, Unknown
 
-from .clock import START_NS
-from .faults import KINDS, PER_SECOND, Faults
-from .loop import VirtualLoop
-from .server import SimulatedServer
-
-SECOND_NS = 10**9
-
-
-class Stage:
-    """A simulated server and connections to it."""
-
-    def __init__(self, stack: AsyncExitStack, seed: int, rates: dict[str, float], latency_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        begin_s = loop.time()
-        self.faults = Faults(seed, rates)
-        wall_ns = lambda: START_NS + int((loop.time() - begin_s) * 1e9)  # noqa: E731
-        self.server = SimulatedServer(seed, latency_s=latency_s, wall_ns=wall_ns, faults=self.faults)
-        self.said: list[Any] = []
-        self.server.log = lambda word, facts: self.said.append((word, facts))
-        self._stack = stack
-
-    async def connection(self, name: str = "client") -> Connection:
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("jetfleet.broker.client.connection.Wire", self.server.wire)
-            return await self._stack.enter_async_context(await Connection.open("nats://simulated", name=name))
-
-    def stored(self, stream: str = "S") -> list[bytes]:
-        return [message.data for message in self.server.streams[stream].store.messages.values()]
-
-    def wire(self, name: str = "client") -> Any:
-        return next(wire for wire in self.server.wires if wire.name == name)
-
-
-def play(script: Callable[[Stage], Awaitable[None]], *, seed: int = 0, latency_s: float = 0.001, **rates: float) -> Stage:
-    """In virtual time."""
-
-    async def played() -> Stage:
-        async with asyncio.timeout(600), AsyncExitStack() as stack:
-            stage = Stage(stack, seed, rates, latency_s)
-            await script(stage)
-            return stage
-
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(Random(seed))) as runner:
-        return runner.run(played())
-
-
-async def made(connection: Connection, **config: Any) -> None:
-    await connection.streams.create_or_update_stream({"name": "S", "subjects": ["s.>"], "allow_direct": True, **config})
-
-
-async def consumer(connection: Connection, **config: Any) -> None:
-    whole = {"durable_name": "d", "ack_policy": "explicit", "ack_wait": 2 * SECOND_NS, **config}
-    await connection.streams.create_or_update_consumer("S", whole)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.01)
+from .stage import SECOND_NS, Stage, consumer, made, play, until
 
 
 @pytest.mark.parametrize("kind", ["answer_lost", "publish_lost"])
@@ -312,64 +250,3 @@ def test_nothing_leaves_a_wire_whose_process_is_gone() -> None:
         assert stage.stored() == []
 
     play(script)
-
-
-RATES = {"answer_lost": 0.05, "publish_lost": 0.05, "stalled": 0.01, "ack_lost": 0.1, "delivered_twice": 0.1, "cut": 0.3, "held": 0.2,
-         "deaf": 0.1, "server_killed": 0.1, "server_stopped": 0.1, "rewound": 0.2, "consumer_lost": 0.1, "latched": 0.05}  # fmt: skip
-
-
-async def troubled(stage: Stage) -> None:
-    """Messages through a work queue, with everything going wrong; then nothing any more."""
-    connection, worker = await stage.connection(), await stage.connection("worker")
-    await made(connection, retention="workqueue")
-    await consumer(worker)
-    heard: set[bytes] = set()
-
-    def take(message: Message) -> None:
-        heard.add(message.data)
-        message.done()
-
-    pull = Pull(worker, "S", "d", take, room=lambda: 10, repair=lambda: consumer(worker))
-    await pull.start()
-    stage.faults.start()
-    sent = []
-    for number in range(60):
-        sent.append(connection.publisher.submit(f"s.{number % 3}", b"%d" % number, deadline_s=600))
-        await asyncio.sleep(0.5)
-    stage.faults.heal()
-    await asyncio.wait_for(asyncio.gather(*sent), 30)
-    await until(lambda: not stage.stored())
-    assert heard == {b"%d" % number for number in range(60)}
-    await pull.stop()
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_after_all_faults_are_healed_everything_arrives(seed: int) -> None:
-    stage = play(troubled, seed=seed, **RATES)
-    assert stage.faults.counts.total() > 10
-
-
-def test_every_kind_of_fault_comes_by_chance() -> None:
-    seen: set[str] = set()
-    for seed in range(20, 60):
-        stage = play(troubled, seed=seed, **RATES)
-        seen |= set(stage.faults.counts)
-        if seen >= set(RATES):
-            break
-    assert seen >= set(RATES)
-    assert set(RATES) == set(KINDS) - {"tail_lost"}
-    assert set(PER_SECOND) <= set(KINDS)
-
-
-def test_a_seed_does_the_same_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second, other = (_troubles_of(seed, monkeypatch) for seed in (1, 1, 2))
-    assert first == second
-    assert first != other
-
-
-def _troubles_of(seed: int, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    chance = Random(7)
-    for module in ("inbox", "publisher", "pull"):
-        monkeypatch.setattr(f"jetfleet.broker.client.{module}.token_hex", lambda size: chance.randbytes(size).hex())
-    stage = play(troubled, seed=seed, **RATES)
-    return [(kind, detail) for _, kind, detail in stage.faults.history]

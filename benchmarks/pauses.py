@@ -1,7 +1,7 @@
 """How long the garbage collector stops a coordinator that holds many awake runs, while they become so many and once they are.
 
-A flow of three nodes; each run has begun, and its first task is out. `python`: with Python's own settings; `ours`: with those of our
-processes (broker/garbage.py). `longest_s` is the longest pause while the runs began; `full_s` one full collection after that, and
+A flow of three nodes; each run has begun, and its first task is out. `python`: with Python's own settings; `ours`: with those of a
+coordinator (broker/garbage.py). `longest_s` is the longest pause while the runs began; `full_s` one full collection after that, and
 `again_s` the next, in seconds of the processor. Each case is measured in a process of its own.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from jetfleet.broker.coordinator.open_run import OpenRun
 from jetfleet.broker.engine import begin
-from jetfleet.broker.garbage import collect_rarely
+from jetfleet.broker.garbage import collect_rarely, freeze_what_lasts
 from jetfleet.schemas.flow.definition import Flow
 from jetfleet.schemas.payload import encode
 from jetfleet.schemas.plan.compiler import compile_flow
@@ -45,6 +45,7 @@ def measure(scale: float) -> dict[str, Any]:
 def _case(runs: int, ours: bool) -> dict[str, float]:
     if ours:
         collect_rarely()
+        freeze_what_lasts()
     pauses = Pauses()
     gc.callbacks.append(pauses)
     held = _begun(runs)

@@ -14,6 +14,7 @@ from .cli.options import credentials_option, nats_option
 from .client import Connection
 from .coordinator.coordinator import Coordinator, CoordinatorSettings
 from .credentials import Credentials
+from .garbage import freeze_what_lasts
 from .observe import logs, otel
 from .observe.backlog import Backlog
 from .observe.health import connected
@@ -38,6 +39,7 @@ def coordinator_command(
     """Turn events into runs, and what happens to runs into tasks. Start as many as you like: they share the partitions."""
     watch.configure_logs("coordinator")
     settings = CoordinatorSettings(topology=Topology(partitions=partitions, replicas=replicas), data=data)
+    freeze_what_lasts()
     loop.run(_coordinate(url, credentials, settings, watch))
 
 

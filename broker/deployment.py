@@ -21,7 +21,7 @@ import msgspec
 
 from ..schemas import messages, subjects
 from ..schemas.errors import JetfleetError
-from .client import Connection, NotFound, StreamFull, WrongSequence
+from .client import Connection, Denied, NotFound, StreamFull, WrongSequence
 from .store_size import StoreTooSmall, what_fits
 from .topology import (
     PARTITIONS_DEFAULT,
@@ -40,6 +40,7 @@ from .topology import (
 )
 
 _MEASURING_S, _LOOK_AGAIN_S = 2.0, 0.02
+NOTHING_DEPLOYED = "nothing is deployed on this server yet, and this role may not: start a coordinator first"
 _SETTLED = frozenset(("max_bytes", "num_replicas", "max_consumers", "storage", "retention"))
 """What a stream keeps from its creation on, unless it is asked for: limits that operators tune, and what cannot change."""
 
@@ -125,7 +126,10 @@ async def joined(connection: Connection) -> Deployed:
     """
     found = await deployed(connection)
     if found is None:
-        return await ensure(connection)
+        try:
+            return await ensure(connection)
+        except Denied as error:
+            raise Denied(error.subject, name=error.name, listening=error.listening, hint=NOTHING_DEPLOYED) from None
     if found.version == VERSION:
         _refuse_loss(found, set(await connection.streams.names()))
     return found

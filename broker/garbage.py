@@ -4,9 +4,10 @@ What we allocate by the million is records, effects and states of runs, which ha
 With Python's defaults the collector takes a tenth of a busy coordinator's time, and a full collection stops it for as long as it takes
 to look at every object, three for each run that is awake: 0.3 s per 100,000 of them, while no heartbeat leaves.
 
-So the young are looked at seldom, and what has survived a full collection that took longer than LONG_S is *frozen*: no later one looks
-at it. What is frozen and then becomes part of a circle that nobody names is never freed, so whoever lets go of many such objects at
-once breaks their circles (`Run.dissolve`) or calls `thaw`.
+So the young are looked at seldom, and in a coordinator what has survived a full collection that took longer than LONG_S is *frozen*: no
+later one looks at it. What is frozen and then becomes part of a circle that nobody names is never freed, so whoever lets go of many such
+objects at once breaks their circles (`Run.dissolve`) or calls `thaw`. Where code of others runs, as in workers, nothing is frozen: it may
+make as many circles as it likes.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ def collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GENERATION_0, GENERATION_1, GENERATION_2)
+
+
+def freeze_what_lasts() -> None:
+    """From now on, in this process: for those that hold much, and break its circles when they let go of it."""
     if _watch not in gc.callbacks:
         gc.callbacks.append(_watch)
 

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class WalWentBack(JetfleetError):
         )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Mark:
     """`created`: as the server says it, RFC 3339. `seq`: the highest sequence that was seen; `at_ns`: when its message was stored, 0 if
     that is not known."""
@@ -82,7 +82,7 @@ class HighWater:
         lost: dict[str, str] = {}
         now: dict[str, Mark] = {}
         for stream in truth_streams(partitions):
-            mark = self._marked(stream)
+            mark = self._marks.get(stream)
             info = await connection.streams.stream_info(stream)
             finding = _compare(stream, mark, info) or await _overwritten(connection, stream, mark)
             if finding:
@@ -108,16 +108,11 @@ class HighWater:
             return list(error.streams)
         return []
 
-    def _marked(self, stream: str) -> Mark | None:
-        """A copy: the stream may grow, and be noted, while the server's answer about it is on its way."""
-        mark = self._marks.get(stream)
-        return None if mark is None else replace(mark)
-
     def note(self, stream: str, seq: int, at_ns: int = 0) -> None:
         """The stream has reached this sequence, whose message was stored then. A stream that was never checked is not noted."""
         mark = self._marks.get(stream)
         if mark is not None and seq > mark.seq:
-            mark.seq, mark.at_ns = seq, at_ns
+            self._marks[stream] = Mark(mark.created, seq, at_ns)  # a new one: the old one may be being written, or compared
             self._unsaved = True
 
     def seen(self, stream: str) -> int | None:

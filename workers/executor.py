@@ -43,7 +43,7 @@ from .files import make_file
 from .handover import Handover
 from .identity import Identity
 from .outcome import Outcome
-from .processes import Job, Processes, can_travel
+from .processes import Job, Processes, can_travel, start_fork_server
 from .providers import Services
 from .registry import Registry
 from .spec import Bound
@@ -95,6 +95,11 @@ class Executor:
         self._apart = Processes(APART_MAX, registry.files)
         self._services_are_ours = services is None
         self._bound: dict[tuple[str, int], Bound] = {}
+
+    def expect_processes(self) -> None:
+        """Prepare for the processes of nodes, if there are nodes that will have some."""
+        if any(spec.mode == "process" for spec in self.registry.own().values()):
+            start_fork_server()
 
     def is_inline(self, node: PlanNode) -> bool:
         """Whether `execute_inline` may be used: nothing in the node waits. True also for a type that nobody serves: refusing is quick."""

@@ -23,6 +23,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from typing import Any
 
 import msgspec
@@ -47,6 +48,8 @@ EXIT_OUT_OF_MEMORY = 86
 
 PROCESS_DIED = "process_died"
 NO_PROCESS = "no_process"
+PRELOADED = ("registry", "signature")
+"""What every child imports anyway."""
 TRIES = 2
 """An attempt whose pool broke under it, mostly before anybody had begun with it, is given to the next pool."""
 
@@ -96,7 +99,7 @@ class Processes:
             except ProcessExpired as error:
                 return fail(NodeError(f"the node's process died: {_cause(error.exitcode)}", type=PROCESS_DIED))
             except Exception as error:
-                if pool.active or self._pool is not pool:  # the function or config could not be sent, or this was closed
+                if pool.active or self._pool is None:  # the function or config could not be sent, or this was closed
                     return fail(error)
             else:
                 return outcome
@@ -123,11 +126,22 @@ class Processes:
             return pool
 
     def _new(self) -> ProcessPool:
-        # Never fork: this process has threads, and a lock that one of them holds would stay locked in the child.
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        context = multiprocessing.get_context(method)
-        context.set_forkserver_preload([__name__])
-        return ProcessPool(self.size, initializer=_prepare, initargs=(tuple(self._files),), context=context)
+        return ProcessPool(self.size, initializer=_prepare, initargs=(tuple(self._files),), context=_start_method())
+
+
+def start_fork_server() -> None:
+    """Have the process begin from which all others are forked. It imports what they need: a second of processor time, which is better spent
+    before there is work than in the middle of it."""
+    if _start_method().get_start_method() == "forkserver":
+        forkserver.ensure_running()
+
+
+def _start_method() -> Any:
+    # Never fork: this process has threads, and a lock that one of them holds would stay locked in the child.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    context.set_forkserver_preload([__name__, *(f"{__package__}.{module}" for module in PRELOADED)])
+    return context
 
 
 def _end(pool: ProcessPool) -> None:

@@ -76,8 +76,8 @@ class Secrets:
 
 def _spellings(value: str) -> Iterator[str]:
     """The value as it may stand in a log: as it is, each of its lines, and encoded."""
-    for text in {value, *value.splitlines()}:
-        if len(text) < HIDDEN_CHARACTERS_MIN:
+    for text in {value, *map(str.strip, value.splitlines())}:  # the indentation of a line is everybody's
+        if len(text.strip()) < HIDDEN_CHARACTERS_MIN:
             continue
         data = text.encode(errors="surrogateescape")
         once = _escaped(text)
@@ -111,7 +111,10 @@ def _uncut(value: str, hidden: list[str]) -> str:
     """Without the beginning of a secret at its end."""
     body, end = (value[:-1], "…") if value.endswith("…") else (value, "")
     for text in hidden:
-        for length in range(min(len(text) - 1, len(body)), HIDDEN_CHARACTERS_MIN - 1, -1):
-            if body.endswith(text[:length]):
-                return body[:-length] + MASK + end
+        head = text[:HIDDEN_CHARACTERS_MIN]
+        place = body.find(head, max(len(body) - len(text) + 1, 0))
+        while place >= 0:
+            if text.startswith(body[place:]):
+                return body[:place] + MASK + end
+            place = body.find(head, place + 1)
     return value

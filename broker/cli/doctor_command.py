@@ -19,7 +19,7 @@ from ..loop import run
 from .checks import CHECKS, high_water
 from .checkup import examine
 from .finding import Finding
-from .options import connect, credentials_option, form_option, nats_option
+from .options import connect, credentials_option, form_option, nats_option, quiet_log
 from .printing import as_json, printable, show_styled
 
 STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
@@ -56,6 +56,7 @@ def doctor_command(
 
 
 async def _examined(url: str, credentials: Credentials | None, data: Path, monitor: str | None, accepts: bool) -> list[Finding]:
+    quiet_log()
     try:
         if accepts:
             await _accept(url, credentials)

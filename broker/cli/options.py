@@ -74,8 +74,16 @@ def with_client(work: Callable[Concatenate[Client, P], Awaitable[int | None]]) -
     return command
 
 
+def quiet_log() -> None:
+    """A command says itself what went wrong; what else its connection tells must not stand between results, on standard output."""
+    from ..observe import logs
+
+    logs.configure_if_nobody_did("error")
+
+
 async def connect(url: str, credentials: Credentials | None, arena: Path | None = None) -> Client:
     """`arena`: the folder of this host's arena. Raises Unreachable and other BrokerErrors."""
     from ..api import Client  # not before it is needed: it takes longer to load than most commands take
 
+    quiet_log()
     return await Client.connect(url, name="jetfleet-cli", credentials=credentials, arena=arena)

@@ -31,6 +31,8 @@ from .tls import NoEncryption
 
 logging.getLogger("nats.aio.client").propagate = False  # it prints tracebacks of every refused connection
 logging.getLogger("nats.aio.client").addHandler(logging.NullHandler())
+# With TLS every end of a connection makes asyncio complain about the protocol that nats-py makes for it, and nothing is wrong.
+logging.getLogger("asyncio").addFilter(lambda record: "eof_received() has no effect" not in str(record.msg))
 _log = structlog.get_logger(__name__)
 _FORBIDDEN = re.compile(r"[\s\x00]")
 _LINE_END = re.compile(r"[\r\n\x00]")
@@ -171,6 +173,8 @@ class Wire(Client):
     async def _process_err(self, err_msg: str) -> None:
         if denied := _DENIED.search(err_msg):
             self.on_denied(denied["subject"], denied["what"] == "subscription")
+        elif "permissions violation" in err_msg:  # of another kind, as for a reply that is the server's own: no reason to reconnect
+            await self._error_cb(Error(f"nats: {err_msg}"))
         else:
             await self._process_op_err(Error(f"nats: {err_msg}"))
 

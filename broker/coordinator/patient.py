@@ -1,4 +1,4 @@
-"""Publishing single messages that must not be lost: a stream that is full, a server that does not answer, or does not allow it, is waited for.
+"""Publishing single messages that must not be lost: what does not work for now (a full stream, no answer, no leave) is waited for.
 
 Batchers do the same for batches. What the server refuses for good is logged and given up: it would be refused for ever.
 """

@@ -16,7 +16,7 @@ from ...schemas.effects import Effect, FinishRun
 from ...schemas.errors import UnencodableValue, UnreadablePayload
 from ...schemas.flow.node_types import Kind
 from ...schemas.payload import is_whole
-from ...schemas.plan.plan import Plan, PlanNode
+from ...schemas.plan.plan import NONE, Plan, PlanNode
 from ...schemas.records import (
     CancelRequested,
     ChildEnded,
@@ -96,10 +96,9 @@ def _settle(turn: Turn) -> None:
         if not weighed_in:
             weighed_in = WEIGHED_EACH
             left -= _weight(scope, item)
-            if left < 0:
-                left = TURN_MAX  # for giving it up
-                queue.clear()
-                failure.end_run(turn, "failed", Error("too_much_at_once", TOO_MUCH, False))
+            if left < 0 and run.status == "running":
+                queue.appendleft((scope, item))
+                _give_up(turn)
                 continue
         try:
             if type(item) is PlanNode:
@@ -117,6 +116,14 @@ def _settle(turn: Turn) -> None:
         if run.rare_ is not None and run.rare_.claims is not None:
             turn.effects += everything(run)
         turn.effects.append(FinishRun(run.id, run.status, run.output, run.error))
+
+
+def _give_up(turn: Turn) -> None:
+    """End a run that decides too much at once. What is about to be undone is: nobody would begin it a second time."""
+    undoing = [(scope, item) for scope, item in turn.queue if type(item) is Undone or (type(item) is PlanNode and item.compensates != NONE)]
+    turn.queue.clear()
+    turn.queue.extend(undoing)
+    failure.end_run(turn, "failed", Error("too_much_at_once", TOO_MUCH, False))
 
 
 def _weight(scope: Scope, item: object) -> int:

@@ -36,10 +36,10 @@ _process: dict[str, str] = {}
 """What every line of this process says. Not in a context variable: callbacks of threads and connections must say it too."""
 
 
-def configure_if_nobody_did() -> None:
+def configure_if_nobody_did(level: str = "info") -> None:
     """For programs that embed us and have no log configuration of their own: standard output is theirs alone."""
     if not structlog.is_configured():
-        configure(form="pretty")
+        configure(level, form="pretty")
 
 
 def configure(level: str = "info", form: Form = "auto", role: str = "") -> None:

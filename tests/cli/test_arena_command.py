@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import subprocess
 import sys
 import tty
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from jetfleet.broker.arena.arena import Arena
 from jetfleet.broker.arena.keeper import Keeper
 from jetfleet.broker.arena.settings import ArenaSettings
-from jetfleet.schemas.cli import FAILED, USAGE, main
+from jetfleet.schemas.cli import FAILED, USAGE
 from jetfleet.schemas.ref import Ref
+
+from ..fleet.commands import Cli, cli_of
 
 MAIN = "import sys; from jetfleet.schemas.cli import main; sys.exit(main(sys.argv[1:]))"
 TEXT = b"plain text\n" * 1_000
-
-
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Cli = Callable[..., Said]
 
 
 @pytest.fixture
@@ -46,14 +30,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     monkeypatch.delenv("JETFLEET_NATS", raising=False)
     monkeypatch.delenv("JETFLEET_ARENA", raising=False)
 
-    def call(*args: str) -> Said:
-        capfd.readouterr()
-        code = main(args)
-        said = capfd.readouterr()
-        assert "Traceback" not in said.err
-        return Said(code, said.out, said.err)
-
-    return call
+    return cli_of(capfd)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sysconfig
 from collections.abc import Awaitable, Callable, Coroutine
@@ -15,23 +14,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jetfleet.broker.client import Connection
+from jetfleet.broker.server.ports import free_port
 
 Result = TypeVar("Result")
 DEADLINE_S = 30
 
 
 class Server:
-    """A nats-server on a port of its own, with a store that survives its process."""
+    """A nats-server on a port of its own, with a store that survives its process. `storage`: what else its configuration says of that."""
 
-    def __init__(self, folder: Path, config: str = "", jetstream: bool = True) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+    def __init__(self, folder: Path, config: str = "", jetstream: bool = True, storage: str = "") -> None:
+        self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._config = folder / "nats.conf"
         self.store = folder / "store"
-        storage = f'jetstream {{ store_dir: "{self.store}" }}' if jetstream else ""
-        self._config.write_text(f'listen: "127.0.0.1:{self.port}"\n{storage}\n{config}\n')
+        self._log = folder / "log"
+        jetstream_config = f'jetstream {{ store_dir: "{self.store}", {storage} }}\n' if jetstream else ""
+        self._config.write_text(f'listen: "127.0.0.1:{self.port}"\nlog_file: "{self._log}"\n{jetstream_config}{config}\n')
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -49,6 +50,7 @@ def states() -> int:
 
 def test_what_survived_a_long_collection_is_not_looked_at_again(collector: None, monkeypatch: pytest.MonkeyPatch) -> None:
     garbage.collect_rarely()
+    garbage.freeze_what_lasts()
     monkeypatch.setattr(garbage, "LONG_S", 0.0)
     kept = [begun() for _ in range(10)]
     there = states()
@@ -61,10 +63,23 @@ def test_what_survived_a_long_collection_is_not_looked_at_again(collector: None,
 
 def test_a_short_collection_freezes_nothing(collector: None, monkeypatch: pytest.MonkeyPatch) -> None:
     garbage.collect_rarely()
+    garbage.freeze_what_lasts()
     monkeypatch.setattr(garbage, "LONG_S", 60.0)
     kept, frozen = begun(), gc.get_freeze_count()
     gc.collect()
     assert gc.get_freeze_count() <= frozen and not kept.ended
+
+
+def test_where_code_of_others_runs_its_circles_are_freed_however_long_they_lived(collector: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "LONG_S", 0.0)
+    garbage.collect_rarely()
+    ring: list[object] = [type("Told", (), {})()]
+    ring.append(ring)
+    freed = weakref.ref(ring[0])
+    gc.collect()
+    del ring
+    gc.collect()
+    assert freed() is None
 
 
 def test_runs_leave_no_circles_behind_when_they_end_or_rest(collector: None) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
 
+from jetfleet.broker.engine.decide import WEIGHED_EACH
 from jetfleet.schemas.errors import NodeError
 
 from .driving import Driver
@@ -278,3 +280,31 @@ def test_a_split_may_filter_as_many_items_as_travel_inside_a_message() -> None:
     """
     run = Driver(filtering, list(range(20_000)))
     assert list(run.open) == ["w[19999]"]
+
+
+def test_a_run_that_is_given_up_undoes_what_a_scope_was_about_to_undo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first item that is weighed is one too many, and comes just before the compensation that the scope's failure asks for."""
+    monkeypatch.setattr(importlib.import_module("jetfleet.broker.engine.decide"), "TURN_MAX", 0)
+    many = [f"p{number}" for number in range(WEIGHED_EACH)]
+    flow = "\n".join(
+        [
+            "nodes:",
+            "  a: {type: x.a, compensate: undo_a}",
+            "  undo_a: {type: x.u}",
+            "  go: {type: x.go}",
+            "  no: {type: std::split, config: {field: nowhere}}",
+            "  w: {type: x.w}",
+            *(f"  {name}: {{type: std::merge}}" for name in many),
+            "edges:",
+            "  - {from: go, to: no}",
+            "  - {from: no.item, to: w}",
+            *(f"  - {{from: go, to: {name}}}" for name in many),
+            "scopes: {t: {nodes: [a, no], compensate: reverse}}",
+        ]
+    )
+    run = Driver(flow)
+    run.complete("a")
+    run.complete("go", {})
+    assert list(run.open) == ["undo_a"]
+    run.complete("undo_a")
+    assert (run.ended, run.error.type) == ("failed", "too_much_at_once")

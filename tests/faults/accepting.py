@@ -8,8 +8,8 @@ from contextlib import suppress
 from jetfleet.schemas import subjects
 from jetfleet.schemas.errors import JetfleetError
 
+from ..fleet.children import Child, order
 from . import flows
-from .processes import Child, order
 from .world import COORDINATOR, World
 
 DOCTOR_S, WORKS_S = 30, 40

@@ -14,8 +14,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from ..client.proxy import Proxy
+from ..fleet.children import COMMAND, Child, Order, order
 from .ledger import Ledger
-from .processes import COMMAND, Child, Order, order
 from .server import Server
 from .shape import COORDINATOR, PUBLISHER, READER, SERVER, TRIGGER, WORKER, Shape, Strike, role_of
 from .watcher import Watcher

@@ -29,6 +29,12 @@ def segfault(value: Any, context: Context) -> None:
     ctypes.string_at(0)
 
 
+@node("w.exit", mode="process")
+def exit_(value: Any, context: Context) -> None:
+    note(context)
+    os._exit(3)
+
+
 @node("w.leave")
 async def leave(value: Any, context: Context) -> None:
     """Takes the worker with it."""

@@ -14,7 +14,7 @@ from jetfleet.broker.server.binary import find_binary
 from jetfleet.broker.server.config import config_text
 from jetfleet.broker.server.ports import free_port
 
-from .processes import Child, order
+from ..fleet.children import Child, order
 
 STORE_BYTES = 4 << 30
 START_S = 20
@@ -39,10 +39,10 @@ class Server:
         self.data.mkdir(parents=True, exist_ok=True)
         binary = find_binary()
         settings = ServerSettings(**{"data": self.data, "port": self.port, "monitor_port": self.monitor_port, **self._settings})
-        config = self.log.with_name("nats.conf")
+        config = self.log.with_suffix(".conf")
         config.write_text(config_text(settings, self.data, self.store_bytes, binary.version))
         program, *words = [*self._inside, str(binary.path), "-c", str(config)]
-        self.child = Child("server", order(self.log, *words, program=program))
+        self.child = Child(self._settings.get("name", "server"), order(self.log, *words, program=program))
         ends_at = time.monotonic() + START_S
         while not self._listens():
             assert self.child.alive and time.monotonic() < ends_at, f"the server does not start:\n{self.child.last_lines()}"

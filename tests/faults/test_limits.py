@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ..observe.test_metrics_server import free_port
+from jetfleet.broker.server.ports import free_port
+
 from .machine.needs import Missing
 from .machine.small_disk import small_disk
 

@@ -6,7 +6,6 @@ before they are on its disk, and a power cut takes those: the stream is read ane
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,45 +13,31 @@ from jetfleet.broker.client import Connection, Message, Tail
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.messages import Lease, Member, Part
 
+from ..fleet.following import Following, nothing
+
 
 class End(NamedTuple):
     status: str
     at_ns: int
 
 
-class Watcher:
+class Watcher(Following):
     """`told`: called with run and status at each first end. `ends`: by run, with when that was stored; `owners`: members, by partition."""
 
+    DEADLINE_S = 30
+
     def __init__(self, connection: Connection, partitions: int, told: Callable[[str, str], None]) -> None:
+        super().__init__()
         self.ends: dict[str, End] = {}
         self.owners: dict[int, str] = {}
         self.pids: dict[str, int] = {}
         self.partitions = partitions
         self._told = told
-        self._changed = asyncio.Event()
         self._tails = [
-            Tail(connection, subjects.FLEET, 1, self._member, filter_subject="member.>", on_anew=_nothing),
-            Tail(connection, subjects.FLEET, 1, self._lease, filter_subject="lease.>", on_anew=_nothing),
-            Tail(connection, subjects.HISTORY, 1, self._history),
+            Tail(connection, subjects.FLEET, 1, self._member, filter_subject="member.>", on_anew=nothing),
+            Tail(connection, subjects.FLEET, 1, self._lease, filter_subject="lease.>", on_anew=nothing),
+            Tail(connection, subjects.HISTORY, 1, self._history, on_anew=nothing),
         ]
-
-    async def __aenter__(self) -> Watcher:
-        for tail in self._tails:
-            await tail.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for tail in self._tails:
-            await tail.stop()
-
-    async def until(self, condition: Callable[[], bool], what: str, deadline_s: float = 30) -> None:
-        try:
-            async with asyncio.timeout(deadline_s):
-                while not condition():
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            raise AssertionError(f"waited {deadline_s:.0f} s in vain: {what}") from None
 
     def owned_by(self, pid: int) -> frozenset[int]:
         """The partitions whose lease names the process."""
@@ -80,7 +65,3 @@ class Watcher:
                 self.ends[part.run] = End(part.summary.status, message.timestamp_ns)
                 self._told(part.run, part.summary.status)
         self._changed.set()
-
-
-def _nothing() -> None:
-    """A stream is read anew: whatever is in it again says the same."""

@@ -21,7 +21,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jetfleet.broker.api import Client
 from jetfleet.broker.client import Connection
@@ -30,12 +30,12 @@ from jetfleet.broker.server.ports import free_port
 from jetfleet.broker.topology import Topology
 from jetfleet.schemas.errors import JetfleetError
 
+from ..fleet.children import Child
 from ..fleet.conftest import MEMORY, in_memory
 from . import flows, publisher
 from .cast import Cast
 from .evidence import Evidence
 from .ledger import Ledger
-from .processes import Child
 from .recorder import Recorder
 from .server import Server
 from .shape import COORDINATOR, EAGER, PUBLISHER, READER, ROLES, SERVER, TRIGGER, WORKER, Shape, Strike, role_of
@@ -44,6 +44,7 @@ from .watcher import Watcher
 __all__ = [
     "COORDINATOR", "EAGER", "PUBLISHER", "READER", "ROLES", "SERVER", "SETTLE_S", "TRIGGER", "WORKER", "Shape", "Strike", "World", "role_of", "world",
 ]  # fmt: skip
+Kind = TypeVar("Kind", bound="World")
 KEEP = "FAULTS_KEEP"
 """Set to anything in the environment: ledgers and logs are left behind, also when nothing failed."""
 READY_S = 60
@@ -60,6 +61,7 @@ class World(Cast):
         super().__init__(shape, seed, folder, ledger, server, f"127.0.0.1:{free_port()}" if shape.triggers else "")
         self.random = random.Random(seed)
         self.keep = bool(os.environ.get(KEEP))
+        self.topology = Topology(partitions=shape.partitions, store_bytes=1 << 30)
         self._supervisor: asyncio.Task[None] | None = None
 
     def now_ns(self) -> int:
@@ -78,7 +80,7 @@ class World(Cast):
     async def _begin(self) -> None:
         await self.start_server()
         self.connection = await self._stack.enter_async_context(await Connection.open(self.server.url, name="harness"))
-        await ensure(self.connection, Topology(partitions=self.shape.partitions, store_bytes=1 << 30))
+        await ensure(self.connection, self.topology)
         self.client = await self._stack.enter_async_context(await Client.connect(self.server.url, name="harness-client"))
         self.watcher = await self._stack.enter_async_context(Watcher(self.connection, self.shape.partitions, self.ledger.terminal))
         self.recorder = await self._stack.enter_async_context(Recorder(self.connection, self.shape.partitions))
@@ -175,7 +177,7 @@ class World(Cast):
         if self._supervisor is not None:
             self._supervisor.cancel()
         for child in reversed(list(self.children.values())):
-            if child.name != SERVER:
+            if role_of(child.name) != SERVER:
                 child.kill_if_alive()
         try:
             async with asyncio.timeout(5):
@@ -183,15 +185,22 @@ class World(Cast):
         except TimeoutError:
             pass
         finally:
-            if SERVER in self.children:
-                self.children[SERVER].kill_if_alive()
+            for child in self.children.values():
+                child.kill_if_alive()
             self.ledger.close()
 
 
 @asynccontextmanager
 async def world(shape: Shape, seed: int = 0) -> AsyncIterator[World]:
+    async with entered(World, shape, seed) as one:
+        yield one
+
+
+@asynccontextmanager
+async def entered(kind: type[Kind], shape: Shape, seed: int) -> AsyncIterator[Kind]:
+    """A world of this kind, in a folder of its own."""
     folder = Path(tempfile.mkdtemp(prefix="jetfleet-faults-", dir=MEMORY if in_memory() else None))
-    one = World(shape, seed, folder)
+    one = kind(shape, seed, folder)
     try:
         async with one:
             yield one

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -19,46 +18,25 @@ from jetfleet.schemas.errors import JetfleetError, UnreadableRecord
 from jetfleet.schemas.messages import DeadLetter, Part, Summary
 from jetfleet.schemas.records import Completion, Record, RunStarted
 
+from .following import Following, nothing
+
 Kind = TypeVar("Kind", bound=Record)
 Key = tuple[str, str]
 """A run and an activation."""
 
 
-class Log:
+class Log(Following):
     """`records` by run, in the order of the WAL; `durable_ns`: when the first completion of an activation was stored."""
 
     def __init__(self, connection: Connection, partitions: int) -> None:
+        super().__init__()
         self.records: dict[str, list[Record]] = {}
         self.durable_ns: dict[Key, int] = {}
         self.parts: dict[str, list[Part]] = {}
         self.letters: list[DeadLetter] = []
-        self._changed = asyncio.Event()
         wals = [Tail(connection, subjects.wal_stream(partition), 1, self._wal) for partition in range(partitions)]
-        history = Tail(connection, subjects.HISTORY, 1, self._history, on_anew=_nothing)
+        history = Tail(connection, subjects.HISTORY, 1, self._history, on_anew=nothing)
         self._tails = [*wals, history, Tail(connection, subjects.DEAD, 1, self._dead, on_anew=self.letters.clear)]
-
-    async def __aenter__(self) -> Log:
-        for tail in self._tails:
-            await tail.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for tail in self._tails:
-            await tail.stop()
-
-    async def caught_up(self) -> None:
-        for tail in self._tails:
-            await tail.caught_up()
-
-    async def until(self, condition: Callable[[], bool], what: str, deadline_s: float = 15) -> None:
-        """Wait until the condition holds; it is looked at whenever something was logged."""
-        try:
-            async with asyncio.timeout(deadline_s):
-                while not condition():
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            raise AssertionError(f"waited {deadline_s} s in vain: {what}") from None
 
     async def ended(self, *runs: str, deadline_s: float = 15) -> list[Summary]:
         """Wait until all these runs are in the history with an end, and what the log has of them was read; how they ended."""
@@ -130,10 +108,6 @@ class Log:
         with suppress(UnreadableRecord):
             self.letters.append(messages.decode(DeadLetter, message.data))
         self._changed.set()
-
-
-def _nothing() -> None:
-    """The history went back and is read anew: what was seen of it stays seen."""
 
 
 def _late(line: str, durable_ns: dict[Key, int]) -> bool:

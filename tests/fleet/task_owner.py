@@ -25,6 +25,8 @@ from jetfleet.schemas.payload import encode
 from jetfleet.schemas.plan.compiler import compile_flow
 from jetfleet.schemas.records import Completion
 
+from .following import Following
+
 NODES = str(Path(__file__).with_name("worker_nodes.py"))
 NAMES = ("double", "noted", "gated", "blocking", "large", "segfault", "exit", "spin", "hoard", "busy")
 FLOW = Flow.model_validate(
@@ -42,24 +44,25 @@ def task(name: str, run: str, value: Any = None, *, attempt: int = 1, repeated: 
     return Task(run, (PLAN.node(name).index,), attempt, PLAN.digest, encode(value), repeated=repeated)
 
 
-class Owner:
+class Owner(Following):
     """`completions` has every one that was recorded, by run, in the order of the log. `unwanted` runs are those that have ended."""
 
+    DEADLINE_S = 20
+
     def __init__(self, connection: Connection, found: Deployed) -> None:
+        super().__init__()
         self.connection = connection
         self.deployed = found
         self.completions: dict[str, list[Completion]] = {}
         self.letters: list[DeadLetter] = []
         self.unwanted: set[str] = set()
         self.asked: list[AttemptId] = []
-        self._changed = asyncio.Event()
         self._answering: set[asyncio.Task[None]] = set()
+        self._tails = [Tail(connection, subjects.wal_stream(p), 1, self._record) for p in range(found.partitions)]
+        self._tails.append(Tail(connection, subjects.DEAD, 1, self._letter))
 
     async def start(self, answering: bool = True) -> None:
-        self._tails = [Tail(self.connection, subjects.wal_stream(p), 1, self._record) for p in range(self.deployed.partitions)]
-        self._tails.append(Tail(self.connection, subjects.DEAD, 1, self._letter))
-        for tail in self._tails:
-            await tail.start()
+        await super().start()
         if answering:
             await self.answer()
 
@@ -71,23 +74,12 @@ class Owner:
     async def stop(self) -> None:
         for answering in list(self._answering):
             answering.cancel()
-        for tail in self._tails:
-            await tail.stop()
+        await super().stop()
 
     async def give(self, tasks: Sequence[Task], queue: str = "default", deaths: int = 0) -> None:
         """Publish these tasks as one message, that so many workers are said to have died of."""
         headers = {subjects.DEATHS_HEADER: str(deaths)} if deaths else {}
         await self.connection.publisher.publish(subjects.tasks(queue), encode_all(tasks), headers=headers)
-
-    async def until(self, condition: Any, what: str, deadline_s: float = 20) -> None:
-        """Wait until the condition holds; it is looked at again after every record."""
-        try:
-            async with asyncio.timeout(deadline_s):
-                while not condition():
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            raise AssertionError(f"waited {deadline_s} s in vain: {what}; recorded: {sorted(self.completions)}") from None
 
     async def ends(self, *runs: str, deadline_s: float = 20) -> list[Completion]:
         """The first completion of each of these runs, as soon as all are there."""
@@ -104,6 +96,9 @@ class Owner:
         async with asyncio.timeout(deadline_s):
             while await self.tasks_left():
                 await asyncio.sleep(0.01)
+
+    def _so_far(self) -> str:
+        return f"; recorded: {sorted(self.completions)}"
 
     def _record(self, message: Message) -> None:
         for record in decode_batch(message.data)[0]:
@@ -125,8 +120,7 @@ class Owner:
 
     async def _tell(self, message: Message, asked: list[AttemptId]) -> None:
         """As owners do: not before everything in the log has been taken in."""
-        for tail in self._tails:
-            await tail.caught_up()
+        await self.caught_up()
         await message.respond(encode([one.run not in self.unwanted for one in asked]))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jetfleet.broker import high_water
 from jetfleet.broker.client import Connection
 from jetfleet.broker.client.streams import Streams as StreamsOf
 from jetfleet.broker.deployment import ensure
@@ -49,6 +52,24 @@ def test_a_server_that_goes_on_is_accepted(server: BackgroundServer, tmp_path: P
             assert again.seen("EVENTS") == 0
 
     run(test())
+
+
+def test_a_mark_that_is_noted_while_it_is_written_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saving goes on in a thread: a sequence with the time of another one would be found to be overwritten."""
+    (tmp_path / file_name("")).write_text(json.dumps({"streams": {"WAL_0": {"created": "2026-01-01T00:00:00Z", "seq": 1, "at_ns": 1}}}))
+    marks = HighWater(tmp_path)
+    marks.note("WAL_0", 2, 2)
+
+    def field_by_field(mark: high_water.Mark) -> dict[str, Any]:
+        seq = mark.seq
+        marks.note("WAL_0", 3, 3)
+        return {"created": mark.created, "seq": seq, "at_ns": mark.at_ns}
+
+    monkeypatch.setattr(high_water, "asdict", field_by_field)
+    marks.save()
+    written = json.loads((tmp_path / file_name("")).read_text())["streams"]["WAL_0"]
+    assert (written["seq"], written["at_ns"]) == (2, 2)
+    assert marks.seen("WAL_0") == 3
 
 
 def test_a_stream_that_grows_and_is_noted_while_it_is_checked_is_accepted(server: BackgroundServer, tmp_path: Path) -> None:
@@ -102,7 +123,7 @@ def test_a_stream_that_went_back_and_grew_again_is_refused(server: BackgroundSer
             seen = await connection.streams.get("WAL_0", 2)
             assert seen is not None
             again = HighWater(tmp_path)
-            again._marks["WAL_0"].seq, again._marks["WAL_0"].at_ns = 2, seen.time_ns
+            again._marks["WAL_0"] = replace(again._marks["WAL_0"], seq=2, at_ns=seen.time_ns)
             await again.check(connection, 2)
             again.note("WAL_0", 4, seen.time_ns + 1)
             await connection.publisher.publish("wal.0", b"another one than was seen")

@@ -17,9 +17,9 @@ import pytest
 
 from jetfleet.broker import Client
 from jetfleet.broker.fleet.process import start_ticks
+from jetfleet.broker.server.ports import free_port
 from jetfleet.workers.up.screen import example
 
-from ..observe.test_metrics_server import free_port
 from .fleets import NODES
 from .running import run
 

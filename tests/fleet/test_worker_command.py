@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
 from jetfleet.broker.client import opening
+from jetfleet.broker.server.ports import free_port
 from jetfleet.schemas.cli import main
 
 from .running import run
@@ -29,12 +29,12 @@ def test_it_ends_cleanly_when_asked_and_finishes_what_it_has(fresh_url: str, tmp
             with worker_process(fresh_url, tmp_path / "data") as one:
                 await fleet.give([task("gated", "r", value)])
                 await until(lambda: executions(tmp_path / "log") == ["r"], "it is being executed")
-                one.process.terminate()
+                one.ask_to_end()
                 await until(lambda: "takes no more tasks" in one.log.read_text(), "it is quiet")
-                assert one.process.poll() is None
+                assert one.alive
                 (tmp_path / "gate").touch()
                 await fleet.ends("r")
-                assert one.process.wait(10) == 0
+                assert one.wait(10) == 0
                 await fleet.none_left()
 
     run(test())
@@ -47,7 +47,7 @@ def test_a_second_signal_makes_it_give_back_what_it_has_at_once(fresh_url: str, 
             with worker_process(fresh_url, tmp_path / "data", "--stop-within", "600") as one:
                 await fleet.give([task("gated", "r", value)])
                 await until(lambda: executions(tmp_path / "log") == ["r"], "it is being executed")
-                one.process.terminate()
+                one.ask_to_end()
                 await until(lambda: "takes no more tasks" in one.log.read_text(), "it is quiet")
                 assert one.end() == 0
             with worker_process(fresh_url, tmp_path / "data"):
@@ -78,9 +78,7 @@ def test_changed_nodes_are_taken_in(fresh_url: str, tmp_path: Path) -> None:
 
 def test_without_a_server_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "OPEN_S", 0.2)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     assert main(["worker", "--nats", f"nats://127.0.0.1:{port}", "--data", str(tmp_path)]) == 1
     told = capsys.readouterr().err
     assert "BROKER_UNREACHABLE" in told and str(port) in told and "Traceback" not in told
@@ -111,9 +109,7 @@ def test_two_workers_cannot_share_a_slot(fresh_url: str, tmp_path: Path, capsys:
 
 
 def test_it_says_over_http_whether_it_takes_tasks(fresh_url: str, tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with worker_process(fresh_url, tmp_path, "--metrics-port", str(port)) as one:
         run(until(lambda: "worker is up" in one.log.read_text(), "it is up"))
         assert json.load(urlopen(f"http://127.0.0.1:{port}/readyz"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from time import monotonic
@@ -95,7 +94,7 @@ def test_a_task_that_kills_what_executes_it_is_failed_as_poison_and_its_neighbou
                 await fleet.give([task("gated", f"waits{n}", value | {"gate": str(tmp_path / "gate")})])
             for _ in range(2):
                 with worker_process(fresh_url, tmp_path / "data") as one:
-                    assert await asyncio.to_thread(one.process.wait, 15) == 9, "the node ends its worker"
+                    assert await one.ended(15) == 9, "the node ends its worker"
             with worker_process(fresh_url, tmp_path / "data"):
                 (bad,) = await fleet.ends("bad")
                 assert bad.error is not None and (bad.error.type, bad.error.retryable) == ("poison_task", False)
@@ -169,7 +168,7 @@ def test_the_processes_of_a_killed_worker_end_with_it(fresh_url: str, tmp_path: 
                 await fleet.give([task("busy", "r", {"log": str(log)})])
                 await until(lambda: executions(log) == ["r"], "it is being executed")
                 pid = int(log.read_text().split()[2])
-                assert pid != one.process.pid
+                assert pid != one.pid
                 one.kill()
                 await until(lambda: start_ticks(pid) is None, "the node's process is gone too")
 

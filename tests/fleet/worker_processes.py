@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,16 +14,8 @@ from jetfleet.workers import Registry
 from jetfleet.workers.fleet.settings import WorkerSettings
 from jetfleet.workers.fleet.worker import Worker
 
+from .children import Child, order
 from .task_owner import NODES
-
-_MAIN = "import sys; from jetfleet.schemas.cli import main; sys.exit(main(sys.argv[1:]))"
-
-
-def _with(constants: Mapping[str, float]) -> str:
-    """A program that sets constants (`module.NAME`, `module.Class.name`) before it does what the command does."""
-    places = [(*name.rpartition(".")[::2], value) for name, value in constants.items()]
-    lines = [f"setattr(pkgutil.resolve_name({holder!r}), {name!r}, {value})" for holder, name, value in places]
-    return "\n".join(["import pkgutil", *lines, _MAIN])
 
 
 @asynccontextmanager
@@ -44,36 +33,19 @@ async def worker(url: str, data: Path, *, nodes: str | None = NODES, tracing: Tr
             await one.stop(0)
 
 
-class CommandProcess:
+class CommandProcess(Child):
     """A command of `jetfleet` as a process. What it says goes to a file. `constants`: how long things take there, by `module.NAME`."""
 
     def __init__(self, log: Path, *arguments: str, constants: Mapping[str, float] | None = None) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
         self.log = log
-        with log.open("ab") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _with(constants or {}), *arguments], stderr=file, stdout=file, start_new_session=True
-            )
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def kill_if_alive(self) -> None:
-        if self.process.poll() is None:
-            self.thaw()
-            self.kill()
-
-    def freeze(self) -> None:
-        os.kill(self.process.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        os.kill(self.process.pid, signal.SIGCONT)
+        super().__init__(arguments[0], order(log, *arguments, environment=os.environ, constants=constants))
 
     def end(self, timeout_s: float = 15) -> int:
         """Ask it to end; its exit code."""
-        self.process.terminate()
-        return self.process.wait(timeout_s)
+        self.ask_to_end()
+        return self.wait(timeout_s)
 
 
 class WorkerProcess(CommandProcess):

@@ -39,9 +39,9 @@ from jetfleet.broker.read_model.reader import Reader
 from jetfleet.broker.study.verification import Verdict
 from jetfleet.broker.topology import Topology
 
+from ..fleet.children import Child, order
 from ..fleet.running import run
 from ..fleet.trouble import until
-from .forked import Forked
 from .lives import NODES, STEP_S, AttemptLog, Life
 
 Kills: TypeAlias = Literal["nothing dies", "the coordinator dies", "the worker dies too", "the coordinator dies at any moment"]
@@ -85,7 +85,7 @@ class Stage:
         self.deaths: Counter[str] = Counter()
         """How many times each process was killed while stories were told."""
         self._ends: dict[Story, BaseException | None] = {}
-        self._processes: dict[str, Forked] = {}
+        self._processes: dict[str, Child] = {}
 
     def tell(self, story: Story) -> None:
         """Raises what the story has raised."""
@@ -117,7 +117,7 @@ class Stage:
             if killing is not None:
                 killing.cancel()
                 await asyncio.wait([killing])
-                self._start(*(name for name, process in self._processes.items() if not process.is_alive()))
+                self._start(*(name for name, process in self._processes.items() if not process.alive))
             await log.caught_up()
             self.verdicts = [verdict async for verdict in client.verify_all()]
 
@@ -171,4 +171,5 @@ class Stage:
     def _start(self, *names: str) -> None:
         for name in names:
             nodes = ("--nodes", NODES) if name == "worker" else ()
-            self._processes[name] = Forked(name, "--nats", self.url, "--data", str(self.folder / name), *nodes)
+            words = (name, "--nats", self.url, "--data", str(self.folder / name), *nodes)
+            self._processes[name] = Child(name, order(self.folder / f"{name}.log", *words))

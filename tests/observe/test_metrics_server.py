@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from jetfleet.broker.observe.counters import CoordinatorCounters, WorkerCounters
 from jetfleet.broker.observe.health import Pulse, caught_up, connected, pulling
 from jetfleet.broker.observe.metrics_server import CannotServeMetrics, MetricsServer
 from jetfleet.broker.observe.observed import Observed, observed
+from jetfleet.broker.server.ports import free_port
 
 from ..fleet.running import run
 
@@ -43,12 +43,6 @@ def served(test: Callable[[MetricsServer], Any], *args: Any, **kwargs: Any) -> A
             await server.stop()
 
     return run(with_server())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_scraper_gets_the_process_and_its_counters() -> None:

@@ -126,7 +126,7 @@ def test_damaged_values_are_made_again_or_fail_the_run(fresh_url: str, tmp_path:
                         assert summary.error is not None and (summary.status, summary.error.type) == ("failed", "payload_lost")
                         assert "idempotent=True" in summary.error.message
                         assert sums(one, runs[list(runs)[place]]) == []
-                assert (producer.process.poll(), neighbour.process.poll()) == (None, None)
+                assert producer.alive and neighbour.alive
                 assert executions(one, "made") == 12
 
     run(test(), 90)
@@ -192,7 +192,7 @@ def test_a_table_whose_places_are_damaged_ends_no_worker(fresh_url: str, tmp_pat
                 with host(fresh_url, tmp_path / "b", "b", arena=arena) as reader:
                     for summary in await one.log.ended(*runs, deadline_s=40):
                         assert (summary.status, decode(summary.output)) == ("completed", right), summary.error
-                    assert (producer.process.poll(), reader.process.poll()) == (None, None)
+                    assert producer.alive and reader.alive
             assert executions(one, "made") == 8
 
     run(test(), 80)

@@ -26,7 +26,7 @@ def test_a_value_outlives_its_producer_s_process(fresh_url: str, tmp_path: Path,
             with host(fresh_url, tmp_path / "b", "b", arena=tmp_path / "a" / "arena") as consumer:
                 (summary,) = await one.log.ended(id, deadline_s=60)
                 assert is_right(summary, length, kind)
-                assert decode(summary.output)["pid"] == consumer.process.pid
+                assert decode(summary.output)["pid"] == consumer.pid
             assert (ref.length, executions(one, "made"), executions(one, "summed")) == (length, 1, 1)
             assert [len(completions(one, id, place)) for place in (0, 1)] == [1, 1]
 

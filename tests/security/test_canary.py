@@ -129,7 +129,15 @@ def test_a_secret_of_a_few_characters_is_not_hidden_since_it_is_everywhere() -> 
     assert known.redact("12 of 12ab, 2012") == "12 of ***, 2012"
 
 
+def test_the_indentation_of_a_secret_of_several_lines_is_not_hidden() -> None:
+    known = Secrets({"JETFLEET_SECRET_KEY": '{\n    "key": "4f-canary",\n    \n    },\n}', "JETFLEET_SECRETS": "/nowhere"})
+    told = 'File "orders.py"\n    return {\n    },\n        "key": "4f-canary",'
+    assert known.redact(told) == 'File "orders.py"\n    return {\n    },\n        ***'
+
+
 def test_the_beginning_of_a_secret_at_a_cut_is_hidden() -> None:
     known = Secrets({"JETFLEET_SECRET_ONE": PLAIN, "JETFLEET_SECRETS": "/nowhere"})
     assert known.redact(f"{'x' * 490}canary-4f…") == f"{'x' * 490}***…"
     assert known.redact("a canary-4f") == "a canary-4f", "it was not cut"
+    known = Secrets({"JETFLEET_SECRET_ONE": "abcdabcdabce", "JETFLEET_SECRETS": "/nowhere"})
+    assert known.redact("so: abcdabcdabcd…") == "so: abcd***…", "as much as can be its beginning"

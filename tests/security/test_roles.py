@@ -17,6 +17,7 @@ from jetfleet.broker.coordinator.coordinator import Coordinator, CoordinatorSett
 from jetfleet.broker.deployment import ensure
 from jetfleet.broker.observe.backlog import Backlog
 from jetfleet.broker.permissions import Scope
+from jetfleet.broker.server.ports import free_port
 from jetfleet.broker.server.roles import inbox
 from jetfleet.broker.topology import Topology
 from jetfleet.schemas import subjects
@@ -29,7 +30,6 @@ from ..fleet.fleets import NODES, chain, flow
 from ..fleet.running import run
 from ..fleet.trouble import until
 from ..fleet.worker_processes import CommandProcess
-from ..observe.test_metrics_server import free_port
 from .servers import PASSWORD, SecuredServer, connected, credentials, server_of_roles
 
 RETRY = {"max_attempts": 3, "initial_delay_ms": 50, "jitter": False}
@@ -169,7 +169,9 @@ def test_a_command_that_may_not_says_what_and_who_may(
     assert PASSWORD not in error
 
 
-def test_metrics_and_the_doctor_may_ask_what_they_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_and_the_doctor_may_ask_what_they_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with server_of_roles(tmp_path / "server", monkeypatch) as server:
 
         async def deployed() -> None:

@@ -135,6 +135,7 @@ class Worker:
         self._stack.push_async_callback(self._end_completions)
         self._stack.push_async_callback(self.executor.close)
         self._stack.push_async_callback(self.slots.close)
+        self.executor.expect_processes()
         attempts = Attempts(self._traced, self.slots)
         self.processor = Processor(
             self._connection, self.flows, self._traced, attempts, self.completions, self.ledger, self._deployed.partitions,

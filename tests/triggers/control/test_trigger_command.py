@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from jetfleet.broker.server.ports import free_port
 from jetfleet.schemas.cli import main
 from jetfleet.workers.up.fleet import FleetSettings
 
@@ -19,7 +20,6 @@ from ...fleet.background_fleet import BackgroundFleet
 from ...fleet.fleets import NODES
 from ...fleet.test_cli import Said
 from ...fleet.worker_processes import CommandProcess
-from ...observe.test_metrics_server import free_port
 
 FLOW = """
 name: orders
@@ -205,7 +205,7 @@ def test_a_process_that_serves_triggers_tells_what_it_does_takes_calls_and_ends_
     try:
         end = time.monotonic() + DEADLINE_S
         while "serves triggers" not in process.log.read_text():
-            assert time.monotonic() < end and process.process.poll() is None, process.log.read_text()
+            assert time.monotonic() < end and process.alive, process.log.read_text()
             time.sleep(0.02)
         (warned,) = [line for line in process.log.read_text().splitlines() if "no deployed flow is called so" in line]
         assert json.loads(warned)["flow"] == "nix"

@@ -155,7 +155,7 @@ async def stage(url: str, folder: Path, world: World, seed: int, *, coordinator:
         client = await stack.enter_async_context(await Client.connect(url))
         witness = Witness(connection, world.number)
         stack.push_async_callback(witness.stop)
-        await witness.start(subjects.event(FLOW, TRIGGER))
+        await witness.watch(subjects.event(FLOW, TRIGGER))
         stack.enter_context(worker_process(url, folder / "worker"))
         if coordinator:
             stack.enter_context(coordinator_process(url, folder / "coordinator"))

@@ -6,7 +6,6 @@ perhaps of one whose record was refused; the history, of those that were runs in
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -18,48 +17,40 @@ from jetfleet.schemas.messages import BatchedEvent, Part
 from jetfleet.schemas.payload import decode
 from jetfleet.schemas.records import Record, RunStarted
 
+from ...fleet.following import Following
 from .ledger import UNNUMBERED, Begun
 
 
-class Witness:
+class Witness(Following):
     """`number`: what a payload is about. `runs`: that have begun. `published`: how often an event of each thing was."""
 
     def __init__(self, connection: Connection, number: Callable[[Any], int]) -> None:
+        super().__init__()
         self.runs: set[str] = set()
         self.begun: set[Begun] = set()
         self.ended: set[str] = set()
         self.published: Counter[int] = Counter()
         self._connection, self._number = connection, number
         self._firsts: dict[str, set[bytes]] = {}
-        self._history = Tail(connection, subjects.HISTORY, 1, self._archived)
-        self._changed = asyncio.Event()
+        self._tails = [Tail(connection, subjects.HISTORY, 1, self._archived)]
 
-    async def start(self, event: str) -> None:
-        """`event`: the subject of the events."""
+    async def watch(self, event: str) -> None:
+        """Begin to look. `event`: the subject of the events."""
         await self._connection.subscribe(event, self._event)
         await self._connection.subscribe("wal.*", self._logged)
-        await self._history.start()
-
-    async def stop(self) -> None:
-        await self._history.stop()
+        await self.start()
 
     async def caught_up(self) -> None:
         """What was published until now has been seen: the answer to a question comes after it."""
         await self._connection.streams.stream_info(subjects.EVENTS)
-        await self._history.caught_up()
-
-    async def until(self, condition: Callable[[], bool], what: str, deadline_s: float) -> None:
-        try:
-            async with asyncio.timeout(deadline_s):
-                while not condition():
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            raise AssertionError(f"waited {deadline_s:.0f} s in vain for {what}: {len(self.runs)} runs, {len(self.ended)} ended") from None
+        await super().caught_up()
 
     def lives(self) -> dict[str, int]:
         """How many different first records each run has in the history."""
         return {run: len(found) for run, found in self._firsts.items()}
+
+    def _so_far(self) -> str:
+        return f": {len(self.runs)} runs, {len(self.ended)} ended"
 
     def _event(self, message: Message) -> None:
         for entry in messages.split(message.data):

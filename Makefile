@@ -9,6 +9,9 @@ NAME ?= engine
 JOBS ?= 3
 ARGS ?=
 
+# Whatever the environment says: the tests start hundreds of processes, and none is to compile all it imports once more.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench soak audit lock clean
 

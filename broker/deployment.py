@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from .client import Connection, Denied, NotFound, StreamFull, WrongSequence
 from .store_size import StoreTooSmall, what_fits
 from .topology import (
     PARTITIONS_DEFAULT,
+    PARTITIONS_MAX,
     VERSION,
     Stream,
     Topology,
@@ -209,7 +210,7 @@ async def ensure_queue(connection: Connection, queue: str, host: str = "") -> st
 async def _agree(connection: Connection, wanted: Topology, accept_loss: bool) -> tuple[Deployed, int]:
     """What is deployed, or is about to be, with the sequence of the message that says so."""
     found, seq = None, 0
-    partitions = _partitions_among(await connection.streams.names())  # before the topology is read: who deploys writes that first
+    partitions = partitions_among(await connection.streams.names())  # before the topology is read: who deploys writes that first
     if await connection.streams.stream_info(subjects.FLEET) is not None:
         found, seq = await _read(connection)
     decided_here = False
@@ -272,12 +273,10 @@ async def _write(connection: Connection, found: Deployed, seq: int) -> int:
     return ack.seq
 
 
-def _partitions_among(names: Sequence[str]) -> int:
-    """How many there are, by their WALs."""
-    present, partitions = set(names), 0
-    while subjects.wal_stream(partitions) in present:
-        partitions += 1
-    return partitions
+def partitions_among(names: Collection[str]) -> int:
+    """How many there must be, by the WALs that are there: others may be lost too."""
+    present = set(names)
+    return max((number + 1 for number in range(PARTITIONS_MAX) if subjects.wal_stream(number) in present), default=0)
 
 
 def _changes(found: Deployed, wished: Deployed) -> set[str]:

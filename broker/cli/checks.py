@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 from ...schemas.errors import JetfleetError
 from ...schemas.flow.node_types import Kind, node_type
-from ...schemas.subjects import FLEET, QUEUE_DEFAULT, SIGNALS, queue_stream, wal_stream
+from ...schemas.subjects import FLEET, QUEUE_DEFAULT, SIGNALS, queue_stream
+from ..deployment import partitions_among
 from ..fleet.arenas import silent_hosts
 from ..fleet.membership import COORDINATOR, READER, TRIGGER, WORKER
 from ..high_water import HighWater, file_name
@@ -55,7 +56,7 @@ def sync(found: Checkup) -> Iterator[Finding]:
 
 def deployment(found: Checkup) -> Iterator[Finding]:
     here = found.deployed
-    if here is None and wal_stream(0) in found.streams:
+    if here is None and partitions_among(found.streams):
         todo = "restore the server's store, or `jetfleet doctor --accept-loss`"
         yield Finding("streams", "bad", f"{FLEET} is gone or empty, which says what is deployed: {todo}")
         return
@@ -80,6 +81,16 @@ def room(found: Checkup) -> Iterator[Finding]:
     grade: Grade = "bad" if shares[name] > FULL_BAD else "note" if shares[name] > FULL_NOTE else "ok"
     todo = "; give the server more (--max-store)" if grade != "ok" else ""
     yield Finding("room", grade, f"{shares[name]:.0%} of {name} is taken, the fullest stream{todo}")
+
+
+def store(found: Checkup) -> Iterator[Finding]:
+    """Of the whole server: others may take what streams have not reserved. Then it refuses everybody everything, heartbeats too."""
+    limit = 0 if found.jetstream is None else int(found.jetstream.get("max_storage", 0))
+    share = found.stored_bytes / limit if limit else 0.0
+    if share > FULL_NOTE:
+        used = f"{size_text(found.stored_bytes)} of the {size_text(limit)} that the server may store are taken"
+        todo = "purge or delete other streams of this server, or give it more (--max-store); it goes on by itself"
+        yield Finding("room", "bad" if share > FULL_BAD else "note", f"{used}; {todo}")
 
 
 def full_queues(found: Checkup) -> Iterator[Finding]:
@@ -296,6 +307,6 @@ def _queues_of_flows(found: Checkup) -> dict[str, list[str]]:
 
 
 CHECKS: tuple[Callable[[Checkup], Iterator[Finding]], ...] = (
-    server, sync, deployment, consumers, room, full_queues, disk, clocks, members, partitions, queues, arenas, node_types, flows, triggers,
-    limits, backlog, dead_letters, reader,
+    server, sync, deployment, consumers, room, store, full_queues, disk, clocks, members, partitions, queues, arenas, node_types, flows,
+    triggers, limits, backlog, dead_letters, reader,
 )  # fmt: skip

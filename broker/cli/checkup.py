@@ -33,9 +33,10 @@ LIMITS_S = 2.0
 
 @dataclass(slots=True)
 class Checkup:
-    """What was found. `jetstream`: how the server says that it stores; None where its monitoring port is not known; `ailment`: why it says
-    that it does not take work. `consumers_ahead`: stream and consumer, of those that have had more than there is. `arena_error`: why the
-    arena in the data folder cannot be used, "" if it can, or if there is none. `event_messages`: those that are stored, by subject.
+    """What was found. `jetstream`: how the server says that it stores; None where its monitoring port is not known. `stored_bytes`: how
+    much it stores of everything. `ailment`: why it says that it does not take work. `consumers_ahead`: stream and consumer, of those that
+    have had more than there is. `arena_error`: why the arena in the data folder cannot be used, "" if it can, or if there is none.
+    `event_messages`: those that are stored, by subject.
     """
 
     client: Client
@@ -45,6 +46,7 @@ class Checkup:
     deployed: Deployed | None = None
     streams: set[str] = field(default_factory=set)
     jetstream: dict[str, Any] | None = None
+    stored_bytes: int = 0
     ailment: str = ""
     consumers_ahead: list[tuple[str, str]] = field(default_factory=list)
     members: list[Present] = field(default_factory=list)
@@ -95,7 +97,7 @@ async def examine(client: Client, data: Path, monitor: str | None = None) -> Che
             found.limits = await client.limits(patience_s=LIMITS_S)
     found.consumers_ahead = await consumers_ahead(connection)
     if (url := monitor or _monitor_of(data)) is not None:
-        found.jetstream = await _jetstream(url)
+        found.jetstream, found.stored_bytes = await _jetstream(url)
         found.ailment = "" if found.jetstream is None else await what_ails(url, alone=not connection.is_clustered)
     found.arena_error = _arena_error(data / IN_DATA)
     try:
@@ -126,13 +128,14 @@ async def _leases(client: Client) -> dict[int, str]:
     return found
 
 
-async def _jetstream(url: str) -> dict[str, Any] | None:
-    """How the server stores, as its monitoring port says."""
+async def _jetstream(url: str) -> tuple[dict[str, Any] | None, int]:
+    """How the server stores, and how much it does, as its monitoring port says."""
     try:
-        config = (await ask(url, "/varz")).get("jetstream", {}).get("config")
+        said = (await ask(url, "/varz")).get("jetstream", {})
     except ServerFailed:
-        return None
-    return config if isinstance(config, dict) else None
+        return None, 0
+    config = said.get("config")
+    return (config, int(said.get("stats", {}).get("storage", 0))) if isinstance(config, dict) else (None, 0)
 
 
 def _monitor_of(data: Path) -> str | None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
+from ...schemas.errors import UsageError
 from ..permissions import ROLES, Scope
 from ..server.roles import Proof, allowed, inbox, roles_text
 from ..topology import PARTITIONS_DEFAULT, PARTITIONS_MAX
 from .printing import as_json
+
+
+_WORD = re.compile(r"[A-Za-z0-9_-]+")
+"""What a subject takes as one word. A wildcard would allow more than was meant."""
 
 
 @click.command("permissions", short_help="Print users for the roles of a fleet.")
@@ -30,6 +37,9 @@ def permissions_command(
 
     Passwords are not in it: the server takes them from its environment, JETFLEET_PASSWORD_WORKER and so on.
     """
+    for name in (*flows, *queues, *hosts):
+        if not _WORD.fullmatch(name):
+            raise UsageError(f"{name!r} is no name of a flow, queue or host: letters, digits, `_` and `-`")
     chosen, scope = roles or ROLES, Scope(flows, queues, hosts, partitions)
     if form == "nats":
         click.echo(roles_text(chosen, scope, by), nl=False)

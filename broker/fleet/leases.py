@@ -263,7 +263,7 @@ class Leases:
         self._learn(number, lease, message.stream_seq)
 
     def _forget(self) -> None:
-        """The server has lost leases: what was claimed here may be somebody else's by what it has now, and no known sequence is the last."""
+        """The server has lost leases: what was claimed here may be somebody else's by now, and no known sequence is the last one."""
         self._known.clear()
         for partition in list(self._held):
             self._lose(partition, UNTRUSTED)

@@ -50,6 +50,8 @@ async def check_limits(monitor_url: str, settings: ServerSettings, store_bytes: 
     wrong = [f"{name} is {found}, not {expected}" for name, (expected, found) in expected_and_found.items() if expected != found]
     if wrong:
         raise ServerDiffers(f"the server does not run as it was told: {'; '.join(wrong)}")
+    if settings.users and not said.get("auth_required"):
+        raise ServerDiffers(f"the file of users {settings.users} names no user, so nobody would be asked who he is; `jetfleet server permissions` prints users")
 
 
 async def _get(address: SplitResult, path: str) -> bytes:

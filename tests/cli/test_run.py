@@ -158,22 +158,25 @@ def test_a_long_value_is_cut_to_the_terminal_and_what_looks_like_markup_is_shown
     assert json.dumps(text) in said.out.splitlines()[-1], "the output is never cut"
 
 
-def test_the_log_goes_to_standard_error(tmp_path: Path) -> None:
-    (tmp_path / "flow.yaml").write_text("name: f\nnodes: {a: {type: std::log, config: {message: hello there}}}\n")
-    said = script("run", "flow.yaml", "--local", "-o", "json", cwd=tmp_path)
+def test_the_log_goes_to_standard_error(run: Run) -> None:
+    logs = "name: f\nnodes: {a: {type: std::log, config: {message: hello there}}}\n"
+    said = run(logs, "-o", "json")
     assert "hello there" in said.err
     assert "hello there" not in said.out
-    assert "hello there" not in script("run", "flow.yaml", "--local", "--log-level", "warn", cwd=tmp_path).err
+    assert "hello there" not in run(logs, "--log-level", "warn").err
 
 
 # --- events
 
 
-def test_an_event_comes_from_the_command_line_a_file_or_standard_input(tmp_path: Path) -> None:
-    (tmp_path / "flow.yaml").write_text(DOUBLE)
-    (tmp_path / "event.json").write_text('{"n": 4}')
-    for text, input in (('{"n": 4}', b""), ("@event.json", b""), ("@-", b'\xef\xbb\xbf{"n": 4}\n')):
-        said = script("run", "flow.yaml", "--local", "-o", "json", "--input", text, input=input, cwd=tmp_path)
+def test_an_event_comes_from_the_command_line_a_file_or_standard_input(run: Run) -> None:
+    Path("event.json").write_text('{"n": 4}')
+    piped = ("run", "flow.yaml", "--local", "-o", "json", "--input", "@-")
+    for said in (
+        run(DOUBLE, "-o", "json", "--input", '{"n": 4}'),
+        run(DOUBLE, "-o", "json", "--input", "@event.json"),
+        script(*piped, input=b'\xef\xbb\xbf{"n": 4}\n'),
+    ):
         assert said.result["nodes"]["twice"]["output"] == {"n": 8.0}
 
 
@@ -274,8 +277,8 @@ def test_an_empty_file_of_events_is_no_failure(run: Run) -> None:
     assert (said.code, said.out, said.err) == (0, "", "no events in events.jsonl\n")
 
 
-def test_a_thousand_orders_end_with_a_summary(tmp_path: Path) -> None:
-    said = script("run", str(EXAMPLES / "order_processing.yaml"), "--local", "--input", f"@{EXAMPLES / 'orders.jsonl'}")
+def test_a_thousand_orders_end_with_a_summary(run: Run) -> None:
+    said = run((EXAMPLES / "order_processing.yaml").read_text(), "--input", f"@{EXAMPLES / 'orders.jsonl'}")
     assert (said.code, said.out) == (0, "")
     assert re.search(r"completed +1,000\n", said.err)
     assert [line.split()[0] for line in said.err.splitlines()] == ["completed", "p50", "p99", "nodes/s", "runs/s"]
@@ -397,11 +400,17 @@ def test_a_reader_that_goes_away_ends_a_batch_without_noise(tmp_path: Path) -> N
 # --- own nodes and bad flows
 
 
-@pytest.mark.parametrize("source", ["my_nodes.py", "my_nodes", "./my_nodes.py"])
-def test_own_nodes_come_from_a_file_or_a_module(tmp_path: Path, source: str) -> None:
+@pytest.mark.parametrize("source", ["my_nodes.py", "./my_nodes.py"])
+def test_own_nodes_come_from_a_file(run: Run, source: str) -> None:
+    Path("my_nodes.py").write_text(OWN_NODES)
+    said = run(OWN, "-o", "json", "--nodes", source, "--input", '"hello"')
+    assert (said.code, said.result["output"]) == (0, "HELLO")
+
+
+def test_own_nodes_come_from_a_module(tmp_path: Path) -> None:
     (tmp_path / "flow.yaml").write_text(OWN)
     (tmp_path / "my_nodes.py").write_text(OWN_NODES)
-    said = script("run", "flow.yaml", "--local", "-o", "json", "--nodes", source, "--input", '"hello"', cwd=tmp_path)
+    said = script("run", "flow.yaml", "--local", "-o", "json", "--nodes", "my_nodes", "--input", '"hello"', cwd=tmp_path)
     assert (said.code, said.result["output"]) == (0, "HELLO")
 
 

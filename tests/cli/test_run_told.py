@@ -6,10 +6,15 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
+from ..fleet.commands import Cli, Said, cli_of
+
+Run: TypeAlias = Callable[..., Said]
 JETFLEET = str(Path(sys.executable).with_name("jetfleet"))
 
 NODES = """
@@ -44,27 +49,35 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("own.py").write_text(NODES)
 
 
-def run(flow: str, *args: str) -> subprocess.CompletedProcess[str]:
-    Path("flow.yaml").write_text(flow)
-    command = [JETFLEET, "run", "flow.yaml", "--local", "--nodes", "own.py", *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    return cli_of(capsys)
 
 
-def test_what_could_not_be_undone_is_listed_below_the_error() -> None:
+@pytest.fixture
+def run(cli: Cli) -> Run:
+    def run(flow: str, *args: str) -> Said:
+        Path("flow.yaml").write_text(flow)
+        return cli("run", "flow.yaml", "--local", "--nodes", "own.py", *args)
+
+    return run
+
+
+def test_what_could_not_be_undone_is_listed_below_the_error(run: Run) -> None:
     said = run(
         "name: f\nnodes:\n  r: {type: my.reserve, compensate: u}\n  u: {type: my.release}\n"
         "  f: {type: std::raise, config: {type: boom, message: m}}\nedges: [{from: r, to: f}]\n"
     )
-    assert said.stdout.endswith("error: boom at f: m\nnot undone: u (undoes r): KeyError: 'gone'\n")
-    assert re.search(r"a compensation failed .*undoes=r", said.stderr)
+    assert said.out.endswith("error: boom at f: m\nnot undone: u (undoes r): KeyError: 'gone'\n")
+    assert re.search(r"a compensation failed .*undoes=r", said.err)
 
 
-def test_an_exception_is_told_with_its_place_and_without_steering_the_terminal() -> None:
+def test_an_exception_is_told_with_its_place_and_without_steering_the_terminal(run: Run) -> None:
     said = run("name: f\nnodes: {a: {type: my.steer}}\n")
     line = NODES.splitlines().index('    raise ValueError("\\x1b[31mred\\nrun x completed")') + 1
-    assert "error: ValueError at a: \\x1b[31mred\\nrun x completed\n" in said.stdout
-    assert re.search(rf"\n    at .*own\.py:{line} in steer\n", said.stdout)
-    assert "\x1b" not in said.stdout + said.stderr
+    assert "error: ValueError at a: \\x1b[31mred\\nrun x completed\n" in said.out
+    assert re.search(rf"\n    at .*own\.py:{line} in steer\n", said.out)
+    assert "\x1b" not in said.out + said.err
 
 
 @pytest.mark.parametrize(
@@ -75,18 +88,18 @@ def test_an_exception_is_told_with_its_place_and_without_steering_the_terminal()
         ('ordre={"decision": "approve"}', "nothing waited for signal ordre\n"),
     ],
 )
-def test_a_signal_that_moved_nothing_is_told(sent: str, told: str) -> None:
-    assert told in run(ASK, "--virtual-time", "--signal", sent).stderr
+def test_a_signal_that_moved_nothing_is_told(run: Run, sent: str, told: str) -> None:
+    assert told in run(ASK, "--virtual-time", "--signal", sent).err
 
 
-def test_a_signal_that_does_not_fit_its_schema_is_told_with_its_place() -> None:
+def test_a_signal_that_does_not_fit_its_schema_is_told_with_its_place(run: Run) -> None:
     flow = "name: f\nnodes: {w: {type: std::wait, config: {signal: n, timeout_ms: 1, schema: {properties: {x: {type: integer}}}}}}\n"
-    told = run(flow, "--virtual-time", "--signal", 'n={"x": "five"}').stderr
+    told = run(flow, "--virtual-time", "--signal", 'n={"x": "five"}').err
     assert told == 'signal n was ignored: x: "five" is not of type "integer"\n'
 
 
-def test_nothing_is_told_of_a_signal_that_was_heard() -> None:
-    assert run(ASK, "--signal", 'order={"decision": "approve"}').stderr == ""
+def test_nothing_is_told_of_a_signal_that_was_heard(run: Run) -> None:
+    assert run(ASK, "--signal", 'order={"decision": "approve"}').err == ""
 
 
 def test_ctrl_c_ends_even_a_node_that_swallows_it_and_says_what_was_left_done() -> None:
@@ -121,18 +134,18 @@ def test_ctrl_c_in_a_file_of_events_says_how_many_were_run() -> None:
         ("def f():\n    return 1 / 0\n\nf()", "broken.py:2)"),
     ],
 )
-def test_a_mistake_in_a_module_of_nodes_is_told_with_its_remedy(text: str, told: str) -> None:
+def test_a_mistake_in_a_module_of_nodes_is_told_with_its_remedy(cli: Cli, text: str, told: str) -> None:
     Path("broken.py").write_text(text)
-    said = subprocess.run([JETFLEET, "nodes", "--nodes", "broken.py"], capture_output=True, text=True, timeout=60)
-    assert (said.returncode, said.stderr.startswith("error: USAGE ")) == (2, True)
-    assert told in said.stderr
+    said = cli("nodes", "--nodes", "broken.py")
+    assert (said.code, said.err.startswith("error: USAGE ")) == (2, True)
+    assert told in said.err
 
 
-def test_a_module_without_nodes_is_warned_about() -> None:
+def test_a_module_without_nodes_is_warned_about(cli: Cli) -> None:
     Path("empty.py").write_text("")
-    said = subprocess.run([JETFLEET, "nodes", "--nodes", "empty.py"], capture_output=True, text=True, timeout=60)
-    assert said.returncode == 0
-    assert said.stderr.startswith("warning: NODES there is no node in empty.py")
+    said = cli("nodes", "--nodes", "empty.py")
+    assert said.code == 0
+    assert said.err.startswith("warning: NODES there is no node in empty.py")
 
 
 @pytest.mark.parametrize(("redirected", "code", "err"), [(">&-", 0, ""), ("> /dev/full", 1, "error: OUTPUT cannot write the output: ")])

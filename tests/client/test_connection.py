@@ -98,6 +98,19 @@ def test_a_message_that_the_server_would_not_take_is_refused_before_it_leaves(sh
     run(test())
 
 
+def test_a_reply_that_is_the_server_s_own_is_refused_and_costs_no_connection(shared: Server) -> None:
+    async def test() -> None:
+        async with await Connection.open(shared.url, name="test") as connection:
+            cuts: list[str] = []
+            connection.on_disconnect.append(lambda: cuts.append("cut"))
+            await connection.send("anything", reply="_R_.of.the.server")
+            for _ in range(3):  # the server has told what it thinks of it, and the connection has had its turns
+                await connection.streams.account()
+            assert connection.is_connected and not cuts
+
+    run(test())
+
+
 def test_members_of_a_queue_share_the_messages(shared: Server, names: Names) -> None:
     async def test() -> None:
         async with await Connection.open(shared.url, name="test") as connection:

@@ -17,6 +17,7 @@ from random import SystemRandom
 from jetfleet.broker.observe import logs
 
 from . import registry
+from .arguments import at_least_one, whole
 from .outcome import HEAD, Outcome
 from .registry import Missing, Settings
 
@@ -26,8 +27,8 @@ SEED_MAX = 1 << 31
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Inject faults into a fleet of real processes.")
     parser.add_argument("scenario", nargs="*", help="names, or `all`; without any they are listed")
-    parser.add_argument("--n", type=int, default=0, help="how many faults to inject")
-    parser.add_argument("--seed", type=int, help="repeats what is ours to choose")
+    parser.add_argument("--n", type=at_least_one, default=0, help="how many faults to inject; without it as many as the scenario likes")
+    parser.add_argument("--seed", type=whole, help="repeats what is ours to choose")
     parser.add_argument("--quick", action="store_true", help="fewer faults")
     parser.add_argument("--json", action="store_true", help="an object per scenario and line")
     parser.add_argument("--markdown", action="store_true", help="rows of a table")

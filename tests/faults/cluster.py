@@ -49,7 +49,7 @@ class ClusterWorld(World):
             place = Place(name="faults", listen=f"127.0.0.1:{port}", routes=routes)
             self.servers[name] = Server(folder / SERVER / name, folder / f"{name}.log", name=name, cluster=place)
         self.server.url = ",".join(server.url for server in self.servers.values())
-        self.topology = Topology(partitions=shape.partitions, replicas=SIZE, store_bytes=1 << 30)
+        self.topology = Topology(partitions=shape.partitions, replicas=SIZE, store_bytes=shape.store_bytes)
 
     # --- servers as processes
 

@@ -1,4 +1,4 @@
-"""Figures of a world's processes: memory, open files, and what is left in streams that must be empty when nothing is to be done."""
+"""Figures of a world's processes: memory, open files, asyncio tasks, and what is left in streams that must be empty when nothing is to be done."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from jetfleet.schemas import subjects
 
 from .evidence import Usage
+from .telling import tasks_of
 from .world import World
 
 MIB = 1 << 20
@@ -15,25 +16,33 @@ DRAINED = (subjects.EVENTS, subjects.TASKS, subjects.TIMERS)
 
 
 class Figures:
-    """Those of now, when it is made, and of later, when asked: `seen`. Of processes that were started anew in between there are none."""
+    """Those of before, when `begin` was called, and of later, when asked: `seen`. Of processes that were started anew in between there are none.
+
+    The processes are wrapped by `telling.py`.
+    """
 
     def __init__(self, one: World, *roles: str) -> None:
         self._world, self._roles = one, roles
-        self._before = self._look()
+        self._before: dict[str, float] = {}
         self.seen: list[Usage] = []
 
-    def now(self) -> list[Usage]:
+    async def begin(self) -> None:
+        self._before = await self._look()
+
+    async def now(self) -> list[Usage]:
         """Before and after, of all that were there before."""
-        after = self._look()
+        after = await self._look()
         self.seen = [Usage(what, before, after[what]) for what, before in self._before.items() if what in after]
         return self.seen
 
-    def _look(self) -> dict[str, float]:
+    async def _look(self) -> dict[str, float]:
         found = {}
         for name in self._world.alive(*self._roles):
-            pid = self._world.children[name].pid
+            child = self._world.children[name]
+            pid = child.pid
             found[f"{name} (pid {pid}): resident bytes"] = float(resident_bytes(pid))
             found[f"{name} (pid {pid}): open files"] = float(open_files(pid))
+            found[f"{name} (pid {pid}): asyncio tasks"] = float(await tasks_of(child))
         return found
 
 

@@ -39,7 +39,7 @@ from .evidence import Beat, Entry, Evidence, LeaseSeen, ManifestSeen, Seen, Snap
 from .ledger import Ledger
 from .replay import replay
 
-CATCH_UP_S = 15.0
+CATCH_UP_S = 120.0
 STATE_AT, RECORDS_AT = 6, 9
 """Where a run's entry in a segment has the state, and where that has the number of its records."""
 

@@ -17,7 +17,7 @@ from jetfleet.broker.server.ports import free_port
 from ..fleet.children import Child, order
 
 STORE_BYTES = 4 << 30
-START_S = 20
+START_S = 60
 LOOK_S = 0.005
 
 

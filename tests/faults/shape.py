@@ -17,13 +17,18 @@ EAGER: Mapping[str, Mapping[str, Any]] = {COORDINATOR: {f"{_OWNER}.SNAPSHOT_EVER
 KEEPING: Mapping[str, Sequence[str]] = {COORDINATOR: ("tests.faults.keeping",)}
 
 
+def telling(*roles: str) -> Mapping[str, Sequence[str]]:
+    """Wrappers with which processes of these roles say how many tasks they have (`telling.py`)."""
+    return {**KEEPING, **{role: (*KEEPING.get(role, ()), "tests.faults.telling") for role in roles}}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """How many of each there are, and what they do. `proxied`: roles whose processes reach the server by a proxy of their own.
 
     `mix`: the flows that publishers start; a trigger adds its own. `rate`: events per second of each publisher; `count`: how many in all.
     `constants`, `wrappers`: by role, what is changed inside its processes. `data`: where the server's store lies, if not in the world's
-    folder. `server`: further settings of it. `options`: further arguments of a command, by role. `settings`: of all flows.
+    folder. `server`: further settings of it. `store_bytes`: what the deployment plans with. `options`: further arguments of a command, by role. `settings`: of all flows.
     """
 
     coordinators: int = 2
@@ -42,6 +47,7 @@ class Shape:
     settings: Mapping[str, Any] = field(default_factory=dict)
     nodes: Sequence[str] = (flows.NODES,)
     data: Path | None = None
+    store_bytes: int = 1 << 30
     server: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -13,22 +13,22 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
+
+from . import arguments
 
 HASHES = "0"
 """Sets of texts must be walked in the same order each time, so the interpreter is started with this seed of its own."""
-_UNITS = {"s": 1, "m": 60, "h": 3_600}
 
 
-def main(arguments: list[str]) -> int:
-    options = _parser().parse_args(arguments)
+def main(words: list[str]) -> int:
+    options = _parser().parse_args(words)
     if options.jobs > 1 or options.for_s:
         from .simulated.campaign import run_many
 
         return run_many(options)
     if os.environ.get("PYTHONHASHSEED") != HASHES:
-        os.execve(sys.executable, [sys.executable, "-m", "tests.faults.simulate", *arguments], {**os.environ, "PYTHONHASHSEED": HASHES})
+        os.execve(sys.executable, [sys.executable, "-m", "tests.faults.simulate", *words], {**os.environ, "PYTHONHASHSEED": HASHES})
     from .simulated import clock
     from .simulated.process import follow_files
 
@@ -42,29 +42,17 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.simulate", description=__doc__.split("\n")[0])
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--seed", type=lambda text: range(int(text), int(text) + 1), dest="seeds", help="one seed")
-    which.add_argument("--seeds", type=_seeds, dest="seeds", metavar="A..B", help="from A to B, both included")
+    which.add_argument("--seed", type=arguments.seed, dest="seeds", metavar="N", help="one seed")
+    which.add_argument("--seeds", type=arguments.seeds, dest="seeds", metavar="A..B", help="from A to B, both included")
     parser.set_defaults(seeds=range(1, 11))
     parser.add_argument("--calm", action="store_true", help="inject nothing: the control")
     parser.add_argument("--trace", action="store_true", help="print what the server did and what processes said")
     parser.add_argument("--broken", default="", metavar="NAME", help="break the code on purpose, as tests/faults/broken.py knows it")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at a time")
-    parser.add_argument("--for", type=_seconds, default=0, dest="for_s", metavar="TIME", help="go on for so long: 90s, 20m, 2h")
+    parser.add_argument("--jobs", type=arguments.at_least_one, default=1, metavar="N", help="processes at a time")
+    parser.add_argument("--for", type=arguments.seconds, default=0, dest="for_s", metavar="TIME", help="go on for so long: 90s, 20m, 2h")
     parser.add_argument("--first", action="store_true", help="stop at the first seed that fails")
     parser.add_argument("--json", action="store_true", help="one JSON object per seed, instead of words")
     return parser
-
-
-def _seeds(text: str) -> range:
-    first, _, last = text.partition("..")
-    return range(int(first), int(last or first) + 1)
-
-
-def _seconds(text: str) -> int:
-    found = re.fullmatch(r"(\d+)([smh])", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 90s, 20m or 2h")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class End(NamedTuple):
 class Watcher(Following):
     """`told`: called with run and status at each first end. `ends`: by run, with when that was stored; `owners`: members, by partition."""
 
-    DEADLINE_S = 30
+    DEADLINE_S = 120
 
     def __init__(self, connection: Connection, partitions: int, told: Callable[[str, str], None]) -> None:
         super().__init__()

@@ -47,8 +47,8 @@ __all__ = [
 Kind = TypeVar("Kind", bound="World")
 KEEP = "FAULTS_KEEP"
 """Set to anything in the environment: ledgers and logs are left behind, also when nothing failed."""
-READY_S = 60
-SETTLE_S = 60
+READY_S = 180
+SETTLE_S = 180
 """How long runs may take to end when nothing is disturbed any more."""
 
 
@@ -61,7 +61,7 @@ class World(Cast):
         super().__init__(shape, seed, folder, ledger, server, f"127.0.0.1:{free_port()}" if shape.triggers else "")
         self.random = random.Random(seed)
         self.keep = bool(os.environ.get(KEEP))
-        self.topology = Topology(partitions=shape.partitions, store_bytes=1 << 30)
+        self.topology = Topology(partitions=shape.partitions, store_bytes=shape.store_bytes)
         self._supervisor: asyncio.Task[None] | None = None
 
     def now_ns(self) -> int:

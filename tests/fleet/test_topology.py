@@ -161,13 +161,17 @@ def test_a_stream_of_truth_that_is_gone_is_not_made_anew_in_silence(server: Back
     run(test())
 
 
-def test_a_deployment_of_which_nobody_says_what_it_is_is_not_taken_for_a_new_one(server: BackgroundServer) -> None:
+@pytest.mark.parametrize("lost_too", [(), ("WAL_0",)])
+def test_a_deployment_of_which_nobody_says_what_it_is_is_not_taken_for_a_new_one(
+    server: BackgroundServer, lost_too: tuple[str, ...]
+) -> None:
     """Or its runs would be looked for in other partitions than they are in."""
 
     async def test() -> None:
         async with await connect(server) as connection:
             await ensure(connection, TWO)
-            await connection.streams.delete_stream("FLEET")
+            for stream in ("FLEET", *lost_too):
+                await connection.streams.delete_stream(stream)
             with pytest.raises(StreamGone, match=r"WALs of 2 partitions.*FLEET.*accept-loss"):
                 await ensure(connection)
             assert (await ensure(connection, accept_loss=True)).partitions == 2

@@ -20,6 +20,7 @@ from jetfleet.broker.fleet.process import start_ticks
 from jetfleet.broker.server.ports import free_port
 from jetfleet.workers.up.screen import example
 
+from .commands import cli_of
 from .fleets import NODES
 from .running import run
 
@@ -89,13 +90,15 @@ def outcome(url: str, flow: str) -> str:
     return run(work())
 
 
-def test_it_runs_flows_keeps_its_promises_and_stops_in_order(folder: Path) -> None:
+def test_it_runs_flows_keeps_its_promises_stops_in_order_and_names_flows_that_are_gone_by_the_next_time(folder: Path) -> None:
+    (folder / "flows" / "gone.yaml").write_text(FLOW.format(name="gone"))
     (folder / "flows" / "broken.yaml").write_text("name: broken\nnodes: {a: {type: std::nothing}}\n")
     with up(folder, "--nodes", NODES, "--workers", "2", "--data", "data") as one:
         one.up()
         pids = one.pids()
         assert list(pids) == ["server", "coordinator", "reader", "worker-1", "worker-2"], "nobody is needed for its triggers"
         assert "broken.yaml" in one.said, "a flow that is not valid is reported, the others are deployed"
+        assert "not in the folder" not in one.said
         assert f"jetfleet send orders '{{}}' --wait --nats {one.url}" in one.said
         assert f"nats pub events.orders '{{}}' -s {one.url}" in one.said
         assert outcome(one.url, "orders") == "completed"
@@ -103,9 +106,14 @@ def test_it_runs_flows_keeps_its_promises_and_stops_in_order(folder: Path) -> No
         assert one.process.wait(DEADLINE_S) == 0, one.said
         assert not [name for name, pid in pids.items() if runs(pid)]
     assert (folder / "data" / "jetstream").is_dir()
+    (folder / "flows" / "gone.yaml").unlink()
+    with up(folder, "--nodes", NODES, "--data", "data") as one:
+        one.up()
+        assert "not in the folder (or not valid there): gone\n" in one.said
+        assert "`jetfleet undeploy gone`" in one.said
 
 
-def test_it_serves_triggers_and_says_where_they_listen(folder: Path) -> None:
+def test_it_serves_triggers_says_where_they_listen_and_nothing_outlives_it_when_it_is_killed(folder: Path) -> None:
     port = free_port()
     (folder / "flows" / "orders.yaml").write_text(
         f"name: orders\ntriggers: [{{id: web, type: webhook, params: {{port: {port}, path: /orders}}}}, "
@@ -125,18 +133,11 @@ def test_it_serves_triggers_and_says_where_they_listen(folder: Path) -> None:
         one.until(
             lambda: served(one.url) == dict.fromkeys(("web", "shut", "here"), "trigger") | {"nightly": "coordinator"}, "who serves them"
         )
-
-
-def test_flows_that_are_deployed_and_not_in_the_folder_any_more_are_named(folder: Path) -> None:
-    (folder / "flows" / "gone.yaml").write_text(FLOW.format(name="gone"))
-    with up(folder, "--nodes", NODES, "--data", "data") as one:
-        one.up()
-        assert "not in the folder" not in one.said
-    (folder / "flows" / "gone.yaml").unlink()
-    with up(folder, "--nodes", NODES, "--data", "data") as one:
-        one.up()
-        assert "not in the folder (or not valid there): gone\n" in one.said
-        assert "`jetfleet undeploy gone`" in one.said
+        pids = one.pids()
+        data = re.findall(r"--data (\S+)", Path(f"/proc/{pids['reader']}/cmdline").read_text().replace("\0", " "))[0]
+        one.process.kill()
+        one.until(lambda: not any(map(runs, pids.values())), "the end of all")
+        one.until(lambda: not Path(data).exists(), "the end of its data")
 
 
 def served(url: str) -> dict[str, str]:
@@ -150,27 +151,12 @@ def served(url: str) -> dict[str, str]:
     return run(work())
 
 
-def test_a_process_that_dies_is_started_again(folder: Path) -> None:
-    with up(folder, "--nodes", NODES, "--ephemeral") as one:
+def test_a_process_that_dies_is_started_again_and_flows_are_deployed_again_as_they_change(folder: Path) -> None:
+    with up(folder, "--nodes", NODES, "--ephemeral", "--watch") as one:
         one.up()
         os.kill(one.pids()["worker"], signal.SIGKILL)
         one.until(lambda: "ended unasked" in one.said, "the news")
         assert outcome(one.url, "orders") == "completed"
-
-
-def test_nothing_outlives_it_when_it_is_killed(folder: Path) -> None:
-    with up(folder, "--nodes", NODES, "--ephemeral") as one:
-        one.up()
-        pids = one.pids()
-        data = re.findall(r"--data (\S+)", Path(f"/proc/{pids['reader']}/cmdline").read_text().replace("\0", " "))[0]
-        one.process.kill()
-        one.until(lambda: not any(map(runs, pids.values())), "the end of all")
-        one.until(lambda: not Path(data).exists(), "the end of its data")
-
-
-def test_flows_are_deployed_again_as_they_change(folder: Path) -> None:
-    with up(folder, "--nodes", NODES, "--ephemeral", "--watch") as one:
-        one.up()
         hook = f"triggers: [{{id: web, type: webhook, params: {{port: {free_port()}}}}}]\n"
         (folder / "flows" / "more.yaml").write_text(FLOW.format(name="more") + hook + "edges: [{from: web, to: a}]\n")
         one.until(lambda: "deployed: more" in one.said, "the new flow")
@@ -178,16 +164,16 @@ def test_flows_are_deployed_again_as_they_change(folder: Path) -> None:
         one.until(lambda: served(one.url) == {"web": "trigger"}, "the process for triggers, which is needed now")
 
 
-def test_what_cannot_work_is_said_at_once(folder: Path) -> None:
+def test_what_cannot_work_is_said_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(folder)
     for args, says in (
         (["flows", "--nodes", "nothing.py"], "error: USAGE"),
         (["nowhere"], "error: USAGE"),
         (["flows", "--data", "/proc/nowhere"], "error: DATA_NOT_WRITABLE"),
     ):
-        command = [sys.executable, "-m", "jetfleet.schemas", "up", *args, "--port", "0"]
-        ended = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=DEADLINE_S)
-        assert ended.returncode in (1, 2), ended.stderr
-        assert says in ended.stderr
+        said = cli_of(capsys)("up", *args, "--port", "0")
+        assert said.code in (1, 2), said.err
+        assert says in said.err
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ import argparse
 import logging
 import sys
 import time
+from difflib import get_close_matches
 
 import structlog
 
+from ..arguments import seconds, whole
 from .hunt import Defect, guided, keep, seeded
 from .target import Target
 from .targets import TARGETS
@@ -31,8 +33,8 @@ def main() -> int:
         print("\n".join(TARGETS))
         return 0
     names = list(TARGETS) if asked.target == "all" else [asked.target]
-    if asked.atheris and len(names) == 1:
-        return guided(TARGETS[names[0]], asked.seconds)
+    if asked.atheris:
+        return max(guided(TARGETS[name], asked.seconds) for name in names)
     return max(_hunted(TARGETS[name], asked.seed, asked.seconds) for name in names)
 
 
@@ -55,11 +57,15 @@ def _hunted(target: Target, seed: int, for_s: float) -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.fuzz", description="hunt for what a decoder does not refuse as it should")
-    parser.add_argument("target", nargs="?", choices=[*TARGETS, "all"], metavar="TARGET")
-    parser.add_argument("--for", dest="seconds", default="60s", type=lambda text: float(text.removesuffix("s")), metavar="60s")
-    parser.add_argument("--seed", default=0, type=int)
+    parser.add_argument("target", nargs="?", help="a name, or `all`; without any they are listed")
+    parser.add_argument("--for", dest="seconds", default="60s", type=seconds, metavar="TIME", help="for so long: 60s, 20m, 2h")
+    parser.add_argument("--seed", default=0, type=whole, help="go on from this seed")
     parser.add_argument("--atheris", action="store_true", help="guided by coverage; needs the package atheris")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.target not in (None, "all", *TARGETS):
+        near = get_close_matches(asked.target, TARGETS)
+        parser.error(f"no target {asked.target!r}{': is it ' + ' or '.join(map(repr, near)) + '?' if near else ''}; without any they are listed")
+    return asked
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from ..ledger import Effect
 from ..replay import Story, replay
 from .finding import Finding, NotKnown, unless_missing, untold
 
-MOMENT_S = 1.0
-"""So long may an answer be on its way, or a slot be waited for."""
+MOMENT_S = 3.0
+"""So long may an answer be on its way, or a slot be waited for: less than `ack_wait`, and more than a busy machine takes to let a process go on."""
 Key = tuple[str, str, int]
 """A run, an activation as text, an attempt."""
 

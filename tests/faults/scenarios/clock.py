@@ -1,4 +1,4 @@
-"""F13: the wall clocks of all coordinators jump by an hour and by 15 days, forth and back: no timer and no tick is lost, doubled, or early by them."""
+"""F13: the wall clocks of all coordinators jump by an hour and by 15 days, back and forth: no timer and no tick is lost, doubled, or early by them."""
 
 from __future__ import annotations
 

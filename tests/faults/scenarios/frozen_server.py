@@ -11,8 +11,8 @@ from ..world import SERVER, Shape, world
 
 TIMES, TIMES_QUICK = 10, 1
 FROZEN_S, FROZEN_QUICK_S = (1.0, 8.0), (2.0, 4.0)
-RATE = 60
-BETWEEN_RUNS = 60
+RATE = 40
+BETWEEN_RUNS = 30
 
 
 async def play(settings: Settings) -> Outcome:

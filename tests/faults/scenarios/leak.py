@@ -1,4 +1,4 @@
-"""I13: after rounds of load among cuts and deaths of the server, memory, open files and streams come back to where they were."""
+"""I13: after rounds of load among cuts and deaths of the server, memory, open files, asyncio tasks and streams come back to where they were."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from ..figures import Figures, left_in_streams
 from ..judge import judge
 from ..outcome import Outcome
 from ..registry import Settings
+from ..shape import telling
 from ..world import COORDINATOR, PUBLISHER, READER, SERVER, TRIGGER, WORKER, Shape, World, world
 
 ROUNDS, ROUNDS_QUICK = 6, 2
@@ -17,14 +18,15 @@ WATCHED = (COORDINATOR, WORKER, READER, TRIGGER)
 
 async def play(settings: Settings) -> Outcome:
     rounds = settings.count(ROUNDS, ROUNDS_QUICK)
-    async with world(Shape(rate=100, proxied=frozenset(WATCHED)), settings.seed) as one:
+    async with world(Shape(rate=100, proxied=frozenset(WATCHED), wrappers=telling(*WATCHED)), settings.seed) as one:
         await _round(one, WARM_RUNS)
         figures = Figures(one, *WATCHED)
+        await figures.begin()
         for _ in range(rounds):
             await _round(one, RUNS)
         await one.settle()
         left = await left_in_streams(one)
-        outcome = await judge("leak", rounds, one, usage=figures.now())
+        outcome = await judge("leak", rounds, one, usage=await figures.now())
     outcome.complaints += left
     outcome.notes += [f"{usage.what}: {usage.before:,.0f} → {usage.after:,.0f}" for usage in figures.seen]
     return outcome

@@ -11,6 +11,7 @@ from ..judge import judge
 from ..noting import SLOW
 from ..outcome import Outcome
 from ..registry import Settings
+from ..shape import telling
 from ..world import COORDINATOR, WORKER, Shape, World, world
 
 RUNS, RUNS_QUICK = 600, 100
@@ -23,18 +24,19 @@ SUBJECTS = ("wal.>", "history.>", "events.>", "tasks.>", "ended.>")
 
 async def play(settings: Settings) -> Outcome:
     runs = settings.count(RUNS, RUNS_QUICK)
-    shape = Shape(rate=30, options={WORKER: ("--concurrency", str(SLOTS))}, readers=0, triggers=0)
+    shape = Shape(rate=30, options={WORKER: ("--concurrency", str(SLOTS))}, readers=0, triggers=0, wrappers=telling(COORDINATOR))
     async with world(shape, settings.seed) as one:
         one.publish()
         await one.ended(runs // 4)
         figures = Figures(one, COORDINATOR)
+        await figures.begin()
         slow = one.names(WORKER)[0]
         await one.stop(slow)
         one.start(slow, environment={SLOW: str(SLOWER)})
         one.struck("slow", slow)
         async with _who_never_read(one):
             await one.ended(runs, deadline_s=300)
-            outcome = await judge("slow_consumer", runs, one, settle_s=120, usage=figures.now())
+            outcome = await judge("slow_consumer", runs, one, settle_s=120, usage=await figures.now())
     return outcome
 
 

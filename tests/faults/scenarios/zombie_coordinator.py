@@ -8,8 +8,8 @@ from ..registry import Settings
 from ..world import COORDINATOR, Shape, world
 
 TIMES, TIMES_QUICK = 10, 1
-RATE = 60
-BETWEEN_RUNS = 60
+RATE = 40
+BETWEEN_RUNS = 30
 
 
 async def play(settings: Settings) -> Outcome:

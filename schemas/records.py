@@ -30,7 +30,7 @@ from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
-from .limits import DURATION_MS_MAX, MOMENT_MS_MAX
+from .limits import COUNT_MAX, DURATION_MS_MAX, MOMENT_MS_MAX
 from .payload import NULL, Payload
 
 Activation: TypeAlias = tuple[int | str, ...]
@@ -42,7 +42,7 @@ A step that a code-first flow discovers while it runs is addressed by its key as
 Moment: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOMENT_MS_MAX)]
 """ms since the epoch. A record with another time is none: what is reckoned from it could be written nowhere."""
 Milliseconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=DURATION_MS_MAX)]
-Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)]
 
 
 class Error(msgspec.Struct, array_like=True, frozen=True):

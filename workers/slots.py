@@ -62,8 +62,8 @@ class Slots:
 
     def __init__(self, total: int, fresh_context: Callable[[], Context] = copy_context, on_end: Callable[[], None] = lambda: None) -> None:
         self.total = total
-        self.running: set[Job] = set()
-        self.abandoned: set[Job] = set()
+        self.running: dict[Job, None] = {}
+        self.abandoned: dict[Job, None] = {}
         self._fresh_context = fresh_context
         self._on_end = on_end
         self._ready: deque[Job] = deque()
@@ -96,7 +96,7 @@ class Slots:
     def abandon(self, job: Job) -> None:
         """Give the slot of a job that does not end to the next one."""
         if job in self.running:
-            self.abandoned.add(job)
+            self.abandoned[job] = None
             self._leave(job)
 
     @property
@@ -113,7 +113,7 @@ class Slots:
     def _start(self, job: Job) -> None:
         context = self._fresh_context()
         context.run(current_job.set, job)
-        self.running.add(job)
+        self.running[job] = None
         job.slots = self
         job.task = asyncio.get_running_loop().create_task(job.start(), context=context)
         job.task.add_done_callback(lambda task: self._ended(job, task))
@@ -122,12 +122,12 @@ class Slots:
         if not task.cancelled():
             task.exception()  # of one that was ended by force; asyncio need not complain of it
         if job in self.abandoned:
-            self.abandoned.discard(job)
+            self.abandoned.pop(job, None)
         else:
             self._leave(job)
 
     def _leave(self, job: Job) -> None:
-        self.running.discard(job)
+        self.running.pop(job, None)
         if self._ready:
             self._fill()
         self._on_end()

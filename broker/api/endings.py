@@ -75,7 +75,7 @@ class Endings:
         self._partitions = partitions
         self._ask = ask
         self._endings: WeakValueDictionary[str, Ending] = WeakValueDictionary()  # nobody interested any more: no memory of it
-        self._waited_for: set[Ending] = set()
+        self._waited_for: dict[Ending, None] = {}
         self._subscribed: dict[int, asyncio.Task[Subscription]] = {}
         self._asker: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
@@ -101,7 +101,7 @@ class Endings:
             return ending.result
         waiter: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         ending.waiters.add(waiter)
-        self._waited_for.add(ending)
+        self._waited_for[ending] = None
         if ending.ask_at:
             self._hurry.set()
         else:
@@ -116,7 +116,7 @@ class Endings:
         finally:
             ending.waiters.discard(waiter)
             if not ending.waiters:
-                self._waited_for.discard(ending)
+                self._waited_for.pop(ending, None)
 
     def ask_now(self, ending: Ending) -> None:
         """Ask as soon as somebody waits."""

@@ -12,7 +12,6 @@ from ..server.roles import Proof, allowed, inbox, roles_text
 from ..topology import PARTITIONS_DEFAULT, PARTITIONS_MAX
 from .printing import as_json
 
-
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
 """What a subject takes as one word. A wildcard would allow more than was meant."""
 

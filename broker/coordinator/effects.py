@@ -43,6 +43,8 @@ def carry_out(home: Partition, run: OpenRun, effect: fx.Effect, ticket: Ticket) 
 
 
 def _dispatch(home: Partition, run: OpenRun, effect: fx.Dispatch, ticket: Ticket) -> None:
+    if home.tasks_come_later:
+        return
     plan = run.run.plan
     node = plan.nodes[effect.activation[0]]  # type: ignore[index]
     task = _encode(Task(effect.run, effect.activation, effect.attempt, plan.digest, effect.input, effect.needs, home.repeating, run.trace))

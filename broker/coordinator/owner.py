@@ -106,6 +106,7 @@ class Owner:
         stream = subjects.wal_stream(self.number)
         self._tail = Tail(self._connection, stream, manifest.position + 1, partition.take, on_hole=self._hole)
         self.partition, self.epoch = partition, progress.epoch or manifest.epoch or epoch
+        partition.tasks_come_later = bool(silent_until) and self.epoch != epoch
         if self._let_go:
             raise NotOurs(f"partition {self.number} was let go of while it was being taken over")
         await self._tail.start()

@@ -88,6 +88,9 @@ class Partition:
         self.decisions = RecentDecisions()
         self.timers = RunTimers(self)
         self.repeating = True
+        self.tasks_come_later = False
+        """No task is given out while the WAL is read: behind its end all that are outstanding are (`repeat_outstanding`). Of two copies that
+        came together two workers would hear that theirs is wanted."""
         self.unasked: list[Unasked] | None = []
         """Slots to ask for when the WAL has been read, as far as no answer stands in it; None: it has been."""
         self.abandoned = False
@@ -310,6 +313,7 @@ class Partition:
         """The tasks in memory are gone: give out again what every run waits for. Returns how many effects that was."""
         ticket = self.acknowledged.open(self.position)
         was_repeating, self.repeating = self.repeating, True
+        self.tasks_come_later = False
         self.now_ms = time.time_ns() // 1_000_000
         repeated = 0
         awake = [run for run in self.runs.values() if not run.rests]  # the others have no tasks out

@@ -17,13 +17,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic_core import PydanticCustomError
 
-from ..limits import DURATION_MS_MAX, PAYLOAD_INLINE_MAX_BYTES
+from ..limits import COUNT_MAX, DURATION_MS_MAX, PAYLOAD_INLINE_MAX_BYTES
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,127}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Milliseconds = Annotated[int, Field(ge=1, le=DURATION_MS_MAX)]
 Size = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(B|KiB|MiB)$")]
-Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Count = Annotated[int, Field(ge=1, le=COUNT_MAX)]
 Duration = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,13}(ms|s|m|h|d)$"), AfterValidator(lambda text: _bounded(text))]
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from jetfleet.schemas.limits import COUNT_MAX, DURATION_MS_MAX
+
 Row = tuple[str, str, str]
 DOCS = Path(__file__).parents[2] / "docs"
 NOTHING = "–"
@@ -64,8 +66,12 @@ def _kind(shape: dict[str, Any], schema: dict[str, Any]) -> str:
     return names[kind] + _bounds(shape)
 
 
+UNWRITTEN = (DURATION_MS_MAX, DURATION_MS_MAX // 1_000, COUNT_MAX)
+"""Upper bounds that the page tells once, for all of them."""
+
+
 def _bounds(shape: dict[str, Any]) -> str:
     low, high = shape.get("minimum"), shape.get("maximum")
-    if low is not None and high is not None:
+    if low is not None and high is not None and high not in UNWRITTEN:
         return f" {low:,}–{high:,}"
     return f" ≥ {low:,}" if low is not None else ""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
-from jetfleet.schemas import subjects
-from jetfleet.schemas.records import Completion
+from jetfleet.schemas import messages, subjects
+from jetfleet.schemas.messages import Task, decode, split
+from jetfleet.schemas.records import Completion, SignalReceived
 
 from .conftest import ServerFactory
 from .fleet_log import executed_twice
-from .fleets import LONG_S, chain, fleet
+from .fleets import LONG_S, chain, fleet, flow
 from .running import run
 from .trouble import restarted
 
@@ -68,6 +70,34 @@ def test_tasks_that_the_server_lost_while_no_coordinator_was_there_are_given_out
             await one.worker()
             assert {summary.status for summary in await one.log.ended(*runs)} == {"completed"}
             assert all(len(one.log.journal(id)) == 4 for id in runs)
+
+    run(test())
+
+
+def test_who_takes_over_after_the_server_forgot_gives_out_once_what_it_reads_of_in_the_log(
+    server_factory: ServerFactory, tmp_path: Path
+) -> None:
+    """Two copies of a task would be asked about, and wanted, by two workers at once."""
+
+    async def test() -> None:
+        server = server_factory()
+        async with fleet(server.url, tmp_path, workers=0) as one:
+            await one.deploy(flow("waiting", {"wait": {"type": "std::wait", "config": {"signal": "go"}}, "a": {"type": "f.echo"}}))
+            runs = await asyncio.gather(*one.ids("waiting", 20))
+            await one.log.until(lambda: one.log.begun == set(runs), "all runs to begin")
+            await one.quiet()
+            await one.leave(one.coordinators[0])
+            await restarted(server)
+            for id in runs:  # behind the snapshot
+                signal = messages.encode_all([SignalReceived(id, 1, "go")])
+                await one.client.connection.publisher.publish(subjects.wal(subjects.partition_of(id, one.client.partitions)), signal)
+            await one.coordinator()
+            await one.quiet()
+            tasks = one.client.connection.streams.read(subjects.TASKS)
+            given = [decode(Task, raw).run async for stored in tasks if stored.subject.startswith("tasks.") for raw in split(stored.data)]
+            assert Counter(given) == Counter(runs)
+            await one.worker()
+            assert {summary.status for summary in await one.log.ended(*runs)} == {"completed"}
 
     run(test())
 

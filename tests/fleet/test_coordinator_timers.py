@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jetfleet.broker.coordinator import owner, partition, snapshots
+from jetfleet.broker.coordinator import owner, run_timers, snapshots
 from jetfleet.schemas import subjects
 from jetfleet.schemas.records import RunStarted, TimerFired
 
@@ -74,7 +74,7 @@ def test_a_run_that_takes_too_long_fails_also_when_its_coordinator_changed(fresh
 
 def patch_far(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every timer is a far one as soon as there is a snapshot, and there is one after every record."""
-    for module in (partition, snapshots):
+    for module in (run_timers, snapshots):
         monkeypatch.setattr(module, "HORIZON_MS", 0)
     monkeypatch.setattr(owner, "SNAPSHOT_EVERY_S", 0.05)
     monkeypatch.setattr(owner, "SNAPSHOT_RECORDS", 1)

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from jetfleet.broker.api import Client
+from jetfleet.broker.client import Denied
 from jetfleet.broker.coordinator.coordinator import Coordinator, CoordinatorSettings
-from jetfleet.broker.deployment import ensure
+from jetfleet.broker.deployment import ensure, joined
 from jetfleet.broker.observe.backlog import Backlog
 from jetfleet.broker.permissions import Scope
 from jetfleet.broker.server.ports import free_port
@@ -169,6 +171,26 @@ def test_a_command_that_may_not_says_what_and_who_may(
     assert PASSWORD not in error
 
 
+def test_what_a_connection_logs_does_not_stand_between_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with server_of_roles(tmp_path / "server", monkeypatch) as server:
+        structlog.reset_defaults()  # as in a process that nobody configured
+        assert main(["dlq", "list", "-o", "json", "--nats", server.as_user("publisher"), "--inbox", inbox("publisher")]) == FAILED
+    said = capsys.readouterr()
+    assert not said.out and said.err.startswith("error: NOT_AUTHORIZED")
+
+
+def test_who_comes_before_the_first_coordinator_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with await connected(server, "worker") as connection:
+            with pytest.raises(Denied, match="start a coordinator first"):
+                await joined(connection)
+
+    with server_of_roles(tmp_path / "server", monkeypatch) as server:
+        run(test())
+
+
 def test_metrics_and_the_doctor_may_ask_what_they_need(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,10 +207,12 @@ def test_metrics_and_the_doctor_may_ask_what_they_need(
         run(deployed())
         run(measured())
         assert server.refusals() == []
-        main(["doctor", "--nats", server.as_user("operator"), "--inbox", inbox("operator"), "--data", str(tmp_path / "data")])
-        assert "NOT_AUTHORIZED" not in capsys.readouterr().out
-        assert main(["doctor", "--accept-loss", "--nats", server.as_user("operator"), "--inbox", inbox("operator")]) in (0, FAILED)
-        assert "NOT_AUTHORIZED" not in capsys.readouterr().out
+        (tmp_path / "data").mkdir()
+        said = ("--nats", server.as_user("operator"), "--inbox", inbox("operator"), "--data", str(tmp_path / "data"))
+        for command in (["doctor"], ["doctor", "--accept-loss"]):
+            assert main([*command, *said]) == FAILED, "there is no coordinator"
+            told = capsys.readouterr().out
+            assert "start: jetfleet coordinator" in told and "NOT_AUTHORIZED" not in told
         assert server.refusals() == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from jetfleet.broker.client import Connection, Denied, NotAuthorized
 from jetfleet.broker.permissions import ROLES
 from jetfleet.broker.server import EmbeddedServer, ServerSettings
-from jetfleet.broker.server.errors import ServerFailed
+from jetfleet.broker.server.errors import ServerDiffers, ServerFailed
 from jetfleet.broker.server.roles import inbox
 from jetfleet.schemas.cli import USAGE, main
 from jetfleet.schemas.errors import UsageError
@@ -85,6 +85,24 @@ def test_a_password_that_is_not_set_lets_nobody_in(
 
     with pytest.raises(ServerFailed, match="JETFLEET_PASSWORD_WORKER"):
         run(test())
+
+
+def test_a_file_without_users_does_not_open_the_server(tmp_path: Path) -> None:
+    users = tmp_path / "users.conf"
+    users.touch()
+
+    async def test() -> None:
+        await EmbeddedServer(ServerSettings(data=tmp_path / "data", port=0, users=users, restarts=0)).start()
+
+    with pytest.raises(ServerDiffers, match="names no user"):
+        run(test())
+
+
+@pytest.mark.parametrize("option", [("--flow", ">"), ("--flow", "two words"), ("--queue", "*"), ("--host", "a.b")])
+def test_a_name_that_is_none_allows_nothing(option: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["server", "permissions", *option]) == USAGE
+    said = capsys.readouterr()
+    assert not said.out and option[1] in said.err
 
 
 def test_two_ways_in_contradict_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

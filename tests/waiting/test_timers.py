@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jetfleet.broker.coordinator import owner, partition, snapshots
+from jetfleet.broker.coordinator import owner, run_timers, snapshots
 from jetfleet.schemas import subjects
 from jetfleet.schemas.records import Completion, RunStarted, TimerFired
 
@@ -99,7 +99,7 @@ def test_three_coordinators_fire_each_timer_once(fresh_url: str, tmp_path: Path)
 
 
 def test_the_schedules_of_what_was_called_off_are_gone(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (partition, snapshots):
+    for module in (run_timers, snapshots):
         monkeypatch.setattr(module, "HORIZON_MS", 0)
     monkeypatch.setattr(owner, "SNAPSHOT_EVERY_S", 0.05)
     monkeypatch.setattr(owner, "SNAPSHOT_RECORDS", 1)
@@ -127,7 +127,7 @@ def test_the_schedules_of_what_was_called_off_are_gone(fresh_url: str, tmp_path:
 def test_a_schedule_that_was_to_go_when_its_coordinator_died_goes_with_the_next(
     fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (partition, snapshots):
+    for module in (run_timers, snapshots):
         monkeypatch.setattr(module, "HORIZON_MS", 0)
     monkeypatch.setattr(owner, "SNAPSHOT_EVERY_S", 0.05)
     monkeypatch.setattr(owner, "SNAPSHOT_RECORDS", 1)

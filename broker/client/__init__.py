@@ -10,7 +10,7 @@ Streams       management, and reading without a consumer
 """
 
 from ..credentials import Credentials
-from .batcher import PASSING, Batcher, Receipt
+from .batcher import WAITED_FOR, Batcher, Receipt
 from .connection import Connection, Subscription
 from .errors import (
     BrokerError,
@@ -40,7 +40,7 @@ from .streams import Streams
 from .tail import Tail
 
 __all__ = [
-    "PASSING",
+    "WAITED_FOR",
     "Batcher",
     "BrokerError",
     "Connection",

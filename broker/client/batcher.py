@@ -26,7 +26,7 @@ from .publisher import PubAck, Publisher
 _HEAD_BYTES = 512
 """What a message has besides its entries: the header of the array, the message id, other headers."""
 _ATTEMPT_S = 5.0
-PASSING = (Unknown, StreamFull, Denied)
+WAITED_FOR = (Unknown, StreamFull, Denied)
 """What is waited for where nothing may be lost. A user's permissions too are a file that somebody mends."""
 _BACKOFF_S, _BACKOFF_MAX_S = 0.05, 2.0
 _log = structlog.get_logger(__name__)
@@ -199,7 +199,7 @@ class Batcher:
         if error is None:
             self._blocked_by, self._backoff_s = None, _BACKOFF_S
             self._finish(batch, None)
-        elif self._patient and not self._closed and isinstance(error, PASSING):
+        elif self._patient and not self._closed and isinstance(error, WAITED_FOR):
             self._retry_later(batch, error)
             return
         else:

@@ -141,7 +141,7 @@ class Owner:
 
         Only when all of it is stored does this partition count as being in the new epoch: whoever takes over before repeats it again.
         """
-        if epoch == self.epoch:
+        if epoch == self.epoch and not partition.tasks_come_later:
             return 0
         self._coming_epoch = epoch
         repeated = partition.repeat_outstanding()

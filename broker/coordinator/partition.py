@@ -89,8 +89,8 @@ class Partition:
         self.timers = RunTimers(self)
         self.repeating = True
         self.tasks_come_later = False
-        """No task is given out while the WAL is read: behind its end all that are outstanding are (`repeat_outstanding`). Of two copies that
-        came together two workers would hear that theirs is wanted."""
+        """No task is given out while the WAL is read: behind its end all that are outstanding are (`repeat_outstanding`). Of two copies
+        that came together two workers would hear that theirs is wanted."""
         self.unasked: list[Unasked] | None = []
         """Slots to ask for when the WAL has been read, as far as no answer stands in it; None: it has been."""
         self.abandoned = False

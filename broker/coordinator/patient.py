@@ -12,7 +12,7 @@ from secrets import token_hex
 import structlog
 
 from ...schemas.errors import JetfleetError
-from ..client import PASSING, BrokerError, Connection, ConnectionClosed
+from ..client import WAITED_FOR, BrokerError, Connection, ConnectionClosed
 
 BACKOFF_S, BACKOFF_MAX_S = 0.1, 5.0
 
@@ -45,7 +45,7 @@ class PatientPublisher:
                 break
             except ConnectionClosed:
                 return
-            except PASSING as error:
+            except WAITED_FOR as error:
                 self.blocked_by = error
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)

@@ -40,6 +40,8 @@ from .ledger import Ledger
 from .replay import replay
 
 CATCH_UP_S = 120.0
+SHOWN_NS = 500_000_000
+"""So long before a server died it may have shown a message that was not on its disk yet."""
 STATE_AT, RECORDS_AT = 6, 9
 """Where a run's entry in a segment has the state, and where that has the number of its records."""
 
@@ -135,16 +137,44 @@ class Recorder(Log):
         return Tail(self._connection, subjects.wal_stream(partition), start_seq, self._wal, on_hole=hole)
 
     async def _go_on_behind(self, partition: int, expected: int, got: int) -> None:
-        """Follow a WAL that does not go on as it should. What went back is followed from its beginning."""
+        """Follow a WAL that does not go on as it should. What went back is followed from where it still is what was read."""
         stream = subjects.wal_stream(partition)
+        info = await self._connection.streams.stream_info(stream)
+        first_seq = 0 if info is None else int(info["state"]["first_seq"])
         if got > expected:
-            info = await self._connection.streams.stream_info(stream)
-            self._purged.append(info is not None and int(info["state"]["first_seq"]) >= got)
+            self._purged.append(info is not None and first_seq >= got)
+            tail = self._wal_tail(partition, got)
         else:
-            self.seen.append(Seen(stream, got, time.time_ns()))
-        tail = self._wal_tail(partition, got if got > expected else 1)
+            last = await self._last_that_is_there(partition, first_seq)
+            if not self._was_only_shown(partition, last):
+                self.seen.append(Seen(stream, got, time.time_ns()))
+            tail = self._wal_tail(partition, last + 1)
         self._tails[partition] = tail
         await tail.start()
+
+    async def _last_that_is_there(self, partition: int, first_seq: int) -> int:
+        """The last message that was read and is still what it was; 0 if none is."""
+        read = {entry.seq: entry.at_ns for entry in self.entries if entry.partition == partition}
+        for seq in sorted(read, reverse=True):
+            stored = None if seq < first_seq else await self._connection.streams.get(subjects.wal_stream(partition), seq)
+            if seq < first_seq or (stored is not None and stored.time_ns == read[seq]):
+                return seq
+        return 0
+
+    def _was_only_shown(self, partition: int, last: int) -> bool:
+        """Whether what is gone behind `last` had come just before: a server shows messages before they are on its disk, and nobody was told
+        that those are. They count as never written."""
+        gone = [entry for entry in self.entries if entry.partition == partition and entry.seq > last]
+        newest_ns = max((entry.at_ns for entry in self.entries), default=0)
+        if any(entry.at_ns < newest_ns - SHOWN_NS for entry in gone):
+            return False
+        self.entries = [entry for entry in self.entries if entry.partition != partition or entry.seq <= last]
+        stream = subjects.wal_stream(partition)
+        self.seen = [seen for seen in self.seen if seen.stream != stream or seen.seq <= last]
+        for entry in gone:
+            self.records[entry.record.run].remove(entry.record)
+            self.durable_ns = {key: at_ns for key, at_ns in self.durable_ns.items() if (key[0], at_ns) != (entry.record.run, entry.at_ns)}
+        return True
 
     def _wal(self, message: Message) -> None:
         partition, seq, at_ns = int(message.subject.partition(".")[2]), message.stream_seq, message.timestamp_ns

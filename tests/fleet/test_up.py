@@ -91,7 +91,7 @@ def outcome(url: str, flow: str) -> str:
 
 
 def test_it_runs_flows_keeps_its_promises_stops_in_order_and_names_flows_that_are_gone_by_the_next_time(folder: Path) -> None:
-    (folder / "flows" / "gone.yaml").write_text(FLOW.format(name="gone"))
+    (folder / "flows" / "returns.yaml").write_text(FLOW.format(name="returns"))
     (folder / "flows" / "broken.yaml").write_text("name: broken\nnodes: {a: {type: std::nothing}}\n")
     with up(folder, "--nodes", NODES, "--workers", "2", "--data", "data") as one:
         one.up()
@@ -106,11 +106,11 @@ def test_it_runs_flows_keeps_its_promises_stops_in_order_and_names_flows_that_ar
         assert one.process.wait(DEADLINE_S) == 0, one.said
         assert not [name for name, pid in pids.items() if runs(pid)]
     assert (folder / "data" / "jetstream").is_dir()
-    (folder / "flows" / "gone.yaml").unlink()
+    (folder / "flows" / "returns.yaml").unlink()
     with up(folder, "--nodes", NODES, "--data", "data") as one:
         one.up()
-        assert "not in the folder (or not valid there): gone\n" in one.said
-        assert "`jetfleet undeploy gone`" in one.said
+        assert "not in the folder (or not valid there): returns\n" in one.said
+        assert "`jetfleet undeploy returns`" in one.said
 
 
 def test_it_serves_triggers_says_where_they_listen_and_nothing_outlives_it_when_it_is_killed(folder: Path) -> None:

@@ -12,7 +12,10 @@ from ..fleet.conftest import MEMORY, in_memory, start_server
 from .killing import ANY_MOMENT, COORDINATOR, NOTHING, WORKER_TOO, Stage, stories
 
 
-@pytest.fixture(scope="session", params=[NOTHING, COORDINATOR, WORKER_TOO, pytest.param(ANY_MOMENT, marks=pytest.mark.soak)])
+@pytest.fixture(
+    scope="session",
+    params=[NOTHING, pytest.param(COORDINATOR, marks=pytest.mark.soak), WORKER_TOO, pytest.param(ANY_MOMENT, marks=pytest.mark.soak)],
+)
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Everything that the tests of this session tell has happened on it."""
     with tempfile.TemporaryDirectory("-lessons", dir=MEMORY if in_memory() else None) as data:

@@ -17,7 +17,7 @@ PARTITIONS = 2
 KEYS = ("a", "b", "c", "d")
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.soak), 2])
 def test_kill_9_of_the_owner_of_gates_and_holders_loses_no_slot(fresh_url: str, tmp_path: Path, times: int) -> None:
     """One partition is the killed coordinator's: it has gates of runs that live here, and runs whose gates live here."""
 

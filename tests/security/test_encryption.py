@@ -54,6 +54,13 @@ def test_a_server_that_is_vouched_for_is_spoken_to(server: SecuredServer, author
     run(opened(server.url.replace("nats:", f"{scheme}:"), tls_ca=str(authority.file)))
 
 
+def test_the_end_of_an_encrypted_connection_is_no_warning(
+    server: SecuredServer, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(opened(server.url, tls_ca=str(authority.file)))
+    assert "eof_received" not in caplog.text
+
+
 def test_a_connection_that_is_cut_comes_back_encrypted(tmp_path: Path, authority: Authority) -> None:
     async def test() -> None:
         with secured(tmp_path, tls(authority.vouch("cut", "127.0.0.1"))) as server:

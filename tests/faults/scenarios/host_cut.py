@@ -9,7 +9,7 @@ from ..judge import judge
 from ..machine.hosts import Host, host
 from ..outcome import Outcome
 from ..registry import Settings
-from ..world import SERVER, Shape, World, world
+from ..world import SERVER, SETTLE_S, Shape, World, world
 
 CUTS, CUTS_QUICK = 20, 4
 RATE = 30
@@ -28,6 +28,7 @@ async def play(settings: Settings) -> Outcome:
                 await one.ended(len(one.watcher.ends) + WARM)
                 kind = list(WAYS)[number % len(WAYS)]
                 await cut(one, far, kind, one.random.uniform(*(CUT_QUICK_S if settings.quick else CUT_S)))
+                await recovered(one)
             return await judge("host_cut", cuts, one)
 
 
@@ -39,6 +40,12 @@ async def cut(one: World, far: Host, kind: str, seconds: float) -> None:
         await asyncio.to_thread(far.heal)
         await asyncio.sleep(FLAP_S if kind == "flapping" else 0)
     one.ledger.healed(f"{kind} {SERVER}")
+
+
+async def recovered(one: World) -> None:
+    """Wait until every run that was open has ended: the next cut is to hit a fleet that is well, and what is measured is of one cut."""
+    open = one.open_runs()
+    await one.watcher.until(lambda: open <= one.watcher.ends.keys(), "the runs that were open have ended", SETTLE_S)
 
 
 WAYS: Mapping[str, Callable[[Host], None]] = {

@@ -13,7 +13,7 @@ from ..registry import Settings
 from ..world import SERVER, Shape, World, world
 
 CUTS, CUTS_QUICK = 10, 1
-RATE = 30
+RATE = 60
 WARM = 20
 """So many runs have ended before the first cut, and between two: who is cut off for good recovers from nothing."""
 BETWEEN_S, DARK_S = (0.3, 2.0), (0.0, 0.5)

@@ -20,9 +20,10 @@ from ..machine.loop_disk import LoopDisk, loop_disk
 from ..outcome import Outcome
 from ..registry import Settings
 from ..world import COORDINATOR, PUBLISHER, Shape, World, world
-from .power_cut import BETWEEN_S, RATE, WARM, cut_power
+from .power_cut import BETWEEN_S, WARM, cut_power
 
 CUTS, CUTS_QUICK = 6, 1
+RATE = 30
 STOPPED_S = 20
 DAMAGED = "a WAL is damaged"
 

@@ -34,16 +34,17 @@ def run_here(options: argparse.Namespace) -> int:
     gc.freeze()
     gc.disable()
     tally = Tally()
-    for seed in options.seeds:
-        judgement = simulate(seed, faults=not options.calm, trace=options.trace, broken=broken_by(options.broken))
-        found = dict(vars(judgement))
-        tally.add(found)
-        if options.json:
-            print(json.dumps(found if judgement.complaints else found | {"log": []}, default=str), flush=True)
-        else:
-            _print(found, options, len(options.seeds) == 1)
-        if options.first and judgement.complaints:
-            break
+    for broken in options.broken.split(","):
+        for seed in options.seeds:
+            judgement = simulate(seed, faults=not options.calm, trace=options.trace, small=options.small, broken=broken_by(broken))
+            found = dict(vars(judgement)) | {"broken": broken}
+            tally.add(found)
+            if options.json:
+                print(json.dumps(found if judgement.complaints else found | {"log": []}, default=str), flush=True)
+            else:
+                _print(found, options, len(options.seeds) == 1)
+            if options.first and judgement.complaints:
+                break
     if not options.json:
         print(tally.text())
     return 1 if tally.failed else 0
@@ -78,7 +79,7 @@ def _chunks(start: int, stop: int | None) -> Iterator[range]:
 
 async def _chunk(seeds: range, options: argparse.Namespace, tally: Tally) -> None:
     words = [sys.executable, "-m", "tests.faults.simulate", "--seeds", f"{seeds[0]}..{seeds[-1]}", "--json"]
-    words += ["--calm"] * options.calm + (["--broken", options.broken] if options.broken else [])
+    words += ["--calm"] * options.calm + ["--small"] * options.small + (["--broken", options.broken] if options.broken else [])
     process = await asyncio.create_subprocess_exec(
         *words, env={**os.environ, "PYTHONHASHSEED": "0"}, stdout=asyncio.subprocess.PIPE, limit=1 << 26
     )
@@ -143,12 +144,12 @@ def _print(found: dict[str, Any], options: argparse.Namespace, alone: bool) -> N
     complaints = found["complaints"]
     if not complaints and not alone:
         return
-    broken = f" --broken {options.broken}" if options.broken else ""
+    broken = f" --broken {found['broken']}" if found["broken"] else ""
     lines = [f"seed {found['seed']}: {'FAILED' if complaints else 'ok'}, {found['ended']} runs ended, digest {found['digest']}"]
     lines += [f"    {complaint}" for complaint in complaints[:SHOWN]]
     lines += [f"    … and {len(complaints) - SHOWN} more complaints"] * (len(complaints) > SHOWN)
     lines += [f"  | {line}" for line in (found["trace"] if options.trace else [])]
     lines += [f"  > {line}" for line in (found["log"] if alone else found["log"][-SHOWN:])]
     if complaints:
-        lines.append(f"    repeat: python -m tests.faults.simulate --seed {found['seed']}{' --calm' * options.calm}{broken}")
+        lines.append(f"    repeat: python -m tests.faults.simulate --seed {found['seed']}{' --calm' * options.calm}{' --small' * options.small}{broken}")
     print("\n".join(lines), flush=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from jetfleet.broker.client import connection as of_client
 
+from ..ledger import Ledger
 from . import clock
 from .faults import Faults
 from .process import Process
@@ -29,14 +30,14 @@ RATES: dict[str, tuple[float, ...]] = {
 
 
 class Lines:
-    """`trace`: where everything that the server did is written down in words, if anybody wants it."""
+    """`trace`: where everything that the server did is written down in words, if anybody wants it. `ledger`: is told of every fault."""
 
-    def __init__(self, seed: int, trace: list[str] | None) -> None:
+    def __init__(self, seed: int, trace: list[str] | None, ledger: Ledger) -> None:
         self.faults = Faults(seed, {})
         self.server = SimulatedServer(seed, latency_s=LATENCY_S, wall_ns=clock.wall_ns, faults=self.faults)
         self.server.log = self._done
         self._hash = hashlib.blake2b(digest_size=16)
-        self._trace = trace
+        self._trace, self._ledger = trace, ledger
         self._seed = seed
         of_client.Wire = self._wire  # type: ignore[assignment,misc]
 
@@ -76,6 +77,8 @@ class Lines:
         return wire
 
     def _done(self, word: str, facts: Any) -> None:
+        if word == "fault":
+            self._ledger.fault(*facts)
         said = f"{word} {facts!r}"
         self._hash.update(said.encode())
         if self._trace is not None:

@@ -24,6 +24,8 @@ class Machines:
         self.log: list[str] = []
         self.skew_ns: dict[str, int] = {}
         """By host: how far its wall clock is off."""
+        self.most_ahead_ns = 0
+        """The furthest that any clock ever was ahead."""
         self._folder = folder
         self._pids = count(101)
         self._processes: dict[int, Process] = {}
@@ -45,6 +47,7 @@ class Machines:
     def set_clock(self, host: str, skew_ns: int) -> None:
         """Let the wall clock of a host jump."""
         self.skew_ns[host] = skew_ns
+        self.most_ahead_ns = max(self.most_ahead_ns, skew_ns)
         for process in self._processes.values():
             if process.host == host:
                 process.skew_ns = skew_ns

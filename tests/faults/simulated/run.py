@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -25,6 +26,8 @@ from .loop import VirtualLoop
 from .world import World
 
 MEMORY = Path("/dev/shm")
+COLLECT_EVERY = 10
+_seeds = count(1)
 
 
 async def _in_the_loop(threads: Threads, function: Callable[[], object]) -> object:
@@ -35,9 +38,14 @@ Threads.run = _in_the_loop  # type: ignore[assignment,method-assign]  # a thread
 
 
 def simulate(
-    seed: int, *, faults: bool = True, trace: bool = False, broken: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
+    seed: int,
+    *,
+    faults: bool = True,
+    trace: bool = False,
+    small: bool = False,
+    broken: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
 ) -> Judgement:
-    """Live through a seed. `faults` False: the control. `broken`: a context in which something of the real code is wrong on purpose."""
+    """Live through a seed. `faults` False: the control. `small`: a small world. `broken`: a context in which something of the real code is wrong on purpose."""
     clock.begin(seed)
     began_s, judgement, loop = clock.real_s(), Judgement(seed), VirtualLoop(Random(f"loop {seed}"))
     asyncio.set_event_loop(loop)
@@ -45,7 +53,7 @@ def simulate(
     _as_when_started()
     try:
         with broken():
-            loop.run_until_complete(_live(seed, loop, folder, judgement, faults, trace))
+            loop.run_until_complete(_live(seed, loop, folder, judgement, faults, trace, small))
     finally:
         judgement.virtual_s, judgement.real_s, judgement.turns = clock.elapsed_s(), clock.real_s() - began_s, loop.turns
         _forget(loop)
@@ -53,8 +61,8 @@ def simulate(
     return judgement
 
 
-async def _live(seed: int, loop: VirtualLoop, folder: Path, judgement: Judgement, faults: bool, trace: bool) -> None:
-    await World(seed, loop, folder, judgement, trace).live(faults)
+async def _live(seed: int, loop: VirtualLoop, folder: Path, judgement: Judgement, faults: bool, trace: bool, small: bool) -> None:
+    await World(seed, loop, folder, judgement, trace, small).live(faults)
 
 
 def broken_by(name: str) -> Callable[[], AbstractContextManager[object]]:
@@ -80,7 +88,8 @@ def _forget(loop: VirtualLoop) -> None:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
         loop.close()
         asyncio.set_event_loop(None)
-        gc.collect()
+        if next(_seeds) % COLLECT_EVERY == 0:  # a collection takes as long as a third of a seed
+            gc.collect()
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from ..schemas import subjects
 from .client import Connection
 from .coordinator.snapshots import Snapshots
 from .deployment import ensure
+from .topology import LEFT
 
 
 async def accept_loss(connection: Connection) -> None:
@@ -26,6 +27,7 @@ async def accept_loss(connection: Connection) -> None:
     await connection.streams.purge(subjects.PROGRESS)
     for partition in range(deployed.partitions):
         await _move_behind_snapshot(connection, partition)
+    await connection.streams.delete_stream(LEFT)
 
 
 async def consumers_ahead(connection: Connection) -> list[tuple[str, str]]:
@@ -54,12 +56,21 @@ def _had(consumer: dict[str, dict[str, int]]) -> int:
 
 
 async def _move_behind_snapshot(connection: Connection, partition: int) -> None:
-    stream = subjects.wal_stream(partition)
+    """Purged is only what lies in LEFT by then: who dies on the way, and is called again, goes on from there."""
+    streams, publish = connection.streams, connection.publisher.publish
+    stream, kept = subjects.wal_stream(partition), f"left.{partition}"
     position = (await Snapshots(connection, partition).open()).position
-    info = await connection.streams.stream_info(stream)
-    if info is None or info["state"]["last_seq"] >= position:
+    info = await streams.stream_info(stream)
+    if info is None:
         return
-    left = [message async for message in connection.streams.read(stream)]
-    await connection.streams.purge(stream, seq=position + 1)
-    for message in left:
-        await connection.publisher.publish(message.subject, message.data, id=f"left-{position}-{message.seq}")
+    if info["state"]["last_seq"] < position:
+        replicas = info["config"]["num_replicas"]
+        await streams.create_or_update_stream({"name": LEFT, "subjects": ["left.*"], "allow_direct": True, "num_replicas": replicas})
+        async for message in streams.read(stream):
+            await publish(kept, message.data, id=f"kept-{kept}-{position}-{message.seq}")
+        await streams.purge(stream, seq=position + 1)
+    elif await streams.stream_info(LEFT) is None:
+        return
+    async for message in streams.read(LEFT, subject=kept):
+        await publish(subjects.wal(partition), message.data, id=f"left-{position}-{message.seq}")
+    await streams.purge(LEFT, subject=kept)

@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -76,6 +77,7 @@ class HighWater:
         self._marks = _read(self._file)
         self._unsaved = False
         self._saving: asyncio.Task[None] | None = None
+        self._writing = threading.Lock()  # two threads may be about to, and have one file beside the file
 
     async def check(self, connection: Connection, partitions: int) -> None:
         """Compare all streams of truth with their marks, and mark where they are now. Raises WalWentBack, BrokerError."""
@@ -134,17 +136,18 @@ class HighWater:
 
     def save(self) -> None:
         """Write the file, whole or not at all. A disk that refuses is logged: the fleet runs on without this protection."""
-        if not self._unsaved:
-            return
-        self._unsaved = False
-        marks = dict(self._marks)
-        for stream, other in _read(self._file).items():
-            marks[stream] = other.merged(marks[stream]) if stream in marks else other
-        try:
-            _write(self._file, marks)
-        except OSError as error:
-            self._unsaved = True
-            _log.warning("high-water mark not saved", file=str(self._file), error=error.strerror)
+        with self._writing:
+            if not self._unsaved:
+                return
+            self._unsaved = False
+            marks = dict(self._marks)
+            for stream, other in _read(self._file).items():
+                marks[stream] = other.merged(marks[stream]) if stream in marks else other
+            try:
+                _write(self._file, marks)
+            except OSError as error:
+                self._unsaved = True
+                _log.warning("high-water mark not saved", file=str(self._file), error=error.strerror)
 
     async def _save_often(self) -> None:
         while True:

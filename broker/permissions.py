@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..schemas import subjects
-from .topology import FIRED, PARTITIONS_DEFAULT, PROBE, SIGNALS, TICKS, queue_consumer
+from .topology import FIRED, LEFT, PARTITIONS_DEFAULT, PROBE, SIGNALS, TICKS, queue_consumer
 
 ANY = "*"
 RESPONSES_S = 10
@@ -135,7 +135,7 @@ def _operator(scope: Scope) -> Permissions:
         (
             *client.publish, *(f"$JS.API.STREAM.{verb}.*" for verb in verbs), f"$JS.API.STREAM.DELETE.{PROBE}", "$JS.API.DIRECT.GET.>",
             *(f"$JS.API.CONSUMER.{verb}.*.*" for verb in ("CREATE", "DELETE", "INFO", "MSG.NEXT")), *_LISTS,
-            "flow.>", "plan.*", "trigger.>", "history.*", "dead.*", "secret.>", "topology", "tasks-epoch", "lease.*",
+            f"$JS.API.STREAM.DELETE.{LEFT}", "left.*", "flow.>", "plan.*", "trigger.>", "history.*", "dead.*", "secret.>", "topology", "tasks-epoch", "lease.*",
         ),
         client.subscribe,
     )  # fmt: skip

@@ -48,6 +48,8 @@ FLEET_BYTES, SECRETS_BYTES, TASKS_BYTES, PROGRESS_BYTES = 64 * MIB, MIB, 256 * M
 STORE_BYTES_MIN = 256 * MIB
 PROBE = "PROBE"
 """The stream that is made and deleted to see what fits into the store. Always this one: who may delete it need not delete others."""
+LEFT = "LEFT"
+"""The stream that holds what is left of a WAL while it is moved (`accept_loss.py`)."""
 FIRED = "fired"
 """The consumer of the timers that fired."""
 SIGNALS = "signals"

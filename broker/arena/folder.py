@@ -223,9 +223,10 @@ def is_own_file(fd: int) -> bool:
 
 
 def _why_not_opened(path: Path, error: OSError) -> str:
-    if path.is_symlink():
+    # Not by the path itself: in a folder that may not be looked into, it raises where these say no.
+    if os.path.islink(path):  # noqa: PTH114
         return "it is a symbolic link; name the folder itself"
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112
         return "it is not a folder"
     return (error.strerror or str(error)).lower()
 

@@ -51,7 +51,7 @@ async def check_limits(monitor_url: str, settings: ServerSettings, store_bytes: 
     if wrong:
         raise ServerDiffers(f"the server does not run as it was told: {'; '.join(wrong)}")
     if settings.users and not said.get("auth_required"):
-        raise ServerDiffers(f"the file of users {settings.users} names no user, so nobody would be asked who he is; `jetfleet server permissions` prints users")
+        raise ServerDiffers(f"the file of users {settings.users} names no user; `jetfleet server permissions` prints some")
 
 
 async def _get(address: SplitResult, path: str) -> bytes:

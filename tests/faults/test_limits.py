@@ -87,7 +87,7 @@ def test_few_open_files_are_enough_or_named(files: int, nats_url: str, tmp_path:
         return "worker is up" in child.last_lines(100)
 
     async def test() -> None:
-        await until(lambda: is_up() or not child.alive)
+        await until(lambda: is_up() or not child.alive, "it is up or has given up", START_S)
         if child.alive:
             child.ask_to_end()
         assert await child.ended(START_S) == (0 if is_up() else 1), child.last_lines(100)

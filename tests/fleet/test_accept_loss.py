@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from jetfleet.broker import topology
-from jetfleet.broker.accept_loss import accept_loss, consumers_ahead
+from jetfleet.broker.accept_loss import _move_behind_snapshot, accept_loss, consumers_ahead
 from jetfleet.broker.client import Connection, Message
 from jetfleet.broker.coordinator.snapshots import Manifest
 from jetfleet.broker.deployment import ensure, ensure_flow_consumer
-from jetfleet.broker.topology import Topology
+from jetfleet.broker.topology import LEFT, Topology
 from jetfleet.schemas import subjects
 
 from .background import BackgroundServer
@@ -63,6 +63,58 @@ def test_a_log_is_moved_behind_the_snapshot_that_knows_more_than_it(server: Back
             stays = [each.seq async for each in connection.streams.read(subjects.wal_stream(0))]
             assert stays == [1, 2]
             assert await connection.streams.last(subjects.PROGRESS, ">") is None
+            assert LEFT not in await connection.streams.names()
+
+    run(test())
+
+
+def test_who_dies_while_a_log_is_moved_loses_nothing_of_it(server: BackgroundServer) -> None:
+    """At each question to the server in turn: it is not asked any more, and somebody begins again."""
+
+    class Died(Exception):
+        pass
+
+    async def moved(connection: Connection, questions: int) -> bool:
+        """Whether it came to its end within so many questions."""
+        left = questions
+        ask, submit = connection.streams._ask, connection.publisher.publish
+
+        async def counted(what: Any, *args: Any, **more: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Died
+            return await what(*args, **more)
+
+        connection.streams._ask = partial(counted, ask)  # type: ignore[method-assign]
+        connection.publisher.publish = partial(counted, submit)  # type: ignore[method-assign]
+        try:
+            await _move_behind_snapshot(connection, 1)
+        except Died:
+            return False
+        finally:
+            connection.streams._ask, connection.publisher.publish = ask, submit  # type: ignore[method-assign]
+        return True
+
+    async def test() -> None:
+        async with await Connection.open(server.url, name="test") as connection:
+            await ensure(connection, TWO)
+            position, ended, questions = 0, False, 0
+            while not ended:
+                position += 10
+                manifest = Manifest(1, position, "epoch", [], 0)
+                await connection.publisher.publish("snapshot.1.manifest", msgspec.msgpack.encode(manifest))
+                await connection.streams.purge(subjects.wal_stream(1))
+                records = {f"{position}.{number}".encode() for number in range(2)}
+                for record in sorted(records):
+                    await connection.publisher.publish(subjects.wal(1), record)
+                ended = await moved(connection, questions)
+                await _move_behind_snapshot(connection, 1)
+                behind = {each.data async for each in connection.streams.read(subjects.wal_stream(1), start_seq=position + 1)}
+                assert behind == records, f"died at question {questions}"
+                assert [each async for each in connection.streams.read(LEFT)] == []
+                questions += 1
+            assert questions > 8
 
     run(test())
 

@@ -10,8 +10,8 @@
         yield                                # and here, with the signal on disk and perhaps nobody who has read it
         assert await life.output(id) == …
 
-Every story is told once on a fleet that lives, once with the coordinator killed at each `yield`, once with the worker killed too, and, if soak
-tests are run, with the coordinator killed again and again at any moment. All of them are told side by side, so that a kill costs all of them
+Every story is told once on a fleet that lives, once with coordinator and worker killed at each `yield`, and, if soak tests are run, with the
+coordinator alone killed there, and with it killed again and again at any moment. All of them are told side by side, so that a kill costs all of them
 together as much as one. What is asserted is what the log and the files of the nodes say. The next processes are started at once, and the story
 goes on while they start: half of what is sent comes while nobody is there.
 

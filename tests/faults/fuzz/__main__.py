@@ -64,7 +64,9 @@ def _arguments() -> argparse.Namespace:
     asked = parser.parse_args()
     if asked.target not in (None, "all", *TARGETS):
         near = get_close_matches(asked.target, TARGETS)
-        parser.error(f"no target {asked.target!r}{': is it ' + ' or '.join(map(repr, near)) + '?' if near else ''}; without any they are listed")
+        parser.error(
+            f"no target {asked.target!r}{': is it ' + ' or '.join(map(repr, near)) + '?' if near else ''}; without any they are listed"
+        )
     return asked
 
 

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
 from random import Random
 from typing import Protocol
 
@@ -67,6 +69,7 @@ def wall_ns() -> int:
 
 def install() -> None:
     """Replace time and chance in this interpreter, for good."""
+    metadata.version = cache(metadata.version)  # each process asks for it, and it is looked for on the disk
     _replace_time()
     _replace_chance()
     pid, host = os.getpid, socket.gethostname

@@ -32,7 +32,7 @@ def registry(ledger: Ledger, flows: Mapping[str, SimulatedFlow], slowness: Calla
     def begin(context: Context) -> None:
         identity, who = context.identity, current.get()
         activation = ".".join(map(str, identity.activation))
-        worker = who.name if isinstance(who, Process) else "?"
+        worker = f"{who.name}-{who.pid}" if isinstance(who, Process) else "?"  # who is started again is another one
         ledger.effect(identity.run_id, activation, identity.attempt, worker, identity.idempotency_key)
 
     async def pause(context: Context) -> None:

@@ -68,7 +68,8 @@ class Shape:
     def __init__(self, seed: int, small: bool) -> None:
         chance = Random(f"shape {seed}")
         self.partitions = chance.choice((1, 2, 2, 3))
-        self.coordinators, self.workers, self.publishers = chance.randint(1, 3), chance.randint(1, 3), chance.randint(1, 2)
+        self.coordinators = chance.choice((1, 2, 2) if small else (1, 2, 3))
+        self.workers, self.publishers = chance.randint(1, 2 if small else 3), chance.randint(1, 2)
         self.hosts = HOSTS[: chance.randint(1, 2)]
         self.slots = chance.choice((2, 8, 64))
         self.load_s = chance.choice((1.5, 3.0) if small else (3.0, 8.0, 15.0))

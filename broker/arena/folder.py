@@ -224,9 +224,9 @@ def is_own_file(fd: int) -> bool:
 
 def _why_not_opened(path: Path, error: OSError) -> str:
     # Not by the path itself: in a folder that may not be looked into, it raises where these say no.
-    if os.path.islink(path):  # noqa: PTH114
+    if os.path.islink(path):
         return "it is a symbolic link; name the folder itself"
-    if os.path.exists(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112
+    if os.path.exists(path) and not os.path.isdir(path):
         return "it is not a folder"
     return (error.strerror or str(error)).lower()
 

@@ -48,7 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--calm", action="store_true", help="inject nothing: the control")
     parser.add_argument("--small", action="store_true", help="small worlds, of which three take as long as one")
     parser.add_argument("--trace", action="store_true", help="print what the server did and what processes said")
-    parser.add_argument("--broken", default="", metavar="NAME", help="break the code on purpose, as tests/faults/broken.py knows it; several with commas: each for all seeds")
+    parser.add_argument(
+        "--broken",
+        default="",
+        metavar="NAME",
+        help="break the code on purpose, as tests/faults/broken.py knows it; several with commas: each for all seeds",
+    )
     parser.add_argument("--jobs", type=arguments.at_least_one, default=1, metavar="N", help="processes at a time")
     parser.add_argument("--for", type=arguments.seconds, default=0, dest="for_s", metavar="TIME", help="go on for so long: 90s, 20m, 2h")
     parser.add_argument("--first", action="store_true", help="stop at the first seed that fails")

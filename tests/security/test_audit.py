@@ -84,7 +84,11 @@ def test_everything_that_is_installed_is_pinned_and_comes_from_wherever_pip_is_t
     [
         (None, 2, "not audited: there is no"),
         ("echo 'ConnectionError: no route to host' >&2; exit 1", 2, "not audited: ConnectionError: no route"),
-        ("""echo '{"dependencies": [{"name": "a", "version": "1", "vulns": []}, {"name": "b", "skip_reason": "x"}]}'""", 2, "not audited: 1 of 2"),
+        (
+            """echo '{"dependencies": [{"name": "a", "version": "1", "vulns": []}, {"name": "b", "skip_reason": "x"}]}'""",
+            2,
+            "not audited: 1 of 2",
+        ),
         ("""echo '{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "CVE-1"}]}]}'; exit 1""", 1, "a 1: CVE-1"),
         ("""echo '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}'""", 0, "none of 1 pins"),
     ],

@@ -151,5 +151,7 @@ def _print(found: dict[str, Any], options: argparse.Namespace, alone: bool) -> N
     lines += [f"  | {line}" for line in (found["trace"] if options.trace else [])]
     lines += [f"  > {line}" for line in (found["log"] if alone else found["log"][-SHOWN:])]
     if complaints:
-        lines.append(f"    repeat: python -m tests.faults.simulate --seed {found['seed']}{' --calm' * options.calm}{' --small' * options.small}{broken}")
+        lines.append(
+            f"    repeat: python -m tests.faults.simulate --seed {found['seed']}{' --calm' * options.calm}{' --small' * options.small}{broken}"
+        )
     print("\n".join(lines), flush=True)

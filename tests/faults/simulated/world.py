@@ -214,7 +214,9 @@ class World:
                 found.setdefault(order.run, "it is in nobody's hands" if order.run in recorder.begun else "it has not begun")
         found |= {each.name: "it has orders left" for each in self.publishers if not each.is_done}
         missing = set(range(self.shape.partitions)) - {partition.number for partition in self._partitions()}
-        return [f"{what} waits: {why}" for what, why in found.items() if what not in patient] + [f"partition {number} has no owner" for number in missing]
+        return [f"{what} waits: {why}" for what, why in found.items() if what not in patient] + [
+            f"partition {number} has no owner" for number in missing
+        ]
 
     def _waits_for_a_wrong_clock(self, run: Run) -> bool:
         """Whether it has nothing but timers, set by a clock that was far ahead: they fire when that time has come."""

@@ -135,7 +135,8 @@ def _operator(scope: Scope) -> Permissions:
         (
             *client.publish, *(f"$JS.API.STREAM.{verb}.*" for verb in verbs), f"$JS.API.STREAM.DELETE.{PROBE}", "$JS.API.DIRECT.GET.>",
             *(f"$JS.API.CONSUMER.{verb}.*.*" for verb in ("CREATE", "DELETE", "INFO", "MSG.NEXT")), *_LISTS,
-            f"$JS.API.STREAM.DELETE.{LEFT}", "left.*", "flow.>", "plan.*", "trigger.>", "history.*", "dead.*", "secret.>", "topology", "tasks-epoch", "lease.*",
+            f"$JS.API.STREAM.DELETE.{LEFT}", "left.*",
+            "flow.>", "plan.*", "trigger.>", "history.*", "dead.*", "secret.>", "topology", "tasks-epoch", "lease.*",
         ),
         client.subscribe,
     )  # fmt: skip

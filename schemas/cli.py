@@ -119,6 +119,10 @@ def _run(args: Sequence[str] | None, group: click.Group) -> int:
     except OSError as error:
         if _is_of_output(error):
             raise
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            _trace_if_asked()
+            _say("error: OPEN_FILES this process may not open as many files as it needs; raise the limit (ulimit -n)")
+            return FAILED
         return _report_defect(error)
     except Exception as error:
         return _report_defect(error)

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CHUNK, CHUNKS = 20, 10
-CALM, SOAK = 8, 20_000
+CHUNK, CHUNKS = 50, 4
+CALM, SOAK = 6, 20_000
+FOUND = (19, 1078)
+"""Seeds of large worlds that showed something once: what, is in docs/reliability.md. Another code is another history, so they are few."""
 CATCHING = 40
 """So many seeds may pass before a defect is noticed."""
 BROKEN = (
@@ -41,34 +43,34 @@ def failures(found: list[dict[str, Any]]) -> str:
 
 
 def test_without_faults_everything_happens_once() -> None:
-    found = simulated("--seeds", f"1..{CALM}", "--calm")
+    found = simulated("--seeds", f"1..{CALM}", "--calm", "--small")
     assert not failures(found)
-    assert len(found) == CALM and sum(each["ended"] for each in found) > 5 * CALM
+    assert len(found) == CALM and sum(each["ended"] for each in found) > 3 * CALM
     assert not any(each["faults"] or each["duplicates"] or each["unknown"] for each in found)
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_whatever_chance_does_to_a_fleet_all_promises_hold(chunk: int) -> None:
-    found = simulated("--seeds", f"{chunk * CHUNK + 1}..{(chunk + 1) * CHUNK}")
+    found = simulated("--seeds", f"{chunk * CHUNK + 1}..{(chunk + 1) * CHUNK}", "--small")
     assert not failures(found)
     assert len(found) == CHUNK and sum(sum(each["faults"].values()) for each in found) > CHUNK
 
 
-def test_a_seed_is_one_history_whatever_the_interpreter_is_started_with() -> None:
-    first, second = (simulated("--seeds", "301..304", hashes=hashes) for hashes in ("1", "2"))
-    assert [each["digest"] for each in first] == [each["digest"] for each in second]
-    assert len({each["digest"] for each in first}) == 4
+@pytest.mark.parametrize("seed", FOUND)
+def test_what_was_found_once_is_mended(seed: int) -> None:
+    assert not failures(simulated("--seed", str(seed)))
 
 
-def test_a_seed_is_the_same_history_after_other_seeds() -> None:
-    alone, after = simulated("--seed", "304"), simulated("--seeds", "303..304")
-    assert alone[0]["digest"] == after[1]["digest"]
+def test_a_seed_is_one_history_whatever_the_interpreter_is_started_with_and_did_before() -> None:
+    first, second = simulated("--seeds", "301..305", "--small", hashes="1"), simulated("--seeds", "303..305", "--small", hashes="2")
+    assert [each["digest"] for each in first[2:]] == [each["digest"] for each in second]
+    assert len({each["digest"] for each in first}) == 5
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_what_is_broken_is_found(name: str) -> None:
-    found = simulated("--seeds", f"1..{CATCHING}", "--broken", name, "--first")
-    assert failures(found), f"{len(found)} seeds, and nobody noticed"
+def test_what_is_broken_is_found() -> None:
+    found = simulated("--seeds", f"1..{CATCHING}", "--broken", ",".join(BROKEN), "--first", "--small")
+    noticed = {each["broken"] for each in found if each["complaints"]}
+    assert noticed == set(BROKEN), f"{len(found)} seeds, and nobody noticed {set(BROKEN) - noticed}"
 
 
 @pytest.mark.soak

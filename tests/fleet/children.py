@@ -36,7 +36,8 @@ _CONTEXT.set_forkserver_preload(
         "jetfleet.triggers.webhook.source",
     ]
 )
-forkserver.ensure_running()  # before a worker within the tests starts one that has imported next to nothing
+if multiprocessing.current_process().name == "MainProcess":  # before a worker within the tests starts one that has imported next to nothing
+    forkserver.ensure_running()
 
 
 class Order(TypedDict):

@@ -10,7 +10,7 @@ from ..registry import Missing
 
 __all__ = ["Missing", "attempt", "command", "need_root", "tool"]
 
-PACKAGES = {"strace": "strace", "ip": "iproute2", "mkfs.ext4": "e2fsprogs", "mount": "mount", "losetup": "mount"}
+PACKAGES = {"strace": "strace", "ip": "iproute2", "mkfs.ext4": "e2fsprogs", "mount": "mount", "losetup": "mount", "nsenter": "util-linux"}
 """Debian's names of the packages that have these tools."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 TIMEOUT_S = 20

@@ -6,16 +6,19 @@ from .. import flows
 from ..judge import judge
 from ..outcome import Outcome
 from ..registry import Settings
-from ..world import PUBLISHER, Shape, world
+from ..world import COORDINATOR, PUBLISHER, Shape, world
 
 EVENTS, EVENTS_QUICK = 10_000, 1_000
 PARALLEL = 1_000
 DRAIN_S = 600
+KEEPING_ALL = {"tests.faults.keeping.KEPT": 1 << 40}
+"""Messages behind a snapshot: whoever records the evidence lags far behind the fleet, and must not miss what is purged."""
 
 
 async def play(settings: Settings) -> Outcome:
     events = settings.count(EVENTS, EVENTS_QUICK)
-    shape = Shape(rate=0, count=events, mix=(flows.CHAIN,), options={PUBLISHER: ("--open", str(events))}, triggers=0, constants={})
+    options, constants = {PUBLISHER: ("--open", str(events))}, {COORDINATOR: KEEPING_ALL}
+    shape = Shape(rate=0, count=events, mix=(flows.CHAIN,), options=options, triggers=0, constants=constants)
     async with world(shape, settings.seed) as one:
         await one.deploy(flows.fan("f-wide", PARALLEL))
         one.ledger.fault("burst", f"{events} events")

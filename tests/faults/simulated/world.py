@@ -72,7 +72,7 @@ class Shape:
         self.workers, self.publishers = chance.randint(1, 2 if small else 3), chance.randint(1, 2)
         self.hosts = HOSTS[: chance.randint(1, 2)]
         self.slots = chance.choice((2, 8, 64))
-        self.load_s = chance.choice((1.5, 3.0) if small else (3.0, 8.0, 15.0))
+        self.load_s = chance.choice((1.0, 2.0) if small else (3.0, 8.0, 15.0))
         self.flows = make_flows(chance, chance.randint(1, 1 if small else 3))
         self.orders = make_orders(chance, self.flows, chance.randint(3, 8) if small else chance.randint(5, 30), self.load_s, VALUES)
         self.slowness = chance.choice((0.0, 0.2, 1.0))

@@ -17,8 +17,8 @@ from jetfleet.schemas.cli import main
 from jetfleet.workers.up.fleet import FleetSettings
 
 from ...fleet.background_fleet import BackgroundFleet
+from ...fleet.commands import Said
 from ...fleet.fleets import NODES
-from ...fleet.test_cli import Said
 from ...fleet.worker_processes import CommandProcess
 
 FLOW = """

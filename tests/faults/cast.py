@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from ..client.proxy import Proxy
@@ -92,7 +92,8 @@ class Cast:
     async def stop(self, name: str) -> None:
         """Let it end in order."""
         self._supervised.discard(name)
-        self.children[name].ask_to_end()
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            self.children[name].ask_to_end()
         await self.children[name].ended()
 
     def leave_alone(self, *roles: str) -> None:

@@ -184,8 +184,9 @@ class Leases:
         lease = Lease(self._membership.id, int(time.time() * 1000), before.generation + 1)
         try:
             stored = await self._write(partition, lease, seq)
-        except BrokerError as error:  # somebody was first, or nobody knows: the tail will tell
+        except BrokerError as error:  # somebody was first, or nobody knows
             _log.debug("lease not claimed", partition=partition, code=error.code, error=str(error))
+            await self._look(partition)
             return
         self._known[partition] = lease, stored
         self._gain(partition, _Held(lease.generation, stored, period))
@@ -251,16 +252,25 @@ class Leases:
         )
         return ack.seq
 
+    async def _look(self, partition: int) -> None:
+        """Read the lease itself. The tail will tell as well; but who waited for that alone would claim in vain for as long as it is silent."""
+        with contextlib.suppress(BrokerError):
+            stored = await self._connection.streams.last(subjects.FLEET, subjects.lease(partition))
+            if stored is not None:
+                self._read(partition, stored.data, stored.seq)
+
     def _take(self, message: Message) -> None:
         number = subjects.partition_in(message.subject, self.partitions)
-        if number is None:
-            return
+        if number is not None:
+            self._read(number, message.data, message.stream_seq)
+
+    def _read(self, partition: int, data: bytes, seq: int) -> None:
         try:
-            lease = messages.decode(Lease, message.data)
+            lease = messages.decode(Lease, data)
         except UnreadableRecord as error:
-            _log.warning("lease unreadable: it counts as free", partition=number, error=str(error))
+            _log.warning("lease unreadable: it counts as free", partition=partition, error=str(error))
             lease = _FREE
-        self._learn(number, lease, message.stream_seq)
+        self._learn(partition, lease, seq)
 
     def _forget(self) -> None:
         """The server has lost leases: what was claimed here may be somebody else's by now, and no known sequence is the last one."""

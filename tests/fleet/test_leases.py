@@ -118,6 +118,20 @@ def test_a_lease_that_names_who_has_lost_it_and_is_due_no_more_is_freed(server: 
     run(test())
 
 
+def test_who_hears_of_no_lease_reads_those_that_it_claims_in_vain(server: BackgroundServer) -> None:
+    """Its tail is silent: without a look at the lease itself it would claim it for ever with a sequence of long ago."""
+
+    async def test() -> None:
+        async with Coordinator(server.url, PARTITIONS) as first:
+            await shared([first], [8])
+            async with Coordinator(server.url, PARTITIONS) as second:
+                second.leases._tail._handle = lambda message: None
+                second.leases._known.clear()
+                await shared([first, second], [4, 4])
+
+    run(test())
+
+
 def test_of_many_that_want_one_lease_one_gets_it(server: BackgroundServer) -> None:
     async def test() -> None:
         async with await Connection.open(server.url, name="test") as connection:

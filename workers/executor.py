@@ -54,8 +54,8 @@ WAITING_MAX = 0.9
 """After this share of its timeout an attempt waits for room in the arena no more: it should fail by what it lacks, not by the timeout."""
 HEAD_START_S = 0.001
 """Of the node before the check of what it was given, which wants a core for itself: so long the node needs to begin."""
-APART_MAX = 4
-"""Processes for attempts that are to be executed apart."""
+APART_MAX = 8
+"""Processes for attempts that are to be executed apart: more than may be innocent and wait for long, few enough for a small machine."""
 PREPARED_MAX = 10_000
 """Bound nodes that are kept; flows that are deployed again and again must not fill the memory."""
 

@@ -7,6 +7,7 @@ lying, where `asyncio.run` would wait for them for ever.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -24,11 +25,13 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run the work in a loop of its own, as `asyncio.run` does."""
     collect_rarely()
     runner = asyncio.Runner(loop_factory=loop_factory())
-    try:
-        return runner.run(work)
-    finally:
-        if _end_tasks(runner.get_loop()):
-            runner.close()
+    with contextlib.closing(work):  # also if there is no loop to be had
+        loop = runner.get_loop()
+        try:
+            return runner.run(work)
+        finally:
+            if _end_tasks(loop):
+                runner.close()
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> bool:

@@ -253,7 +253,7 @@ class Leases:
         return ack.seq
 
     async def _look(self, partition: int) -> None:
-        """Read the lease itself. The tail will tell as well; but who waited for that alone would claim in vain for as long as it is silent."""
+        """Read the lease itself. The tail will tell as well; who waited for that alone would claim in vain for as long as it is silent."""
         with contextlib.suppress(BrokerError):
             stored = await self._connection.streams.last(subjects.FLEET, subjects.lease(partition))
             if stored is not None:

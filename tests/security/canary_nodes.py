@@ -20,7 +20,7 @@ def slips(context: Context) -> str:
         print("printed", value)
         print("to error", value, file=sys.stderr)
         context.log.warning(f"logged {value}", field=value, nested={"in": [value, base64.b64encode(value.encode()).decode()]})
-        logging.getLogger("some.library").warning("told by a library: %s", value)
+        logging.getLogger("somebodys_code").warning("told by a library: %s", value)
         warnings.warn(f"warned of {value}", stacklevel=1)
     encoded = [form(value) for value in values for form in (repr, json.dumps, urllib.parse.quote_plus, as_base64)]
     return " ".join([*values, *encoded])

@@ -147,7 +147,7 @@ class Recorder(Log):
         else:
             last = await self._last_that_is_there(partition, first_seq)
             if not self._was_only_shown(partition, last):
-                self.seen.append(Seen(stream, got, time.time_ns()))
+                self.seen.append(Seen(stream, last, time.time_ns()))  # not `got`: others may have made it as long again
             tail = self._wal_tail(partition, last + 1)
         self._tails[partition] = tail
         await tail.start()

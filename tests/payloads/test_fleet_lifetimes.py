@@ -26,6 +26,8 @@ from .hosts import MIB, deploy, executions, host, is_right, made, produced_and_s
 OWN_SEGMENT = 9 * MIB
 SMALL = {"arena-max": "64MiB", "arena-keep": 0}
 """Segments of 8 MiB: a value of OWN_SEGMENT has one for itself."""
+ROOMY = SMALL | {"arena-max": "256MiB"}
+"""For many writers at once, one of them dead: each holds segments that it has begun."""
 UNSPARED = {"jetfleet.broker.arena.leftovers.SPARE_FOR_S": 1.0}
 """What was freed is not kept for its writer for long."""
 
@@ -154,9 +156,9 @@ def test_runs_that_are_over_leave_nothing_behind(fresh_url: str, tmp_path: Path,
                 flow("far", {"make": {"type": "bulk.make", "queue": "a"}, "sum": {"type": "bulk.sum", "queue": "far"}}, **short),
             )
             with (
-                host(fresh_url, tmp_path / "a", "a", "b", options=SMALL, constants=UNSPARED),
-                host(fresh_url, tmp_path / "k", "a", "b", arena=arena, options=SMALL, constants=UNSPARED) as killed,
-                host(fresh_url, tmp_path / "far", "far", options=SMALL, constants=UNSPARED),
+                host(fresh_url, tmp_path / "a", "a", "b", options=ROOMY, constants=UNSPARED),
+                host(fresh_url, tmp_path / "k", "a", "b", arena=arena, options=ROOMY, constants=UNSPARED) as killed,
+                host(fresh_url, tmp_path / "far", "far", options=ROOMY, constants=UNSPARED),
             ):
                 ids = [await start(one, names[n % 3], length=800, seed=n, key=str(n)) for n in range(runs)]
                 await one.log.until(lambda: len(one.log.parts) > runs // 3, "a third of the runs are over", 300)

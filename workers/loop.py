@@ -7,7 +7,6 @@ lying, where `asyncio.run` would wait for them for ever.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -25,13 +24,16 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run the work in a loop of its own, as `asyncio.run` does."""
     collect_rarely()
     runner = asyncio.Runner(loop_factory=loop_factory())
-    with contextlib.closing(work):  # also if there is no loop to be had
+    try:
         loop = runner.get_loop()
-        try:
-            return runner.run(work)
-        finally:
-            if _end_tasks(loop):
-                runner.close()
+    except OSError:  # no file descriptors left: nobody will ever await it
+        work.close()
+        raise
+    try:
+        return runner.run(work)
+    finally:
+        if _end_tasks(loop):
+            runner.close()
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> bool:

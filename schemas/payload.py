@@ -83,6 +83,15 @@ def is_whole(payload: Payload) -> bool:
     return True
 
 
+def is_readable(payload: Payload) -> bool:
+    """Whether the bytes are one msgpack document, and each ref in it says where its value lies."""
+    try:
+        refs_in(payload)
+    except UnreadablePayload:
+        return False
+    return is_whole(payload)
+
+
 def pack_map(items: Iterable[tuple[str, Payload]]) -> Payload:
     """{key: payload, …} as one payload, in the given order, by joining bytes."""
     pairs = list(items)

@@ -40,6 +40,8 @@ class Selector:
 
 Lookup: TypeAlias = Callable[[Selector], Any]
 """Gives the value of a selector; None or MISSING when there is none."""
+Read: TypeAlias = Callable[[Any], Any]
+"""Gives what a ref leads to, and any other value as it is."""
 
 
 def parse_path(text: str) -> Path:
@@ -92,14 +94,14 @@ def parse_selector(inner: str) -> Selector:
 class _Part(Protocol):
     """A compiled piece of a template that depends on selectors."""
 
-    def render(self, lookup: Lookup) -> Any: ...
+    def render(self, lookup: Lookup, read: Read) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Constant:
     value: Any
 
-    def render(self, lookup: Lookup) -> Any:
+    def render(self, lookup: Lookup, read: Read) -> Any:
         return self.value
 
 
@@ -107,7 +109,7 @@ class _Constant:
 class _Exact:
     selector: Selector
 
-    def render(self, lookup: Lookup) -> Any:
+    def render(self, lookup: Lookup, read: Read) -> Any:
         value = lookup(self.selector)
         return None if value is MISSING else value
 
@@ -116,24 +118,24 @@ class _Exact:
 class _Text:
     pieces: tuple[str | Selector, ...]
 
-    def render(self, lookup: Lookup) -> str:
-        return "".join(piece if isinstance(piece, str) else to_text(lookup(piece)) or "" for piece in self.pieces)
+    def render(self, lookup: Lookup, read: Read) -> str:
+        return "".join(piece if isinstance(piece, str) else to_text(read(lookup(piece))) or "" for piece in self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
 class _Map:
     items: tuple[tuple[Any, _Part], ...]
 
-    def render(self, lookup: Lookup) -> dict[Any, Any]:
-        return {key: part.render(lookup) for key, part in self.items}
+    def render(self, lookup: Lookup, read: Read) -> dict[Any, Any]:
+        return {key: part.render(lookup, read) for key, part in self.items}
 
 
 @dataclass(frozen=True, slots=True)
 class _List:
     items: tuple[_Part, ...]
 
-    def render(self, lookup: Lookup) -> list[Any]:
-        return [part.render(lookup) for part in self.items]
+    def render(self, lookup: Lookup, read: Read) -> list[Any]:
+        return [part.render(lookup, read) for part in self.items]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +150,12 @@ class Template:
         """Whether it renders to the same value whatever the lookup says."""
         return not self.selectors
 
-    def render(self, lookup: Lookup) -> Any:
-        """The value with its selectors resolved. A constant one is the same object each time: do not change it."""
-        return self._part.render(lookup)
+    def render(self, lookup: Lookup, read: Read = lambda value: value) -> Any:
+        """The value with its selectors resolved. A constant one is the same object each time: do not change it.
+
+        `read` is asked for what is put into a text only. Raises ValueElsewhere if that is a ref all the same.
+        """
+        return self._part.render(lookup, read)
 
 
 def template_of(constants: Mapping[str, Any], templates: Mapping[str, Template]) -> Template:
@@ -178,13 +183,15 @@ def _compile(value: Any, path: Path, selectors: dict[Selector, None]) -> _Part:
         return _compile_text(value, path, selectors)
     if isinstance(value, dict):
         entries = tuple((key, _compile(item, (*path, key), selectors)) for key, item in value.items())
-        if all(isinstance(part, _Constant) for _, part in entries):
-            return _Constant(_same_or({key: part.render(_nothing) for key, part in entries}, value))
+        constants = {key: part.value for key, part in entries if isinstance(part, _Constant)}
+        if len(constants) == len(entries):
+            return _Constant(_same_or(constants, value))
         return _Map(entries)
     if isinstance(value, (list, tuple)):
         parts = tuple(_compile(item, (*path, index), selectors) for index, item in enumerate(value))
-        if all(isinstance(part, _Constant) for part in parts):
-            return _Constant(_same_or([part.render(_nothing) for part in parts], value))
+        items = [part.value for part in parts if isinstance(part, _Constant)]
+        if len(items) == len(parts):
+            return _Constant(_same_or(items, value))
         return _List(parts)
     return _Constant(value)
 
@@ -192,10 +199,6 @@ def _compile(value: Any, path: Path, selectors: dict[Selector, None]) -> _Part:
 def _same_or(rendered: Any, value: Any) -> Any:
     """The value itself where unescaping changed nothing: no second copy of large constants."""
     return value if rendered == value else rendered
-
-
-def _nothing(selector: Selector) -> None:
-    return None
 
 
 def _compile_text(text: str, path: Path, selectors: dict[Selector, None]) -> _Part:

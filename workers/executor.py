@@ -27,7 +27,7 @@ import msgspec
 from ..broker.payloads.bodies import CHECKED_AT_ONCE_BYTES
 from ..broker.payloads.plane import Plane
 from ..schemas.effects import Dispatch
-from ..schemas.errors import Permanent
+from ..schemas.errors import Permanent, UnreadablePayload
 from ..schemas.messages import Task
 from ..schemas.payload import refs_in
 from ..schemas.payload_errors import ArenaFull, PayloadElsewhere
@@ -125,7 +125,10 @@ class Executor:
         """Whether an inline node may be executed in the event loop: nothing has to be fetched, nothing stored, nothing large read."""
         if plan.payloads.durability != "host":
             return False
-        return not _holds_refs(dispatch)
+        try:
+            return not _holds_refs(dispatch)
+        except UnreadablePayload:
+            return False  # which is said where the attempt is executed
 
     async def execute(self, plan: Plan, node: PlanNode, dispatch: Dispatch | Task, apart: bool = False) -> Completion:
         """Execute any node. Raises CancelledError if the attempt is cancelled: then there is nothing to report."""
@@ -207,7 +210,8 @@ class Executor:
         config: Any = None
         if node.template is not None:
             find = lookup(work.plan, node.roots, dispatch.needs, dispatch.run, dispatch.activation)
-            config = node.template.render(find if spec.moves else lambda selector: self.plane.resolve(find(selector)))
+            read = self.plane.resolve
+            config = node.template.render(find if spec.moves else lambda selector: read(find(selector)), read)
         config = {} if config is None else config  # as in the standard nodes: no config counts as an empty one
         return Bound(spec, config, spec.prepare(config))
 

@@ -37,8 +37,7 @@ def _with_files(plane: Plane, value: Any, producer: Producer, rules: Payloads) -
 
 
 def _written(plane: Plane, file: OpenedFile, producer: Producer, rules: Payloads) -> Ref:
-    with plane.stream(producer, "file") as writer:
-        writer.make_room(file.nbytes)
+    with plane.stream(producer, "file", file.nbytes) as writer:
         for piece in file.pieces():
             writer.write(piece)
         return plane.finished(writer, rules, file.name.encode())

@@ -86,11 +86,16 @@ class Arena:
         self.counters.copied_bytes += length
         return written
 
-    def stream(self, codec: str, *, run: str, activation: tuple[int | str, ...] = (), again: bool = False) -> EntryWriter:
-        """An entry that is written piece by piece, its length unknown. Raises ArenaFull, ArenaUnusable, UnencodableValue."""
+    def stream(
+        self, codec: str, *, run: str, activation: tuple[int | str, ...] = (), again: bool = False, room_bytes: int = 0
+    ) -> EntryWriter:
+        """An entry that is written piece by piece. `room_bytes`: no write up to there finds the arena full; 0: its length is not known.
+
+        Raises ArenaFull, ArenaUnusable, UnencodableValue.
+        """
         ref = blank(self.host, codec, run, activation, again)
         try:
-            return EntryWriter(ref, self._writer().pool, self._room, self._accounts, self.counters)
+            return EntryWriter(ref, self._writer().pool, self._room, self._accounts, self.counters, room_bytes)
         except ArenaFull:
             self.counters.waits_for_room += 1
             raise

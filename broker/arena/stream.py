@@ -1,6 +1,6 @@
-"""An entry whose length is not known before it is written: a file that somebody writes, bytes that come from elsewhere.
+"""An entry that is written piece by piece: a file that somebody writes, bytes that come from elsewhere.
 
-It begins in a segment with others. When it becomes too large for that it moves to one of its own, which grows with it. Room for the codec's
+It begins in a segment with others, with the room that it is known to need. When it becomes too large for that it moves to one of its own, which grows with it. Room for the codec's
 meta is left before the body; what is not needed of it becomes a gap. Nothing is an entry before `finish`. Until then the segment cannot be
 freed, and nobody else appends to it.
 """
@@ -41,7 +41,7 @@ class EntryWriter(io.RawIOBase):
     when it is forgotten, it gives up what was not finished.
     """
 
-    def __init__(self, blank: Ref, pool: Pool, room: Room, accounts: Accounts, counters: ArenaCounters) -> None:
+    def __init__(self, blank: Ref, pool: Pool, room: Room, accounts: Accounts, counters: ArenaCounters, room_bytes: int = 0) -> None:
         super().__init__()
         self._segment: Segment | None = None
         self._blank, self._pool, self._room, self._accounts, self._counters = blank, pool, room, accounts, counters
@@ -49,7 +49,8 @@ class EntryWriter(io.RawIOBase):
         self.length = self._put_so_far = self._crc = 0
         self._gathered = bytearray()
         self._before_body = ENTRY_HEADER_BYTES + aligned(ENTRY_HEADER_BYTES + len(blank.run.encode()) + LONGEST_TEXT_BYTES)
-        self._begin_in(pool.take(self._before_body + min(FIRST_ROOM_BYTES, pool.segment_bytes // 4)))
+        first = room_bytes or min(FIRST_ROOM_BYTES, pool.segment_bytes // 4)
+        self._begin_in(pool.take(aligned(self._before_body + first) + len(NO_ENTRY)))
 
     def write(self, data: Buffer) -> int:
         """Appends all of `data`. Raises ArenaFull, RunTooLarge: then nothing of it was written, and the same call may be made again."""
@@ -71,10 +72,6 @@ class EntryWriter(io.RawIOBase):
             self._put_gathered(segment)
             self._put(segment, part)
         return len(part)
-
-    def make_room(self, length: int) -> None:
-        """Room for `length` bytes in all, so that no write up to there finds the arena full. Raises ArenaFull, ArenaUnusable."""
-        self._with_room(self._begun(), length)
 
     def finish(self, meta: bytes = b"", count: int | None = None) -> Ref:
         """Makes it an entry of all that was written. Raises UsageError if it is one already or was given up, UnencodableValue."""

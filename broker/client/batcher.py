@@ -69,7 +69,7 @@ class Batcher:
     ) -> None:
         self.subject = subject
         self.gate = gate
-        """Asked before a batch leaves; where it says no, the entries stay until the next occasion."""
+        """Asked before a batch leaves; where it says no, everything stays here and it is asked again after a moment."""
         self.headers = headers
         """Of the batches that are cut from now on; a batch keeps its own however often it is sent."""
         self._publisher, self._patient = publisher, patient
@@ -138,12 +138,25 @@ class Batcher:
         self._closed = True
         if self._retry_timer is not None:
             self._retry_timer.cancel()
-        for batch in self._batches:
-            if not batch.settled:
-                if batch.future is not None:
-                    batch.future.cancel()
-                self._finish(batch, ConnectionClosed(f"closed before {self.subject!r} acknowledged a batch", maybe_done=True))
+        self._end_all(ConnectionClosed(f"closed before {self.subject!r} acknowledged a batch", maybe_done=True))
         self._flush()
+
+    def recall(self) -> None:
+        """What is under way is not waited for: it leaves again, as the same batches, when the gate is open."""
+        for batch in self._batches:
+            if batch.future is not None and not batch.settled and batch not in self._refused:
+                self._recall(batch)
+                self._refused.append(batch)
+        if self._refused:
+            self._look_again()
+
+    def forget(self) -> None:
+        """Nothing that was put so far leaves any more. It settles as if it were stored: whoever calls puts anew what is still wanted."""
+        self._end_all(None)
+        self._refused.clear()
+        self._blocked_by = None
+        self._settle()
+        self._give_up(None)
 
     # --- cutting batches
 
@@ -151,9 +164,12 @@ class Batcher:
         self._flushing = False
         if self._closed:
             self._settle()
-            self._give_up()
+            self._give_up(ConnectionClosed(f"closed: nothing more is published to {self.subject!r}"))
             return
-        while self._entries and self._in_flight < self._in_flight_max and not self._refused and (self.gate is None or self.gate()):
+        while self._entries and self._in_flight < self._in_flight_max and not self._refused:
+            if self.gate is not None and not self.gate():
+                self._look_again()
+                break
             batch = self._cut()
             self._batches.append(batch)
             self._in_flight += 1
@@ -163,12 +179,12 @@ class Batcher:
                 self._finish(batch, batch.error)
         self._settle()
 
-    def _give_up(self) -> None:
-        """Entries that were put too late."""
+    def _give_up(self, error: BrokerError | None) -> None:
+        """The entries that are in no batch yet."""
         receipts = self._receipts
         self._entries, self._receipts, self._weights = [], [], []
         self._count += len(receipts)
-        _tell(receipts, ConnectionClosed(f"closed: nothing more is published to {self.subject!r}"))
+        _tell(receipts, error)
         self._settle()
 
     def _cut(self) -> _Batch:
@@ -193,7 +209,7 @@ class Batcher:
         batch.future.add_done_callback(lambda future: self._returned(batch, future))
 
     def _returned(self, batch: _Batch, future: asyncio.Future[PubAck]) -> None:
-        if batch.settled:
+        if batch.settled or batch.future is not future:
             return
         error = future.exception()
         if error is None:
@@ -226,6 +242,17 @@ class Batcher:
                 if not waiting.done():
                     waiting.set_result(None)
 
+    def _end_all(self, error: BrokerError | None) -> None:
+        for batch in self._batches:
+            if not batch.settled:
+                self._recall(batch)
+                self._finish(batch, error)
+
+    def _recall(self, batch: _Batch) -> None:
+        future, batch.future = batch.future, None
+        if future is not None:
+            future.cancel()
+
     def _retry_later(self, batch: _Batch, error: BrokerError) -> None:
         self._blocked_by = error
         self._refused.append(batch)
@@ -233,15 +260,21 @@ class Batcher:
             self._retry_timer = self._loop.call_later(self._backoff_s, self._retry)
             self._backoff_s = min(2 * self._backoff_s, _BACKOFF_MAX_S)
 
+    def _look_again(self) -> None:
+        """The gate is closed."""
+        if self._retry_timer is None:
+            self._retry_timer = self._loop.call_later(_BACKOFF_S, self._retry)
+
     def _retry(self) -> None:
         """All that was refused, in order; nothing new leaves before."""
         self._retry_timer = None
         if self.gate is not None and not self.gate():
-            self._retry_timer = self._loop.call_later(self._backoff_s, self._retry)
+            self._look_again()
             return
         refused, self._refused = self._refused, []
         for batch in refused:
             self._send(batch)
+        self._flush()
 
 
 def _fitting(sizes: Sequence[int], limit: int) -> int:

@@ -52,7 +52,10 @@ class ArrayCodec:
         return array[()] if is_scalar else array
 
     def pick(self, body: memoryview, meta: bytes, path: tuple[str | int, ...]) -> Any:
-        value: Any = self.decode(body, meta)
+        return self.inside(self.decode(body, meta), path)
+
+    def inside(self, value: Any, path: tuple[str | int, ...]) -> Any:
+        """As `pick`, in the array itself."""
         for index, step in enumerate(path):
             if not isinstance(value, (np.ndarray, np.void)):
                 return get(plain(value), path[index:])
@@ -60,6 +63,13 @@ class ArrayCodec:
             if value is MISSING:
                 return MISSING
         return plain(value)
+
+    def items_of(self, value: Any) -> list[Any]:
+        """The items as Python knows them: numbers, texts, maps of a structure's fields, lists of more."""
+        if value.dtype.names is not None:
+            return [plain(item) for item in value]
+        found: list[Any] = value.tolist() if value.ndim else []
+        return found
 
 
 def plain(value: Any) -> Any:

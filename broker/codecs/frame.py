@@ -56,6 +56,11 @@ class FrameCodec:
             return _series(table, path[0]) if path[0] in columns else MISSING
         return pick_row(table.select(columns), path)
 
+    def items_of(self, value: Any) -> list[Any]:
+        """The items of a series, the rows of a frame as maps without the index."""
+        found: list[Any] = value.tolist() if isinstance(value, pd.Series) else value.to_dict("records")
+        return found
+
     def nbytes(self, value: Any) -> int:
         """Of the frame in memory, without the texts that its columns of objects refer to."""
         usage = value.memory_usage()

@@ -37,11 +37,18 @@ class TableCodec:
         return _from_table(read_stream(body), kind)
 
     def pick(self, body: memoryview, meta: bytes, path: tuple[str | int, ...]) -> Any:
-        kind = _read_kind(meta)
-        table = read_stream(body)
+        return self.inside(self.decode(body, meta), path)
+
+    def inside(self, value: Any, path: tuple[str | int, ...]) -> Any:
+        """As `pick`, in the table or column itself."""
         if not path:
-            return _from_table(table, kind)
-        return pick_row(table, path) if kind in ("table", "batch") else pick_item(_only_column(table), path)
+            return value
+        return pick_row(value, path) if isinstance(value, (pa.Table, pa.RecordBatch)) else pick_item(value, path)
+
+    def items_of(self, value: Any) -> list[Any]:
+        """The rows of a table as maps, the items of a column as Python knows them."""
+        found: list[Any] = value.to_pylist()
+        return found
 
 
 def write_stream(table: Any) -> list[Any]:

@@ -321,6 +321,7 @@ class Coordinator:
 
     def _disconnected(self) -> None:
         self._seen.clear()
+        self.outbox.hold_tasks()
 
     async def _reconnected(self) -> None:
         """The server may be a new one, with an empty memory."""

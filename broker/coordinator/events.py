@@ -18,7 +18,7 @@ from ...schemas import messages, subjects
 from ...schemas.errors import EventRejected, JetfleetError, UnreadableRecord, UsageError
 from ...schemas.limits import PAYLOAD_INLINE_MAX_BYTES
 from ...schemas.messages import BatchedEvent, DeadLetter
-from ...schemas.payload import NULL, Payload, decode, encode, is_whole
+from ...schemas.payload import NULL, Payload, decode, encode, is_readable
 from ...schemas.plan.events import check_event, choose_trigger
 from ...schemas.plan.parameters import parameters, with_defaults
 from ...schemas.plan.plan import Plan
@@ -116,9 +116,11 @@ def _batch(message: Message) -> list[BatchedEvent]:
         entries = [messages.decode(BatchedEvent, entry) for entry in messages.split(message.data)]
     except UnreadableRecord as error:
         raise UnreadableEvent(f"a message with the header {BATCH} holds no batch of events: {error}") from None
-    broken = next((place for place, entry in enumerate(entries) if not (is_whole(entry.payload) and is_whole(entry.meta))), None)
+    broken = next((place for place, entry in enumerate(entries) if not (is_readable(entry.payload) and is_readable(entry.meta))), None)
     if broken is not None:
-        raise UnreadableEvent(f"the payload or meta of event {broken} in a batch is no msgpack document")
+        raise UnreadableEvent(
+            f"the payload or meta of event {broken} in a batch is no msgpack document, or has a ref in it that cannot be read"
+        )
     return entries
 
 

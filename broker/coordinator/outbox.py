@@ -49,6 +49,7 @@ class Outbox:
         self.may_send_tasks: Callable[[], bool] = lambda: True
         """Whether this process may still act for all of its partitions."""
         self._epoch: dict[str, str] = {}
+        self._holding_tasks = False
         self._wal: dict[int, Batcher] = {}
         self._tasks: dict[tuple[str, str, str], Batcher] = {}
         self._history: dict[str, Batcher] = {}
@@ -60,11 +61,24 @@ class Outbox:
         """The most that a single entry may have: what the server takes in a message, less what goes around it."""
         return min(MESSAGE_MAX_BYTES, self._connection.max_payload) - ENVELOPE_BYTES
 
-    def begin_epoch(self, epoch: str) -> None:
-        """Say on messages of tasks from now on in which epoch they were first published."""
-        self._epoch = {subjects.EPOCH_HEADER: epoch}
+    def hold_tasks(self) -> None:
+        """No task leaves until `begin_epoch`: the server that comes back may have lost its memory."""
+        self._holding_tasks = True
         for batcher in self._tasks.values():
+            batcher.recall()
+
+    def begin_epoch(self, epoch: str) -> None:
+        """Say on messages of tasks from now on in which epoch they were first published.
+
+        Tasks of an earlier epoch that are not known to be stored are forgotten: all that are outstanding are given out anew in this one,
+        and of two copies two workers could hear that theirs is wanted.
+        """
+        before, self._epoch = self._epoch, {subjects.EPOCH_HEADER: epoch}
+        for batcher in self._tasks.values():
+            if self._epoch != before:
+                batcher.forget()
             batcher.headers = self._epoch
+        self._holding_tasks = False
 
     def drop_tasks(self) -> None:
         """Take back the tasks that have not been stored: others own the runs now, and give them out themselves."""
@@ -94,7 +108,7 @@ class Outbox:
         batcher = self._tasks.get((queue, host, type))
         if batcher is None:
             batcher = self._batcher(subjects.tasks(queue, host), TASKS_IN_FLIGHT, weight_max=BATCH_US)
-            batcher.headers, batcher.gate = self._epoch, self.may_send_tasks
+            batcher.headers, batcher.gate = self._epoch, self._tasks_may_leave
             self._tasks[queue, host, type] = batcher
         ticket.pending += 1
         batcher.put(task, ticket, self.durations.expected_us(type))
@@ -170,7 +184,8 @@ class Outbox:
     def blocked_by(self) -> str:
         """Why nothing leaves; empty when all is well."""
         reasons = [self.singles.blocked_by, *(batcher.blocked_by for batcher in self._batchers())]
-        return next((str(reason) for reason in reasons if reason is not None), "")
+        held = "tasks wait until it is known whether the server has lost its memory" if self._holding_tasks else ""
+        return next((str(reason) for reason in reasons if reason is not None), held)
 
     async def drained(self) -> None:
         """Wait until everything that was put in is acknowledged."""
@@ -182,6 +197,9 @@ class Outbox:
         await self.singles.close()
         for batcher in self._batchers():
             await batcher.close()
+
+    def _tasks_may_leave(self) -> bool:
+        return not self._holding_tasks and self.may_send_tasks()
 
     def _batchers(self) -> list[Batcher]:
         return [*self._wal.values(), *self._tasks.values(), *self._history.values()]

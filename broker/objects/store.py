@@ -64,8 +64,8 @@ class ObjectStore:
             pass
         return digest
 
-    async def get(self, digest: str, into: Callable[[memoryview], None], *, key: str = "") -> None:
-        """Hand the bytes to `into`, piece by piece and in order. They are right if this returns; forget them if it raises.
+    async def get(self, digest: str, into: Callable[[memoryview], object], *, key: str = "") -> None:
+        """Hand the bytes to `into` in a thread, piece by piece and in order. They are right if this returns; forget them if it raises.
 
         Raises PayloadLost, PayloadCorrupt, KeyMissing, ObjectsUnavailable, UsageError, and the client's BrokerErrors.
         """

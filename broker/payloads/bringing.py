@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from ...schemas.payload import Payload, refs_in
 from ...schemas.payload_errors import PayloadCorrupt, PayloadElsewhere, PayloadLost
 from ...schemas.ref import Ref
-from ..arena.arena import Arena
-from ..arena.stream import EntryWriter
 from ..codecs.registry import codec_named
 from ..objects.store import ObjectStore
 from .bodies import CHECKED_AT_ONCE_BYTES, Bodies, Key, key
@@ -113,9 +112,11 @@ class Bringing:
             memory = bytearray()
             await objects.get(digest, memory.extend, key=ref.key)
             return memoryview(memory).toreadonly()
-        writer = await when_room(self._waiters, lambda: _opened_for(arena, ref))
+        opened = partial(arena.stream, ref.codec, run=ref.run, activation=ref.activation, again=ref.again, room_bytes=ref.length)
+        # With room for the whole body: none waits in the middle for what another one has that waits too.
+        writer = await when_room(self._waiters, opened)
         try:
-            await objects.get(digest, lambda chunk: _append(writer, chunk), key=ref.key)
+            await objects.get(digest, writer.write, key=ref.key)
         except BaseException:
             writer.abort()
             raise
@@ -124,21 +125,6 @@ class Bringing:
         if (copy.length, copy.crc) != (ref.length, ref.crc):
             raise PayloadCorrupt(f"{ref}: the object {digest[:12]} is not what was written", [ref])
         return copy
-
-
-def _opened_for(arena: Arena, ref: Ref) -> EntryWriter:
-    """A new entry with room for the whole body: none waits in the middle for what another one has that waits too."""
-    writer = arena.stream(ref.codec, run=ref.run, activation=ref.activation, again=ref.again)
-    try:
-        writer.make_room(ref.length)
-    except BaseException:
-        writer.abort()
-        raise
-    return writer
-
-
-def _append(writer: EntryWriter, chunk: memoryview) -> None:
-    writer.write(chunk)
 
 
 def refs_of(value: Any) -> Iterator[Ref]:

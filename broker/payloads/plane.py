@@ -117,11 +117,14 @@ class Plane:
     def _inline_max(self, rules: Payloads) -> int:
         return rules.inline_max_bytes if self.settings else NO_LIMIT
 
-    def stream(self, producer: Producer, codec: str = "bytes") -> EntryWriter:
-        """A writer for bytes whose number is not known yet. Raises ArenaFull, RunTooLarge, ArenaUnusable."""
+    def stream(self, producer: Producer, codec: str = "bytes", room_bytes: int = 0) -> EntryWriter:
+        """A writer for bytes that come piece by piece. `room_bytes`: of them, where that is known.
+
+        Raises ArenaFull, RunTooLarge, ArenaUnusable.
+        """
         arena = self.arena
         assert arena is not None
-        return arena.stream(codec, run=producer.run, activation=producer.activation, again=producer.again)
+        return arena.stream(codec, run=producer.run, activation=producer.activation, again=producer.again, room_bytes=room_bytes)
 
     def finished(self, writer: EntryWriter, rules: Payloads, meta: bytes = b"") -> Ref:
         """The ref of what was written."""

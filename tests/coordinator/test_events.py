@@ -93,10 +93,36 @@ def test_bytes_that_are_neither_are_refused(data: bytes) -> None:
         only(data)
 
 
+def test_json_may_begin_with_a_byte_order_mark() -> None:
+    assert decode(only(b'\xef\xbb\xbf{"n": 1}').payload) == {"n": 1}
+    with pytest.raises(UnreadableEvent):
+        only(b"\xef\xbb\xbf" * 100_000)
+
+
+def test_media_types_are_compared_without_regard_to_case() -> None:
+    assert decode(only(msgpack.packb({"n": 1}), {"content-type": "Application/MsgPack"}).payload) == {"n": 1}
+
+
+@pytest.mark.parametrize("type", ["application/cbor", "text/plain", "application/gzip"])
+def test_what_is_neither_is_refused_with_its_type_in_the_reason(type: str) -> None:
+    with pytest.raises(UnreadableEvent, match=f"an event is JSON or msgpack, whatever its Content-Type '{type}' says"):
+        only(b"\xa1\x61n\x01", {"Content-Type": type})
+
+
+BROKEN_REF = msgpack.packb({"rows": msgpack.ExtType(1, b"no ref")})
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/msgpack"}])
+def test_a_ref_that_nobody_can_read_is_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(UnreadableEvent, match="ref"):
+        only(BROKEN_REF, headers)
+
+
 @pytest.mark.parametrize(
     "batch",
     [
         b"",
+        encode_all([BatchedEvent("k", BROKEN_REF)]),
         b"\xc1",
         b"{}",
         msgspec.msgpack.encode([1]),

@@ -243,6 +243,22 @@ def test_a_foreign_worker_executes_the_tasks_of_a_run(fresh_url: str, tmp_path: 
     run(test())
 
 
+def test_an_output_with_a_ref_that_nobody_can_read_fails_the_node_that_reads_it(fresh_url: str, tmp_path: Path) -> None:
+    def work(nats: RawNats) -> None:
+        worker = RawWorker(nats, QUEUE, {"far.broken": lambda value: {"rows": msgpack.ExtType(1, b"no ref")}})
+        worker.work(worker.take())
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.client.deploy(flow("orders", {"far": {"type": "far.broken", "queue": QUEUE}, "near": {"type": "f.echo"}}))
+            handle = await one.client.start("orders", {"n": 1})
+            await blocking(fresh_url, work)
+            result = await handle.result(15)
+            assert result.error is not None and (result.error.node, result.error.type) == ("near", "unreadable_payload")
+
+    run(test())
+
+
 def test_what_was_recorded_and_not_acknowledged_is_not_executed_again(fresh_url: str, tmp_path: Path) -> None:
     def work(nats: RawNats) -> list[Any]:
         first = RawWorker(nats, QUEUE, {"far.echo": lambda value: value})

@@ -103,11 +103,11 @@ def test_a_get_goes_on_when_the_server_is_killed_and_comes_back(server: Backgrou
         async with deployed(server) as connection:
             store, body = ObjectStore(connection), some_chunks(60)
             digest = await store.put(body, run="r")
-            out, begun = bytearray(), asyncio.Event()
+            out, begun, loop = bytearray(), asyncio.Event(), asyncio.get_running_loop()
 
             def into(piece: memoryview) -> None:
                 out.extend(piece)
-                begun.set()
+                loop.call_soon_threadsafe(begun.set)
 
             getting = asyncio.create_task(store.get(digest, into))
             await begun.wait()

@@ -74,7 +74,7 @@ class Intake:
         self._views: dict[str, View] = {}
         self.has_scanned = False
         """Whether everything has been looked at once."""
-        self.stuck = 0
+        self.stuck: set[str] = set()
         """Files that could not be moved or removed when that was tried last."""
 
     @property
@@ -279,12 +279,14 @@ class Intake:
         other: list[tuple[Entry, str]] = []
         for entry, todo in entries:
             try:
-                if self._afterwards.finish(self._view_of(entry.path), entry, todo):
+                is_gone = self._afterwards.finish(self._view_of(entry.path), entry, todo)
+                self.stuck.discard(entry.path)
+                if is_gone:
                     gone.append(entry.path)
                 else:
                     other.append((entry, KEEP))
             except OSError as error:
-                self.stuck += 1
+                self.stuck.add(entry.path)
                 log.warning("a file that is done cannot be moved or removed", path=entry.path, reason=str(error))
         if gone or other:
             self._memory.change(other, gone)
@@ -292,7 +294,8 @@ class Intake:
             self._differs(entry.path)
 
     def _finish_rest(self) -> None:
-        self.stuck, last = 0, ""
+        last = ""
+        self.stuck.clear()
         while entries := self._memory.to_do(last, LOOKS_PER_STEP):
             last = entries[-1][0].path
             self._finish([(entry, todo) for entry, todo in entries if entry.path not in self._fired])

@@ -25,7 +25,7 @@ _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 def move(name: str, folder: int, target: int) -> None:
     """Folders by their descriptors. Raises OSError; FileNotFoundError if the file is not there."""
-    for free in _names(name):
+    for free in _names(name, os.fpathconf(target, "PC_NAME_MAX")):
         with contextlib.suppress(FileExistsError):
             if not _renamed(name, folder, free, target):
                 _claim_and_rename(name, folder, free, target)
@@ -33,10 +33,16 @@ def move(name: str, folder: int, target: int) -> None:
     raise FileExistsError(f"no free name like {name}")
 
 
-def _names(name: str) -> Iterator[str]:
-    path = PurePath(name)
-    for suffix in ("", *(f".{number}" for number in range(1, _NUMBERED)), f".{secrets.token_hex(8)}"):
-        yield f"{path.stem}{suffix}{path.suffix}"
+def _names(name: str, most_bytes: int) -> Iterator[str]:
+    """The name, then others like it. Of a long one the end of its stem gives way to the number."""
+    yield name
+    stem, ending = PurePath(name).stem, PurePath(name).suffix
+    if len(os.fsencode(ending)) > most_bytes // 2:
+        stem, ending = name, ""
+    for suffix in (*(f".{number}" for number in range(1, _NUMBERED)), f".{secrets.token_hex(8)}"):
+        while len(os.fsencode(f"{stem}{suffix}{ending}")) > most_bytes:
+            stem = stem[:-1]
+        yield f"{stem}{suffix}{ending}"
 
 
 def _renamed(name: str, folder: int, free: str, target: int) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+from .globs import Globs
 
 TEMPORARY = (".swp", ".swx", ".swo", ".tmp", ".temp", ".part", ".partial", ".crdownload", ".filepart", "~")
 """How the names of files end that editors and downloads write before they give them their own."""
@@ -16,8 +16,8 @@ class Names:
     """
 
     def __init__(self, patterns: Sequence[str], ignore: Sequence[str], hidden: bool) -> None:
-        self._patterns = _Globs(patterns)
-        self._ignore = _Globs(ignore)
+        self._patterns = Globs(patterns)
+        self._ignore = Globs(ignore)
         self._hidden = hidden
         self._all = not patterns
 
@@ -30,19 +30,3 @@ class Names:
     def enters(self, name: str, below: str) -> bool:
         """Whether a folder in the folder is looked into."""
         return (self._hidden or not name.startswith(".")) and not self._ignore.fit(name, below)
-
-
-class _Globs:
-    def __init__(self, globs: Iterable[str]) -> None:
-        globs = list(globs)
-        self._names = _compiled([glob for glob in globs if "/" not in glob])
-        self._paths = _compiled([glob.lstrip("/") for glob in globs if "/" in glob])
-
-    def fit(self, name: str, below: str) -> bool:
-        return (self._names is not None and self._names.match(name) is not None) or (
-            self._paths is not None and self._paths.match(below) is not None
-        )
-
-
-def _compiled(globs: Sequence[str]) -> re.Pattern[str] | None:
-    return re.compile("|".join(map(fnmatch.translate, globs))) if globs else None

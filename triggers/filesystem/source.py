@@ -120,9 +120,9 @@ class FilesystemSource(Source):
         if self._watcher.polls:
             said.append(f"by polling every {self._params.poll_ms} ms, as {self._watcher.polls}")
         if self._intake.settling:
-            said.append(f"{self._intake.settling} files settle")
+            said.append(f"files that settle: {self._intake.settling}")
         if self._intake.stuck:
-            said.append(f"{self._intake.stuck} files that are done cannot be moved or removed")
+            said.append(f"files that are done and cannot be moved or removed: {len(self._intake.stuck)}")
         return "; ".join(said)
 
     # --- in the thread

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from ...broker.codecs.reach import items, reach
 from ...schemas.selectors import parse_path
-from ...schemas.values import get, set_path, to_number
+from ...schemas.values import set_path, to_number
 from .base import StandardNode
 
 Numbers: TypeAlias = Callable[[Any], Iterator[int | float]]
@@ -46,16 +47,12 @@ class AggregateNode(StandardNode):
 def _numbers(source: Mapping[str, Any]) -> Numbers:
     if source["type"] == "fields":
         paths = [parse_path(field) for field in source["fields"]]
-        return lambda value: _only_numbers(to_number(get(value, path)) for path in paths)
+        return lambda value: _only_numbers(to_number(reach(value, path)) for path in paths)
     array = parse_path(source["array_path"])
     if source.get("value_field"):
         field = parse_path(source["value_field"])
-        return lambda value: _only_numbers(to_number(get(item, field)) for item in _items(get(value, array)))
-    return lambda value: _only_numbers(None if isinstance(item, str) else to_number(item) for item in _items(get(value, array)))
-
-
-def _items(array: Any) -> list[Any]:
-    return array if isinstance(array, list) else []
+        return lambda value: _only_numbers(to_number(reach(item, field)) for item in items(reach(value, array)))
+    return lambda value: _only_numbers(None if isinstance(item, str) else to_number(item) for item in items(reach(value, array)))
 
 
 def _only_numbers(candidates: Iterator[int | float | None]) -> Iterator[int | float]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...broker.codecs.reach import reach
 from ...schemas.selectors import parse_path
-from ...schemas.values import Path, get, set_path, to_text
+from ...schemas.values import Path, set_path, to_text
 from .base import StandardNode
 
 
@@ -20,7 +21,7 @@ class ConcatNode(StandardNode):
         separator, target = to_text(config["separator"]) or "", parse_path(config["output_field"])
 
         def join(value: Any) -> Any:
-            texts = (to_text(get(value, part)) if isinstance(part, tuple) else part for part in parts)
+            texts = (to_text(reach(value, part)) if isinstance(part, tuple) else part for part in parts)
             return set_path({}, target, separator.join(text for text in texts if text is not None))
 
         return join

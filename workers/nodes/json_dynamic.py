@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from ...broker.codecs.reach import reach
 from ...schemas.errors import Permanent
 from ...schemas.selectors import parse_path
-from ...schemas.values import MISSING, delete_path, get, set_path
+from ...schemas.values import MISSING, delete_path, set_path
 from .base import StandardNode
 
 Change: TypeAlias = Callable[[Any], Any]
@@ -25,7 +26,7 @@ class JsonDynamicNode(StandardNode):
             return change
 
         def checked(value: Any) -> Any:
-            absent = [field for field, path in required if get(value, path) is MISSING]
+            absent = [field for field, path in required if reach(value, path) is MISSING]
             if absent:
                 raise Permanent(f"required fields are missing: {', '.join(absent)}", type="missing_field", details={"fields": absent})
             return change(value)
@@ -40,7 +41,7 @@ def _passthrough(config: Mapping[str, Any]) -> Change:
 def _extract(config: Mapping[str, Any]) -> Change:
     """The named fields side by side, each under the last word of its path; of two with the same last word the later one stays."""
     paths = [path for path in map(parse_path, config["fields"]) if path]
-    return lambda value: {str(path[-1]): found for path in paths if (found := get(value, path)) is not MISSING}
+    return lambda value: {str(path[-1]): found for path in paths if (found := reach(value, path)) is not MISSING}
 
 
 def _merge(config: Mapping[str, Any]) -> Change:
@@ -48,7 +49,7 @@ def _merge(config: Mapping[str, Any]) -> Change:
     path = parse_path(config.get("path") or "")
 
     def merge(value: Any) -> Any:
-        found = get(value, path)
+        found = reach(value, path)
         if isinstance(found, dict):
             return found
         if not isinstance(found, list):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...broker.codecs.reach import reach
 from ...schemas.selectors import parse_path
-from ...schemas.values import MISSING, Path, get, set_path
+from ...schemas.values import MISSING, Path, set_path
 from .base import StandardNode
 
 
@@ -27,7 +28,7 @@ class MapNode(StandardNode):
         def convert(value: Any) -> Any:
             output: Any = dict(value) if passthrough and isinstance(value, dict) else {}
             for source, target, default in moves:
-                found = get(value, source)
+                found = reach(value, source)
                 if found is MISSING:
                     found = default
                 if found is not MISSING:

@@ -6,7 +6,8 @@ An adapter joins the suite by a class of this kind in `worlds.py`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -66,5 +67,12 @@ class Outside(ABC):
         return int(payload["n"])
 
 
-def reason(error: JetfleetError) -> Refused:
-    return Refused(f"{error.code}: {error}")
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Every way of being told that no run comes of it is one: Refused."""
+    try:
+        yield
+    except JetfleetError as error:
+        raise Refused(f"{error.code}: {error}") from error
+    except OSError as error:
+        raise Refused(f"nobody listens: {error!r}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,8 +18,10 @@ from jetfleet.schemas.flow.triggers.cron import CronParams
 from jetfleet.schemas.payload import decode
 from jetfleet.schemas.records import RunStarted
 from jetfleet.triggers import inject
+from jetfleet.triggers.webhook.source import WebhookSource
 
-from .outside import Outside, reason
+from ..webhook.calling import post
+from .outside import Outside, Refused, refusing
 
 
 class Calls(Outside):
@@ -31,9 +34,10 @@ class Calls(Outside):
 
     async def happen(self, number: int) -> None:
         assert self.triggers is not None
-        fate = await inject(self.triggers, "first", "in", {"n": number}, key=f"call-{number}")
-        for error in fate.refused.values():
-            raise reason(error)
+        with refusing():
+            fate = await inject(self.triggers, "first", "in", {"n": number}, key=f"call-{number}")
+            for error in fate.refused.values():
+                raise error
 
     async def happen_all(self, numbers: Any) -> None:
         await asyncio.gather(*(self.happen(number) for number in numbers))
@@ -47,6 +51,28 @@ class Memory(Calls):
 
 class Manual(Calls):
     type: ClassVar[str] = "manual"
+
+
+class Requests(Outside):
+    """Requests over HTTP."""
+
+    type: ClassVar[str] = "webhook"
+    tells: ClassVar[bool] = True
+    waits: ClassVar[bool] = False
+
+    def params(self) -> dict[str, Any]:
+        return {"path": "/orders"}
+
+    async def happen(self, number: int) -> None:
+        assert self.triggers is not None
+        with refusing():
+            source = await self.triggers.source("first", "in")
+            assert isinstance(source, WebhookSource)
+            answer = await post(await source.listening(), "/orders", {"n": number}, [("Idempotency-Key", f"order-{number}")])
+        if answer.status != HTTPStatus.ACCEPTED:
+            raise Refused(f"{answer.code}: {answer.value['error']['message']}")
+
+    again = happen
 
 
 class NamedQueue(Outside):
@@ -89,6 +115,9 @@ class Ticks(Outside):
         await self.client.connection.publisher.publish(subjects.tick("first", "in"), messages.encode(tick))
 
     again = happen
+
+    def narrow(self) -> dict[str, Any]:
+        return {"type": "object", "properties": {"scheduled_at": {"pattern": "^200[0-5]"}}}
 
     def number(self, started: RunStarted) -> int:
         return int(decode(started.payload)["scheduled_at"][:4]) - 2000
@@ -153,4 +182,4 @@ class Records(Outside):
         await self._producer.send_and_wait("orders", json.dumps({"n": number}).encode(), partition=number % 2)
 
 
-WORLDS: tuple[type[Outside], ...] = (Memory, Manual, NamedQueue, Subjects, Ticks, Files, Records)
+WORLDS: tuple[type[Outside], ...] = (Memory, Manual, Requests, NamedQueue, Subjects, Ticks, Files, Records)

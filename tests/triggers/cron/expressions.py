@@ -10,6 +10,15 @@ from zoneinfo import ZoneInfo
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "UTC")
 FIRST, LAST = datetime(2020, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
+ODD = {
+    "Pacific/Apia": 2011,  # a whole day is left out
+    "America/Sao_Paulo": 2017,  # midnight is left out
+    "Africa/Casablanca": 2024,  # goes back in spring and forward a month later
+    "Antarctica/Troll": 2024,  # two hours
+    "Asia/Kathmandu": 1985,  # a quarter of an hour
+    "Asia/Pyongyang": 2015,  # half an hour back, at midnight
+}
+"""Zones that do something odd to their clocks, and the year in which, or after which, they do."""
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
@@ -61,17 +70,13 @@ def _field(chance: random.Random, low: int, high: int, *, stars: float, names: t
 @cache
 def changes(zone: str) -> tuple[datetime, ...]:
     """When clocks in the zone are put forward or back; for a zone that never does it, some moments all the same."""
-    found, moment, hour = [], FIRST, timedelta(hours=1)
-    while moment < LAST:
-        if _offset(moment + hour, zone) != _offset(moment, zone):
-            found.append(
-                next(
-                    moment + timedelta(minutes=n)
-                    for n in range(61)
-                    if _offset(moment + timedelta(minutes=n), zone) != _offset(moment, zone)
-                )
-            )
-        moment += hour
+    first, last = (datetime(ODD[zone], 1, 1, tzinfo=UTC), datetime(ODD[zone] + 2, 1, 1, tzinfo=UTC)) if zone in ODD else (FIRST, LAST)
+    hour, minute = timedelta(hours=1), timedelta(minutes=1)
+    hours = (first + n * hour for n in range((last - first) // hour))
+    changing = [moment for moment in hours if _offset(moment + hour, zone) != _offset(moment, zone)]
+    found = [
+        next(moment + n * minute for n in range(61) if _offset(moment + n * minute, zone) != _offset(moment, zone)) for moment in changing
+    ]
     return tuple(found) or tuple(FIRST + timedelta(days=183 * n) for n in range(20))
 
 

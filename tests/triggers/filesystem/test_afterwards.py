@@ -62,6 +62,20 @@ def test_no_file_that_was_moved_is_overwritten_by_another_of_its_name(
     run(test())
 
 
+@pytest.mark.parametrize("name", ["x" * 251 + ".csv", "ü" * 125 + ".csv", "x." + "y" * 253])
+def test_of_a_name_as_long_as_the_system_allows_the_end_gives_way_to_the_number(name: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watched(tmp_path, **MOVE) as one:
+            done = one.folder / "done"
+            for number in range(2):
+                one.write("x.csv", str(number)).rename(one.folder / name)
+                await one.fired(1)
+                await until(lambda: len(names(done)) == number + 1, f"a moved file; {one.source.status()}")  # noqa: B023
+            assert (done / name).read_text() == "0"
+
+    run(test())
+
+
 def test_what_was_in_a_folder_below_is_moved_into_one_of_that_name(tmp_path: Path) -> None:
     async def test() -> None:
         async with watched(tmp_path, **MOVE) as one:
@@ -162,6 +176,9 @@ def test_what_cannot_be_moved_is_said_and_moved_when_that_is_possible(tmp_path: 
             one.write("a.csv")
             await one.fired(1)
             await until(lambda: "cannot be moved" in one.source.status(), "a file that is stuck")
+            one.write("a.csv", "another version")
+            await one.fired(1)
+            assert one.source.status().endswith("files that are done and cannot be moved or removed: 1")
             done.unlink()
             done.mkdir()
             await until(lambda: names(done) == ["a.csv"], "a moved file")

@@ -1,0 +1,29 @@
+// Start a run by an event, with the client library of NATS:
+//
+//     cargo run -- nats://127.0.0.1:4222 orders order-4711 '{"n": 1}'
+//
+// Arguments: server, flow (or a subject with a dot in it), idempotency key, event as JSON. Prints the server's answer.
+use std::env::{args, var};
+
+use async_nats::jetstream::{self, context::traits::Publisher, message::PublishMessage};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args: Vec<String> = args().skip(1).collect();
+    let [server, to, key, event] = args.try_into().map_err(|_| "usage: publish SERVER FLOW|SUBJECT KEY JSON")?;
+    let mut options = async_nats::ConnectOptions::new();
+    if let (Ok(user), Ok(password)) = (var("NATS_USER"), var("NATS_PASSWORD")) {
+        options = options.user_and_password(user, password);
+    }
+    if let Ok(ca) = var("NATS_CA") {
+        options = options.add_root_certificates(ca.into());
+    }
+    if let Ok(prefix) = var("NATS_INBOX_PREFIX") {
+        options = options.custom_inbox_prefix(prefix);
+    }
+    let jetstream = jetstream::new(options.connect(server).await?);
+    let subject = if to.contains('.') { to.clone() } else { format!("events.{to}") };
+    let message = PublishMessage::build().payload(event.into()).message_id(format!("{to}-{key}"));
+    println!("{:?}", jetstream.publish_message(message.outbound_message(subject)).await?.await?);
+    Ok(())
+}

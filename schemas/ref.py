@@ -151,6 +151,10 @@ class Coded:
     def __repr__(self) -> str:
         return f"Coded({self.codec!r}, {self.meta!r}, {len(self.body)} bytes)"
 
+    def __str__(self) -> str:
+        """As people see it."""
+        return f"a `{self.codec}` value of {len(self.body)} bytes"
+
 
 class ValueElsewhere(Exception):
     """Somebody has to look into a value who only holds the ref to it, or its coded form. Not an error of the user: whoever may read refs

@@ -126,7 +126,7 @@ class Executor:
         if plan.payloads.durability != "host":
             return False
         try:
-            return not _holds_refs(dispatch)
+            return not _refs(dispatch)
         except UnreadablePayload:
             return False  # which is said where the attempt is executed
 
@@ -135,30 +135,35 @@ class Executor:
         started = perf_counter_ns()
         work = Work(plan, node, dispatch, apart)
         try:
-            outcome = await self._with_refs(work) if _holds_refs(dispatch) else await self._perform(work, self._resolve(work), ())
+            refs = _refs(dispatch)
+            outcome = await self._with_refs(work, refs) if refs else await self._perform(work, self._resolve(work), ())
             if outcome.error is None and plan.payloads.durability == "object-store":
                 outcome.output = await self.plane.durable(outcome.output, dispatch.run)
         except Exception as error:
             outcome = fail(error)
         return self._report(work, outcome, started)
 
-    async def _with_refs(self, work: Work) -> Outcome:
+    async def _with_refs(self, work: Work, refs: Sequence[Ref]) -> Outcome:
         """The outcome of an attempt that reads what lies elsewhere. One that read what was damaged counts for nothing: if somebody has the
         right bytes they are fetched, and it is done over.
         """
-        payloads = (work.dispatch.input, *work.dispatch.needs)
-        refs = await self.plane.here(payloads)
         try:
-            return await self._beside_check(work, refs)
+            return await self._beside_check(work, refs if self._reads_them_anyway(work, refs) else await self.plane.here(refs))
         except PayloadElsewhere:
-            return await self._beside_check(work, await self.plane.here(payloads))
+            return await self._beside_check(work, await self.plane.here(refs))
+
+    def _reads_them_anyway(self, work: Work, refs: Sequence[Ref]) -> bool:
+        """Whether the node finds out by itself what `here` would. A node that only moves values about may look at none."""
+        spec = self.registry.get(work.node.type)
+        return spec is not None and not spec.moves and self.plane.are_at_hand(refs)
 
     async def _beside_check(self, work: Work, refs: Sequence[Ref]) -> Outcome:
         """A view of any size is there at once, and checked while the node works with it.
 
         Raises PayloadLost, PayloadElsewhere, whatever came of the work.
         """
-        checking = asyncio.create_task(self._check(refs))
+        large = [ref for ref in refs if ref.length > CHECKED_AT_ONCE_BYTES]
+        checking = asyncio.create_task(self._check(large)) if large else None
         try:
             try:
                 if any(map(may_hold_ref, work.dispatch.needs)):
@@ -168,18 +173,18 @@ class Executor:
                 outcome = await self._perform(work, bound, refs)
             except Exception as error:
                 outcome = fail(error)
-            await checking
+            if checking is not None:
+                await checking
             return outcome
         finally:
-            if checking.done() and not checking.cancelled():
-                checking.exception()  # of an attempt that was called off: nobody else looks
-            checking.cancel()
+            if checking is not None:
+                if checking.done() and not checking.cancelled():
+                    checking.exception()  # of an attempt that was called off: nobody else looks
+                checking.cancel()
 
     async def _check(self, refs: Sequence[Ref]) -> None:
-        large = [ref for ref in refs if ref.length > CHECKED_AT_ONCE_BYTES]
-        if large:
-            await asyncio.sleep(HEAD_START_S)
-            await self.threads.run(partial(self.plane.check, large))
+        await asyncio.sleep(HEAD_START_S)
+        await self.threads.run(partial(self.plane.check, refs))
 
     async def close(self) -> None:
         """Stop the processes, let go of the threads, close connections. Attempts that still run are lost."""
@@ -278,10 +283,12 @@ class Executor:
         )
 
 
-def _holds_refs(dispatch: Dispatch | Task) -> bool:
-    if may_hold_ref(dispatch.input) and refs_in(dispatch.input):
-        return True
-    return bool(dispatch.needs) and any(may_hold_ref(need) and refs_in(need) for need in dispatch.needs)
+def _refs(dispatch: Dispatch | Task) -> list[Ref]:
+    """All refs that the attempt is given, with its input and for its config."""
+    refs = refs_in(dispatch.input)
+    for need in dispatch.needs:
+        refs += refs_in(need)
+    return refs
 
 
 def _job(work: Work, bound: Bound, handover: Handover, timeout_ms: int) -> Job:

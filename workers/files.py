@@ -44,6 +44,8 @@ class AttemptFiles:
 
     def __call__(self, body: memoryview, name: str) -> Path:
         if self._folder is None:
+            if self._parent is not None:
+                self._parent.mkdir(mode=0o700, exist_ok=True)
             self._folder = Path(tempfile.mkdtemp(prefix="attempt-", dir=self._parent))
             self._lock_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             share(self._lock_fd)  # says that the attempt lives: the arena's keeper removes folders that nobody holds

@@ -27,7 +27,7 @@ from ..broker.codecs.registry import codec_name
 from ..schemas.errors import Permanent, UsageError
 from .context import Context
 from .spec import Call
-from .views import View, wanted
+from .views import View, bare, wanted
 
 PROBLEMS_MAX = 20
 
@@ -68,7 +68,7 @@ def read_signature(function: Callable[..., Any]) -> Signature:
     name = getattr(function, "__qualname__", repr(function))
     parameters = inspect.signature(function).parameters
     hints = _hints(function, name)
-    context = next((parameter for parameter, hint in hints.items() if hint is Context and parameter in parameters), None)
+    context = next((parameter for parameter, hint in hints.items() if bare(hint) is Context and parameter in parameters), None)
     rest = [parameter for parameter in parameters.values() if parameter.name not in (context, "config")]
     first = rest.pop(0) if rest and rest[0].kind in (rest[0].POSITIONAL_ONLY, rest[0].POSITIONAL_OR_KEYWORD) else None
     _refuse_unfillable(rest, name)
@@ -83,7 +83,7 @@ def read_signature(function: Callable[..., Any]) -> Signature:
 
 def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
     try:
-        return get_type_hints(function)
+        return get_type_hints(function, include_extras=True)  # what `Annotated` says beside the type is for pydantic
     except NameError as error:
         raise UsageError(f"node function {name}: {error}; define the types of a node's parameters at the top of its module") from None
 
@@ -102,7 +102,7 @@ def _view_or_adapter(annotation: Any, parameter: str, name: str) -> TypeAdapter[
 
 
 def _adapter(annotation: Any, parameter: str, name: str) -> TypeAdapter[Any] | None:
-    if annotation is Any or annotation is object:
+    if bare(annotation) is Any or annotation is object:
         return None
     try:
         return TypeAdapter(annotation)
@@ -129,16 +129,17 @@ _ANY_TYPE = ConfigDict(arbitrary_types_allowed=True)
 
 
 def _arbitrary(annotation: Any) -> TypeAdapter[Any]:
-    if not isinstance(annotation, type) or not (is_dataclass(annotation) or hasattr(annotation, "__required_keys__")):
+    type_ = bare(annotation)
+    if not isinstance(type_, type) or not (is_dataclass(type_) or hasattr(type_, "__required_keys__")):
         return TypeAdapter(annotation, config=_ANY_TYPE)
     # Dataclasses and typed dicts have their config in an attribute; it is read now, and need not stay in the user's class.
-    if "__pydantic_config__" in vars(annotation):
+    if "__pydantic_config__" in vars(type_):
         return TypeAdapter(annotation)
-    setattr(annotation, "__pydantic_config__", _ANY_TYPE)  # noqa: B010
+    setattr(type_, "__pydantic_config__", _ANY_TYPE)  # noqa: B010
     try:
         return TypeAdapter(annotation)
     finally:
-        delattr(annotation, "__pydantic_config__")
+        delattr(type_, "__pydantic_config__")
 
 
 def _only_checked_by_type(schema: Any) -> Iterator[type]:

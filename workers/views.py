@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, BinaryIO, TypeAlias, Union, get_args, get_origin
 
 from ..broker.codecs.path import FileView
 from ..broker.codecs.registry import name_of
@@ -64,12 +64,18 @@ class View:
 
 def wanted(annotation: Any) -> View | None:
     """The view that an annotation asks for; None for one that asks for none."""
+    annotation = bare(annotation)
     if get_origin(annotation) in (Union, types.UnionType):
         rest = [each for each in get_args(annotation) if each is not type(None)]
         view = wanted(rest[0]) if len(rest) == 1 else None
         return None if view is None else View(view.convert, optional=True)
     convert = _stream(annotation) or _array(annotation) or _plain(annotation)
     return None if convert is None else View(convert)
+
+
+def bare(annotation: Any) -> Any:
+    """The type of `Annotated[type, …]`; anything else as it is."""
+    return annotation.__origin__ if get_origin(annotation) is Annotated else annotation
 
 
 # --- which conversion
@@ -87,7 +93,7 @@ def _array(annotation: Any) -> Convert | None:
     if not isinstance(origin, type) or f"{origin.__module__}.{origin.__qualname__}" != "numpy.ndarray":
         return None
     item = next(iter(get_args(get_args(annotation)[1])), None) if len(get_args(annotation)) == 2 else None
-    return _from_value(partial(conversions.to_array, dtype=item if isinstance(item, type) else None))
+    return _from_value(partial(conversions.to_array, dtype=item if isinstance(item, type) and item is not Any else None))
 
 
 def _stream(annotation: Any) -> Convert | None:

@@ -335,6 +335,10 @@ class Client(FlowCalls, Carrying, ApprovalCalls):
         """Publish a dead letter's message again. Raises UsageError, SentLately, BrokerError."""
         return await letters.redrive(self.connection, seq)
 
+    async def drop_letter(self, seq: int) -> Letter:
+        """Forget a dead letter that nobody will send again. Raises UsageError if there is none with this number."""
+        return await letters.drop(self.connection, seq)
+
     async def waiting_events(self) -> dict[str, int]:
         """How many events wait on each subject whose flow is not deployed."""
         return await letters.waiting_events(self.connection, self.flows.names())

@@ -63,6 +63,13 @@ async def redrive(connection: Connection, seq: int) -> Letter:
     return dead
 
 
+async def drop(connection: Connection, seq: int) -> Letter:
+    """Forget the letter; as it was. Raises UsageError, BrokerError."""
+    dead = await dead_letter(connection, seq)
+    await connection.streams.delete_message(subjects.DEAD, seq)
+    return dead
+
+
 async def waiting_events(connection: Connection, flows: Sequence[str]) -> dict[str, int]:
     """How many events wait on each subject of a flow that is not among these, because it is not deployed. Raises BrokerError."""
     question = msgspec.json.encode({"subjects_filter": subjects.event(">")})

@@ -76,7 +76,7 @@ class Values:
             return await self._outgoing.payload(await self._plane().value(payload), run, rules)
         if foreign:
             plane = self._plane()
-            await plane.here(map(encode, foreign))
+            await plane.here(foreign)
             payload = await plane.durable(payload, run)
         return payload
 

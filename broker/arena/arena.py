@@ -79,8 +79,10 @@ class Arena:
         self._accounts.reserve(run, length)
         try:
             written = self._write(ref, bodies, length)
-        except BaseException:
+        except BaseException as error:
             self._accounts.give_up(run, length)
+            if isinstance(error, OSError):
+                raise self._room.refused(error, length) from None
             raise
         self.counters.entries_written += 1
         self.counters.copied_bytes += length

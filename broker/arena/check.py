@@ -56,6 +56,9 @@ def check(folder: Folder) -> Checked:
                 continue
             walk = SegmentWalk(fd)
             found, right_bytes = _in_segment(walk, fd, file.file, findings)
+        except OSError as error:
+            findings.append(Finding(file.file, None, "", f"it cannot be read: {error.strerror}"))
+            continue
         finally:
             os.close(fd)
         segments, entries, size = segments + 1, entries + found, size + right_bytes

@@ -18,13 +18,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...schemas.payload_errors import ArenaUnusable
+from ...schemas.payload_errors import ArenaFull, ArenaUnusable
 from .layout import HOST_NAME, writer_of
 
 ID, KEEPER_LOCK, ROOM_LOCK, ROOM_WANTED, FILES = "id", "keeper.lock", "room.lock", "room.wanted", "files"
 LIVE, FREE, NEW, LOCK = ".seg", ".free", ".new", ".lock"
 """How file names end: a segment; one that was freed and waits to be used again; one whose room is being reserved; a writer's lock."""
 _HOST_PART = 20
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 """These say nothing about the file that was to be opened: who took them for "not there" would count values as lost."""
 
@@ -53,6 +54,8 @@ class Folder:
     def __init__(self, path: Path, fd: int) -> None:
         self.path, self.fd = path, fd
         self.host = ""
+        status = os.fstat(fd)
+        self._place = (status.st_dev, status.st_ino)
 
     @classmethod
     def open(cls, path: Path, *, create: bool = True, host: str = "") -> Folder:
@@ -62,6 +65,7 @@ class Folder:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with contextlib.suppress(FileExistsError):
                     path.mkdir(mode=0o700)
+                    path.chmod(0o700)  # whatever the umask has taken away
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             raise _unusable(path, _why_not_opened(path, error)) from None
@@ -112,6 +116,11 @@ class Folder:
             raise _unusable(self.path, f"its file `{ID}` is damaged. If no worker uses the folder, remove it: values in it are lost then")
         return host
 
+    def restore_id(self) -> None:
+        """Somebody removed the file alone: who came next would take this for another arena, and its values for those of another host."""
+        if not self.exists(ID) and self.is_there():
+            self._id(self.host)
+
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[tuple[int, str]]:
         name = f"{ID}.{secrets.token_hex(6)}"
@@ -124,7 +133,9 @@ class Folder:
 
     def create(self, name: str) -> int:
         """A new file for reading and writing. Raises OSError, FileExistsError if there is one."""
-        return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
+        os.fchmod(fd, 0o600)  # whatever the umask has taken away
+        return fd
 
     def open_file(self, name: str, flags: int = os.O_RDONLY) -> int | None:
         """A descriptor of a file that can be trusted; None if there is none, or only something else of that name.
@@ -142,11 +153,13 @@ class Folder:
         return None
 
     def open_lock(self, name: str) -> int:
-        """A lock file, made if needed. Raises ArenaUnusable."""
+        """A lock file, made if needed. Raises ArenaFull, ArenaUnusable."""
         try:
+            with contextlib.suppress(FileExistsError):
+                return self.create(name)
             return os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
         except OSError as error:
-            raise _unusable(self.path, f"its file `{name}` cannot be opened: {error.strerror}") from None
+            raise unwritable(self.path, error, f"its file `{name}` cannot be opened") from None
 
     def inode(self, name: str) -> int | None:
         """Of the file of this name; None if there is none."""
@@ -158,9 +171,10 @@ class Folder:
     def is_there(self) -> bool:
         """Whether `path` still names this folder."""
         try:
-            return os.path.samestat(os.stat(self.path, follow_symlinks=False), os.fstat(self.fd))
+            there = os.stat(self.path, follow_symlinks=False)
         except OSError:
             return False
+        return self.fd >= 0 and (there.st_dev, there.st_ino) == self._place
 
     def exists(self, name: str) -> bool:
         return self.inode(name) is not None
@@ -229,6 +243,13 @@ def _why_not_opened(path: Path, error: OSError) -> str:
     if os.path.exists(path) and not os.path.isdir(path):
         return "it is not a folder"
     return (error.strerror or str(error)).lower()
+
+
+def unwritable(path: Path, error: OSError, what: str = "it cannot be written") -> ArenaFull | ArenaUnusable:
+    """What the system said to somebody who wanted to write there."""
+    if error.errno in NO_SPACE:
+        return ArenaFull(f"the file system of the arena {path} is full ({error.strerror}). Free space on it, or use another: --arena DIR")
+    return _unusable(path, f"{what}: {(error.strerror or str(error)).lower()}")
 
 
 def _unusable(path: Path, why: str) -> ArenaUnusable:

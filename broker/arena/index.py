@@ -111,6 +111,8 @@ class Index:
             try:
                 for entry in SegmentWalk(fd).entries():
                     yield file.name, entry
+            except OSError:  # its disk fails
+                continue
             finally:
                 os.close(fd)
 
@@ -120,6 +122,10 @@ class Index:
             return SegmentSummary(file)
         try:
             return bring_up(known, file, fd)
+        except OSError:  # its disk fails: what is known of it stays, and the others can still be counted
+            known = known or SegmentSummary(file)
+            known.damaged_at.add(known.position)
+            return known
         finally:
             os.close(fd)
 

@@ -1,4 +1,4 @@
-"""Frees what no run needs any more. One process per arena is its keeper: whoever holds `keeper.lock`.
+"""Frees what no run needs any more. One process per arena is its keeper: whoever holds `keeper.lock` (see `keeper_lock`).
 
 Guarantees: a segment is freed only if every run with an entry in it is over, asked again right before, and if nobody reads or writes it. A
 sweep that is cut short, or two keepers in turn, free nothing that is needed: all that is known lies in the entries.
@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from ...schemas.errors import UsageError
-from .folder import FREE, KEEPER_LOCK, Folder
+from .folder import FREE, Folder
 from .index import Index, SegmentSummary, bring_up
+from .keeper_lock import KeeperLock
 from .leftovers import remove_files, remove_locks, remove_spares, remove_unfinished_ids
-from .locks import own, owned
+from .locks import owned
 from .room import is_wanted
 from .settings import ArenaSettings, limits
 from .writer import is_alive
@@ -56,23 +56,23 @@ class Keeper:
     def __init__(self, settings: ArenaSettings, host: str = "") -> None:
         self._settings, self._host = settings, host
         self._folder: Folder | None = None
-        self._lock_fd = -1
+        self._lock = KeeperLock()
         self._over_since: dict[str, float] = {}
         self._empty_since: dict[tuple[str, int], float] = {}
 
     def acquire(self) -> bool:
         """Becomes the keeper if nobody is. True as long as this is it. Raises ArenaUnusable."""
-        if self._folder is not None and not self._folder.is_there():
-            self.release()  # somebody removed the folder: keep the new one
+        if self._folder is not None and not (self._folder.is_there() and self._lock.is_held(self._folder)):
+            self.release()  # somebody removed the folder: keep the new one. Or took this process for stopped
         if self._folder is not None:
+            self._lock.show()
+            self._folder.restore_id()
             return True
         folder = Folder.open(self._settings.folder, host=self._host)
         try:
-            fd = folder.open_lock(KEEPER_LOCK)
-            if own(fd):
-                self._folder, self._lock_fd, self._index = folder, fd, Index(folder)
+            if self._lock.take(folder):
+                self._folder, self._index = folder, Index(folder)
                 return True
-            os.close(fd)
         finally:
             if self._folder is None:
                 folder.close()
@@ -82,7 +82,7 @@ class Keeper:
         """Lets another process be the keeper. Nothing happens if this is not it."""
         folder, self._folder = self._folder, None
         if folder is not None:
-            os.close(self._lock_fd)
+            self._lock.let_go()
             folder.close()
         self._over_since.clear()
         self._empty_since.clear()
@@ -155,7 +155,10 @@ class Keeper:
         with owned(folder, file.file, file.inode) as fd:
             if fd is None:
                 return False
-            there = bring_up(summary, file, fd, alone=True)
+            try:
+                there = bring_up(summary, file, fd, alone=True)
+            except OSError:  # its disk fails: nobody knows what is in it
+                return False
             # What came after the question may be of a run that was over then and has begun again: it is asked about next time.
             if there is not summary or there.entries != known or there.runs.keys() - {""} - over:
                 return False

@@ -31,6 +31,13 @@ def release(fd: int) -> None:
     fcntl.flock(fd, fcntl.LOCK_UN)
 
 
+def let_go(fd: int) -> None:
+    """Releases the lock and closes the descriptor. Closing alone would not do: a process that another thread has just forked has the same
+    description, and would hold the lock for as long as it lives."""
+    release(fd)
+    os.close(fd)
+
+
 def _take(fd: int, how: int) -> bool:
     try:
         fcntl.flock(fd, how | fcntl.LOCK_NB)
@@ -57,7 +64,7 @@ def waiting_for(folder: Folder, name: str) -> Iterator[None]:
             time.sleep(_PAUSE_S)
         yield
     finally:
-        os.close(fd)
+        let_go(fd)
 
 
 @contextlib.contextmanager
@@ -71,4 +78,4 @@ def owned(folder: Folder, file: str, inode: int) -> Iterator[int | None]:
         # The name is looked at under the lock: whoever renames or removes a segment does so holding the same lock.
         yield fd if own(fd) and os.fstat(fd).st_ino == inode == folder.inode(file) else None
     finally:
-        os.close(fd)
+        let_go(fd)

@@ -6,35 +6,54 @@ to release: views keep the mapping, the mapping keeps the descriptor, the descri
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+import sys
+from functools import cached_property
 
 from ...schemas.ref import Ref
 from .address import address_of
 
+_POPULATE_READ = 22
+"""Linux 5.14's MADV_POPULATE_READ, which `mmap` has no name for yet."""
+
 
 class Mapping(mmap.mmap):
-    """All bytes of a segment, read-only. `refs`: of the bodies that were handed out, by offset and length; `address`: of byte 0."""
+    """All bytes of a segment, read-only. `refs`: of the bodies that were handed out, by offset and length."""
 
     refs: dict[tuple[int, int], Ref]
-    address: int
 
     @classmethod
     def of(cls, fd: int) -> Mapping:
         """Raises OSError or ValueError if the file cannot be mapped."""
         mapping = cls(fd, 0, access=mmap.ACCESS_READ)
         mapping.refs = {}
-        mapping.address = address_of(mapping)[0]
         return mapping
+
+    @cached_property
+    def address(self) -> int:
+        """Of byte 0. Most readers never ask."""
+        return address_of(self)[0]
 
     def bytes_at(self, offset: int, length: int) -> bytes:
         return self[offset : offset + length]
 
+    def bring_in(self, offset: int, length: int) -> None:
+        """Brings these bytes' pages in. Raises OSError where touching one would kill the process: its disk fails, or it is gone."""
+        if not length or sys.platform != "linux":
+            return
+        start = offset - offset % mmap.PAGESIZE
+        try:
+            self.madvise(_POPULATE_READ, start, offset + length - start)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # an older kernel: pages come when they are touched
+                raise
 
-def may_have_holes(fd: int) -> bool:
+
+def may_have_holes(status: os.stat_result) -> bool:
     """Whether fewer blocks belong to the file than its size needs. Segments are reserved whole: then somebody else has been at it, or
     the file system compresses."""
-    status = os.fstat(fd)
     return status.st_blocks * 512 < status.st_size
 
 

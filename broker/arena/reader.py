@@ -8,6 +8,7 @@ Thread-safe.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -56,7 +57,7 @@ class Reader:
         """The body, read-only, in place. See `Arena.view`."""
         body = self._body(ref)
         if verify and not self._is_right(ref):
-            self._note_right(ref, _crc_of(body))
+            self._note_right(ref, _crc_of(_brought_in(ref, body)))
         self._counters.views_given += 1
         self._counters.shared_bytes += ref.length
         return body
@@ -88,10 +89,12 @@ class Reader:
             mapping = self._mappings.get(ref.segment)
             if mapping is None or not _fits(mapping, ref):
                 with self._opened(ref) as fd:
-                    # What an ordinary read says is too short is never mapped: touching memory behind the end of a file kills the process.
-                    _check(ref, lambda offset, length: os.pread(fd, length, offset), os.fstat(fd).st_size)
-                    if may_have_holes(fd) and has_hole(fd, ref.offset, ref.length):
-                        return _read_body(ref, fd)
+                    status = os.fstat(fd)
+                    # Nothing is touched in a mapping that is not there: memory behind a file's end, or in a hole, kills the process.
+                    if may_have_holes(status) or status.st_size < max(HEADER_BLOCK_BYTES, ref.offset + ref.length):
+                        _check(ref, lambda offset, length: os.pread(fd, length, offset), status.st_size)
+                        if has_hole(fd, ref.offset, ref.length):
+                            return _read_body(ref, fd)
                     mapping = self._mapped(ref, fd)
             _check(ref, mapping.bytes_at, mapping.size())
             mapping.refs[ref.offset, ref.length] = ref
@@ -116,6 +119,8 @@ class Reader:
                     raise ArenaUnusable(f"{ref} cannot be read: another process has held its segment alone for {LOCKED_FOR_S:g} s")
                 time.sleep(_PAUSE_S)
             yield fd
+        except OSError as error:
+            raise _unreadable(ref, error) from None
         finally:
             os.close(fd)
 
@@ -198,6 +203,21 @@ def _read_body(ref: Ref, fd: int) -> memoryview:
     if done < ref.length or _crc_of(body) != ref.crc:
         raise _corrupt(ref, "its bytes do not match their checksum")
     return body.toreadonly()
+
+
+def _brought_in(ref: Ref, body: memoryview) -> memoryview:
+    """The body, after its pages have been brought in: one that is not to be had is an error here, and the death of who touches it."""
+    try:
+        if isinstance(body.obj, Mapping):
+            body.obj.bring_in(ref.offset, ref.length)
+    except OSError as error:
+        raise _unreadable(ref, error) from None
+    return body
+
+
+def _unreadable(ref: Ref, error: OSError) -> PayloadCorrupt | ArenaUnusable:
+    why = f"its bytes cannot be read ({error.strerror})"
+    return ArenaUnusable(f"{ref}: {why}") if error.errno == errno.ENOMEM else _corrupt(ref, why)
 
 
 def _lost(ref: Ref, why: str) -> PayloadLost:

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import struct
+import sys
 import time
 from collections.abc import Callable
 
 from ...schemas.payload_errors import ArenaFull, ArenaUnusable
-from .folder import FREE, NEW, ROOM_LOCK, ROOM_WANTED, Folder, SegmentFile
+from .folder import FREE, NEW, NO_SPACE, ROOM_LOCK, ROOM_WANTED, Folder, SegmentFile, unwritable
 from .locks import owned, waiting_for
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ZEROS = bytes(1 << 20)
+_FLAGS = struct.Struct("l")
+_GET_FLAGS, _SET_FLAGS, _NO_COPY_ON_WRITE = 0x80086601, 0x40086602, 0x00800000
+"""Linux's FS_IOC_GETFLAGS, FS_IOC_SETFLAGS and FS_NOCOW_FL."""
 _WANTED_FOR_S = 5.0
 
 
@@ -52,12 +57,13 @@ class Room:
         fd = -1
         try:
             fd = self._folder.create(file)
+            _write_in_place(fd)
             os.ftruncate(fd, size)  # counts from now on; not mapped before it is allocated
         except OSError as error:
             if fd >= 0:
                 self._folder.unlink(file)
                 os.close(fd)
-            raise self._refused(error, size) from None
+            raise self.refused(error, size) from None
         return fd
 
     def _allocate(self, fd: int, offset: int, length: int) -> None:
@@ -65,11 +71,11 @@ class Room:
             try:
                 _allocate(fd, offset, length)
             except OSError as error:
-                if error.errno not in _NO_SPACE or not self._drop_free(length):
+                if error.errno not in NO_SPACE or not self._drop_free(length):
                     raise
                 _allocate(fd, offset, length)
         except OSError as error:
-            raise self._refused(error, length) from None
+            raise self.refused(error, length) from None
 
     def _make_room(self, size: int) -> None:
         files = self._folder.segments()
@@ -91,14 +97,15 @@ class Room:
                 found += file.size_bytes
         return found
 
-    def _refused(self, error: OSError, size: int) -> ArenaFull | ArenaUnusable:
-        if error.errno in _NO_SPACE:
+    def refused(self, error: OSError, size: int) -> ArenaFull | ArenaUnusable:
+        """What the system said to somebody who wanted to write so many bytes."""
+        if error.errno in NO_SPACE:
             ask_for_room(self._folder)
             return ArenaFull(
                 f"the file system of the arena {self._folder.path} has no room for {size} bytes more ({error.strerror}). {self._holders()} "
                 "Free space on it, or use another folder: --arena DIR"
             )
-        return ArenaUnusable(f"the arena {self._folder.path} cannot be written: {error.strerror}. Another folder: --arena DIR")
+        return unwritable(self._folder.path, error)
 
 
 def ask_for_room(folder: Folder) -> None:
@@ -115,7 +122,7 @@ def is_wanted(folder: Folder) -> bool:
         asked_s = os.stat(ROOM_WANTED, dir_fd=folder.fd, follow_symlinks=False).st_mtime
     except OSError:
         return False
-    return time.time() - asked_s < _WANTED_FOR_S
+    return abs(time.time() - asked_s) < _WANTED_FOR_S  # a clock that was set back must not make it last until then
 
 
 def remove(folder: Folder, file: SegmentFile) -> bool:
@@ -131,6 +138,14 @@ def remove(folder: Folder, file: SegmentFile) -> bool:
         with contextlib.suppress(OSError):
             os.ftruncate(fd, 0)
     return True
+
+
+def _write_in_place(fd: int) -> None:
+    """Of an empty file. Btrfs writes elsewhere what is written for the second time: what was reserved would not help on a full disk."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # other file systems know no such flag, and do it anyway
+            (flags,) = _FLAGS.unpack(fcntl.ioctl(fd, _GET_FLAGS, bytes(_FLAGS.size)))
+            fcntl.ioctl(fd, _SET_FLAGS, _FLAGS.pack(flags | _NO_COPY_ON_WRITE))
 
 
 def _allocate(fd: int, offset: int, length: int) -> None:

@@ -52,10 +52,15 @@ class Segment:
     @classmethod
     def make(cls, folder: Folder, name: str, fd: int, size_bytes: int) -> Segment:
         """From a file `<name>.new` whose room is reserved. It is begun already. Raises OSError."""
-        segment = cls(folder, name, fd, size_bytes, _FIRST_GENERATION)
-        segment._start_generation(_FIRST_GENERATION)
-        share(fd)
-        folder.rename(name + NEW, name + LIVE)
+        try:
+            segment = cls(folder, name, fd, size_bytes, _FIRST_GENERATION)
+            segment._start_generation(_FIRST_GENERATION)
+            share(fd)
+            folder.rename(name + NEW, name + LIVE)
+        except OSError:
+            os.close(fd)
+            folder.unlink(name + NEW)
+            raise
         return segment
 
     @classmethod
@@ -128,8 +133,12 @@ class Segment:
         if self._folder.inode(self.name + FREE) != self._inode or not self._is_readable():
             release(self._fd)
             return False
-        self._start_generation(self.generation + 1)
-        self._folder.rename(self.name + FREE, self.name + LIVE)
+        try:
+            self._start_generation(self.generation + 1)
+            self._folder.rename(self.name + FREE, self.name + LIVE)
+        except OSError:  # a disk that fails: this one is of no use any more, another may be
+            release(self._fd)
+            return False
         return self.begin()  # in between the keeper may have freed it again
 
     def commit(self, head: bytes, start: int, end: int) -> None:

@@ -1,18 +1,20 @@
 """An entry that is written piece by piece: a file that somebody writes, bytes that come from elsewhere.
 
-It begins in a segment with others, with the room that it is known to need. When it becomes too large for that it moves to one of its own, which grows with it. Room for the codec's
-meta is left before the body; what is not needed of it becomes a gap. Nothing is an entry before `finish`. Until then the segment cannot be
-freed, and nobody else appends to it.
+It begins in a segment with others, with the room that it is known to need. When it becomes too large for that it moves to one of its own,
+which grows with it. Room for the codec's meta is left before the body; what is not needed of it becomes a gap. Nothing is an entry before
+`finish`. Until then the segment cannot be freed, and nobody else appends to it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...schemas.errors import UsageError
-from ...schemas.payload_errors import ArenaFull
+from ...schemas.payload_errors import ArenaFull, ArenaUnusable
 from ...schemas.ref import Ref
 from .accounts import Accounts
 from .copying import as_bytes
@@ -53,31 +55,35 @@ class EntryWriter(io.RawIOBase):
         self._begin_in(pool.take(aligned(self._before_body + first) + len(NO_ENTRY)))
 
     def write(self, data: Buffer) -> int:
-        """Appends all of `data`. Raises ArenaFull, RunTooLarge: then nothing of it was written, and the same call may be made again."""
+        """Appends all of `data`. Raises ArenaFull, RunTooLarge: then nothing of it was written, and the same call may be made again.
+        ArenaUnusable: then the entry is given up.
+        """
         part = as_bytes(data)
         if self.closed:
             raise UsageError(_DONE)
         segment = self._begun()
         self._accounts.reserve(self._blank.run, len(part))
-        try:
-            segment = self._with_room(segment, self.length + len(part))
-        except BaseException as error:
-            self._accounts.give_up(self._blank.run, len(part))
-            self._counters.waits_for_room += isinstance(error, ArenaFull)
-            raise
-        self.length += len(part)
-        if len(self._gathered) + len(part) < GATHERED_BYTES:
-            self._gathered += part
-        else:
-            self._put_gathered(segment)
-            self._put(segment, part)
+        with self._given_up_if_refused():
+            try:
+                segment = self._with_room(segment, self.length + len(part))
+            except BaseException as error:
+                self._accounts.give_up(self._blank.run, len(part))
+                self._counters.waits_for_room += isinstance(error, ArenaFull)
+                raise
+            self.length += len(part)
+            if len(self._gathered) + len(part) < GATHERED_BYTES:
+                self._gathered += part
+            else:
+                self._put_gathered(segment)
+                self._put(segment, part)
         return len(part)
 
     def finish(self, meta: bytes = b"", count: int | None = None) -> Ref:
         """Makes it an entry of all that was written. Raises UsageError if it is one already or was given up, UnencodableValue."""
         segment = self._begun()
         named = self._blank.replace(meta=checked_meta(meta), count=count)
-        self._put_gathered(segment)
+        with self._given_up_if_refused():
+            self._put_gathered(segment)
         entry = entry_of(named, segment, self._offset, self.length, self._crc)
         with self._accounts.committing(entry.run, entry.length):
             segment.commit(entry.packed(), entry.start, entry.end)
@@ -117,6 +123,15 @@ class EntryWriter(io.RawIOBase):
         if self._segment is None or self._pid != os.getpid():
             raise UsageError(_DONE)
         return self._segment
+
+    @contextlib.contextmanager
+    def _given_up_if_refused(self) -> Iterator[None]:
+        """What the system does not take although its room is reserved cannot be tried again: nobody knows how much of it is there."""
+        try:
+            yield
+        except OSError as error:
+            self.abort()
+            raise ArenaUnusable(str(self._room.refused(error, self.length))) from None
 
     def _begin_in(self, segment: Segment) -> None:
         self._segment, self._start = segment, segment.position

@@ -12,7 +12,7 @@ import secrets
 
 from ...schemas.payload_errors import ArenaUnusable
 from .counters import ArenaCounters
-from .folder import LOCK, Folder
+from .folder import LOCK, Folder, unwritable
 from .locks import own, share
 from .pool import Pool
 from .room import Room
@@ -53,7 +53,7 @@ def is_alive(folder: Folder, writer: str) -> bool:
 
 
 def _live(folder: Folder, called: str | None) -> tuple[str, int]:
-    """A new name and its lock. Raises ArenaUnusable."""
+    """A new name and its lock. Raises ArenaFull, ArenaUnusable."""
     for _ in range(_TRIES):
         name = _name(called)
         file = name + LOCK
@@ -62,7 +62,7 @@ def _live(folder: Folder, called: str | None) -> tuple[str, int]:
         except FileExistsError:
             continue
         except OSError as error:
-            raise ArenaUnusable(f"the arena {folder.path} cannot be written: {error.strerror}. Another folder: --arena DIR") from None
+            raise unwritable(folder.path, error) from None
         # Until the lock is taken the keeper may think that its owner is dead, and remove it.
         if own(fd) and folder.inode(file) == os.fstat(fd).st_ino:
             return name, fd

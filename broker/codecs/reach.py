@@ -23,7 +23,7 @@ def reach(value: Any, path: Path) -> Any:
 
 def items(value: Any) -> list[Any]:
     """The items of a list, array, column or series, the rows of a table or frame as maps; none of anything else. Raises UnknownCodec."""
-    if isinstance(value, (list, *_PLAIN)):
+    if isinstance(value, _PLAIN):
         return value if isinstance(value, list) else []
     codec = None if value is MISSING else codec_for(value)
     listed = getattr(codec, "items_of", None)

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from pydantic_core import PydanticSerializationError, SchemaSerializer, core_schema
 
 from ...schemas.errors import UnencodableValue, UnreadablePayload
 from ...schemas.payload import decode, find, list_header
@@ -23,6 +22,7 @@ from ...schemas.payload_errors import PayloadCorrupt
 from ...schemas.ref import Coded, Ref, to_ext
 from ...schemas.values import MISSING
 from .codec import Encoded
+from .plain import plain_form
 
 _LIST_META = struct.Struct("<QQ")
 _PLACE = struct.Struct("<Q")
@@ -145,11 +145,8 @@ def _bounds(body: memoryview, index: int, count: int, table: int) -> tuple[int, 
     return start, end
 
 
-_models = SchemaSerializer(core_schema.any_schema())
-
-
 def _hook(value: Any) -> Any:
-    """What msgspec does not know: refs, values with a codec, pydantic models."""
+    """What msgspec does not know: refs, values with a codec, models and the like."""
     from .registry import codec_for, to_coded
 
     if type(value) is Ref or type(value) is Coded:
@@ -157,20 +154,7 @@ def _hook(value: Any) -> Any:
     if codec_for(value) is not None:
         coded = to_coded(value)
         return to_ext(coded) if type(coded) is Coded else coded
-    plain = _without_models(value)
-    if type(plain) is type(value):
-        raise NotImplementedError(
-            f"a value of type {type(value).__module__}.{type(value).__qualname__} has no form as bytes; "
-            "return a map, a dataclass, a pydantic model, bytes, an array or a table"
-        )
-    return plain
-
-
-def _without_models(value: Any) -> Any:
-    try:
-        return _models.to_python(value)
-    except (PydanticSerializationError, ValueError, TypeError) as error:
-        raise NotImplementedError(str(error)) from None
+    return plain_form(value)
 
 
 _encoder = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=_hook)

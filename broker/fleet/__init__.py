@@ -1,1 +1,1 @@
-"""In the making."""
+"""Processes as members of a fleet: who is there, who owns which partitions, and which arenas have workers."""

@@ -58,10 +58,10 @@ class Bodies:
 
         Raises PayloadElsewhere, PayloadLost, PayloadCorrupt, ArenaUnusable.
         """
-        found = self._found(ref)
+        arena = self.arena  # also for a copy: another process of this host may have fetched it, and this one not have opened the arena yet
+        found = self._found(ref, arena)
         if isinstance(found, memoryview):
             return found
-        arena = self.arena  # another process of this host may have fetched it: then this one may not have opened it yet
         assert arena is not None
         return arena.view(found, verify=verify or ref.length <= CHECKED_AT_ONCE_BYTES)
 
@@ -72,7 +72,7 @@ class Bodies:
         """
         elsewhere: PayloadElsewhere | None = None
         for ref in refs:
-            found = self._found(ref)
+            found = self._found(ref, self.arena)
             if not isinstance(found, Ref) or self.opened is None:
                 continue
             try:
@@ -99,6 +99,10 @@ class Bodies:
             return False
         return True
 
+    def only_here(self, ref: Ref) -> bool:
+        """Whether this host's arena is the one place where the bytes may be: who reads them finds them there, or they are lost."""
+        return not ref.digest and key(ref) not in self._copies and self.settings is not None and _holds(self.arena, ref)
+
     # --- copies
 
     def add_copy(self, ref: Ref, copy: Ref | memoryview) -> None:
@@ -119,15 +123,18 @@ class Bodies:
     def forget_copies(self) -> None:
         self._copies.clear()
 
-    def _found(self, ref: Ref) -> Ref | memoryview:
+    def _found(self, ref: Ref, arena: Arena | None) -> Ref | memoryview:
         """Where the body lies on this host. Raises PayloadElsewhere."""
         copy = self._copies.get(key(ref))
         if copy is not None:
             return copy
-        arena = self.arena
-        if arena is not None and arena.holds(ref):
+        if _holds(arena, ref):
             return ref
         raise PayloadElsewhere(f"{ref} is not on this host", ref)
+
+
+def _holds(arena: Arena | None, ref: Ref) -> bool:
+    return arena is not None and arena.holds(ref)
 
 
 def key(ref: Ref) -> Key:

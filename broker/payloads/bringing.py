@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from ...schemas.payload import Payload, refs_in
 from ...schemas.payload_errors import PayloadCorrupt, PayloadElsewhere, PayloadLost
 from ...schemas.ref import Ref
 from ..codecs.registry import codec_named
@@ -47,21 +46,24 @@ class Bringing:
         self._bodies, self._ways, self._waiters, self._counters = bodies, ways, waiters, counters
         self._under_way: dict[Key, asyncio.Task[None]] = {}
 
-    async def bring(self, payloads: Iterable[Payload]) -> list[Ref]:
-        """Bring what these payloads refer to; the refs in them, and those in what they refer to.
+    async def bring(self, refs: Iterable[Ref]) -> list[Ref]:
+        """Bring what these refs lead to; the refs themselves, and those in what they lead to.
 
         Raises PayloadLost, PayloadCorrupt, KeyMissing, ArenaFull, BrokerError.
         """
         brought: list[Ref] = []
-        for payload in payloads:
-            for ref in refs_in(payload):
-                await self._bring(ref, brought)
+        for ref in refs:
+            await self._bring(ref, brought)
         return brought
+
+    def nothing_to_do(self, refs: Iterable[Ref]) -> bool:
+        """Whether `bring` could do nothing for any of these but open it, as who reads it does anyway."""
+        return all(_is_simple(ref) and self._bodies.only_here(ref) for ref in refs)
 
     async def _bring(self, ref: Ref, brought: list[Ref]) -> None:
         if not self._bodies.are_here(ref):
             await self._once(ref.whole)
-        if ref.length > CHECKED_AT_ONCE_BYTES and (ref.nested or ref.codec in CHECKED_FIRST):
+        if ref.length > CHECKED_AT_ONCE_BYTES and not _is_simple(ref):
             try:
                 await asyncio.to_thread(self._bodies.check, [ref])
             except PayloadElsewhere:
@@ -80,8 +82,7 @@ class Bringing:
         there: list[Ref] = []
         others: list[Ref] = []
         for inner in refs_of(value):
-            simple = not inner.nested and (inner.codec not in CHECKED_FIRST or inner.length <= CHECKED_AT_ONCE_BYTES)
-            (there if simple and self._bodies.are_here(inner) else others).append(inner)
+            (there if _is_simple(inner) and self._bodies.are_here(inner) else others).append(inner)
         return there, others
 
     async def _once(self, ref: Ref) -> None:
@@ -125,6 +126,11 @@ class Bringing:
         if (copy.length, copy.crc) != (ref.length, ref.crc):
             raise PayloadCorrupt(f"{ref}: the object {digest[:12]} is not what was written", [ref])
         return copy
+
+
+def _is_simple(ref: Ref) -> bool:
+    """Whether its bytes are all that reading it needs, and harmless before they are checked."""
+    return not ref.nested and (ref.codec not in CHECKED_FIRST or ref.length <= CHECKED_AT_ONCE_BYTES)
 
 
 def refs_of(value: Any) -> Iterator[Ref]:

@@ -20,6 +20,7 @@ from ...schemas.payload import Payload, encode, list_header
 from ...schemas.ref import Coded, Ref, may_hold_extension, to_ext
 from ...schemas.values import MISSING
 from ..codecs.codec import Codec, Encoded
+from ..codecs.plain import plain_form
 from ..codecs.registry import codec_for, codec_named, native
 from ..codecs.structured import FAILURES
 
@@ -66,6 +67,7 @@ class Layout:
         self._part = part
         self._items: dict[int, tuple[Any, list[Payload], bool]] = {}  # of long lists, and whether refs or coded values stand in them
         self._done: dict[int, tuple[Any, Ref | Coded]] = {}  # by identity; the value is kept, so that no other gets its id
+        self._plain_forms: dict[int, tuple[Any, Any]] = {}  # of models
         self._extensions = 0
         """How many refs and coded values were written so far."""
         self._encoder = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=self._hook)
@@ -83,8 +85,10 @@ class Layout:
         """Let go of the value: the encoder refers back to us, so else it would stay until garbage is collected, which is seldom."""
         self._done.clear()
         self._items.clear()
+        self._plain_forms.clear()
 
     def _smallest(self, value: Any) -> Payload:
+        value = self._without_model(value)
         if is_long(value):
             return self._list(value)
         if self._is_leaf(value):
@@ -104,6 +108,14 @@ class Layout:
             return memoryview(value).nbytes > self._inline_max if not isinstance(value, str) else len(value) > self._inline_max
         return type(value) not in (Ref, Coded) and native(value) is MISSING and codec_for(value) is not None
 
+    def _without_model(self, value: Any) -> Any:
+        """What a pydantic model says that it is: its fields are not all, and not all of them are for others. Else the value itself."""
+        if not hasattr(type(value), "__pydantic_fields__") or dataclasses.is_dataclass(value):
+            return value
+        if id(value) not in self._plain_forms:
+            self._plain_forms[id(value)] = (value, plain_form(value))
+        return self._plain_forms[id(value)][1]
+
     # --- values whose type has a codec
 
     def _hook(self, value: Any) -> Any:
@@ -117,8 +129,7 @@ class Layout:
                 return self._extension(self._leaf(value)) if self._is_leaf(value) else value
         if type(value) not in (Ref, Coded) and codec_for(value) is not None:
             value = self._leaf(value)
-        serializer = getattr(type(value), "__pydantic_serializer__", None)
-        return self._extension(value) if serializer is None else serializer.to_python(value)
+        return self._extension(value) if type(value) in (Ref, Coded) else plain_form(value)
 
     def _extension(self, value: Any) -> Any:
         self._extensions += 1
@@ -141,6 +152,7 @@ class Layout:
 
     def _slimmed(self, map: Mapping[Any, Any]) -> Payload | None:
         """The map with its largest values taken out until it is small enough; None if its many small values alone are too much."""
+        map = {key: self._without_model(item) for key, item in map.items()}
         parts = {key: self._list(item) if is_long(item) else self._encoder.encode(self._leaf(item) if self._is_leaf(item) else item)
                  for key, item in map.items()}  # fmt: skip
         total = sum(len(part) + len(self._encoder.encode(key)) for key, part in parts.items())
@@ -197,10 +209,9 @@ class Layout:
 
 
 def _as_map(value: Any) -> Mapping[Any, Any] | None:
-    """A map, dataclass or model as a map of its parts, which are as they were; None for anything else."""
+    """A map or dataclass as a map of its parts, which are as they were; None for anything else."""
     if isinstance(value, dict):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    fields = getattr(type(value), "__pydantic_fields__", None)
-    return None if fields is None else {name: getattr(value, name) for name in fields}
+    return None

@@ -22,11 +22,12 @@ import msgspec
 
 from ...schemas.errors import UnencodableValue, UnreadablePayload
 from ...schemas.flow.definition import Payloads
-from ...schemas.payload import Payload, encode
+from ...schemas.payload import Payload, encode, refs_in
 from ...schemas.payload_errors import PayloadElsewhere, PayloadError
 from ...schemas.ref import Coded, Ref, from_ext
 from ...schemas.values import MISSING
 from ..arena.arena import Arena
+from ..arena.folder import FILES
 from ..arena.settings import ArenaSettings
 from ..arena.stream import EntryWriter
 from ..codecs.codec import Codec, Encoded
@@ -80,12 +81,8 @@ class Plane:
 
     @property
     def files(self) -> Path | None:
-        """The folder for payloads that somebody wants as a file; None: where the system keeps temporary files."""
-        if self.opened is None:
-            return None
-        folder = self.opened.settings.folder / "files"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return folder
+        """Where payloads belong that somebody wants as a file, there or not; None: where the system keeps temporary files."""
+        return None if self.opened is None else self.opened.settings.folder / FILES
 
     def close(self) -> None:
         self.bodies.close()
@@ -205,12 +202,16 @@ class Plane:
 
     # --- between hosts
 
-    async def here(self, payloads: Iterable[Payload]) -> list[Ref]:
-        """Bring what these payloads refer to to this host; the refs in them, and those in what they refer to.
+    async def here(self, refs: Iterable[Ref]) -> list[Ref]:
+        """Bring what these refs lead to to this host; the refs themselves, and those in what they lead to.
 
         Raises PayloadLost, PayloadCorrupt, KeyMissing, ArenaFull, BrokerError.
         """
-        return await self._bringing.bring(payloads)
+        return await self._bringing.bring(refs)
+
+    def are_at_hand(self, refs: Iterable[Ref]) -> bool:
+        """Whether `here` could do nothing for any of these but open it, as who reads it does anyway."""
+        return self._bringing.nothing_to_do(refs)
 
     def check(self, refs: Iterable[Ref]) -> None:
         """Check large bodies that are here. Takes its time: call it in a thread. Raises as `Bodies.check`."""
@@ -220,11 +221,12 @@ class Plane:
         """The value of a payload, wherever its bytes lie. Raises as `here` and `decode`."""
         self._readers += 1
         try:
-            refs = await self.here([payload])
+            refs = refs_in(payload)
+            brought = await self.here(refs)
             try:
-                await asyncio.to_thread(self.check, refs)
+                await asyncio.to_thread(self.check, brought)
             except PayloadElsewhere:
-                await asyncio.to_thread(self.check, await self.here([payload]))
+                await asyncio.to_thread(self.check, await self.here(refs))
             return self.decode(payload, raw=raw)
         finally:
             self._readers -= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...schemas.payload import encode, refs_in
+from ...schemas.payload import refs_in
 from ...schemas.payload_errors import PayloadError
 from ...schemas.records import Record
 from ...schemas.ref import Ref
@@ -43,7 +43,7 @@ class Collector:
             reason = f"it is encrypted with the key {ref.key!r}, and the file would not be (--decrypt, decrypt=True)"
         if not reason:
             try:
-                inside = await self._plane.here([encode(ref)])
+                inside = await self._plane.here([ref])
                 for each in inside:
                     if each.whole == ref:
                         self._writer.add_payload(place_of(ref), self._plane.bodies.view(ref, verify=True))

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import reprlib
-import time
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -20,7 +18,7 @@ import structlog
 from ...schemas import messages, subjects
 from ...schemas.errors import EventRejected, JetfleetError, UsageError
 from ...schemas.limits import PAYLOAD_INLINE_MAX_BYTES
-from ...schemas.messages import BatchedEvent, DeadLetter
+from ...schemas.messages import BatchedEvent
 from ...schemas.payload import NULL, Payload, encode
 from ...schemas.payload_errors import ObjectsFull, ObjectsUnavailable
 from ...schemas.plan.events import check_event, choose_trigger
@@ -30,9 +28,9 @@ from ..api.client import Client
 from ..api.events import BATCH_HEADERS
 from ..api.outgoing import checkable
 from ..client import Batcher, BrokerError, ConnectionClosed, Unknown
-from ..codecs.opened import OpenedFile
 from ..dead_letter import keep
 from ..payloads.layout import small_payload
+from .burial import META_BYTES, letter_of
 from .firing import Fate, Firing
 from .source import Source
 
@@ -40,7 +38,6 @@ Bound: TypeAlias = tuple[str, str]
 """A trigger that listens: its flow and its id."""
 Done: TypeAlias = Callable[[Firing, Fate], None]
 
-META_BYTES = 64 * 1024
 LATER_S = 1.0
 REASON_SHOWN = 500
 log = structlog.get_logger("jetfleet.triggers")
@@ -153,7 +150,7 @@ class Emitter:
         self._spawn(self._bury(part, error))
 
     async def _bury(self, part: _Part, error: JetfleetError) -> None:
-        letter = _letter(part, error)
+        letter = letter_of(part.flow, part.trigger, part.delivery.firing, error)
         told = {"flow": part.flow, "trigger": part.trigger, "code": error.code}
         log.warning("a firing is put with the dead letters", **told, reason=letter.reason[:REASON_SHOWN])
         with contextlib.suppress(ConnectionClosed):  # nobody knows: the source brings it again
@@ -219,28 +216,3 @@ def checked(plan: Plan, trigger: str, value: object) -> object:
     if plan.inputs is not None:
         check_event(plan, checkable(value))
     return value
-
-
-def _letter(part: _Part, error: JetfleetError) -> DeadLetter:
-    """The firing as a dead letter: sent again, it is the event that it would have been."""
-    firing = part.delivery.firing
-    raw = firing.error is not None and isinstance(firing.payload, bytes)
-    headers = {
-        "Content-Type": "application/octet-stream" if raw else "application/msgpack",
-        "Nats-Msg-Id": f"{part.trigger}/{firing.key}",
-    }
-    data = firing.payload if raw else _encoded(firing.payload)
-    where = f"trigger {part.trigger} of flow {part.flow}"
-    return DeadLetter(
-        "event", error.code, str(error), subjects.event(part.flow, part.trigger), data, time.time_ns() // 1_000_000, headers, where
-    )
-
-
-def _encoded(value: object) -> bytes:
-    """The payload, but for files that go along with it, which a letter cannot keep; of a value without bytes, what it is."""
-    if isinstance(value, dict):
-        value = {name: each for name, each in value.items() if not isinstance(each, OpenedFile)}
-    try:
-        return bytes(encode(value))
-    except JetfleetError:
-        return bytes(encode(reprlib.repr(value)))  # which stops where it gets deep

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 
@@ -22,13 +21,9 @@ import structlog
 from ...schemas.errors import JetfleetError
 from .emitter import Bound, Emitter
 from .firing import Fate, Firing
+from .pauses import LIVED_S, Pauses
 from .source import Source, SourceBroken, SourceFailed, Spec
 
-BACKOFF_S, BACKOFF_MAX_S = 0.1, 30.0
-BROKEN_S = 10.0
-"""Between two attempts with a source that somebody has to do something about first."""
-LIVED_S = 10.0
-"""A source that has lived for so long is well, whatever became of the one before it, and is made anew after the shortest pause."""
 DRAIN_S, CLOSE_S = 5.0, 3.0
 END_S = DRAIN_S + 3 * CLOSE_S
 """An end takes no longer: who ends a process waits for a quarter of a minute before it kills."""
@@ -115,7 +110,7 @@ class Supervisor:
     # --- a source's life, again and again
 
     async def _run(self) -> None:
-        pause_s = BACKOFF_S
+        pauses = Pauses()
         while self._ending is None:
             began, broken = time.monotonic(), False
             try:
@@ -135,9 +130,7 @@ class Supervisor:
             if self._ending is None:
                 self._give_up_waiting(self.error)
                 self.restarts += 1
-                pause_s = BACKOFF_S if time.monotonic() - began > LIVED_S else pause_s
-                await asyncio.sleep(max(pause_s, BROKEN_S * broken) * random.uniform(0.8, 1.2))
-                pause_s = min(2 * pause_s, BACKOFF_MAX_S)
+                await asyncio.sleep(pauses.after(time.monotonic() - began, broken=broken))
 
     async def _live(self) -> None:
         source, firings = self._made(), None

@@ -1,7 +1,8 @@
 """Cron schedules: five fields; six with the seconds, first unless they are said to be last; a year as an optional seventh.
 
-Names (`Mon-Fri`), steps, lists, `L`, `?`, `fri#2`, `5L` and `@hourly` are understood. Hashed and random fields are not: every process must
-compute the same times. Where day of month and day of week are both given, either is enough; where one of them begins with `*`, both count.
+Names (`Mon-Fri`), steps, lists, `L`, `15W`, `LW`, `?`, `fri#2`, `5L` and `@hourly` are understood. Hashed and random fields are not: every
+process must compute the same times. Where day of month and day of week are both given, either is enough; where one of them begins with
+`*`, both count.
 
 What happens when clocks are put forward or back:
 
@@ -28,10 +29,16 @@ _NAMED = {
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0", "@daily": "0 0 * * *",
     "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
 }  # fmt: skip
+_DAY_OF_MONTH = {"?": "*", "LW": "31W"}
+"""To the library the 31st is the last day in every month."""
 _UNSTEADY = re.compile(r"(^|[\s,])[hr]($|[\s,/(])", re.IGNORECASE)
 _LAST_OF_MONTH = re.compile(r"\b([0-7]|sun|mon|tue|wed|thu|fri|sat)l\b", re.IGNORECASE)
 _FROM_A_DAY_ON = re.compile(r"(^|,)([0-7]|sun|mon|tue|wed|thu|fri|sat)/", re.IGNORECASE)
 _RANGE_OF_ONE = re.compile(r"(?<![^,])(\w+)-\1(/\d+)?(?![^,])", re.IGNORECASE)
+_STEP = re.compile(r"(?:\*|\d+-\d+)/(\d+)")
+_FIELDS = (("minute", 60), ("hour", 24), ("day", 31), ("month", 12), ("day of week", 7), ("second", 60))
+_NO_MATCH_YEARS = 200
+"""The library gives up after fifty, which a year at the end of its range, 2099, is beyond."""
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _ANY_TIME = datetime(2024, 1, 1, tzinfo=UTC)
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
@@ -96,16 +103,41 @@ def next_fire(schedule: str, after: datetime, seconds: Seconds = "first") -> dat
 def check(schedule: str, seconds: Seconds = "first") -> None:
     """Raises ValueError, with a message for people, unless the schedule is well-formed and fires at all."""
     if _UNSTEADY.search(schedule):
-        raise ValueError("hashed (`H`) and random (`R`) fields are not supported")
+        raise ValueError("hashed (`H`) and random (`R`) fields are not supported; `jitter_ms` spreads what would all come at once")
+    if schedule.strip().startswith("@") and schedule.strip().lower() not in _NAMED:
+        raise ValueError(f"there is no `{schedule.strip()}`; there are {', '.join(_NAMED)}, and fields")
     fields = len(schedule.split())
     if not schedule.strip().startswith("@") and not 5 <= fields <= 7:
         raise ValueError(f"`{schedule}` has {fields} fields; a schedule has five, or six with the seconds {seconds}")
-    try:
-        found = Schedule(schedule, UTC, seconds).next(_ANY_TIME)
-    except (ValueError, KeyError, AttributeError, OverflowError):
-        raise ValueError(f"`{schedule}` is not a cron schedule: a field is out of range or misspelt") from None
-    if found is None:
+    if not _is_readable(schedule, seconds):
+        raise ValueError(f"`{schedule}` is not a cron schedule: {_wrong(schedule, seconds)} is out of range or misspelt")
+    if Schedule(schedule, UTC, seconds).next(_ANY_TIME) is None:
         raise ValueError(f"`{schedule}` never comes")
+
+
+def _is_readable(schedule: str, seconds: Seconds) -> bool:
+    try:
+        Schedule(schedule, UTC, seconds).next(_ANY_TIME)
+    except (ValueError, KeyError, AttributeError, OverflowError):
+        return False
+    return True
+
+
+def _wrong(schedule: str, seconds: Seconds) -> str:
+    """The first field that cannot be read alone either."""
+    fields = schedule.split()
+    for place, field in enumerate(fields):
+        alone = ["*"] * len(fields)
+        alone[place] = field
+        if not _is_readable(" ".join(alone), seconds):
+            return f"`{field}`"
+    return "a field"
+
+
+def steps_beyond(schedule: str, seconds: Seconds = "first") -> list[tuple[str, str, int]]:
+    """The fields with a step that is larger than there are values, such as `*/90` minutes: field, its name, how many values there are."""
+    fields = zip(_fields(schedule, seconds), _FIELDS, strict=False)
+    return [(field, name, size) for field, (name, size) in fields if any(int(step) > size for step in _STEP.findall(field))]
 
 
 # --- fields
@@ -120,7 +152,7 @@ def _fields(text: str, seconds: Seconds) -> list[str]:
         fields.insert(5, fields.pop(0))
     if len(fields) < 5:
         raise ValueError("too few fields")
-    fields[2], fields[4] = fields[2].replace("?", "*"), _LAST_OF_MONTH.sub(_last, fields[4].replace("?", "*"))
+    fields[2], fields[4] = _DAY_OF_MONTH.get(fields[2].upper(), fields[2]), _LAST_OF_MONTH.sub(_last, fields[4].replace("?", "*"))
     fields[4] = _FROM_A_DAY_ON.sub(r"\1\2-7/", fields[4])  # to Sunday, not to the library's Saturday
     return [_RANGE_OF_ONE.sub(r"\1", field) for field in fields]  # the library takes the day of week `5-5` for all days
 
@@ -141,7 +173,8 @@ def _alternatives(fields: list[str]) -> list[list[str]]:
 
 def _search(fields: list[str]) -> croniter:
     # "Bug" is the library's word for: with a day that begins with `*`, both days count.
-    return croniter(" ".join(fields), _ANY_TIME.replace(tzinfo=None), implement_cron_bug=True)
+    text, start = " ".join(fields), _ANY_TIME.replace(tzinfo=None)
+    return croniter(text, start, implement_cron_bug=True, max_years_between_matches=_NO_MATCH_YEARS)
 
 
 def _next(search: croniter, wall: datetime) -> datetime | None:

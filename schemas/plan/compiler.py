@@ -18,14 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import ValidationError
-
 from ..errors import InvalidFlow
 from ..flow.definition import Flow
 from ..flow.node_types import NodeType
 from ..flow.problems import Problem
-from ..flow.trigger_types import trigger_type
-from ..flow.triggers.filesystem import FilesystemParams, is_refused_anywhere
 from .assembly import assemble
 from .draft import Draft, draw
 from .events import check_inputs
@@ -35,6 +31,7 @@ from .loops import close_loops, reach, topological
 from .needs import check_names
 from .plan import NONE, EdgeKind, Plan
 from .regions import find_regions
+from .trigger_warnings import warn_of_triggers
 
 
 def compile_flow(flow: Flow, known_types: Mapping[str, NodeType] | None = None) -> Plan:
@@ -59,7 +56,7 @@ def check(flow: Flow, known_types: Mapping[str, NodeType] | None = None) -> tupl
         guards = find_guards(draft, regions)
         _warn_unreachable(draft)
         _warn_unused_triggers(draft)
-        _warn_refused_paths(draft)
+        warn_of_triggers(draft)
         if not draft.failed:
             plan = assemble(draft, regions, guards, topological(draft))
     if draft.failed and plan is None:
@@ -87,18 +84,3 @@ def _warn_unused_triggers(draft: Draft) -> None:
         if trigger.enabled and trigger.id not in used and draft.flow.nodes:
             message = f"no edge leads from trigger {trigger.id!r}: it starts runs in which nothing happens"
             draft.report("UNUSED_TRIGGER", message, ("triggers", number, "id"), "add an edge from it, or disable it", warning=True)
-
-
-def _warn_refused_paths(draft: Draft) -> None:
-    """Only of what is refused wherever it is served: which other paths are allowed, each process says."""
-    for number, trigger in enumerate(draft.flow.triggers):
-        entry = trigger_type(trigger.type)
-        if entry is None or entry.params is not FilesystemParams or not trigger.enabled:
-            continue
-        try:
-            params = FilesystemParams.model_validate(trigger.params or {})
-        except ValidationError:  # the loader says so
-            continue
-        for path in filter(is_refused_anywhere, (*params.paths, *filter(None, (params.processed, params.failed)))):
-            message = f"trigger {trigger.id!r} cannot use the path {path!r}: it has `..` or a NUL in it"
-            draft.report("REFUSED_PATH", message, ("triggers", number, "params"), "write the path of the folder itself", warning=True)

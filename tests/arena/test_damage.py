@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 
 from jetfleet.broker.arena import Arena, ArenaSettings
 from jetfleet.broker.arena.layout import head_bytes
+from jetfleet.schemas.errors import UsageError
 from jetfleet.schemas.payload_errors import ArenaUnusable, PayloadCorrupt, PayloadLost
 from jetfleet.schemas.ref import Ref
 
+from ..faults.machine.loop_disk import loop_disk
+from ..faults.machine.needs import Missing
 from .places import fill, flip, segment_file
 
 VALUE = bytes(range(256)) * 1024
@@ -254,6 +257,40 @@ def test_a_hole_on_a_full_tmpfs_kills_nobody(small_tmpfs: Path) -> None:
     with pytest.raises(PayloadCorrupt):
         arena.view(ref, verify=False)
     arena.close()
+
+
+def test_a_hole_under_a_segment_that_is_mapped_already_kills_nobody(small_tmpfs: Path) -> None:
+    arena = Arena.open(ArenaSettings(small_tmpfs / "arena", max_bytes=8 << 20, segment_bytes=1 << 20))
+    first, second = (arena.write("bytes", [VALUE], run="r") for _ in range(2))
+    held = arena.view(first)
+    hole_in_the_body(arena, second, segment_file(arena, second))
+    fill(small_tmpfs / "filler")
+
+    with pytest.raises(PayloadCorrupt, match="cannot be read"):
+        arena.view(second)
+    assert held == VALUE
+    arena.close()
+
+
+def test_a_disk_that_fails_is_a_typed_error_for_all_who_use_it(tmp_path: Path) -> None:
+    try:
+        with loop_disk(tmp_path, 64 << 20) as disk:
+            settings = ArenaSettings(disk.path / "arena", max_bytes=8 << 20, segment_bytes=1 << 20)
+            arena = Arena.open(settings)
+            ref, stream = arena.write("bytes", [VALUE], run="r"), arena.stream("bytes", run="r")
+            stream.write(VALUE)
+            disk.lose_power()
+
+            for use in (lambda: arena.view(ref), lambda: arena.verify(ref), lambda: arena.write("bytes", [bytes(2 << 20)], run="r")):
+                with pytest.raises((ArenaUnusable, PayloadCorrupt)):
+                    use()
+            with pytest.raises(ArenaUnusable):
+                stream.write(VALUE)
+            with pytest.raises(UsageError, match="given up"):
+                stream.finish()
+            arena.close()
+    except Missing as missing:
+        pytest.skip(str(missing))
 
 
 def test_a_segment_that_somebody_holds_alone_is_not_waited_for_for_ever(arena: Arena, ref: Ref, monkeypatch: pytest.MonkeyPatch) -> None:

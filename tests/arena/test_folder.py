@@ -23,6 +23,20 @@ def test_everything_in_it_is_closed_to_others(arena: Arena) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
+def test_it_is_open_to_its_owner_and_nobody_else_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        arena = Arena.open(ArenaSettings(tmp_path / "arena", max_bytes=1 << 20))
+        arena.write("bytes", [b"abc"], run="r")
+        arena.close()
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "arena").stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "arena").iterdir()} == {0o600}
+
+
 def test_its_id_stays_and_can_be_a_token_of_a_subject(arena: Arena) -> None:
     again = Arena.open(arena.settings)
 
@@ -106,7 +120,7 @@ def test_a_folder_that_vanished_is_said_to_be_gone(arena: Arena) -> None:
     (arena.settings.folder / "id").unlink()
     arena.settings.folder.rmdir()
 
-    with pytest.raises(ArenaUnusable, match="No such file"):
+    with pytest.raises(ArenaUnusable, match="no such file"):
         arena.write("bytes", [b"abc"], run="r")
 
 

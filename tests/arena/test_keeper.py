@@ -297,6 +297,28 @@ def test_there_is_one_keeper_at_a_time(settings: ArenaSettings, keeper: Keeper) 
     other.release()
 
 
+def test_a_keeper_that_was_stopped_is_replaced(
+    settings: ArenaSettings, arena: Arena, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jetfleet.broker.arena.keeper_lock.STOPPED_AFTER_S", 0.0)
+    arena.write("bytes", [b"abc"], run="r")
+    other = Keeper(settings)
+
+    assert [other.acquire() for _ in range(3)] == [False, False, True]  # it sees the lock, takes it away, has one of its own
+    assert not keeper.acquire()
+    assert sweep(other, Runs("r")).freed == 1
+    other.release()
+
+
+def test_an_arena_whose_id_was_removed_has_it_again(settings: ArenaSettings, arena: Arena, keeper: Keeper) -> None:
+    (settings.folder / "id").unlink()
+    assert keeper.acquire()
+
+    again = Arena.open(settings)
+    assert again.host == arena.host
+    again.close()
+
+
 def test_files_of_attempts_that_nobody_holds_are_removed(settings: ArenaSettings, keeper: Keeper) -> None:
     import fcntl
 

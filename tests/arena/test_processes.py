@@ -14,9 +14,10 @@ import pytest
 
 from jetfleet.broker.arena import Arena, ArenaSettings
 from jetfleet.broker.arena.check import check
-from jetfleet.broker.arena.folder import Folder
+from jetfleet.broker.arena.folder import ROOM_LOCK, Folder
 from jetfleet.broker.arena.index import Index
 from jetfleet.broker.arena.keeper import Keeper
+from jetfleet.broker.arena.locks import owned, waiting_for
 from jetfleet.broker.arena.writer import is_alive
 from jetfleet.schemas.ref import from_ext
 
@@ -146,6 +147,31 @@ def test_a_childs_death_does_not_make_its_parent_look_dead(arena: Arena, setting
     folder = Folder.open(settings.folder)
     assert is_alive(folder, ref.segment.rpartition("-")[0])
     folder.close()
+
+
+def test_a_child_that_was_forked_while_somebody_held_a_lock_does_not_keep_it(
+    arena: Arena, settings: ArenaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any node may fork while others write and the keeper frees."""
+    monkeypatch.setattr("jetfleet.broker.arena.locks.HELD_AT_MOST_S", 0.1)
+    monkeypatch.setattr("jetfleet.broker.arena.reader.LOCKED_FOR_S", 0.1)
+    ref, folder = arena.write("bytes", [b"abc"], run="r"), Folder.open(settings.folder)
+    read_end, write_end = os.pipe()
+    [segment] = folder.segments()
+    with waiting_for(folder, ROOM_LOCK), owned(folder, segment.file, segment.inode):
+        child = os.fork()
+        if child == 0:
+            os.close(write_end)
+            os.read(read_end, 1)  # to the end of the test
+            os._exit(0)
+    try:
+        assert arena.view(ref) == b"abc"
+        assert arena.view(arena.write("bytes", [bytes(3 * MIB)], run="r")) == bytes(3 * MIB)
+    finally:
+        os.close(write_end)
+        os.waitpid(child, 0)
+        os.close(read_end)
+        folder.close()
 
 
 @pytest.mark.parametrize("count", [150, pytest.param(5_000, marks=pytest.mark.soak)])

@@ -7,7 +7,10 @@ import contextlib
 import gc
 import os
 import resource
+import shutil
+import subprocess
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,14 +19,15 @@ from pathlib import Path
 import pytest
 
 from jetfleet.broker.arena import Arena, ArenaSettings, accounts, locks
-from jetfleet.broker.arena.folder import ROOM_LOCK, Folder
+from jetfleet.broker.arena.folder import ROOM_LOCK, ROOM_WANTED, Folder
 from jetfleet.broker.arena.index import Index
 from jetfleet.broker.arena.keeper import Keeper
+from jetfleet.broker.arena.room import ask_for_room, is_wanted
 from jetfleet.broker.arena.settings import limits
 from jetfleet.schemas.payload_errors import ArenaFull, ArenaUnusable, RunTooLarge
 from jetfleet.schemas.ref import Ref
 
-from .places import fill, segments
+from .places import fill, process, segments
 
 MIB = 1 << 20
 Opener = Callable[[ArenaSettings], Arena]
@@ -140,6 +144,16 @@ def test_a_stream_stops_at_its_runs_limit(settings: ArenaSettings, open_arena: O
     assert writer.length == 3 * MIB
 
 
+def test_streams_of_a_known_length_share_segments_and_leave_no_room_unused(settings: ArenaSettings, open_arena: Opener) -> None:
+    arena = open_arena(replace(settings, max_bytes=512 * MIB, run_max_bytes=None, segment_bytes=16 * MIB))
+    for n in range(12):
+        with arena.stream("bytes", run=f"r{n}", room_bytes=4 * MIB) as writer:
+            writer.write(bytes(4 * MIB))
+            writer.finish()
+
+    assert used(settings.folder) == 4 * 16 * MIB
+
+
 def test_a_stream_that_finds_no_room_can_go_on_when_there_is_some(settings: ArenaSettings, open_arena: Opener) -> None:
     arena = open_arena(settings)
     writer, value = arena.stream("bytes", run="r"), os.urandom(6 * MIB)
@@ -179,6 +193,44 @@ def test_a_file_system_that_others_filled_leaves_the_arena_readable(small_tmpfs:
     arena.close()
 
 
+REUSED_ON_A_FULL_DISK = """
+import asyncio, os, sys
+from pathlib import Path
+from jetfleet.broker.arena import Arena, ArenaSettings
+from jetfleet.broker.arena.keeper import Keeper
+sys.path.insert(0, sys.argv[2])
+from places import fill
+settings = ArenaSettings(Path(sys.argv[1]) / "arena", max_bytes=8 << 20, run_max_bytes=8 << 20, keep_s=0, segment_bytes=1 << 20)
+arena, keeper = Arena.open(settings), Keeper(settings)
+async def over(runs): return runs
+first = arena.write("bytes", [os.urandom(500_000)], run="r")
+os.sync()
+fill(Path(sys.argv[1]) / "filler")
+value = os.urandom(300_000)
+assert arena.view(arena.write("bytes", [value], run="r")) == value
+assert keeper.acquire() and asyncio.run(keeper.sweep(over)).freed == 1
+os.sync()
+again = arena.write("bytes", [value], run="r")
+assert (again.segment, again.generation) == (first.segment, 2) and arena.view(again) == value
+"""
+
+
+def test_what_is_reserved_can_be_written_again_on_a_full_disk_that_copies_on_write(tmp_path: Path) -> None:
+    """Where it could not the writer would die of it."""
+    image, disk = tmp_path / "image", tmp_path / "disk"
+    disk.mkdir()
+    image.touch()
+    os.truncate(image, 120 * MIB)
+    if os.geteuid() != 0 or not shutil.which("mkfs.btrfs") or subprocess.run(["mkfs.btrfs", "-q", image]).returncode:
+        pytest.skip("needs root, and mkfs.btrfs (Debian package btrfs-progs)")
+    if subprocess.run(["mount", "-o", "loop", image, disk], capture_output=True).returncode:
+        pytest.skip("this machine does not let us mount a btrfs")
+    try:
+        assert process(REUSED_ON_A_FULL_DISK, disk, Path(__file__).parent).wait(60) == 0
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
 def test_limits_follow_the_file_system_unless_they_are_given(small_tmpfs: Path, tmp_path: Path) -> None:
     small = Folder.open(small_tmpfs / "arena")
     assert limits(ArenaSettings(small.path), small.fd, 0).max_bytes <= 4 * MIB
@@ -189,6 +241,16 @@ def test_limits_follow_the_file_system_unless_they_are_given(small_tmpfs: Path, 
     assert limits(ArenaSettings(large.path, max_bytes=8 * MIB), large.fd, 0).segment_bytes == MIB
     small.close()
     large.close()
+
+
+def test_a_clock_that_was_set_back_does_not_make_the_room_wanted_until_then(settings: ArenaSettings) -> None:
+    folder = Folder.open(settings.folder)
+    ask_for_room(folder)
+    assert is_wanted(folder)
+    os.utime(settings.folder / ROOM_WANTED, (time.time() + 3600, time.time() + 3600))
+
+    assert not is_wanted(folder)
+    folder.close()
 
 
 def test_pages_that_were_written_before_are_used_again(arena: Arena, settings: ArenaSettings) -> None:

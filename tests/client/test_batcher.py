@@ -267,3 +267,46 @@ def test_a_definite_refusal_goes_to_the_receipts(shared: Server, names: Names, p
             assert [type(error) for error in receipt.errors] == [PayloadTooLarge]
 
     run(test())
+
+
+def test_what_is_recalled_waits_for_the_gate_and_is_stored_once_in_order(server: Server) -> None:
+    async def test() -> None:
+        async with await Connection.open(server.url, name="test") as connection:
+            await connection.streams.create_or_update_stream({"name": "S", "subjects": ["s.>"], "allow_direct": True})
+            receipt, is_open = Counting(), True
+            batcher = Batcher(connection.publisher, "s.a", entries_max=2, in_flight_max=2, gate=lambda: is_open)
+            put_all(batcher, range(3), receipt)
+            await asyncio.sleep(0)  # both batches are on their way: the server has them, and nobody heard
+            is_open = False
+            batcher.recall()
+            put_all(batcher, [3], receipt)
+            await until(lambda: batcher._retry_timer is not None)
+            assert (receipt.calls, batcher.backlog) == ([], 4)
+            is_open = True
+            await batcher.drained()
+            assert (receipt.stored, receipt.errors) == (4, [])
+            assert await batches(connection, "S") == [[0, 1], [2], [3]]
+
+    run(test())
+
+
+def test_what_is_forgotten_settles_as_stored_and_never_leaves(server: Server) -> None:
+    async def test() -> None:
+        async with await Connection.open(server.url, name="test") as connection:
+            await connection.streams.create_or_update_stream({"name": "S", "subjects": ["s.>"], "allow_direct": True})
+            told: list[Counting] = []
+            first, second = Counting(told), Counting(told)
+            batcher = Batcher(connection.publisher, "s.a", entries_max=2, in_flight_max=1)
+            server.kill()
+            await until(lambda: not connection.is_connected)
+            put_all(batcher, [1, 2], first)
+            await asyncio.sleep(0)  # they are in a batch, which waits for the server
+            put_all(batcher, [3], second)
+            batcher.forget()
+            assert (first.calls, second.calls, told, batcher.backlog) == ([2], [1], [first, second], 0)
+            put_all(batcher, [4], second)
+            server.start()
+            await batcher.drained()
+            assert await batches(connection, "S") == [[4]]
+
+    run(test())

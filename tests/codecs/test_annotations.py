@@ -8,12 +8,12 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from jetfleet.broker.codecs.path import FileView
@@ -100,6 +100,30 @@ def test_so_may_lists_maps_typed_dicts_and_models_that_allow_it() -> None:
     assert given_to(of_reading, {"values": ARRAY})["values"] is ARRAY
     assert given_to(of_model, {"values": ARRAY}).values is ARRAY
     assert given_to(of_arrays, {"a": ARRAY})["a"] is ARRAY
+
+
+def of_annotated(value: Annotated[np.ndarray[Any, Any], "pixels"]) -> Any:
+    return value
+
+
+def of_few(value: Annotated[list[np.ndarray[Any, Any]], Field(max_length=1)]) -> Any:
+    return value
+
+
+def of_positive(value: list[Annotated[int, Field(gt=0)]], config: Annotated[int, Field(lt=9)]) -> Any:
+    return value, config
+
+
+def test_what_annotated_says_beside_the_type_holds() -> None:
+    assert given_to(of_annotated, ARRAY) is ARRAY
+    assert given_to(of_few, [ARRAY])[0] is ARRAY
+    assert read_signature(of_positive).bind(of_positive, 3)([1]) == ([1], 3)
+    with pytest.raises(Permanent, match="at most 1 item"):
+        given_to(of_few, [ARRAY, ARRAY])
+    with pytest.raises(Permanent, match="greater than 0"):
+        read_signature(of_positive).bind(of_positive, 3)([0])
+    with pytest.raises(Permanent, match="less than 9"):
+        read_signature(of_positive).bind(of_positive, 9)([1])
 
 
 def test_the_class_of_the_user_is_left_as_it_was() -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import array
 import contextlib
 import dataclasses
+import datetime
+import ipaddress
 import mmap
 import struct
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, HttpUrl
 
 from jetfleet.broker.codecs.registry import codec_for, codec_named, from_coded, nbytes, to_coded
 from jetfleet.broker.codecs.structured import ListCodec
@@ -119,6 +123,35 @@ def test_models_dataclasses_and_sets_become_what_a_document_can_hold() -> None:
     orders = [Order(id="a", points=[Point(1, 2)]), {"deep": Order(id="b")}]
     assert there_and_back(orders) == [{"id": "a", "points": [{"x": 1, "y": 2}]}, {"deep": {"id": "b", "points": []}}]
     assert there_and_back({"set": {1}, "tuple": (1, 2)}) == {"set": [1], "tuple": [1, 2]}
+
+
+class Amount(int):
+    pass
+
+
+class Site(BaseModel):
+    url: HttpUrl
+    address: ipaddress.IPv4Address
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (pd.Timestamp("2026-01-02 03:04:05.000006", tz="UTC"), datetime.datetime(2026, 1, 2, 3, 4, 5, 6, datetime.UTC)),
+        (pd.Timestamp("2026-01-02"), "2026-01-02T00:00:00"),
+        (pd.Timedelta("90s"), "PT90S"),
+        (pd.NaT, None),
+        (pd.NA, None),
+        (pa.scalar(5), 5),
+        (pa.scalar([{"a": 1}]), [{"a": 1}]),
+        (Amount(7), 7),
+        (Site(url="http://a.org/b", address="10.0.0.1"), {"url": "http://a.org/b", "address": "10.0.0.1"}),
+        (ipaddress.ip_network("10.0.0.0/8"), "10.0.0.0/8"),
+    ],
+    ids=str,
+)
+def test_what_libraries_give_for_a_single_value_becomes_plain(value: Any, plain: Any) -> None:
+    assert there_and_back([{"value": value}]) == [{"value": plain}]
 
 
 def test_refs_and_coded_values_inside_stay_what_they_are() -> None:

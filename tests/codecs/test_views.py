@@ -118,6 +118,7 @@ def test_an_array_is_given_as_it_is() -> None:
     assert fitted(np.ndarray, array) is array
     assert fitted(npt.NDArray[np.float64], array) is array
     assert fitted(npt.NDArray[np.floating[Any]], array) is array
+    assert fitted(npt.NDArray[Any], array) is array
 
 
 def test_bytes_are_an_array_of_uint8_on_the_same_memory() -> None:

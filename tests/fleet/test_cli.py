@@ -136,6 +136,9 @@ def test_a_run_that_fails_exits_with_1_and_does_not_steer_the_terminal(cli: Cli)
         (("runs", "list", "flow = = 1"), 1, "INVALID_SEARCH"),
         (("dlq", "show", "99999"), 2, "USAGE"),
         (("dlq", "redrive"), 2, "USAGE"),
+        (("dlq", "drop"), 2, "USAGE"),
+        (("dlq", "drop", "1", "--all"), 2, "USAGE"),
+        (("dlq", "drop", "99999"), 1, "USAGE"),
     ],
 )
 def test_what_makes_no_sense_is_one_line_with_a_code(cli: Cli, args: tuple[str, ...], code: int, says: str) -> None:
@@ -261,6 +264,21 @@ def test_dead_letters_are_listed_shown_and_sent_again(cli: Cli, whole: Backgroun
     assert cli("dlq", "list", "--kind", "event").out == ""
     run = wait_until_ended(whole, subjects.run_id("order", "dead5"))
     assert run == {"check": {"n": 5}}
+
+
+def test_dead_letters_that_nobody_will_send_again_are_dropped_by_number_or_by_reason(cli: Cli, whole: BackgroundFleet) -> None:
+    publish = whole.fleet.client.connection.publisher.publish
+    letters = [
+        DeadLetter("event", code, "", "events.order.api", b'"' + 9_000 * b"x" + b'"', 7) for code in ("DULL", "DULL", "DULL", "KEPT")
+    ]
+    first, *_, kept = (str(whole.do(publish(subjects.dead("event"), messages.encode(letter))).seq) for letter in letters)
+    assert "9,000 characters" in cli("dlq", "show", first).out
+    assert cli("dlq", "drop", first).code == 0
+    assert len(cli("dlq", "list", "--code", "DULL", "-o", "json").out.splitlines()) == 2
+    assert cli("dlq", "drop", "--kind", "event", "--code", "DULL").code == 0
+    assert [json.loads(line)["number"] for line in cli("dlq", "list", "-o", "json").out.splitlines()] == [int(kept)]
+    assert cli("dlq", "drop", "--all").code == 0
+    assert cli("dlq", "list").out == ""
 
 
 def wait_until_ended(whole: BackgroundFleet, run: str) -> Any:

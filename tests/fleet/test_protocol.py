@@ -1,33 +1,24 @@
-"""Publishers and a worker that know nothing of jetfleet but the page about the protocol, on a fleet at work."""
+"""A publisher and a worker that know nothing of jetfleet but the page about the protocol, on a fleet at work."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from zlib import crc32
 
 import msgpack
-import pytest
 
 from jetfleet.broker.api import Client
-from jetfleet.broker.queues import ensure_queue
 from jetfleet.schemas import subjects
 from jetfleet.schemas.records import Completion
 
-from ..triggers.queue.places import listening, run_of
 from .fleets import Fleet, chain, fleet, flow
 from .raw_nats import RawNats
 from .raw_worker import RawWorker, deliveries
 from .running import run
 
-PUBLISHERS = Path(__file__).parents[2] / "examples" / "publishers"
 QUEUE = "foreign"
 
 
@@ -153,72 +144,6 @@ def test_a_run_is_cancelled_by_a_record_and_its_tasks_are_called_off(fresh_url: 
             assert taken == off == [id, [0], 1] and ended == [id, "cancelled"]
 
     run(test())
-
-
-def programs() -> list[Any]:
-    """The publishers, each with its command; `{}` stands for a folder where it may write."""
-    commands = {
-        "bash": ("bash", ["bash", "publish.sh"]),
-        "C": ("cc", ["sh", "-c", 'cc -Wall -Werror -o "{}/publish" publish.c && "{}/publish" "$@"', "sh"]),
-        "Go": ("go", ["go", "run", "publish.go"]),
-        "Java": ("java", ["java", "Publish.java"]),
-        "Node.js": ("node", ["node", "publish.js"]),
-        "Python": ("python3", [sys.executable, "publish.py"]),
-        "Rust": ("rustc", ["sh", "-c", 'rustc -o "{}/publish" publish.rs && "{}/publish" "$@"', "sh"]),
-    }
-    return [
-        pytest.param(
-            command,
-            id=language,
-            marks=[
-                pytest.mark.part(f"publisher in {language}"),
-                pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is missing"),
-            ],
-        )
-        for language, (tool, command) in commands.items()
-    ]
-
-
-@pytest.mark.parametrize("command", programs())
-def test_a_publisher_in_another_language_starts_a_run_once(fresh_url: str, tmp_path: Path, command: list[str]) -> None:
-    """By an event of the flow, and by a message for a queue: both are acknowledged, and a full queue's refusal is told."""
-    server = urlsplit(fresh_url).netloc
-    # Nothing is downloaded: what a language does not bring along it does without.
-    environment = os.environ | {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GO111MODULE": "off"}
-
-    def publish(to: str, key: str) -> subprocess.CompletedProcess[str]:
-        words = [*(word.replace("{}", str(tmp_path)) for word in command), server, to, key, '{"text": "grüße"}']
-        return subprocess.run(words, cwd=PUBLISHERS, env=environment, capture_output=True, text=True, timeout=90)
-
-    async def published(to: str, key: str = "4711") -> str:
-        done = await asyncio.to_thread(publish, to, key)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    async def test() -> None:
-        async with fleet(fresh_url, tmp_path) as one:
-            await one.deploy(chain("orders"), listening("bills", {"name": "bills"}))
-            first, again = await published("orders"), await published("orders")
-            assert '"EVENTS"' in first and '"duplicate": true' in again.replace('":true', '": true')
-            assert '"QUEUE_bills"' in await published("queue.bills")
-            for id in (subjects.run_id("orders", "orders-4711"), run_of("bills", "queue.bills-4711")):
-                assert await output(one.client, id) == {"text": "grüße"}
-            assert one.coordinators[0].counters.runs_started == 2
-            await ensure_queue(one.client.connection, "small", 1)
-            await published("queue.small", "fits")
-            refused = await asyncio.to_thread(publish, "queue.small", "one too many")
-            assert refused.returncode == 1 and "10077" in refused.stderr
-
-    run(test(), 120)
-
-
-@pytest.mark.part("publisher in bash")
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is missing")
-def test_a_publisher_says_why_nothing_was_published(fresh_url: str) -> None:
-    server = urlsplit(fresh_url).netloc
-    done = subprocess.run(["bash", "publish.sh", server, "orders", "1", "{}"], cwd=PUBLISHERS, capture_output=True, text=True, timeout=30)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "no coordinator was ever started here" in done.stderr
 
 
 # --- a worker

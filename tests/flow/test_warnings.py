@@ -94,6 +94,15 @@ def test_a_path_that_is_refused_wherever_it_is_served_is_warned_of(parse: Parse,
     assert loaded.plan is not None
 
 
+@pytest.mark.parametrize(
+    ("schedule", "warned"), [("*/90 * * * *", 1), ("5 0 0-23/25 * * *", 1), ("*/60 */24 * * *", 0), ("1/90 * * * *", 0)]
+)
+def test_a_step_that_is_larger_than_its_field_is_warned_of(parse: Parse, schedule: str, warned: int) -> None:
+    text = FLOW.replace("{type: manual}", f"{{type: cron, params: {{schedule: '{schedule}'}}}}")
+    warnings = parse(text.replace("CONDITION", "a.amount > 3")).warnings
+    assert [shown(problem)[:2] for problem in warnings] == [("STEP_TOO_LARGE", 2)] * warned
+
+
 def test_a_path_that_some_process_may_be_allowed_is_not_warned_of(parse: Parse) -> None:
     text = FLOW.replace("{type: manual}", "{type: filesystem, params: {path: /etc/in, failed: bad..}}")
     assert parse(text.replace("CONDITION", "a.amount > 3")).problems == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable
 from contextlib import suppress
 
@@ -114,6 +115,35 @@ def test_a_get_goes_on_when_the_server_is_killed_and_comes_back(server: Backgrou
             await restarted(server)
             await getting
             assert out == body
+
+    run(test())
+
+
+def test_a_get_that_is_cancelled_ends_when_nobody_writes_for_it_any_more(server: BackgroundServer) -> None:
+    """What it was writing to is used again then."""
+
+    async def test() -> None:
+        async with deployed(server) as connection:
+            store, loop = ObjectStore(connection), asyncio.get_running_loop()
+            digest = await store.put(some_chunks(4), run="r")
+            writing, may_end, pieces = asyncio.Event(), threading.Event(), list[bytes]()
+
+            def into(piece: memoryview) -> None:
+                loop.call_soon_threadsafe(writing.set)
+                may_end.wait(10)
+                pieces.append(bytes(piece))
+
+            getting = asyncio.create_task(store.get(digest, into))
+            await writing.wait()
+            for _ in range(2):
+                getting.cancel()
+                assert (await asyncio.wait([getting], timeout=0.05))[1], "it waits for the thread"
+            may_end.set()
+            with pytest.raises(asyncio.CancelledError):
+                await getting
+            written = len(pieces)
+            await got(store, digest)
+            assert len(pieces) == written
 
     run(test())
 

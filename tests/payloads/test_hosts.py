@@ -70,8 +70,8 @@ def test_a_value_is_fetched_once_however_many_ask_for_it(nats_url: str, tmp_path
     async def body() -> None:
         async with host(nats_url, tmp_path / "a") as here, host(nats_url, tmp_path / "b") as there:
             payload = here.encode(ARRAY, PRODUCER, RULES)
-            await asyncio.gather(*(there.here([payload]) for _ in range(20)))
-            await there.here([payload])
+            await asyncio.gather(*(there.here(refs_in(payload)) for _ in range(20)))
+            await there.here(refs_in(payload))
 
             assert here.counters.uploaded == there.counters.downloaded == ARRAY.nbytes
 
@@ -132,7 +132,7 @@ def test_what_nobody_has_any_more_is_lost_and_says_who_made_it(nats_url: str, tm
         async with host(nats_url, tmp_path / "a", answers=False) as here, host(nats_url, tmp_path / "b") as there:
             payload = here.encode(ARRAY, PRODUCER, RULES)
             with pytest.raises(PayloadLost, match="has answered") as caught:
-                await there.here([payload])
+                await there.here(refs_in(payload))
 
         assert [(ref.run, ref.activation, ref.again) for ref in caught.value.refs] == [("orders-1", (3,), True)]
 
@@ -158,7 +158,7 @@ def test_an_entry_that_its_host_has_freed_is_lost(nats_url: str, tmp_path: Path)
             for segment in (tmp_path / "a").glob("*.seg"):
                 segment.unlink()
             with pytest.raises(PayloadLost, match="is lost"):
-                await there.here([payload])
+                await there.here(refs_in(payload))
 
     run(body())
 
@@ -167,7 +167,7 @@ def test_a_copy_that_was_freed_is_fetched_again(nats_url: str, tmp_path: Path) -
     async def body() -> None:
         async with host(nats_url, tmp_path / "a") as here, host(nats_url, tmp_path / "b") as there:
             payload = here.encode(ARRAY, PRODUCER, RULES)
-            await there.here([payload])
+            await there.here(refs_in(payload))
             for segment in (tmp_path / "b").glob("*.seg"):
                 segment.unlink()
             numpy.testing.assert_array_equal(await there.value(payload), ARRAY)

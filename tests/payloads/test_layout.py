@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field, field_serializer
 
 from jetfleet.broker.arena.settings import ArenaSettings
 from jetfleet.broker.payloads.plane import Plane
@@ -161,6 +161,44 @@ def test_models_and_dataclasses_are_maps_of_their_fields(plane: Plane, kind: Any
     assert isinstance(document["pixels"], Ref) and isinstance(document["tags"], Ref)
     numpy.testing.assert_array_equal(back["pixels"], value.pixels)
     assert back["tags"] == ["t"] * 2_000
+
+
+class Account(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    history: Any
+    price: int = 5
+    password: str = Field(default="secret", exclude=True)
+
+    @field_serializer("price")
+    def _with_currency(self, price: int) -> str:
+        return f"{price} EUR"
+
+    @computed_field
+    @property
+    def entries(self) -> int:
+        return len(self.history)
+
+
+class Lines(RootModel[list[str]]):
+    pass
+
+
+@pytest.mark.parametrize("history", [b"x", b"x" * 5_000, numpy.zeros(1), numpy.zeros(5_000)])
+def test_a_model_is_what_it_says_that_it_is_however_large(plane: Plane, history: Any) -> None:
+    account = Account(history=history)
+
+    for value in (account, {"account": account}):
+        document, _ = there_and_back(plane, value)
+        found = document.get("account", document)
+        assert {name: found[name] for name in found if name != "history"} == {"price": "5 EUR", "entries": len(history)}
+
+
+@pytest.mark.parametrize("count", [3, 5_000])
+def test_a_model_of_a_list_is_a_list_however_long(plane: Plane, count: int) -> None:
+    document, back = there_and_back(plane, Lines(["line"] * count))
+
+    assert back == ["line"] * count
+    assert count == 3 or document.count == count
 
 
 @pytest.mark.parametrize("value", [lambda: 1, {"f": object()}, 1 << 70, {"deep": [object()]}])

@@ -289,6 +289,31 @@ def test_a_switch_on_an_item_of_an_array_or_table(field: str, rows: int) -> None
         assert run(definition, value={"rows": rows}).output == {expected: expected}, condition
 
 
+@pytest.mark.parametrize("rows", [4, 50_000])
+@pytest.mark.parametrize("field", ["array[3]", "table.x[3]", "table[3].x", "frame.x[3]", "frame[3].x"])
+def test_standard_nodes_find_an_item_of_an_array_or_table_however_large_it_is(field: str, rows: int) -> None:
+    found: list[tuple[str, dict[str, Any], Any]] = [
+        ("std::map", {"mappings": [{"from": field, "to": "to"}, {"from": f"{field}.none", "to": "none", "default": 7}]}, {"to": 3.5, "none": 7}),
+        ("std::set", {"values": {"is": f"${{a.{field}}}", "text": f"it is ${{a.{field}}}"}}, {"is": 3.5, "text": "it is 3.5"}),
+        ("std::concat", {"parts": ["it is ", f"$.{field}"], "output_field": "text"}, {"text": "it is 3.5"}),
+        ("std::aggregate", {"operation": "sum", "fields": [field, field], "output_field": "sum"}, {"sum": 7.0}),
+        ("std::json_dynamic", {"operation": "extract", "fields": [field], "required_fields": [field]}, {field[-2] if field[-1] == "]" else "x": 3.5}),
+    ]  # fmt: skip
+    for type, config, expected in found:
+        assert run(flow("tables", {"type": type, "config": config}), value={"rows": rows}).output == expected, type
+
+
+@pytest.mark.parametrize("rows", [4, 50_000])
+def test_numbers_of_an_array_or_table_are_added_up(rows: int) -> None:
+    for source in (
+        {"array_path": "array"},
+        {"array_path": "table.x"},
+        *({"array_path": name, "value_field": "x"} for name in ("table", "frame")),
+    ):
+        summed = {"type": "std::aggregate", "config": {"operation": "sum", "output_field": "sum", **source}}
+        assert run(flow("tables", summed), value={"rows": rows}).output == {"sum": rows * rows / 2}, source
+
+
 @node("sizes", registry=registry)
 def sizes(item: dict[str, Any]) -> int:
     return len(item["text"]) + int(item["id"])

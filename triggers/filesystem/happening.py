@@ -30,11 +30,12 @@ def firing_of(happening: Happening, content: Any) -> Firing:
     """`content`: None for none; an error if it cannot be had: then every flow refuses the firing for it, with all but the content."""
     key = key_of(happening.entry, happening.change)
     payload = payload_of(happening)
+    meta = {"event": happening.change, "path": payload["path"]}
     if isinstance(content, JetfleetError):
-        return Firing(key, payload, token=happening, error=content)
+        return Firing(key, payload, meta, happening, error=content)
     if content is not None:
         payload["content"] = content
-    return Firing(key, payload, {"event": happening.change, "path": payload["path"]}, happening)
+    return Firing(key, payload, meta, happening)
 
 
 def payload_of(happening: Happening) -> dict[str, Any]:

@@ -12,42 +12,40 @@ Guarantees: what cannot be read is refused with the reason; nothing is guessed f
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
 
-from .multipart import parts
+from .multipart import options_of, parts
 from .replies import Refusal
 from .request import Request, collected, fields
+from .spool import Spool, beside
 
-Reader: TypeAlias = Callable[[bytes, Mapping[str, str]], Any]
+Reader: TypeAlias = Callable[[Spool, Mapping[str, str]], Any]
 
 DEPTH_MAX = 128
 """Of JSON. Nothing that people or programs mean is nested deeper, and what is may exhaust whoever walks through it."""
-IN_THREAD_BYTES = 256 * 1024
 _JSON, _FORM, _MULTIPART = "application/json", "application/x-www-form-urlencoded", "multipart/form-data"
 _WITHOUT_BODY = ("GET", "DELETE")
 _UTF8 = ("", "utf-8", "utf8", "us-ascii")
 
 
-async def read(request: Request, body: bytes, mode: str) -> Any:
+async def read(request: Request, body: Spool, mode: str) -> Any:
     """The payload. `mode`: auto, or what is taken alone: json, form, multipart, raw. Raises Refusal."""
-    if not body:
+    if not body.nbytes:
         return request.query if request.method in _WITHOUT_BODY else None
     kind, parameters = _content_type(request)
     reader = _reader(kind, mode)
     if parameters.get("charset", "").lower() not in _UTF8 and reader is not _bytes:
         raise Refusal(415, "CHARSET", "the body must be UTF-8")
-    if len(body) > IN_THREAD_BYTES:  # others are served meanwhile
-        return await asyncio.to_thread(reader, body, parameters)
-    return reader(body, parameters)
+    return await beside(body, reader, body, parameters)
 
 
 def check_head(request: Request, mode: str) -> None:
     """Raises Refusal for a body that is not worth reading: of a type that is not taken, or compressed."""
-    if request.one(b"content-encoding") not in (None, b"identity"):
+    coding = request.one(b"content-encoding")
+    if coding is not None and coding.lower() != b"identity":
         raise Refusal(415, "CONTENT_ENCODING", "compressed bodies are not taken", close=True)
     if mode not in ("auto", "raw") and (request.one(b"content-length") not in (None, b"0") or request.one(b"transfer-encoding")):
         _reader(_content_type(request)[0], mode)
@@ -59,9 +57,7 @@ def _content_type(request: Request) -> tuple[str, dict[str, str]]:
         return "", {}
     if raw == b"application/json":
         return _JSON, {}
-    kind, *rest = raw.decode("latin-1").split(";")
-    pairs = (part.partition("=") for part in rest)
-    return kind.strip().lower(), {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+    return options_of(raw)
 
 
 def _reader(kind: str, mode: str) -> Reader:
@@ -80,37 +76,38 @@ def _reader(kind: str, mode: str) -> Reader:
     return found
 
 
-def _json(body: bytes, parameters: Mapping[str, str]) -> Any:
+def _json(body: Spool, parameters: Mapping[str, str]) -> Any:
+    data = body.read()
     try:
-        value = msgspec.json.decode(body)
+        value = msgspec.json.decode(data)
     except UnicodeDecodeError:
         raise Refusal(400, "NOT_UTF8", "the body is not UTF-8") from None
     except RecursionError:
         raise _too_deep() from None
     except msgspec.DecodeError as error:
         raise Refusal(400, "NOT_JSON", f"the body is no JSON: {error}") from None
-    if body.count(b"[") + body.count(b"{") > DEPTH_MAX and _is_deep(value):
+    if data.count(b"[") + data.count(b"{") > DEPTH_MAX and _is_deep(value):
         raise _too_deep()
     return value
 
 
-def _form(body: bytes, parameters: Mapping[str, str]) -> Any:
-    return fields(body, "the form")
+def _form(body: Spool, parameters: Mapping[str, str]) -> Any:
+    return fields(body.read(), "the form")
 
 
-def _multipart(body: bytes, parameters: Mapping[str, str]) -> Any:
-    return collected(parts(body, parameters.get("boundary", "")))
+def _multipart(body: Spool, parameters: Mapping[str, str]) -> Any:
+    return collected(parts(body.pieces(), parameters.get("boundary", "")))
 
 
-def _text(body: bytes, parameters: Mapping[str, str]) -> Any:
+def _text(body: Spool, parameters: Mapping[str, str]) -> Any:
     try:
-        return body.decode()
+        return body.read().decode()
     except UnicodeDecodeError:
         raise Refusal(400, "NOT_UTF8", "the body is not UTF-8") from None
 
 
-def _bytes(body: bytes, parameters: Mapping[str, str]) -> Any:
-    return body
+def _bytes(body: Spool, parameters: Mapping[str, str]) -> Any:
+    return body.read()
 
 
 def _is_deep(value: Any) -> bool:

@@ -17,6 +17,7 @@ from ...broker.triggers.source import SourceBroken
 from ...schemas.flow.triggers.webhook import WebhookAuth
 from .replies import Refusal
 from .request import Request
+from .spool import Spool
 
 
 class Guard:
@@ -29,8 +30,8 @@ class Guard:
     def admit(self, request: Request) -> None:
         """Raises Refusal."""
 
-    def verify(self, request: Request, body: bytes) -> None:
-        """Raises Refusal."""
+    def verify(self, request: Request, body: Spool) -> None:
+        """Raises Refusal, OSError. Of a large body it takes its time."""
 
     def delivery(self, request: Request, value: Any) -> str | None:
         """The id of a delivery that has no header for it."""

@@ -20,10 +20,11 @@ from ...broker.triggers.source import SourceBroken
 from ...schemas.flow.triggers.webhook import WebhookParams
 from .claims import Claims
 from .endpoint import Endpoint
-from .protocol import HEAD_TIMEOUT_S, Server
+from .protocol import HEAD_TIMEOUT_S
 from .replies import Disconnected, Headers, Refusal, Reply, json_reply, unavailable
 from .request import Receive, Request, Room
 from .routes import PathTaken, Routes
+from .server import Server
 
 Scope: TypeAlias = Mapping[str, Any]
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
@@ -83,12 +84,12 @@ class Listener:
         """Raises PathTaken, never after `claim`."""
         self._routes.add(params.path, params.methods, endpoint, endpoint.name)
         self._timeouts_s[endpoint] = params.read_timeout_ms / 1000
-        self._server.head_timeout_s = max(self._timeouts_s.values())
+        self._server.bounds.head_timeout_s = max(self._timeouts_s.values())
 
     def remove(self, endpoint: Endpoint) -> None:
         self._routes.remove(endpoint)
         self._timeouts_s.pop(endpoint, None)
-        self._server.head_timeout_s = max(self._timeouts_s.values(), default=HEAD_TIMEOUT_S)
+        self._server.bounds.head_timeout_s = max(self._timeouts_s.values(), default=HEAD_TIMEOUT_S)
 
     async def answered(self, endpoint: Endpoint, timeout_s: float) -> None:
         """Waits until all its requests have their answers, or the time is over."""

@@ -1,19 +1,20 @@
 """Multipart forms: their fields as texts, and their files.
 
-A file's bytes stay where they are in the body: they are copied once, when they are stored.
+Read piece by piece: a file that is large is never in memory as a whole.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ...broker.codecs.path import FileView
 from .replies import Refusal
+from .spool import Spool
 
 PARTS_MAX = 1_000
 NAME_MAX_BYTES = 255
@@ -23,15 +24,23 @@ _silent = logging.Logger("jetfleet.webhook", logging.CRITICAL + 1)
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def parts(body: bytes, boundary: str) -> list[tuple[str, Any]]:
-    """The parts in order, by name: a text, or a FileView where the part has a file's name. Raises Refusal."""
+def options_of(header: bytes) -> tuple[str, dict[str, str]]:
+    """What a header like `text/plain; charset=utf-8` says, in lower case, and its options by name."""
+    said, options = parse_options_header(header)
+    found = {name.decode("latin-1").strip().lower(): value.decode("latin-1").strip() for name, value in options.items()}
+    return said.decode("latin-1").strip(), found
+
+
+def parts(body: Iterable[bytes], boundary: str) -> list[tuple[str, Any]]:
+    """The parts in order, by name: a text, or a file where the part has a file's name. Raises Refusal, OSError."""
     if not boundary:
         raise _unreadable("its type names no boundary")
     form = _Form()
     try:
         parser = MultipartParser(boundary.encode("latin-1"), form.callbacks())  # type: ignore[arg-type]
         parser.logger = _silent
-        parser.write(body)
+        for piece in body:
+            parser.write(piece)
         parser.finalize()
     except FormParserError as error:
         raise _unreadable(str(error)) from None
@@ -48,7 +57,7 @@ class _Form:
         self.complete = False
         self._headers: dict[bytes, bytes] = {}
         self._name = self._value = b""
-        self._pieces: list[memoryview] = []
+        self._body = Spool()
 
     def callbacks(self) -> dict[str, Any]:
         return {
@@ -64,7 +73,7 @@ class _Form:
     def _begin(self) -> None:
         if len(self.found) >= PARTS_MAX:
             raise Refusal(400, "TOO_MANY_FIELDS", f"the form has more than {PARTS_MAX:,} parts")
-        self._headers, self._pieces = {}, []
+        self._headers, self._body = {}, Spool()
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -77,16 +86,18 @@ class _Form:
         self._name = self._value = b""
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        self._pieces.append(memoryview(data)[start:end])
+        if self._body.add(data[start:end]):
+            self._body.write_out()
 
     def _end(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
-        name = _utf8(options.get(b"name", b""))
-        body = self._pieces[0] if len(self._pieces) == 1 else memoryview(b"".join(self._pieces))
+        if b"name" not in options:
+            raise _unreadable("one of its parts has no name")
+        name = _utf8(options[b"name"])
         if b"filename" in options:
-            self.found.append((name, FileView(safe_name(_utf8(options[b"filename"])), body)))
+            self.found.append((name, self._body.file(safe_name(_utf8(options[b"filename"])))))
         else:
-            self.found.append((name, _utf8(bytes(body))))
+            self.found.append((name, _utf8(self._body.read())))
 
     def _finish(self) -> None:
         self.complete = True

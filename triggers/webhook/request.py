@@ -1,6 +1,7 @@
 """A request: its head as it came, and its body, read within bounds of size and time.
 
-Guarantees: no more than `max_bytes` of a body are read; all bodies that are held at a time fit into the listener's room.
+Guarantees: no more than `max_bytes` of a body are read, and little of that is in memory at a time; all bodies that are held at a time fit
+into the listener's room.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from .replies import Disconnected, Refusal, unavailable
+from .spool import Spool, beside
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 
@@ -20,7 +22,7 @@ FIELDS_MAX = 1_000
 
 
 class Room:
-    """Memory for the bodies of all requests of a listener: many large ones at a time must not fill the machine."""
+    """For the bodies of all requests of a listener: many large ones at a time must not fill the machine."""
 
     __slots__ = ("held_bytes", "max_bytes")
 
@@ -67,7 +69,7 @@ class Request:
         """By name; a list where a name came several times. Raises Refusal if it is no UTF-8, or has too many fields."""
         return fields(self._query, "the query string") if self._query else {}
 
-    async def body(self, max_bytes: int, timeout_s: float) -> bytes:
+    async def body(self, max_bytes: int, timeout_s: float) -> Spool:
         """Raises Refusal if it is too large or comes too slowly, Disconnected."""
         declared = self.one(b"content-length")
         if declared is not None and int(declared) > max_bytes:
@@ -78,22 +80,21 @@ class Request:
         except TimeoutError:
             raise Refusal(408, "TOO_SLOW", f"the request did not come within {timeout_s:g} s", close=True) from None
 
-    async def _read(self, max_bytes: int) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
+    async def _read(self, max_bytes: int) -> Spool:
+        body = Spool()
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise Disconnected
             chunk: bytes = message["body"]
-            size += len(chunk)
-            if size > max_bytes:
+            if body.nbytes + len(chunk) > max_bytes:
                 raise _too_large(max_bytes)
             self._room.take(len(chunk), self._held)
             self._held += len(chunk)
-            chunks.append(chunk)
+            if body.add(chunk):
+                await beside(body, body.write_out)
             if not message["more_body"]:
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                return body
 
     def done(self) -> None:
         """Its body is not held any more."""

@@ -28,6 +28,7 @@ from ...schemas.flow.triggers.webhook import WebhookAuth
 from .credentials import is_one_of
 from .guard import Guard, only, unauthorized
 from .request import Request
+from .spool import Spool
 
 ID_MAX = 256
 SIGNATURES_MAX = 16
@@ -35,9 +36,10 @@ SIGNATURES_MAX = 16
 
 
 class Signed(NamedTuple):
-    """What a request claims: the bytes that were signed, the signatures as they are sent, and when, in seconds since the epoch."""
+    """What a request claims: the bytes that were signed before its body, the signatures as they are sent, and when, in seconds since the
+    epoch."""
 
-    content: bytes
+    head: bytes
     signatures: Sequence[bytes]
     at: bytes | None = None
 
@@ -51,9 +53,9 @@ class Signature(Guard):
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._secrets = secrets
 
-    def verify(self, request: Request, body: bytes) -> None:
-        signed = self.signed(request, body)
-        valid = [self.written(hmac.digest(secret, signed.content, self.algorithm)) for secret in self._secrets]
+    def verify(self, request: Request, body: Spool) -> None:
+        signed = self.signed(request)
+        valid = [self.written(self._digest(secret, signed.head, body)) for secret in self._secrets]
         fits = [is_one_of(each, valid) for each in signed.signatures[:SIGNATURES_MAX]]
         if not any(fits):
             raise unauthorized("the signature does not fit what was sent")
@@ -67,8 +69,14 @@ class Signature(Guard):
         """What tells this request from others: the same signature, the same content, and the same time where that is signed."""
         return "signed-" + sha256(b"".join(request.all(self.header.encode()))).hexdigest()[:32]
 
+    def _digest(self, secret: bytes, head: bytes, body: Spool) -> bytes:
+        mac = hmac.new(secret, head, self.algorithm)
+        for piece in body.pieces():
+            mac.update(piece)
+        return mac.digest()
+
     @abstractmethod
-    def signed(self, request: Request, body: bytes) -> Signed:
+    def signed(self, request: Request) -> Signed:
         """Raises Refusal if something is missing."""
 
     def written(self, digest: bytes) -> bytes:
@@ -80,8 +88,8 @@ class Github(Signature):
     header = "x-hub-signature-256"
     id_header = b"x-github-delivery"
 
-    def signed(self, request: Request, body: bytes) -> Signed:
-        return Signed(body, [only(request, b"x-hub-signature-256", "the signature")])
+    def signed(self, request: Request) -> Signed:
+        return Signed(b"", [only(request, b"x-hub-signature-256", "the signature")])
 
     def written(self, digest: bytes) -> bytes:
         return b"sha256=" + super().written(digest)
@@ -91,12 +99,12 @@ class Stripe(Signature):
     header = "stripe-signature"
     id_header = b""
 
-    def signed(self, request: Request, body: bytes) -> Signed:
+    def signed(self, request: Request) -> Signed:
         pairs = [part.strip().partition(b"=") for part in only(request, b"stripe-signature", "the signature").split(b",")]
         times = [value for name, _, value in pairs if name == b"t"]
         if len(times) != 1:
             raise unauthorized("the signature must have one time")
-        return Signed(times[0] + b"." + body, [value for name, _, value in pairs if name == b"v1"], times[0])
+        return Signed(times[0] + b".", [value for name, _, value in pairs if name == b"v1"], times[0])
 
     def delivery(self, request: Request, value: Any) -> str | None:
         return text_at(value, "id") or self.signature_id(request)
@@ -106,9 +114,9 @@ class Slack(Signature):
     header = "x-slack-signature"
     id_header = b""
 
-    def signed(self, request: Request, body: bytes) -> Signed:
+    def signed(self, request: Request) -> Signed:
         at = only(request, b"x-slack-request-timestamp", "the time")
-        return Signed(b"v0:" + at + b":" + body, [only(request, b"x-slack-signature", "the signature")], at)
+        return Signed(b"v0:" + at + b":", [only(request, b"x-slack-signature", "the signature")], at)
 
     def written(self, digest: bytes) -> bytes:
         return b"v0=" + super().written(digest)
@@ -128,9 +136,9 @@ class Standard(Signature):
     def __init__(self, secrets: Sequence[bytes]) -> None:
         super().__init__([_standard_secret(secret) for secret in secrets])
 
-    def signed(self, request: Request, body: bytes) -> Signed:
+    def signed(self, request: Request) -> Signed:
         id, at = only(request, b"webhook-id", "the id"), only(request, b"webhook-timestamp", "the time")
-        return Signed(b".".join((id, at, body)), only(request, b"webhook-signature", "the signature").split(b" "), at)
+        return Signed(b".".join((id, at, b"")), only(request, b"webhook-signature", "the signature").split(b" "), at)
 
     def written(self, digest: bytes) -> bytes:
         return b"v1," + base64.b64encode(digest)
@@ -149,12 +157,12 @@ class Hmac(Signature):
         self._base64 = auth.encoding == "base64"
         self._at_header = (auth.timestamp_header or "").lower().encode()
 
-    def signed(self, request: Request, body: bytes) -> Signed:
+    def signed(self, request: Request) -> Signed:
         signature = only(request, self.header.encode(), "the signature")
         if not self._at_header:
-            return Signed(body, [signature])
+            return Signed(b"", [signature])
         at = only(request, self._at_header, "the time")
-        return Signed(at + b"." + body, [signature], at)
+        return Signed(at + b".", [signature], at)
 
     def written(self, digest: bytes) -> bytes:
         return self._prefix + (base64.b64encode(digest) if self._base64 else super().written(digest))

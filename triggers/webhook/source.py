@@ -20,7 +20,7 @@ from ...broker.triggers.source import Site, Source, SourceBroken, Spec
 from ...schemas.flow.triggers.webhook import EVERY_ADDRESS, WebhookParams
 from .claims import Claims
 from .endpoint import Endpoint
-from .guards import guard_of
+from .guards import CurrentGuard
 from .listener import Listener
 from .outcome import RETRY_AFTER_S, Outcomes
 from .replies import unavailable
@@ -111,10 +111,10 @@ class WebhookSource(Source):
         self._key = ("http listener", host, port)
         self._listener = await self._site.shared.use(self._key, lambda: Listener(host, port, _claims(self._site, host, port)))
         self._listener.claim(self._params)
-        guard = guard_of(self._params.auth)
+        guards = CurrentGuard(self._params.auth)
         if self._params.wait:
             self._outcomes = Outcomes(self._site.client, self._params.timeout_ms / 1000, self._params.reveal_errors)
-        self._endpoint = Endpoint(self._spec.name, self._params, guard, self._fire, self._outcomes, self._arrived.set)
+        self._endpoint = Endpoint(self._spec.name, self._params, guards, self._fire, self._outcomes, self._arrived.set)
         self._endpoint.paused, self._endpoint.refusing = self._paused, self._closing
         await self._listener.open()
         self._listener.claim(self._params)  # once more: others may have come while it was opened

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...broker.codecs.reach import reach
+from ...schemas.ref import Ref, ValueElsewhere
 from ...schemas.selectors import parse_path
 from ...schemas.values import MISSING, Path, set_path
 from .base import StandardNode
@@ -29,6 +30,8 @@ class MapNode(StandardNode):
             output: Any = dict(value) if passthrough and isinstance(value, dict) else {}
             for source, target, default in moves:
                 found = reach(value, source)
+                if type(found) is Ref and found.path and default is not MISSING:
+                    raise ValueElsewhere(found)  # only who reads it knows whether the default is wanted
                 if found is MISSING:
                     found = default
                 if found is not MISSING:

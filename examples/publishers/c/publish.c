@@ -27,7 +27,7 @@ int main(int argc, char **argv) {
     if (s == NATS_OK) s = natsConnection_Connect(&connection, options);
     if (s == NATS_OK) s = natsConnection_JetStream(&js, connection, NULL);
     if (s == NATS_OK) s = js_Publish(&answer, js, subject, argv[4], (int)strlen(argv[4]), &said, NULL);
-    if (s != NATS_OK) return fprintf(stderr, "not published: %s\n", nats_GetLastError(NULL) ? nats_GetLastError(NULL) : natsStatus_GetText(s)), 1;
+    if (s != NATS_OK) return fprintf(stderr, "not published: %s %s\n", natsStatus_GetText(s), nats_GetLastError(NULL)), 1;
     printf("%s %llu%s\n", answer->Stream, (unsigned long long)answer->Sequence, answer->Duplicate ? " duplicate" : "");
     return 0;
 }

@@ -7,45 +7,33 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"log"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
-func publish(server, to, key, event string) (*jetstream.PubAck, error) {
-	options := []nats.Option{nats.CustomInboxPrefix(cmp.Or(os.Getenv("NATS_INBOX_PREFIX"), "_INBOX"))}
+func main() {
+	server, to, key, event := os.Args[1], os.Args[2], os.Args[3], os.Args[4]
+	options := []nats.Option{nats.UserInfo(os.Getenv("NATS_USER"), os.Getenv("NATS_PASSWORD"))}
 	if ca := os.Getenv("NATS_CA"); ca != "" {
 		options = append(options, nats.RootCAs(ca))
 	}
-	options = append(options, nats.UserInfo(os.Getenv("NATS_USER"), os.Getenv("NATS_PASSWORD")))
-	conn, err := nats.Connect(server, options...)
-	if err != nil {
-		return nil, err
+	options = append(options, nats.CustomInboxPrefix(cmp.Or(os.Getenv("NATS_INBOX_PREFIX"), "_INBOX")))
+	jetstream := must(must(nats.Connect(server, options...)).JetStream())
+	subject := "events." + to
+	if strings.Contains(to, ".") {
+		subject = to
 	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return nil, err
-	}
-	subject := to
-	if !strings.Contains(to, ".") {
-		subject = "events." + to
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	return js.Publish(ctx, subject, []byte(event), jetstream.WithMsgID(to+"-"+key))
+	answer := must(jetstream.Publish(subject, []byte(event), nats.MsgId(to+"-"+key)))
+	fmt.Printf("%+v\n", *answer)
 }
 
-func main() {
-	answer, err := publish(os.Args[1], os.Args[2], os.Args[3], os.Args[4])
+func must[T any](value T, err error) T {
 	if err != nil {
 		log.Fatalln("not published:", err)
 	}
-	fmt.Printf("%+v\n", *answer)
+	return value
 }

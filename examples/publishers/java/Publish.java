@@ -12,9 +12,8 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 public class Publish {
     public static void main(String[] args) throws InterruptedException {
         var options = new Options.Builder().server(args[0]).inboxPrefix(System.getenv().getOrDefault("NATS_INBOX_PREFIX", "_INBOX"));
-        if (System.getenv("NATS_USER") instanceof String user) {
-            options.userInfo(user.toCharArray(), System.getenv("NATS_PASSWORD").toCharArray());
-        }
+        var user = System.getenv("NATS_USER");
+        if (user != null) options.userInfo(user.toCharArray(), System.getenv("NATS_PASSWORD").toCharArray());
         var subject = args[1].contains(".") ? args[1] : "events." + args[1];
         var id = PublishOptions.builder().messageId(args[1] + "-" + args[2]).build();
         try (var connection = Nats.connect(options.build())) {

@@ -10,14 +10,13 @@ const [servers, to, key, event] = process.argv.slice(2);
 const { NATS_USER: user, NATS_PASSWORD: pass, NATS_CA: caFile, NATS_INBOX_PREFIX: inboxPrefix = "_INBOX" } = process.env;
 const subject = to.includes(".") ? to : `events.${to}`;
 
-const nats = await connect({ servers, user, pass, inboxPrefix, tls: caFile ? { caFile } : undefined });
 try {
+  const nats = await connect({ servers, user, pass, inboxPrefix, tls: caFile ? { caFile } : undefined });
   // What is not answered is published again: with the same id it stays one event.
   const answer = await jetstream(nats).publish(subject, event, { msgID: `${to}-${key}`, timeout: 5_000, retries: 3 });
   console.log(JSON.stringify(answer));
+  await nats.close();
 } catch (error) {
   console.error(`not published: ${error}`);
-  process.exitCode = 1;
-} finally {
-  await nats.close();
+  process.exit(1);
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from jetfleet.broker.codecs.path import FileView
 from jetfleet.schemas.errors import UnencodableValue
 from jetfleet.schemas.payload import encode
 from jetfleet.triggers.webhook import content
@@ -15,11 +16,12 @@ from jetfleet.triggers.webhook.addresses import Addresses
 from jetfleet.triggers.webhook.credentials import Basic, Bearer
 from jetfleet.triggers.webhook.guard import Guard
 from jetfleet.triggers.webhook.meta import meta_of, trace_of
-from jetfleet.triggers.webhook.multipart import FileView, parts, safe_name
+from jetfleet.triggers.webhook.multipart import parts, safe_name
 from jetfleet.triggers.webhook.replies import Refusal, json_reply
 from jetfleet.triggers.webhook.request import Request, Room, fields
 from jetfleet.triggers.webhook.routes import Routes
 from jetfleet.triggers.webhook.signatures import Github, Slack, Standard, Stripe
+from jetfleet.triggers.webhook.spool import Spool
 
 from .target import Target, text
 
@@ -55,11 +57,17 @@ def request(data: bytes, method: str = "POST", query: bytes = b"") -> Request:
     return Request(scope, _nothing, {}, Room(1 << 20))
 
 
+def _spool(body: bytes) -> Spool:
+    spool = Spool()
+    spool.add(body)
+    return spool
+
+
 def _body(data: bytes) -> None:
     """Headers that say what the body is, and the body."""
     asked = request(data)
     content.check_head(asked, "auto")
-    value = asyncio.run(content.read(asked, data.partition(_SEPARATOR)[2], "auto"))
+    value = asyncio.run(content.read(asked, _spool(data.partition(_SEPARATOR)[2]), "auto"))
     if not _holds_file(value):
         encode(value)
     json_reply(200, {"output": value})
@@ -70,7 +78,7 @@ def _holds_file(value: object) -> bool:
 
 
 def _form(data: bytes) -> None:
-    for name, value in parts(data, "frontier"):
+    for name, value in parts([data[:9], data[9:]], "frontier"):
         assert isinstance(name, str) and isinstance(value, (str, FileView))
 
 
@@ -82,7 +90,7 @@ def _named(name: str) -> None:
 
 def _admitted(data: bytes) -> None:
     """Each kind of guard, on a request that nobody has signed: it refuses, in its own words."""
-    asked, body = request(data), data.partition(_SEPARATOR)[2]
+    asked, body = request(data), _spool(data.partition(_SEPARATOR)[2])
     for guard in _GUARDS:
         _let(guard.admit, asked)
         _let(guard.verify, asked, body)

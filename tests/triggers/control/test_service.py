@@ -12,8 +12,7 @@ import pytest
 
 from jetfleet.broker.api import Client
 from jetfleet.broker.fleet.roll_call import roll_call
-from jetfleet.broker.triggers import catalogue
-from jetfleet.broker.triggers import supervisor as lives
+from jetfleet.broker.triggers import catalogue, pauses
 from jetfleet.schemas.errors import UsageError
 from jetfleet.triggers import SourceFailed, Triggers
 
@@ -34,7 +33,7 @@ def workshop(monkeypatch: pytest.MonkeyPatch) -> Workshop:
     """Where the sources of all triggers come from."""
     found = Workshop()
     monkeypatch.setattr(catalogue, "make", lambda spec, site: found.make(spec))
-    monkeypatch.setattr(lives, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(pauses, "FIRST_S", 0.01)
     return found
 
 
@@ -177,8 +176,8 @@ def test_what_cannot_be_served_here_keeps_nobody_from_the_rest(
         await client.deploy(flow("one", **{"in": "x"}))
         with pytest.raises(SourceFailed, match="no library"):
             await triggers.source("one", "in")
-        monkeypatch.setattr(lives, "BACKOFF_MAX_S", 1_000.0)
-        monkeypatch.setattr(lives, "BACKOFF_S", 1_000.0)
+        monkeypatch.setattr(pauses, "MAX_S", 1_000.0)
+        monkeypatch.setattr(pauses, "FIRST_S", 1_000.0)
         workshop.refuse = None
         await client.deploy(flow("two", **{"in": "y"}))
         await triggers.source("two", "in")

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from jetfleet.broker.api import Client
+from jetfleet.broker.triggers import pauses
 from jetfleet.broker.triggers import supervisor as lives
 from jetfleet.broker.triggers.emitter import Emitter
 from jetfleet.broker.triggers.source import SourceBroken, SourceFailed, Spec
@@ -34,8 +35,8 @@ SPEC = Spec("memory", MemoryParams(), (("orders", "in"),))
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failed sources come back soon, and those that hang are given up soon."""
-    monkeypatch.setattr(lives, "BACKOFF_S", 0.01)
-    monkeypatch.setattr(lives, "BROKEN_S", 0.02)
+    monkeypatch.setattr(pauses, "FIRST_S", 0.01)
+    monkeypatch.setattr(pauses, "BROKEN_S", 0.02)
     monkeypatch.setattr(lives, "CLOSE_S", 0.2)
 
 
@@ -165,7 +166,7 @@ def test_a_source_that_does_not_let_itself_be_closed_is_left_to_itself(fresh_url
 
 def test_an_end_during_the_pause_after_a_failure_makes_no_more_sources(fresh_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(one: Supervisor, workshop: Workshop) -> None:
-        monkeypatch.setattr(lives, "BROKEN_S", 1_000.0)
+        monkeypatch.setattr(pauses, "BROKEN_S", 1_000.0)
         workshop.last.fail(SourceBroken("the port is taken"))
         await until(lambda: one.restarts == 1, "the failure")
         await one.stop()

@@ -84,6 +84,7 @@ def test_a_day_that_a_zone_left_out_is_a_gap_of_a_day() -> None:
         ("0 0 ? * ?", {}, ["02 00:00:00"]),
         ("0 0 * * Fri#2", {}, ["09 00:00:00"]),
         ("0 0 * * 5L", {}, ["30 00:00:00"]),
+        ("0 0 lw * *", {}, ["30 00:00:00"]),
         ("0 0 * * friL", {}, ["30 00:00:00"]),
         ("0 0 L * *", {}, ["31 00:00:00"]),
         ("0 0 * * 5-5", {}, ["02 00:00:00", "09 00:00:00"]),
@@ -97,6 +98,21 @@ def test_a_day_that_a_zone_left_out_is_a_gap_of_a_day() -> None:
 def test_spellings(schedule: Any, more: dict[str, str], expected: list[str]) -> None:
     year = "2027" if "2027" in str(schedule) else "2026"
     assert [time[:11] for time in fires(schedule, "UTC", f"{year}-01-01T00:00:00", len(expected), **more)] == expected
+
+
+@pytest.mark.parametrize("day", [*range(1, 29), 31])
+def test_the_working_day_next_to_a_day_stays_in_its_month(day: int) -> None:
+    found = upcoming(params(f"0 0 {day}W * *"), datetime(2023, 12, 31, tzinfo=UTC), 48)
+    for number, time in enumerate(found):
+        month = [datetime(2024 + number // 12, 1 + number % 12, each, tzinfo=UTC) for each in range(1, 29)]
+        month += [each for n in range(1, 4) if (each := month[-1] + timedelta(days=n)).month == month[0].month]
+        wanted = month[min(day, len(month)) - 1]
+        working = [each for each in month if each.isoweekday() < 6]
+        assert time == min(working, key=lambda each: abs(each - wanted))
+
+
+def test_a_year_far_away_comes_all_the_same() -> None:
+    assert fires("0 0 0 1 1 ? 2099", "UTC", "2026-01-01T00:00", 2) == ["01 00:00:00+0000"]
 
 
 def test_a_schedule_may_come_to_its_end() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from jetfleet.broker.triggers import supervisor
+from jetfleet.broker.triggers import pauses
 from jetfleet.triggers import Triggers
+from jetfleet.triggers.webhook import guards
 from jetfleet.triggers.webhook.source import WebhookSource
 
 from ...fleet.fleets import NODES
@@ -112,6 +113,37 @@ def test_while_secrets_are_exchanged_both_are_valid(fresh_url: str, tmp_path: Pa
     run(test())
 
 
+def test_a_secret_that_is_exchanged_counts_at_once_and_one_that_is_taken_away_closes_the_door(
+    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "LOOK_S", 0.0)
+    monkeypatch.setattr(pauses, "BROKEN_S", 0.05)
+    monkeypatch.setenv("JETFLEET_SECRETS", str(tmp_path))
+    secret, sender = tmp_path / "shop", SENDERS["github"]
+
+    async def test() -> None:
+        async def status(key: bytes) -> int:
+            return (await post(one.address, "/", headers=sender.sign(BODY, key, 0, "sha256"), body=BODY)).status
+
+        secret.write_text("first")
+        async with hooks(
+            fresh_url, tmp_path, flow("f", t={"auth": {"type": "github", "secret": "shop"}}), flow("g", t={"path": "/g"})
+        ) as one:
+            assert [await status(b"first"), await status(b"second")] == [202, 401]
+            secret.write_text("second\n")
+            assert [await status(b"first"), await status(b"second")] == [401, 202]
+            secret.unlink()
+            assert await status(b"second") == 503
+            await until(
+                lambda: any("SECRET_MISSING" in each.error for each in one.triggers.status()), "a trigger that says what is missing"
+            )
+            secret.write_text("third")
+            await until(lambda: all(each.detail for each in one.triggers.status()), "a trigger that listens again")
+            assert [await status(b"second"), await status(b"third")] == [401, 202]
+
+    run(test())
+
+
 def basic(text: str) -> Headers:
     return [("Authorization", "Basic " + base64.b64encode(text.encode()).decode())]
 
@@ -188,7 +220,7 @@ def test_a_secret_that_is_missing_leaves_no_door_open(
 def test_where_nobody_else_listens_a_missing_secret_leaves_the_port_closed_until_it_is_there(
     fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "BROKEN_S", 0.05)
+    monkeypatch.setattr(pauses, "BROKEN_S", 0.05)
 
     async def test() -> None:
         async with hooks(fresh_url, tmp_path) as one:

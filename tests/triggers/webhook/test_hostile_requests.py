@@ -40,7 +40,9 @@ UNREADABLE: list[tuple[str, bytes, int, str]] = [
     (MULTIPART, b"--other\r\n\r\n", 400, "NOT_MULTIPART"),
     (MULTIPART, b'--edge\r\nContent-Disposition: form-data; name="a"\r\n\r\nnever ends', 400, "NOT_MULTIPART"),
     ("multipart/form-data", b"--edge--", 400, "NOT_MULTIPART"),
-    (MULTIPART, b"--edge\r\n\r\nx\r\n" * 2_000 + b"--edge--", 400, "TOO_MANY_FIELDS"),
+    (MULTIPART, b'--edge\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n' * 2_000 + b"--edge--", 400, "TOO_MANY_FIELDS"),
+    (MULTIPART, b"--edge\r\nX-Name: a\r\n\r\nx\r\n--edge--", 400, "NOT_MULTIPART"),
+    (MULTIPART, b"--edge\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\nx\r\n--edge--", 400, "NOT_MULTIPART"),
 ]
 
 
@@ -187,7 +189,7 @@ def test_what_is_no_http_is_told_so(fresh_url: str, tmp_path: Path) -> None:
 
 
 def test_too_many_connections_are_told_to_come_back(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jetfleet.triggers.webhook.protocol.CONNECTIONS_MAX", 5)
+    monkeypatch.setattr("jetfleet.triggers.webhook.server.CONNECTIONS_MAX", 5)
 
     async def test() -> None:
         async with hooks(fresh_url, tmp_path, flow("f", t={})) as one, AsyncExitStack() as stack:

@@ -5,7 +5,7 @@
 // Arguments: server, flow (or a subject with a dot in it), idempotency key, event as JSON. Prints the server's answer.
 use std::env::{args, var};
 
-use async_nats::jetstream::{self, context::traits::Publisher, message::PublishMessage};
+use async_nats::jetstream::{self, message::PublishMessage};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,6 +24,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let jetstream = jetstream::new(options.connect(server).await?);
     let subject = if to.contains('.') { to.clone() } else { format!("events.{to}") };
     let message = PublishMessage::build().payload(event.into()).message_id(format!("{to}-{key}"));
-    println!("{:?}", jetstream.publish_message(message.outbound_message(subject)).await?.await?);
+    println!("{:?}", jetstream.send_publish(subject, message).await?.await?);
     Ok(())
 }

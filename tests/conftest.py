@@ -66,6 +66,12 @@ PARTS = (
     Part("process pool", "pebble", "pip install jetfleet"),
     Part("kafka mock cluster", "confluent_kafka", "pip install 'jetfleet[dev]'"),
     Part("kafka broker", "", "tests/triggers/kafka/get_kafka.sh fetches one", variable="JETFLEET_KAFKA_HOME"),
+    Part(
+        "S3 server",
+        "",
+        "pip install 'moto[s3,server]', in an environment of its own, and put its `moto_server` on PATH",
+        command="moto_server",
+    ),
     Part("publisher in bash", "", "install bash", command="bash"),
     Part("publisher in C", "", "install a C compiler", command="cc"),
     Part("publisher in Go", "", "install Go", command="go"),

@@ -64,6 +64,12 @@ def to_table(value: Any) -> Any:
     raise Misfit(f"should be a table, and is {kind(value)}")
 
 
+def to_polars(value: Any) -> Any:
+    import polars
+
+    return polars.from_arrow(to_table(value))
+
+
 def to_batch(value: Any) -> Any:
     """One batch; the chunks of a table that has several are joined, which copies them."""
     import pyarrow as pa

@@ -32,7 +32,7 @@ from ..schemas.payload import decode as decode_document
 from ..schemas.payload_errors import ArenaFull
 from ..schemas.ref import Ref, may_hold_ref
 from .files import files_for_attempt, make_file
-from .streams import chunks_of
+from .streams import chunks_of, is_batches
 from .threads import Threads
 
 Result = TypeVar("Result")
@@ -140,6 +140,8 @@ class Handover:
         small = small_payload(value, self.rules.inline_max_bytes)
         if small is not None and not (self.refs and may_hold_ref(small)):
             return small
+        if is_batches(value):
+            return self._stream_table(value, wait)
         chunks = chunks_of(value)
         if chunks is not None:
             return self._stream(chunks, wait)
@@ -165,22 +167,29 @@ class Handover:
         parts = value.values() if isinstance(value, dict) else (value,)
         return any(map(is_long, parts)) or sum(nbytes(part) or 0 for part in parts if type(part) not in _LIGHT) > HEAVY_BYTES
 
-    def opened(self, wait: bool = True) -> EntryWriter:
+    def opened(self, wait: bool = True, codec: str = "bytes") -> EntryWriter:
         """A new entry to write into."""
-        return self._with_room(lambda: self.plane.stream(self.producer), wait)
+        return self._with_room(lambda: self.plane.stream(self.producer, codec), wait)
 
     def write(self, entry: EntryWriter, data: Any) -> None:
         self._with_room(partial(entry.write, data), True)
 
     def _stream(self, chunks: Iterable[Any], wait: bool) -> Payload:
-        writer = self.opened(wait)
-        try:
-            for chunk in chunks:
-                self._with_room(partial(writer.write, chunk), wait)
+        with self.opened(wait) as writer:
+            self._write_all(writer, chunks, wait)
             return encode(self.plane.finished(writer, self.rules))
-        except BaseException:
-            writer.abort()
-            raise
+
+    def _stream_table(self, batches: Any, wait: bool) -> Payload:
+        from ..broker.codecs.table import BatchStream
+
+        stream = BatchStream(batches)
+        with self.opened(wait, "arrow") as writer:
+            self._write_all(writer, stream, wait)
+            return encode(self.plane.finished(writer, self.rules, b"table", stream.count))
+
+    def _write_all(self, writer: EntryWriter, chunks: Iterable[Any], wait: bool) -> None:
+        for chunk in chunks:
+            self._with_room(partial(writer.write, chunk), wait)
 
     def _with_room(self, write: Callable[[], Result], wait: bool) -> Result:
         try:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, TypeVar
 
 from ..broker.codecs.raw import flat
+from ..broker.codecs.registry import name_of
 from ..schemas.errors import UnencodableValue
 
 CHUNK_BYTES = 1 << 20
@@ -80,6 +81,11 @@ def chunks_of(result: Any) -> Iterator[memoryview] | None:
     if isinstance(result, io.IOBase):
         return _checked(iter(lambda: result.read(CHUNK_BYTES), b""))
     return _checked(result) if isinstance(result, Iterator) else None
+
+
+def is_batches(result: Any) -> bool:
+    """Whether it is a reader of Arrow batches: a table that need not be in memory as a whole."""
+    return isinstance(result, Iterator) and name_of(result) == "arrow"
 
 
 def async_chunks_of(result: Any) -> AsyncIterator[memoryview] | None:

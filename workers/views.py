@@ -2,11 +2,13 @@
 
     memoryview, bytes, bytearray                the bytes; only the first is no copy
     numpy.ndarray, numpy.typing.NDArray[…]      an array on the arena's memory; bytes become one of uint8
-    pyarrow.Table, RecordBatch                  on the arena's memory
+    pyarrow.Table, RecordBatch                  on the arena's memory; RecordBatchReader: its batches
+    polars.DataFrame                            on the arena's memory
     pandas.DataFrame, Series                    with as few copies as pandas allows
     PIL.Image.Image                             also from an array of pixels, or from the bytes of an image file
     pathlib.Path                                a file with the bytes, read-only, for the time of the attempt
     BinaryIO, io.BufferedIOBase, RawIOBase      a readable, seekable file over the bytes
+    TextIO, io.TextIOBase                       the same, of text in UTF-8
     Iterator[bytes], AsyncIterator[bytes], …    chunks of 1 MiB; as `memoryview` without a copy
 
 `T | None` takes null as well. For any other annotation a node gets what pydantic makes of the value, see `signature`. What is not
@@ -26,7 +28,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, BinaryIO, TextIO, TypeAlias, Union, get_args, get_origin
 
 from ..broker.codecs.path import FileView
 from ..broker.codecs.registry import name_of
@@ -101,6 +103,8 @@ def _stream(annotation: Any) -> Convert | None:
         return _file_object
     if annotation is io.RawIOBase:
         return _raw_file
+    if annotation in (TextIO, typing.IO[str], io.TextIOBase, io.TextIOWrapper):
+        return _text_file
     origin, items = get_origin(annotation), get_args(annotation)
     if origin not in _ITERATORS or items not in ((bytes,), (memoryview,)):
         return None
@@ -135,6 +139,10 @@ def _file_object(value: Any, files: Materialise | None) -> io.BufferedReader:
     return io.BufferedReader(_raw_file(value, files))
 
 
+def _text_file(value: Any, files: Materialise | None) -> io.TextIOWrapper:
+    return io.TextIOWrapper(_file_object(value, files), "utf-8")
+
+
 def _chunks(value: Any, files: Materialise | None, *, as_chunk: Callable[[memoryview], Any], asynchronous: bool) -> Any:
     """Pieces of 1 MiB; the items of a list of bytes as they are."""
     if isinstance(value, list) and all(name_of(item) in ("bytes", "buffer") for item in value):
@@ -152,6 +160,8 @@ _TYPES: Mapping[str, Convert] = {
     "numpy.ndarray": _from_value(conversions.to_array),
     "pyarrow.lib.Table": _from_value(conversions.to_table),
     "pyarrow.lib.RecordBatch": _from_value(conversions.to_batch),
+    "pyarrow.lib.RecordBatchReader": _from_value(lambda value: conversions.to_table(value).to_reader()),
+    "polars.dataframe.frame.DataFrame": _from_value(conversions.to_polars),
     "pandas.DataFrame": _from_value(conversions.to_frame),
     "pandas.core.frame.DataFrame": _from_value(conversions.to_frame),
     "pandas.Series": _from_value(conversions.to_series),

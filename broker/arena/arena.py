@@ -19,7 +19,7 @@ from ...schemas.errors import UsageError
 from ...schemas.payload_errors import ArenaFull, PayloadElsewhere
 from ...schemas.ref import Ref
 from .accounts import Accounts
-from .copying import as_bytes, copy_into
+from .copying import as_bytes
 from .counters import ArenaCounters
 from .folder import Folder
 from .layout import NO_ENTRY, aligned, head_bytes
@@ -143,7 +143,7 @@ class Arena:
             raise
         try:
             offset = segment.position + head
-            entry = entry_of(ref, segment, offset, length, copy_into(segment.memory, offset, bodies, segment.warm))
+            entry = entry_of(ref, segment, offset, length, segment.write(bodies, offset))
             with self._accounts.committing(ref.run, length):
                 segment.commit(entry.packed(), entry.start, entry.end)
             return ref_to(entry, ref, segment)

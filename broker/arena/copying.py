@@ -1,8 +1,13 @@
-"""Copies bytes into mapped memory and computes their checksum on the way."""
+"""Copies bytes into a segment and computes their checksum on the way: into mapped memory, or through the file.
+
+The checksum is of what was copied, not of the original, which another thread may change meanwhile.
+"""
 
 from __future__ import annotations
 
+import os
 import pickle
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +19,8 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 256 << 10
 """Small enough that a block is still in the cache when its checksum is computed."""
+_spare: deque[memoryview] = deque()
+"""Blocks that nobody uses: as many as threads have written files at once. A new one would have to be cleared first."""
 
 
 def as_bytes(part: Buffer) -> memoryview:
@@ -35,6 +42,30 @@ def copy_into(memory: memoryview, offset: int, parts: Sequence[memoryview], befo
             before(offset + len(block))
             place = memory[offset : offset + len(block)]
             place[:] = block
-            crc = crc32(place, crc)  # of the copy: the original may be changed meanwhile by another thread
+            crc = crc32(place, crc)
             offset += len(block)
     return crc
+
+
+def write_file(fd: int, offset: int, parts: Sequence[memoryview]) -> int:
+    """As `copy_into`, but through a block of our own into a file. Raises OSError."""
+    try:
+        block = _spare.pop()
+    except IndexError:
+        block = memoryview(bytearray(BLOCK_BYTES))
+    crc = 0
+    for part in parts:
+        for start in range(0, len(part), BLOCK_BYTES):
+            copy = block[: min(BLOCK_BYTES, len(part) - start)]
+            copy[:] = part[start : start + BLOCK_BYTES]
+            crc = crc32(copy, crc)
+            _write_all(fd, copy, offset)
+            offset += len(copy)
+    _spare.append(block)
+    return crc
+
+
+def _write_all(fd: int, data: memoryview, offset: int) -> None:
+    while data:
+        done = os.pwrite(fd, data, offset)
+        data, offset = data[done:], offset + done

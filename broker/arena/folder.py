@@ -232,7 +232,10 @@ class Folder:
 
 def is_own_file(fd: int) -> bool:
     """Whether it is a plain file of this user that is closed to others."""
-    status = os.fstat(fd)
+    return is_own(os.fstat(fd))
+
+
+def is_own(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 

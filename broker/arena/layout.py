@@ -12,7 +12,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -80,8 +80,7 @@ def parse_segment(data: bytes) -> SegmentHeader | None:
     return SegmentHeader(generation, size) if magic == SEGMENT_MAGIC and version == VERSION else None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry's header. `offset` is where its body begins in the file; `written_ms` since the epoch.
 
     An entry without codec is a gap: it belongs to no run and only says where the next entry begins.

@@ -1,4 +1,4 @@
-"""One segment as its writer sees it: mapped memory that entries are appended to.
+"""One segment as its writer sees it: a file that entries are appended to, and mapped memory once it is used again.
 
 Who may do what is decided by two things together: the lock on the file, and its name.
 
@@ -14,6 +14,9 @@ Renaming (the keeper frees, the writer uses again), raising the generation and r
 3. Two processes never append to one segment. Its name holds that of its writer, which is new with every process and is never used again;
    a forked child writes under a new name (see `writer`).
 
+New pages are written through the file: the kernel fills them as they come, where a mapping has each of them cleared and faulted in before
+it is overwritten. Pages that were used before are there already, and a mapping writes them at the speed of memory.
+
 A writer that dies leaves at worst a body without header. Locks belong to open file descriptions, and a mapping keeps the one it was made
 from: the memory is therefore mapped through a second one, which never holds the lock.
 """
@@ -25,9 +28,11 @@ import errno
 import mmap
 import os
 import sys
+from collections.abc import Sequence
 
 from ...schemas.payload_errors import ArenaUnusable
-from .folder import FREE, LIVE, NEW, Folder, is_own_file
+from .copying import copy_into, write_file
+from .folder import FREE, LIVE, NEW, Folder, is_own
 from .layout import HEADER_BLOCK_BYTES, NO_ENTRY, SegmentHeader, aligned, parse_segment
 from .locks import own, release, share
 
@@ -45,6 +50,7 @@ class Segment:
         self._folder, self._fd = folder, fd
         self.name, self.size_bytes, self.generation = name, size_bytes, generation
         self.position = HEADER_BLOCK_BYTES
+        self._header = SegmentHeader(generation, size_bytes).packed()
         self._inode = os.fstat(fd).st_ino
         self._map: mmap.mmap | None = None
         self._warm_to = 0
@@ -85,16 +91,27 @@ class Segment:
         """For writing without the mapping, between `begin` and `end`."""
         return self._fd
 
-    @property
-    def memory(self) -> memoryview:
-        """All bytes of the file. Only between `begin` and `end`: at other times the pages behind it may be gone. Raises ArenaUnusable."""
+    def write(self, parts: Sequence[memoryview], offset: int) -> int:
+        """Copies the parts, one behind the other; their CRC-32. Only between `begin` and `end`: at other times the pages may be gone.
+
+        Raises ArenaUnusable.
+        """
+        if self.generation > _FIRST_GENERATION:
+            return copy_into(self._memory(), offset, parts, self._warm)
+        try:
+            return write_file(self._fd, offset, parts)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _memory(self) -> memoryview:
+        """All bytes of the file."""
         if self._map is not None and len(self._map) < self.size_bytes:
             self._unmap()
         if self._map is None:
             self._map = self._mapped()
         return memoryview(self._map)
 
-    def warm(self, end: int) -> None:
+    def _warm(self, end: int) -> None:
         """Brings pages up to `end` into the mapping: a batch at once costs a tenth of what writing to one after the other does.
 
         Raises ArenaUnusable if there is no room for them, which could otherwise only be seen by dying of it.
@@ -108,7 +125,7 @@ class Segment:
                 self._map.madvise(_POPULATE_WRITE, self._warm_to, warm_to - self._warm_to)
         except OSError as error:
             if error.errno != errno.EINVAL:  # an older kernel: pages come one by one
-                raise ArenaUnusable(f"the segment {self.name} of the arena {self._folder.path} cannot be written: {error}") from None
+                raise self._unwritable(error) from None
             warm_to = self.size_bytes
         self._warm_to = warm_to - warm_to % mmap.PAGESIZE
 
@@ -158,7 +175,7 @@ class Segment:
     def enlarged(self, size_bytes: int) -> None:
         """The file has so many bytes now."""
         self.size_bytes = size_bytes
-        os.pwrite(self._fd, SegmentHeader(self.generation, size_bytes).packed(), 0)
+        self._put_header()
 
     def close(self) -> None:
         self._unmap()
@@ -168,14 +185,19 @@ class Segment:
 
     def _is_readable(self) -> bool:
         """Whether readers would trust the file, and find in its header what was written there."""
-        if os.fstat(self._fd).st_size < self.size_bytes or not is_own_file(self._fd):
+        status = os.fstat(self._fd)
+        if status.st_size < self.size_bytes or not is_own(status):
             return False
-        return parse_segment(os.pread(self._fd, HEADER_BLOCK_BYTES, 0)) == SegmentHeader(self.generation, self.size_bytes)
+        return os.pread(self._fd, len(self._header), 0) == self._header
 
     def _start_generation(self, generation: int) -> None:
         os.pwrite(self._fd, NO_ENTRY, HEADER_BLOCK_BYTES)
-        os.pwrite(self._fd, SegmentHeader(generation, self.size_bytes).packed(), 0)
         self.generation, self.position = generation, HEADER_BLOCK_BYTES
+        self._put_header()
+
+    def _put_header(self) -> None:
+        self._header = SegmentHeader(self.generation, self.size_bytes).packed()
+        os.pwrite(self._fd, self._header, 0)
 
     def _mapped(self) -> mmap.mmap:
         fd = self._folder.open_file(self.name + LIVE, os.O_RDWR)
@@ -189,6 +211,9 @@ class Segment:
             raise ArenaUnusable(f"the segment {self.name} of the arena {self._folder.path} cannot be mapped: {error}") from None
         finally:
             os.close(fd)
+
+    def _unwritable(self, error: OSError) -> ArenaUnusable:
+        return ArenaUnusable(f"the segment {self.name} of the arena {self._folder.path} cannot be written: {error}")
 
     def _unmap(self) -> None:
         mapped, self._map, self._warm_to = self._map, None, 0

@@ -25,8 +25,11 @@ _COLUMN = "value"
 
 
 class _Meta(msgspec.Struct, array_like=True):
+    """`name`: of a series. `columns`: the names of a frame's columns where they are of several types, which Arrow makes texts of."""
+
     is_series: bool = False
     name: str | int | float | None = None
+    columns: list[str | int | float | None] | None = None
 
 
 class FrameCodec:
@@ -35,6 +38,8 @@ class FrameCodec:
     def encode(self, value: Any) -> Encoded:
         meta = _meta(value)
         frame = value.to_frame(_COLUMN) if meta.is_series else value
+        if meta.columns is not None:
+            frame = frame.set_axis(pd.Index(map(str, meta.columns), name=frame.columns.name), axis=1)
         try:
             table = pa.Table.from_pandas(frame)
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
@@ -68,7 +73,14 @@ class FrameCodec:
 
 
 def _frame(table: Any, meta: _Meta) -> Any:
-    return _series(_with_values(table), _COLUMN).rename(meta.name) if meta.is_series else _to_pandas(table)
+    if meta.is_series:
+        return _series(_with_values(table), _COLUMN).rename(meta.name)
+    frame = _to_pandas(table)
+    if meta.columns is not None:
+        if len(meta.columns) != len(frame.columns):
+            raise PayloadCorrupt(f"a frame of {len(frame.columns)} columns has {len(meta.columns)} names for them")
+        frame.columns = pd.Index(meta.columns, name=frame.columns.name)
+    return frame
 
 
 def _with_values(table: Any) -> Any:
@@ -97,10 +109,23 @@ def _index_columns(table: Any) -> list[str]:
 
 def _meta(value: Any) -> _Meta:
     if not isinstance(value, pd.Series):
-        return _Meta()
+        return _Meta(columns=_mixed_names(value.columns))
     if value.name is not None and type(value.name) not in (str, int, float):
         raise UnencodableValue(f"a series is called {value.name!r}; rename it to a text, e.g. value.rename('total')")
     return _Meta(True, value.name)
+
+
+def _mixed_names(columns: Any) -> list[str | int | float | None] | None:
+    """The names of columns, if they are of several types; None for those that Arrow keeps. Raises UnencodableValue."""
+    if not columns.is_unique:
+        twice = columns[columns.duplicated()][0]
+        raise UnencodableValue(f"the frame has two columns that are called {twice!r}; rename one")
+    if not columns.inferred_type.startswith("mixed") or isinstance(columns, pd.MultiIndex):
+        return None
+    odd = next((name for name in columns if name is not None and type(name) not in (str, int, float)), None)
+    if odd is not None:
+        raise UnencodableValue(f"a column of the frame is called {odd!r}; rename it to a text")
+    return list(columns)
 
 
 def _read_meta(meta: bytes) -> _Meta:

@@ -3,7 +3,7 @@
 Reading gives an image on the body where Pillow's memory looks like the raw pixels (L, P, RGBA, RGBX, CMYK, I;16); for the other modes (RGB:
 Pillow stores four bytes per pixel) Pillow unpacks them, which is a copy. An image on the body is copied by Pillow before it is changed.
 
-Not kept: the file's format, EXIF and other `info`, further frames. To hand those on, return the file.
+Kept of its `info`: the transparency. Not kept: the file's format, EXIF and the like, further frames. To hand those on, return the file.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from .codec import Encoded
 
 
 class _Meta(msgspec.Struct, array_like=True):
-    """Width and height in pixels; `palette` with the mode of its colours, for images of mode P and PA."""
+    """Width and height in pixels; `palette` with the mode of its colours, for images of mode P and PA. `transparency`: which colour is
+    none, or how much each of the palette's.
+    """
 
     mode: str
     width: int
     height: int
     palette_mode: str = ""
     palette: bytes = b""
+    transparency: int | bytes | tuple[int, ...] | None = None
 
 
 class ImageCodec:
@@ -35,13 +38,14 @@ class ImageCodec:
 
     def encode(self, value: Any) -> Encoded:
         try:
-            body = value.tobytes()
+            parts = _strips(value)
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             raise UnencodableValue(f"the image's pixels cannot be read: {error}") from None
         meta = _Meta(value.mode, value.width, value.height)
         if value.palette is not None:
             meta.palette_mode, meta.palette = value.palette.mode, bytes(value.palette.palette)
-        return Encoded(msgspec.msgpack.encode(meta), (body,) if body else ())
+        meta.transparency = _transparency(value.info.get("transparency"))
+        return Encoded(msgspec.msgpack.encode(meta), parts)
 
     def decode(self, body: memoryview, meta: bytes) -> Any:
         described = _read_meta(meta)
@@ -73,6 +77,24 @@ def _body_bytes(meta: _Meta) -> int:
     return (meta.width * bits + 7) // 8 * meta.height
 
 
+STRIP_BYTES = 1 << 20
+
+
+def _strips(image: Any) -> list[bytes]:
+    """The pixels from top to bottom: one copy. Pillow has no memory that could be written as it is, and copies a whole image twice."""
+    image.load()
+    row_bytes = max(1, _body_bytes(_Meta(image.mode, image.width, 1)))
+    rows = max(1, STRIP_BYTES // row_bytes)
+    tops = range(0, image.height if image.width else 0, rows)
+    return [image.crop((0, top, image.width, min(top + rows, image.height))).tobytes() for top in tops]
+
+
+def _transparency(said: Any) -> int | bytes | tuple[int, ...] | None:
+    """What Pillow means by it; whatever else somebody wrote there is not kept."""
+    is_colour = isinstance(said, tuple) and all(type(band) is int for band in said)
+    return said if is_colour or type(said) in (int, bytes) else None
+
+
 def _image(meta: _Meta, body: memoryview) -> Any:
     size = (meta.width, meta.height)
     if not body.nbytes:
@@ -84,6 +106,8 @@ def _with_palette(image: Any, meta: _Meta) -> Any:
     if meta.palette_mode:
         image.putpalette(meta.palette, meta.palette_mode)
         image.load()  # else Pillow looks at the palette when somebody uses the image
+    if meta.transparency is not None:
+        image.info["transparency"] = meta.transparency
     return image
 
 

@@ -40,6 +40,8 @@ _PLACES: Mapping[str, _Place] = {
     "pickle": _Place("pickled", "PickleCodec"),
 }
 
+NOT_KNOWN_BYTES = 1 << 30
+"""Of a table that nobody has read yet: it may be large."""
 _STRUCTURED = "msgpack"
 _OTHER = ""
 
@@ -54,6 +56,7 @@ _TYPES: Mapping[str, str] = {
     "pyarrow.lib.RecordBatch": "arrow",
     "pyarrow.lib.ChunkedArray": "arrow",
     "pyarrow.lib.Array": "arrow",
+    "pyarrow.lib.RecordBatchReader": "arrow",
     "pandas.DataFrame": "pandas",
     "pandas.core.frame.DataFrame": "pandas",
     "pandas.Series": "pandas",
@@ -118,6 +121,8 @@ def codec_name(type: type) -> str:
     known = next((_TYPES[name] for name in names if name in _TYPES), None)
     if known is not None:
         return known
+    if hasattr(type, "__arrow_c_stream__"):  # frames of other libraries, Polars and DuckDB among them
+        return "arrow"
     return _STRUCTURED if dataclasses.is_dataclass(type) or hasattr(type, "__attrs_attrs__") else _OTHER
 
 
@@ -142,7 +147,7 @@ def nbytes(value: Any) -> int | None:
         measure = getattr(codec_named(name), "nbytes", None)
         return None if measure is None else measure(value)
     if name in ("numpy", "arrow"):
-        return int(value.nbytes)
+        return int(getattr(value, "nbytes", NOT_KNOWN_BYTES))
     return None
 
 

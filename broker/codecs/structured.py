@@ -11,7 +11,9 @@ values of types with a codec (an array in a map) become Coded. Tuples and sets b
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+import sys
+from array import array
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -47,13 +49,7 @@ class ListCodec:
     name = "list"
 
     def encode(self, value: Any) -> Encoded:
-        body = bytearray(list_header(len(value)))
-        places = []
-        for item in value:
-            places.append(len(body))
-            body += encode_structured(item)
-        table = struct.pack(f"<{len(places)}Q", *places)
-        return Encoded(_LIST_META.pack(len(places), len(body)), (body, table) if places else (body,), len(places))
+        return list_of(map(encode_structured, value), len(value))
 
     def decode(self, body: memoryview, meta: bytes) -> list[Any]:
         count, table = _read_meta(body, meta)
@@ -87,6 +83,17 @@ class ListCodec:
         """The bytes of each item in order, without copying or decoding them. Raises PayloadCorrupt."""
         count, table = _read_meta(body, meta)
         return (_item(body, index, count, table) for index in range(count))
+
+
+def list_of(items: Iterable[bytes], count: int) -> Encoded:
+    """A list of `count` items that are encoded already. They are taken one by one, so that there is one copy of them in memory, not two."""
+    body, places = bytearray(list_header(count)), array("Q")
+    for item in items:
+        places.append(len(body))
+        body += item
+    if sys.byteorder == "big":
+        places.byteswap()
+    return Encoded(_LIST_META.pack(count, len(body)), (body, places) if places else (body,), count)
 
 
 FAILURES = (TypeError, ValueError, OverflowError, NotImplementedError, BufferError)

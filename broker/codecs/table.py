@@ -1,4 +1,4 @@
-"""The codec `arrow`: tables, record batches and columns as an Arrow IPC stream.
+"""The codec `arrow`: tables, record batches and columns as an Arrow IPC stream; also what other libraries show as one of these.
 
 Written from the columns' own memory: pyarrow hands its buffers to the sink as they are, so nothing is copied but the stream's small
 messages. (A slice whose bits do not begin at a byte, and what pyarrow has to concatenate, is copied by pyarrow.) Read without a copy:
@@ -10,7 +10,7 @@ The meta says what the stream holds: `table`, `batch`, or the only column of a t
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -29,7 +29,9 @@ class TableCodec:
     name = "arrow"
 
     def encode(self, value: Any) -> Encoded:
-        kind = next(kind for type, kind in _KINDS if isinstance(value, type))
+        kind = next((kind for type, kind in _KINDS if isinstance(value, type)), None)
+        if kind is None:
+            value, kind = _exported(value)
         return Encoded(kind.encode(), write_stream(_AS_TABLE[kind](value)), len(value))
 
     def decode(self, body: memoryview, meta: bytes) -> Any:
@@ -49,6 +51,23 @@ class TableCodec:
         """The rows of a table as maps, the items of a column as Python knows them."""
         found: list[Any] = value.to_pylist()
         return found
+
+
+class BatchStream:
+    """The bytes of a stream of batches as they come, for who writes a table that is larger than memory. `count`: rows so far."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader, self.count = reader, 0
+
+    def __iter__(self) -> Iterator[Any]:
+        """Raises what the reader raises."""
+        sink = _Parts()
+        with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), self._reader.schema) as writer:
+            for batch in self._reader:
+                writer.write_batch(batch)
+                self.count += batch.num_rows
+                yield from sink.taken()
+        yield from sink.taken()
 
 
 def write_stream(table: Any) -> list[Any]:
@@ -114,6 +133,22 @@ class _Parts(io.RawIOBase):
         if size:
             self.parts.append(memoryview(part) if isinstance(part, pa.Buffer) else part)
         return size
+
+    def taken(self) -> list[Any]:
+        """The parts so far, which are forgotten here."""
+        parts, self.parts = self.parts, []
+        return parts
+
+
+def _exported(value: Any) -> tuple[Any, str]:
+    """The table, or the column, that a value of another library shows itself as. Raises UnencodableValue."""
+    try:
+        try:
+            return pa.table(value), "table"
+        except (TypeError, pa.ArrowException):  # no table: a series
+            return pa.chunked_array(value), "chunked"
+    except (TypeError, ValueError, pa.ArrowException) as error:
+        raise UnencodableValue(f"a {type(value).__qualname__} gives no Arrow table: {error}") from None
 
 
 def _from_table(table: Any, kind: str) -> Any:

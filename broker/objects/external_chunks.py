@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Awaitable
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ...schemas.errors import UsageError
 from ...schemas.payload_errors import ObjectsUnavailable
 from .chunks import MIB, Place
+from .patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -50,6 +52,7 @@ class ExternalChunks:
             found = await self._do(self._store.get_async(_path(place, n)))
             return bytes(await self._do(found.bytes_async()))
         except FileNotFoundError:
+            await self._listed(_path(place))  # raises if there is no such bucket: then nothing is lost, and nobody must take it for that
             return None
 
     async def missing(self, place: Place, count: int) -> list[int]:
@@ -87,7 +90,10 @@ class ExternalChunks:
             raise
         except (BaseError, OSError) as error:
             reason = str(error).partition("\n")[0]
-            raise ObjectsUnavailable(f"the store {self._shown} does not do what it is asked: {reason}; check JETFLEET_OBJECTS") from None
+            raise ObjectsUnavailable(
+                f"the store {self._shown} does not do what it is asked: {reason}; "
+                "check JETFLEET_OBJECTS, and the credentials in the environment"
+            ) from None
 
 
 def _path(place: Place, n: int | None = None) -> str:
@@ -104,7 +110,7 @@ def _open(url: str, shown: str) -> ObjectStore:
     try:
         if url.startswith("file:///"):  # like an arena, not for others to look into
             os.makedirs(unquote(urlsplit(url).path), mode=0o700, exist_ok=True)
-        return from_url(url)
+        return from_url(url, retry_config={"retry_timeout": timedelta(seconds=PATIENCE_S)})
     except (BaseError, ValueError, OSError) as error:
         reason = str(error).partition("\n")[0] if shown == url else "the library refuses it"  # it would say the whole url
         raise UsageError(f"JETFLEET_OBJECTS={shown} cannot be used: {reason}. Write s3://bucket/prefix or file:///path") from None

@@ -16,13 +16,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ...schemas.errors import UnencodableValue
-from ...schemas.payload import Payload, encode, list_header
+from ...schemas.payload import Payload, encode
 from ...schemas.ref import Coded, Ref, may_hold_extension, to_ext
 from ...schemas.values import MISSING
 from ..codecs.codec import Codec, Encoded
 from ..codecs.plain import plain_form
 from ..codecs.registry import codec_for, codec_named, native
-from ..codecs.structured import FAILURES
+from ..codecs.structured import FAILURES, list_of
 
 Write: TypeAlias = Callable[[Codec, Encoded, bool], Ref]
 """Puts a body into the arena: its codec, its bytes, and whether refs or coded values stand in it."""
@@ -65,7 +65,7 @@ class Layout:
         self._write = write
         self._find = find
         self._part = part
-        self._items: dict[int, tuple[Any, list[Payload], bool]] = {}  # of long lists, and whether refs or coded values stand in them
+        self._lists: dict[int, tuple[Any, Encoded, bool]] = {}  # long ones, and whether refs or coded values stand in them
         self._done: dict[int, tuple[Any, Ref | Coded]] = {}  # by identity; the value is kept, so that no other gets its id
         self._plain_forms: dict[int, tuple[Any, Any]] = {}  # of models
         self._extensions = 0
@@ -75,7 +75,10 @@ class Layout:
     def payload(self, value: Any) -> Payload:
         """The payload of the value. Raises UnencodableValue, UnknownCodec, and what `write` raises; then it may be asked for again."""
         try:
-            return self._smallest(value)
+            try:
+                return self._smallest(value)
+            except BufferError:
+                return self._smallest(_without_gaps(value))
         except RecursionError:
             raise UnencodableValue("the value is nested without end (does it contain itself?)") from None
         except FAILURES as error:
@@ -84,7 +87,7 @@ class Layout:
     def forget(self) -> None:
         """Let go of the value: the encoder refers back to us, so else it would stay until garbage is collected, which is seldom."""
         self._done.clear()
-        self._items.clear()
+        self._lists.clear()
         self._plain_forms.clear()
 
     def _smallest(self, value: Any) -> Payload:
@@ -104,8 +107,10 @@ class Layout:
 
     def _is_leaf(self, value: Any) -> bool:
         """Whether a codec of its type takes the value; small texts and bytes are msgpack's own."""
+        if isinstance(value, str):
+            return len(value) > self._inline_max
         if isinstance(value, NATIVE):
-            return memoryview(value).nbytes > self._inline_max if not isinstance(value, str) else len(value) > self._inline_max
+            return memoryview(value).nbytes > self._inline_max
         return type(value) not in (Ref, Coded) and native(value) is MISSING and codec_for(value) is not None
 
     def _without_model(self, value: Any) -> Any:
@@ -168,17 +173,17 @@ class Layout:
 
     def _list(self, value: Sequence[Any]) -> Payload:
         """A long list: encoded item by item, and taken out if it is too large."""
-        known = self._items.get(id(value))
+        known = self._lists.get(id(value))
         if known is None:
             before = self._extensions
-            items = [self._encoder.encode(item) for item in value]
-            known = self._items[id(value)] = (value, items, self._extensions > before)
-        _, items, nested = known
-        if sum(map(len, items)) <= self._inline_max:
-            return list_header(len(items)) + b"".join(items)
+            encoded = list_of(map(self._encoder.encode, value), len(value))
+            known = self._lists[id(value)] = (value, encoded, self._extensions > before)
+        _, encoded, nested = known
+        document = memoryview(encoded.parts[0])  # what follows is the table of the items
+        if document.nbytes <= self._inline_max:
+            return bytes(document)
         if id(value) not in self._done:
-            codec = codec_named("list")
-            self._done[id(value)] = (value, self._write(codec, codec.encode(list(map(msgspec.Raw, items))), nested))
+            self._done[id(value)] = (value, self._write(codec_named("list"), encoded, nested))
         return self._encoder.encode(self._done[id(value)][1])
 
     def _taken_out(self, value: Any, encoded: Payload) -> Payload:
@@ -201,11 +206,20 @@ class Layout:
         and what counts as nested has to be decoded as a whole by whoever fetches it.
         """
         if isinstance(value, (list, tuple)):
-            codec = codec_named("list")
-            return codec, codec.encode([msgspec.Raw(self._encoder.encode(item)) for item in value])
+            return codec_named("list"), list_of(map(self._encoder.encode, value), len(value))
         if may_hold_extension(encoded):
             encoded = self._encoder.encode(value)
         return codec_named("msgpack"), Encoded(b"", [encoded])
+
+
+def _without_gaps(value: Any) -> Any:
+    """The value with bytes in the place of each memoryview that msgpack cannot write, because its memory is not in one piece."""
+    if isinstance(value, memoryview):
+        return value if value.c_contiguous else value.tobytes("C")
+    if isinstance(value, (list, tuple)):
+        return [_without_gaps(item) for item in value]
+    map = _as_map(value)
+    return value if map is None else {key: _without_gaps(item) for key, item in map.items()}
 
 
 def _as_map(value: Any) -> Mapping[Any, Any] | None:

@@ -123,9 +123,9 @@ class Plane:
         assert arena is not None
         return arena.stream(codec, run=producer.run, activation=producer.activation, again=producer.again, room_bytes=room_bytes)
 
-    def finished(self, writer: EntryWriter, rules: Payloads, meta: bytes = b"") -> Ref:
+    def finished(self, writer: EntryWriter, rules: Payloads, meta: bytes = b"", count: int | None = None) -> Ref:
         """The ref of what was written."""
-        ref = writer.finish(meta)
+        ref = writer.finish(meta, count)
         self.counters.written += ref.length
         return ref.replace(key=rules.encryption or "")
 

@@ -60,10 +60,10 @@ class Emitter:
         if not bound:
             done(firing, delivery.fate)
 
-    @property
-    def blocked_by(self) -> BrokerError | None:
-        """Why nothing is stored at the moment."""
-        return next((batcher.blocked_by for batcher in self._batchers.values() if batcher.blocked_by is not None), None)
+    def blocked_by(self, flow: str, trigger: str) -> BrokerError | None:
+        """Why events of a trigger that are on their way are not stored; None: nothing is in theirs."""
+        batchers = [self._batchers.get((subjects.event(flow, trigger), patient)) for patient in (True, False)]
+        return next((each.blocked_by for each in batchers if each is not None and each.blocked_by is not None), None)
 
     async def close(self) -> None:
         for task in list(self._tasks):

@@ -124,7 +124,7 @@ class Triggers:
         found = [
             Serving(
                 flow, trigger, each.spec.type, each.state, each.fired, each.refused, each.in_flight, each.restarts, each.last_at,
-                _detail(each.source), each.error,
+                self._detail(each.source, flow, trigger), each.error,
             )
             for each in self._supervisors.values() for flow, trigger in each.bound
         ]  # fmt: skip
@@ -134,6 +134,12 @@ class Triggers:
         """In a word how a trigger is served here; "" if it is not."""
         supervisor = self._serving(flow, trigger)
         return "" if supervisor is None else supervisor.state
+
+    def _detail(self, source: Source | None, flow: str, trigger: str) -> str:
+        """What the source says, and why its events wait if they do."""
+        blocked = self._emitter.blocked_by(flow, trigger)
+        waits = "" if blocked is None else f"events wait, as they cannot be stored: {blocked}"
+        return "; ".join(filter(None, (_said(source), waits)))
 
     def facts(self) -> dict[str, Any]:
         """What the process's Member says about its triggers."""
@@ -190,7 +196,7 @@ def _decide(supervisor: Supervisor, binding: Binding) -> None:
     supervisor.pause() if binding.paused else supervisor.resume()
 
 
-def _detail(source: Source | None) -> str:
+def _said(source: Source | None) -> str:
     try:
         return "" if source is None else source.status()
     except Exception:  # a word for people is not worth more

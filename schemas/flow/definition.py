@@ -236,7 +236,9 @@ class Payloads(Block):
     @classmethod
     def _within_limits(cls, value: str) -> str:
         if size_bytes(value) > PAYLOAD_INLINE_MAX_BYTES:
-            raise ValueError(f"at most {PAYLOAD_INLINE_MAX_BYTES >> 10}KiB of a value can travel inside messages")
+            raise PydanticCustomError(
+                "too_large", "at most {kib}KiB of a value can travel inside messages", {"kib": PAYLOAD_INLINE_MAX_BYTES >> 10}
+            )
         return value
 
     @cached_property

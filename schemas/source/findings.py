@@ -155,6 +155,9 @@ def _pattern(finding: _Finding, model: type[Block]) -> Problem:
         return _too_short(finding, model)
     if "ms|s|m|h|d" in finding.context["pattern"]:
         return Problem("INVALID_VALUE", f"`{finding.value}` is not a duration", finding.path, "write a number and ms, s, m, h or d: `30d`")
+    if "KiB" in finding.context["pattern"]:
+        value = _cut(str(finding.value))
+        return Problem("INVALID_VALUE", f"`{value}` is not a size", finding.path, "write a whole number and B, KiB or MiB: `64KiB`")
     message = f"`{_cut(str(finding.value))}` is not a valid name"
     return Problem("INVALID_VALUE", message, finding.path, "a name has letters, digits, `_` and `-`, and begins with a letter or `_`")
 

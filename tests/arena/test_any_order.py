@@ -117,11 +117,14 @@ class Host(stateful.RuleBasedStateMachine):
     def a_run_ends(self, name: str) -> None:
         self.ended[name] += 1
 
-    @stateful.rule()
-    def the_keeper_sweeps(self) -> None:
+    @stateful.rule(writer=st.none() | processes, name=runs)
+    def the_keeper_sweeps(self, writer: int | None, name: str) -> None:
+        """Somebody may write while it asks which runs are over."""
         assert self.keeper.acquire()
 
         async def is_over(asked: set[str]) -> set[str]:
+            if writer is not None:
+                self.writes(writer, name, 60_000, 5)
             return {run for run in asked if not self.is_open(run)}
 
         asyncio.run(self.keeper.sweep(is_over))
@@ -165,7 +168,7 @@ class Host(stateful.RuleBasedStateMachine):
             arena.close()
         for name in "abc":
             self.a_run_ends(name)
-        self.the_keeper_sweeps()
+        self.the_keeper_sweeps(None, "")
         assert folder.segments() == []
         self.keeper.release()
         folder.close()

@@ -49,6 +49,27 @@ def test_a_palette_comes_back_with_its_image() -> None:
     assert same(found.convert("RGB"), original.convert("RGB"))
 
 
+@pytest.mark.parametrize(("mode", "transparency"), [("P", 3), ("P", b"\x00\xff"), ("L", 0), ("RGB", (1, 2, 3))])
+def test_what_is_transparent_stays_transparent(mode: str, transparency: Any) -> None:
+    original = image(mode)
+    original.info["transparency"] = transparency
+    assert there_and_back(original).info == {"transparency": transparency}
+    assert there_and_back(original).convert("RGBA").tobytes() == original.convert("RGBA").tobytes()
+
+
+def test_what_somebody_else_calls_transparency_is_not_kept() -> None:
+    original = image("L")
+    original.info["transparency"] = [0.5]
+    assert there_and_back(original).info == {}
+
+
+def test_a_large_image_is_taken_strip_by_strip() -> None:
+    original = Image.effect_noise((1_000, 3_000), 50)
+    encoded = ImageCodec().encode(original)
+    assert [len(part) for part in encoded.parts] == [1_048_000, 1_048_000, 904_000]
+    assert encoded.body() == original.tobytes()
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
 def test_an_image_of_these_modes_lies_in_the_body(mode: str) -> None:
     memory = bytearray(ImageCodec().encode(image(mode)).body())

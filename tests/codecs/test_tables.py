@@ -71,6 +71,32 @@ def test_batches_columns_and_arrays_come_back_as_what_they_were() -> None:
         assert found.equals(original)
 
 
+class Exported:
+    """A table as other libraries show theirs."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._value.__arrow_c_stream__(requested_schema)
+
+
+class Unwilling:
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        raise ValueError("not now")
+
+
+def test_what_shows_itself_as_a_table_or_a_column_comes_back_as_one() -> None:
+    assert there_and_back(Exported(table())).equals(table())
+    assert there_and_back(Exported(table()["id"])).equals(table()["id"])
+    assert there_and_back(table().to_reader()).equals(table())
+
+
+def test_what_only_says_that_it_is_a_table_is_refused() -> None:
+    with pytest.raises(UnencodableValue, match="Exported gives no Arrow table"):
+        codec_of(Exported(table())).encode(Exported(Unwilling()))
+
+
 def test_the_columns_of_a_table_are_written_from_their_own_memory() -> None:
     original = large_table()
     parts = [address(memoryview(part)) for part in codec_of(original).encode(original).parts if memoryview(part).nbytes > 10_000]
@@ -188,10 +214,11 @@ def test_a_frame_comes_back_with_its_index_and_dtypes() -> None:
         pd.DataFrame(),
         pd.DataFrame({"a": []}),
         pd.DataFrame({1: [1, 2]}),
+        pd.DataFrame({1: [1], "b": [2], 2.5: [3]}),
         pd.DataFrame({"a": [1, 2, 3]})[1:],
         pd.DataFrame({"a": [1, 2]}, index=pd.MultiIndex.from_tuples([("x", 1), ("y", 2)], names=["k", "n"])),
     ],
-    ids=["nothing", "no rows", "a number as name", "a part", "an index of two"],
+    ids=["nothing", "no rows", "a number as name", "names of several types", "a part", "an index of two"],
 )
 def test_frames_of_odd_shapes_come_back(original: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(there_and_back(original), original)
@@ -240,9 +267,10 @@ def test_a_frame_knows_its_rows() -> None:
     [
         pd.DataFrame({"mixed": [1, "a", object()]}),
         pd.DataFrame([[1, 2]], columns=["a", "a"]),
+        pd.DataFrame({"a": [1], date(2026, 1, 1): [2]}),
         pd.Series([1], name=("a", "b")),
     ],
-    ids=["mixed", "twice", "tuple"],
+    ids=["mixed", "twice", "a date as name", "tuple"],
 )
 def test_what_has_no_arrow_form_is_refused(value: Any) -> None:
     with pytest.raises(UnencodableValue):

@@ -7,7 +7,7 @@ import io
 import typing
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +68,7 @@ def test_these_annotations_ask_for_a_view(annotation: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "annotation", [Any, object, str, int, dict, list[int], Iterator[int], bytes | str, IO[str], list[bytes], None], ids=str
+    "annotation", [Any, object, str, int, dict, list[int], Iterator[int], bytes | str, IO[Any], list[bytes], None], ids=str
 )
 def test_other_annotations_ask_for_none(annotation: Any) -> None:
     assert wanted(annotation) is None
@@ -168,6 +168,7 @@ ROWS = [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
 @pytest.mark.parametrize("value", [TABLE, TABLE.to_batches()[0], TABLE.to_pandas(), ROWS], ids=["table", "batch", "frame", "rows"])
 def test_a_table_is_made_of_whatever_has_rows(value: Any) -> None:
     assert fitted(pa.Table, value).to_pylist() == ROWS
+    assert fitted(pa.RecordBatchReader, value).read_all().to_pylist() == ROWS
     assert fitted(pa.RecordBatch, value).to_pylist() == ROWS
     assert fitted(pd.DataFrame, value).to_dict("records") == ROWS
 
@@ -264,6 +265,11 @@ def test_a_file_that_is_open_can_be_read_and_sought(tmp_path: Path) -> None:
                 file.seek(-1)
         with pytest.raises(ValueError, match="closed"):
             file.read(1)
+
+
+def test_a_file_of_text_is_read_line_by_line() -> None:
+    for annotation in (TextIO, IO[str], io.TextIOBase):
+        assert list(fitted(annotation, "één\r\ntwo".encode())) == ["één\n", "two"]
 
 
 def test_libraries_read_such_a_file() -> None:

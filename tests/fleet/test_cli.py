@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from jetfleet.broker.cli.watching import LOOK_S
+from jetfleet.broker.triggers.burial import letter_of
+from jetfleet.broker.triggers.firing import Firing
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.cli import main
+from jetfleet.schemas.errors import EventRejected
 from jetfleet.schemas.messages import DeadLetter
 from jetfleet.schemas.payload import decode
 from jetfleet.workers.up.fleet import FleetSettings
@@ -264,6 +267,15 @@ def test_dead_letters_are_listed_shown_and_sent_again(cli: Cli, whole: Backgroun
     assert cli("dlq", "list", "--kind", "event").out == ""
     run = wait_until_ended(whole, subjects.run_id("order", "dead5"))
     assert run == {"check": {"n": 5}}
+
+
+def test_what_a_trigger_put_aside_is_shown_as_it_came_with_what_is_said_about_it(cli: Cli, whole: BackgroundFleet) -> None:
+    unreadable = Firing("orders/0/1", b"\xff\x00", {"topic": "orders", "offset": 1})
+    letter = letter_of("order", "api", unreadable, EventRejected("no JSON"))
+    number = str(whole.do(whole.fleet.client.connection.publisher.publish(subjects.dead("event"), messages.encode(letter))).seq)
+    shown = json.loads(cli("dlq", "show", number, "-o", "json").out)
+    assert (shown["data"], shown["meta"]) == ("ff 00", {"topic": "orders", "offset": 1})
+    assert cli("dlq", "drop", number).code == 0
 
 
 def test_dead_letters_that_nobody_will_send_again_are_dropped_by_number_or_by_reason(cli: Cli, whole: BackgroundFleet) -> None:

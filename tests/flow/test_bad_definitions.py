@@ -39,6 +39,8 @@ MISTAKES = [
     ("a list where a mapping is meant", NODES + "- {type: std::log}\n", ("INVALID_TYPE", 2, 1)),
     ("a number out of bounds", "name: f\nsettings: {circuit_breaker_threshold: 2}\n", ("INVALID_VALUE", 2, 39)),
     ("a misspelt choice", "name: f\nsettings: {on_failure: finsh}\n", ("INVALID_VALUE", 2, 24)),
+    ("a bad size", "name: f\npayloads: {inline_max: -1KiB}\n", ("INVALID_VALUE", 2, 24)),
+    ("a size above the limit", "name: f\npayloads: {inline_max: 600KiB}\n", ("INVALID_VALUE", 2, 24)),
     ("a bad duration", "name: f\nhistory: {keep: 3 weeks}\n", ("INVALID_VALUE", 2, 17)),
     (
         "two ways of gathering events",
@@ -117,6 +119,8 @@ def test_a_mistake_is_found_at_its_place(parse: Parse, text: str, where: tuple[s
         ("name: f\nnodes:\n  a: {type: std::log, enabled: yes}\n", "write `true` or `false`"),
         ("name: f\nscopes:\n  s: {nodes: [a], type: paralel}\n", "did you mean `parallel`?"),
         ("name: f\nsettings: {on_failure: fast}\n", "known here: fail_fast, finish"),
+        ("name: f\npayloads: {durability: disk}\n", "known here: host, object-store"),
+        ("name: f\npayloads: {inline_max: 1GiB}\n", "write a whole number and B, KiB or MiB: `64KiB`"),
         (NODES + "  a: {type: std::log, timeout_ms: 30s}\n", "write it in milliseconds, as a number: `timeout_ms: 30000`"),
         (NODES + "  a: {type: std::wait, config: {timeout_secs: 5m}}\n", "write it in seconds, as a number: `timeout_secs: 300`"),
         (NODES + "  a: {type: std::log, retry: 3}\n", "write `retry: {max_attempts: 3}`"),

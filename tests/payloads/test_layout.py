@@ -163,6 +163,17 @@ def test_models_and_dataclasses_are_maps_of_their_fields(plane: Plane, kind: Any
     assert back["tags"] == ["t"] * 2_000
 
 
+@pytest.mark.parametrize("length", [6, 6_000])
+def test_a_view_with_gaps_comes_back_as_its_bytes_wherever_it_stands(plane: Plane, length: int) -> None:
+    gaps = memoryview(bytes(range(3)) * (length // 3))[::2]
+
+    for value in (gaps, {"gaps": gaps}, [[{"gaps": gaps}]], {str(n): gaps for n in range(500)}):
+        _, back = there_and_back(plane, value)
+        while isinstance(back, (dict, list)):
+            back = back[0] if isinstance(back, list) else next(iter(back.values()))
+        assert bytes(back) == gaps.tobytes()
+
+
 class Account(BaseModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
     history: Any

@@ -176,6 +176,37 @@ def test_what_a_generator_yields_is_one_payload(streamed: str) -> None:
     assert result.output == "memoryview 256000 True True"
 
 
+@node("stream.batches", registry=registry)
+def stream_batches(value: dict[str, Any]) -> pyarrow.RecordBatchReader:
+    def batches() -> Iterator[pyarrow.RecordBatch]:
+        for at in range(100):
+            if at == value.get("breaks_at"):
+                raise RuntimeError("half way")
+            yield pyarrow.record_batch({"x": numpy.arange(at * 1_000, (at + 1) * 1_000)})
+
+    return pyarrow.RecordBatchReader.from_batches(pyarrow.schema([("x", pyarrow.int64())]), batches())
+
+
+@node("take.batches", registry=registry)
+def take_batches(batches: pyarrow.RecordBatchReader) -> list[int]:
+    return [batch.num_rows for batch in batches]
+
+
+def test_what_a_reader_of_batches_reads_is_one_table_that_never_is_in_memory() -> None:
+    picked = {"type": "std::set", "config": {"values": {"row": "${a[99999].x}", "count": "${b}"}}}
+    result = run(flow("stream.batches", "take.batches", picked), value={})
+
+    assert result.output == {"row": 99_999, "count": [1_000] * 100}
+
+
+def test_a_reader_that_breaks_fails_the_attempt_and_leaves_nothing() -> None:
+    entries: list[int] = []
+    result = run(flow("stream.batches"), lambda runner: entries.append(runner.executor.plane.counters.written), {"breaks_at": 50})
+
+    assert (result.status, result.error.message) == ("failed", "half way")
+    assert entries == [0]
+
+
 def test_a_node_writes_a_payload_piece_by_piece() -> None:
     result = run(flow("stream.writer"))
 

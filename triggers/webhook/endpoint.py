@@ -13,7 +13,7 @@ which delivery is it? fire            202, or 422, 503
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -123,7 +123,7 @@ class Endpoint:
 
     async def _fate(self, request: Request, value: Any, remote: str, guard: Guard) -> Fate:
         known = self._key(request, value, guard)
-        firing = Firing(known or uuid.uuid4().hex, value, meta_of(request, remote, guard), trace=trace_of(request))
+        firing = Firing(known or os.urandom(16).hex(), value, meta_of(request, remote, guard), trace=trace_of(request))
         if known is None:
             return await self._fire(firing)
         return await self._deliveries.once(known, lambda: self._fire(firing))

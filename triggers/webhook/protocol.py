@@ -28,6 +28,8 @@ IDLE_S = 75.0
 LINGER_S = 0.5
 UNREAD_S, UNREAD_BYTES = 30.0, 64 * 1024
 """Who reads less than this of its answers in that time is cut off."""
+WITH_BODY: dict[str, dict[object, object]] = {"jetfleet.body": {}}
+"""The extension of a scope whose request is here with all of its body: nobody has to look at the clock while it is read."""
 _silent = logging.Logger("jetfleet.webhook", logging.CRITICAL + 1)
 """What uvicorn would log about bad requests anybody could fill a disk with."""
 
@@ -94,10 +96,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._progress = False
         self._feed(data)
-        if not self._progress:  # else what came may belong to what was before
-            self._idle_bytes += len(data)
-            if self._idle_bytes > HEAD_MAX_BYTES:
-                self._end(_TOO_LARGE if self._in_head else _TRAILER_TOO_LARGE)
+        self._idle_bytes = 0 if self._progress else self._idle_bytes + len(data)  # if so, it may belong to what was before
+        if self._idle_bytes > HEAD_MAX_BYTES:
+            self._end(_TOO_LARGE if self._in_head else _TRAILER_TOO_LARGE)
         if self._is_busy():
             self._drop_deadline()
         elif self._deadline is None and self.timeout_keep_alive_task is None:
@@ -115,8 +116,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if self._staying:
             return
-        self._in_head = True
-        self._go_on()
+        self._in_head = self._progress = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -139,14 +139,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unanswered += 1
 
     def on_body(self, body: bytes) -> None:
-        self._go_on()
+        self._progress = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade() and not self._staying:
             return  # its body, if it has one, is still to come
         self._staying = False
-        self._go_on()
+        self._progress = True
+        self.scope["extensions"] = WITH_BODY
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -175,9 +176,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self.parser = HttpRequestParser(self)
         self._staying = True
         self.parser.feed_data(b"".join((b"POST / HTTP/1.1\r\n", *frame, b"\r\n")))
-
-    def _go_on(self) -> None:
-        self._progress, self._idle_bytes = True, 0
 
     # --- who is too slow
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
+from .protocol import WITH_BODY
 from .replies import Disconnected, Refusal, unavailable
 from .spool import Spool, beside
 
@@ -50,13 +51,14 @@ class Request:
         """Names in lower case."""
         self.remote: str = scope["client"][0] if scope["client"] else ""
         self._by_name = dict(self.headers)
+        self._scope = scope
         self._query: bytes = scope["query_string"]
         self._receive = receive
         self._room = room
         self._held = 0
 
     def all(self, name: bytes) -> list[bytes]:
-        return [value for each, value in self.headers if each == name]
+        return [value for each, value in self.headers if each == name] if name in self._by_name else []
 
     def one(self, name: bytes) -> bytes | None:
         """The header's value, None if there is none. Raises Refusal if it came twice: which one counts, nobody could tell."""
@@ -74,6 +76,8 @@ class Request:
         declared = self.one(b"content-length")
         if declared is not None and int(declared) > max_bytes:
             raise _too_large(max_bytes)
+        if self._scope.get("extensions") is WITH_BODY:
+            return await self._read(max_bytes)
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._read(max_bytes)

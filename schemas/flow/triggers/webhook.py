@@ -70,7 +70,7 @@ class WebhookAuth(Spelled):
     algorithm: Literal["sha256", "sha384", "sha512"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
     timestamp_header: HeaderName | None = None
-    tolerance_s: Annotated[int, Field(ge=1, le=86_400)] = 300
+    tolerance_s: Annotated[int, Field(ge=1, le=1_800)] = 300
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:

@@ -13,6 +13,7 @@ import pytest
 from jetfleet.broker.api import Client
 from jetfleet.broker.fleet.roll_call import roll_call
 from jetfleet.broker.triggers import catalogue, pauses
+from jetfleet.schemas import subjects
 from jetfleet.schemas.errors import UsageError
 from jetfleet.triggers import SourceFailed, Triggers
 
@@ -120,6 +121,25 @@ def test_a_source_that_does_not_end_keeps_nobody_from_being_paused(fresh_url: st
         stuck.gate.set()
 
     serve(fresh_url, tmp_path, test, flow("one", **{"in": "orders"}), flow("two", **{"in": "returns"}))
+
+
+def test_a_trigger_whose_events_find_no_room_says_so_until_there_is_some(fresh_url: str, tmp_path: Path, workshop: Workshop) -> None:
+    async def test(client: Client, triggers: Triggers) -> None:
+        source = await triggers.source("one", "in")
+        assert isinstance(source, ByHand)
+        streams = client.connection.streams
+        info = await streams.stream_info(subjects.EVENTS)
+        assert info is not None
+        source.fire("stored", 7)
+        await until(lambda: "stored" in source.confirmed, "an event")
+        await streams.create_or_update_stream(info["config"] | {"max_msgs": 1})
+        source.fire("waits", 7)
+        await until(lambda: "events wait, as they cannot be stored" in triggers.status()[0].detail, "a trigger that says so")
+        assert "waits" not in source.confirmed
+        await streams.create_or_update_stream(info["config"])
+        await until(lambda: "waits" in source.confirmed and not triggers.status()[0].detail, "room")
+
+    serve(fresh_url, tmp_path, test, flow("one", **{"in": "orders"}))
 
 
 def test_decisions_are_there_before_the_first_source_and_after_a_restart(fresh_url: str, tmp_path: Path, workshop: Workshop) -> None:

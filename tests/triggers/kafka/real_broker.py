@@ -20,7 +20,8 @@ from .certificates import Certificates
 HOME = "JETFLEET_KAFKA_HOME"
 START_S = 60
 USER, PASSWORD = "shop", "s3cret-of-the-shop"
-"""Who may use the listener that asks for a password."""
+"""Who may use the listeners that ask for a password."""
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 def missing() -> str:
@@ -32,13 +33,13 @@ def missing() -> str:
 
 
 class RealKafka:
-    """`brokers`: its address. `guarded`: that of the listener that wants a password (SASL PLAIN, without TLS). `encrypted`: that of the one
-    that speaks TLS and wants a certificate of the client's; `certificates` are for both ends."""
+    """`brokers`: its address. `guarded`: that of the listener that wants a password (without TLS), `secured` the same with TLS. `encrypted`:
+    that of the one that speaks TLS and wants a certificate of the client's; `certificates` are for both ends."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        port, controller, guarded, encrypted = _free_ports(4)
-        self.brokers, self.guarded, self.encrypted = (f"127.0.0.1:{each}" for each in (port, guarded, encrypted))
+        port, controller, guarded, secured, encrypted = _free_ports(5)
+        self.brokers, self.guarded, self.secured, self.encrypted = (f"127.0.0.1:{each}" for each in (port, guarded, secured, encrypted))
         self.certificates = Certificates(folder)
         self._port = port
         self._settings = folder / "server.properties"
@@ -47,6 +48,7 @@ class RealKafka:
                 port=port,
                 controller=controller,
                 guarded=guarded,
+                secured=secured,
                 encrypted=encrypted,
                 data=folder / "data",
                 store=self.certificates.store,
@@ -55,7 +57,8 @@ class RealKafka:
         )
         self._process: subprocess.Popen[bytes] | None = None
         id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        self._java("kafka.tools.StorageTool", "format", "-t", id, "-c", str(self._settings)).wait(START_S)
+        users = [word for each in SCRAM for word in ("--add-scram", f"{each}=[name={USER},password={PASSWORD}]")]
+        self._java("kafka.tools.StorageTool", "format", "-t", id, "-c", str(self._settings), *users).wait(START_S)
         self.up()
 
     def create_topic(self, name: str, partitions: int = 4) -> None:
@@ -113,13 +116,21 @@ def _listens(port: int) -> bool:
         return one.connect_ex(("127.0.0.1", port)) == 0
 
 
+_LOGINS = "\n".join(
+    f"listener.name.{listener}.{mechanism.lower()}.sasl.jaas.config=org.apache.kafka.common.security.{module} required{users};"
+    for listener in ("guarded", "secured")
+    for mechanism, module, users in (
+        ("PLAIN", "plain.PlainLoginModule", f' user_{USER}="{PASSWORD}"'),
+        *((each, "scram.ScramLoginModule", "") for each in SCRAM),
+    )
+)
 _SETTINGS = f"""
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{{controller}}
-listeners=PLAIN://127.0.0.1:{{port}},GUARDED://127.0.0.1:{{guarded}},TLS://127.0.0.1:{{encrypted}},CONTROLLER://127.0.0.1:{{controller}}
-advertised.listeners=PLAIN://127.0.0.1:{{port}},GUARDED://127.0.0.1:{{guarded}},TLS://127.0.0.1:{{encrypted}}
-listener.security.protocol.map=PLAIN:PLAINTEXT,GUARDED:SASL_PLAINTEXT,TLS:SSL,CONTROLLER:PLAINTEXT
+listeners=PLAIN://127.0.0.1:{{port}},GUARDED://127.0.0.1:{{guarded}},SECURED://127.0.0.1:{{secured}},TLS://127.0.0.1:{{encrypted}},CONTROLLER://127.0.0.1:{{controller}}
+advertised.listeners=PLAIN://127.0.0.1:{{port}},GUARDED://127.0.0.1:{{guarded}},SECURED://127.0.0.1:{{secured}},TLS://127.0.0.1:{{encrypted}}
+listener.security.protocol.map=PLAIN:PLAINTEXT,GUARDED:SASL_PLAINTEXT,SECURED:SASL_SSL,TLS:SSL,CONTROLLER:PLAINTEXT
 listener.name.tls.ssl.keystore.type=PEM
 listener.name.tls.ssl.keystore.location={{store}}
 listener.name.tls.ssl.truststore.type=PEM
@@ -127,8 +138,10 @@ listener.name.tls.ssl.truststore.location={{ca}}
 listener.name.tls.ssl.client.auth=required
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAIN
-sasl.enabled.mechanisms=PLAIN
-listener.name.guarded.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";
+listener.name.secured.ssl.keystore.type=PEM
+listener.name.secured.ssl.keystore.location={{store}}
+sasl.enabled.mechanisms=PLAIN,{",".join(SCRAM)}
+{_LOGINS}
 log.dirs={{data}}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1

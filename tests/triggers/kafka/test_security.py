@@ -91,6 +91,35 @@ def test_a_user_with_the_right_password_reads_and_another_one_is_told(
     run(test(), 30)
 
 
+@pytest.mark.parametrize("_", [REAL])
+@pytest.mark.parametrize(
+    ("protocol", "mechanism"), [("SASL_PLAINTEXT", "SCRAM-SHA-256"), ("SASL_SSL", "SCRAM-SHA-512"), ("SASL_SSL", "PLAIN")]
+)
+def test_a_password_proves_who_reads_by_each_mechanism_with_tls_and_without(
+    request: pytest.FixtureRequest,
+    fresh_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: str,
+    mechanism: str,
+    _: str,
+) -> None:
+    broker: RealKafka = request.getfixturevalue("real_kafka")
+    monkeypatch.setenv("JETFLEET_SECRET_KAFKA_SHOP", PASSWORD)
+    topic = Topic(broker, 1)
+    secured = {"brokers": broker.secured, "security": SASL | {"protocol": protocol, "ca_file": str(broker.certificates.ca)}}
+    guarded = {"brokers": broker.guarded, "security": SASL}
+    params = secured if protocol == "SASL_SSL" else guarded
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one, Triggers(one.client, types=("kafka",), data=tmp_path) as triggers:
+            await one.client.deploy(topic.flow(**params | {"security": params["security"] | {"sasl_mechanism": mechanism}}), nodes=[NODES])
+            sent = set(await topic.send([b"1", b"2"]))
+            await until(lambda: sent <= one.log.begun, f"runs, {triggers.status()}")
+
+    run(test(), 30)
+
+
 def tls(certificates: Certificates, **keys: Any) -> dict[str, Any]:
     files = {"ca_file": str(certificates.ca), "cert_file": str(certificates.cert), "key_file": str(certificates.key)}
     return {"protocol": "SSL", "key_secret": "kafka_key", **files, **keys}

@@ -41,7 +41,9 @@ def test_messages_are_sent_listed_and_deleted(fresh_url: str, tmp_path: Path, ca
             await one.client.queue("idle").send(1)
             capsys.readouterr()
             assert await asyncio.to_thread(queue, "list", "-o", "json") == 0
-            told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{")]  # besides: what the fleet of this process logs
+            told = [
+                line for line in capsys.readouterr().out.splitlines() if line.startswith("{")
+            ]  # besides: what the fleet of this process logs
             rows = {row["queue"]: row for row in map(json.loads, told)}
             assert rows["idle"] == {"queue": "idle", "waiting": 1, "capacity": 100, "flows": ""}
             assert rows["orders"]["flows"] == "shop.in" and rows["orders"]["waiting"] == 0

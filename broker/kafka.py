@@ -7,8 +7,11 @@ these lines are kept from the log, and the last of them is told with the error t
 from __future__ import annotations
 
 import logging
+import math
 import os
+import re
 import ssl
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +19,7 @@ from ..schemas.errors import JetfleetError
 from ..schemas.flow.kafka import KafkaSecurity
 from . import secrets
 
+_BROKER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+)(:[0-9]{1,5})?")
 INSTALL = "pip install 'jetfleet[kafka]'"
 
 
@@ -39,26 +43,41 @@ def library() -> Any:
 
 
 class _LastWords(logging.Handler):
-    """What a logger said last."""
+    """What a logger said last, when, and of what kind the error was that it told of."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.text = ""
+        self.text, self.at_s = "", -math.inf
+        self.kind: type[BaseException] | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.text = " ".join(record.getMessage().split())
+        self.text, self.at_s = " ".join(record.getMessage().split()), time.monotonic()
+        told = record.args if isinstance(record.args, tuple) else ()
+        self.kind = next((type(each) for each in told if isinstance(each, BaseException)), None)
 
 
 _last = _LastWords()
 
 
-def said() -> str:
-    """The reason that the library gave last, to be put behind a message; empty if it gave none."""
-    return f" (the client says: {_last.text[:300]})" if _last.text else ""
+def said(since_s: float) -> str:
+    """The reason that the library gave last, to be put behind a message; empty if it gave none since then (monotonic)."""
+    return f" (the client says: {_last.text[:300]})" if _last.text and _last.at_s >= since_s else ""
+
+
+def kind_of(error: Exception, since_s: float) -> type[BaseException]:
+    """What an error of the library is: where it could not connect, that which kept it from it, which only its log tells."""
+    from aiokafka.errors import KafkaConnectionError
+
+    if isinstance(error, KafkaConnectionError) and _last.kind is not None and _last.at_s >= since_s:
+        return _last.kind
+    return type(error)
 
 
 def connection_options(brokers: Sequence[str], security: KafkaSecurity, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """What every client of aiokafka is made with. Reads files and secrets. Raises KafkaUnusable, SecretMissing."""
+    wrong = next((broker for broker in brokers if not _BROKER.fullmatch(broker)), None)
+    if wrong is not None:
+        raise KafkaUnusable(f"the broker {wrong!r} is no HOST or HOST:PORT: correct `brokers`")
     options: dict[str, Any] = {"bootstrap_servers": list(brokers), "security_protocol": security.protocol}
     if security.protocol.endswith("SSL"):
         options["ssl_context"] = _trust(security, environ)

@@ -16,20 +16,16 @@ import time
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from pydantic import ValidationError
-
 from ..schemas import subjects
-from ..schemas.flow.definition import Block
-from ..schemas.flow.trigger_types import TRIGGER_TYPES, parse_params
 from ..schemas.flow.triggers.queue import QueueParams, matches
 from ..schemas.limits import MESSAGE_MAX_BYTES
 from ..schemas.messages import DISABLED
-from ..schemas.plan.plan import PlanTrigger
 from .client import Connection, StreamFull
 from .deployment import deployed
 from .flows import Flows
 from .store_size import StoreTooSmall
 from .topology import Stream, trigger_consumer_config
+from .trigger_params import params_of
 
 CAPACITY_DEFAULT = 100
 CONSUMER = "triggers"
@@ -123,8 +119,6 @@ def key_on(subject: str, id: str) -> str:
 
 # --- what the deployed flows say
 
-PARSED_MAX = 10_000
-_parsed: dict[tuple[str, str], Block | None] = {}
 Listener: TypeAlias = tuple[str, str, QueueParams]
 """A flow, the id of a trigger in it, and its params."""
 
@@ -136,23 +130,9 @@ def listeners(flows: Flows) -> Iterator[Listener]:
         for trigger in () if plan is None else plan.triggers:
             if trigger.type == "queue" and trigger.enabled and flows.trigger_state(flow, trigger.id).state != DISABLED:
                 assert plan is not None
-                params = _params(plan.digest, trigger)
-                if params is not None:
+                params = params_of(plan, trigger)
+                if isinstance(params, QueueParams):
                     yield flow, trigger.id, params
-
-
-def _params(digest: str, trigger: PlanTrigger) -> QueueParams | None:
-    """None: they were deployed by another version, which took them. Kept: they are asked for with every message that is sent."""
-    key = digest, trigger.id
-    if key not in _parsed:
-        if len(_parsed) >= PARSED_MAX:
-            _parsed.clear()
-        try:
-            _parsed[key] = parse_params(TRIGGER_TYPES["queue"], trigger.params)
-        except ValidationError:
-            _parsed[key] = None
-    found = _parsed[key]
-    return found if isinstance(found, QueueParams) else None
 
 
 def capacities(flows: Flows) -> dict[str, int]:

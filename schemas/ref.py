@@ -89,7 +89,10 @@ class Ref:
 
     def replace(self, **changes: Any) -> Ref:
         """The same ref but for these fields."""
-        return Ref(**{**dict(zip(self.__slots__, self._values(), strict=True)), **changes})
+        other = Ref(*self._values())
+        for field, value in changes.items():
+            setattr(other, field, value)
+        return other
 
     def at(self, path: tuple[str | int, ...]) -> Ref:
         """What stands at a path inside the value; whether anything does is seen when it is read."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 
 from ...schemas.payload_errors import RunTooLarge
@@ -28,8 +28,8 @@ class Accounts:
     def __init__(self, folder: Folder, run_max_bytes: int) -> None:
         self._index = Index(folder)
         self.run_max_bytes = run_max_bytes
-        self._writing: Counter[str] = Counter()
-        self._written: Counter[str] = Counter()  # since the index was read
+        self._writing: dict[str, int] = {}
+        self._written: dict[str, int] = {}  # since the index was read
         self._forgotten: deque[tuple[str, int]] = deque()
         self._read_at = float("-inf")
         self._lock = threading.Lock()
@@ -38,15 +38,16 @@ class Accounts:
         """The run is going to have `length` bytes more. Raises RunTooLarge."""
         with self._lock:
             self._refresh(_FRESH_S)
-            if self._of(run) + length > self.run_max_bytes:
-                self._refresh(_AGAIN_S)
             has = self._of(run)
+            if has + length > self.run_max_bytes:
+                self._refresh(_AGAIN_S)
+                has = self._of(run)
             if has + length > self.run_max_bytes:
                 raise RunTooLarge(
                     f"run {run or '(none)'} has {has} bytes in the arena and wants {length} more; one run may have {self.run_max_bytes}. "
                     "Give it more with --arena-run-max, or let its nodes hand on less at once"
                 )
-            self._writing[run] += length
+            self._writing[run] = self._writing.get(run, 0) + length
 
     def give_up(self, run: str, length: int) -> None:
         """What was reserved is not written."""
@@ -63,7 +64,7 @@ class Accounts:
         with self._lock:
             yield
             self._less(run, length)
-            self._written[run] += length
+            self._written[run] = self._written.get(run, 0) + length
 
     def holders(self) -> str:
         """In words: who has most of the arena."""
@@ -74,12 +75,12 @@ class Accounts:
     def _of(self, run: str) -> int:
         while self._forgotten:
             self._less(*self._forgotten.popleft())
-        return self._index.bytes_of(run) + self._written[run] + self._writing[run]
+        return self._index.bytes_of(run) + self._written.get(run, 0) + self._writing.get(run, 0)
 
     def _less(self, run: str, length: int) -> None:
-        self._writing[run] -= length
-        if not self._writing[run]:
-            del self._writing[run]
+        left = self._writing.pop(run, 0) - length
+        if left:
+            self._writing[run] = left
 
     def _refresh(self, fresh_s: float) -> None:
         now = time.monotonic()

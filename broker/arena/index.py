@@ -79,7 +79,7 @@ class Index:
                 self._of_runs[run] += share.bytes
 
     def bytes_of(self, run: str) -> int:
-        return self._of_runs[run]
+        return self._of_runs.get(run, 0)
 
     def runs(self) -> dict[str, int]:
         """Bytes by run."""

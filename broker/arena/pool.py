@@ -93,11 +93,12 @@ class Pool:
 
     def _with_room(self, needed: int) -> Segment | None:
         with self._lock:
-            fitting = [segment for segment in self._open if segment.room >= needed]
-            if not fitting:
-                return None
-            tightest = min(fitting, key=lambda segment: segment.room)
-            self._open.remove(tightest)
+            tightest = None
+            for segment in self._open:
+                if segment.room >= needed and (tightest is None or segment.room < tightest.room):
+                    tightest = segment
+            if tightest is not None:
+                self._open.remove(tightest)
             return tightest
 
     def _keep(self, segment: Segment) -> None:

@@ -350,7 +350,7 @@ class Coordinator:
     async def _flow_changed(self, name: str) -> None:
         while not self._stopping:
             try:
-                await self.intake.flows_changed()
+                await self.intake.flows_changed(name)
                 self.intake.wake(name)
                 return
             except BrokerError as error:

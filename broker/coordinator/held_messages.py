@@ -95,7 +95,7 @@ class HeldMessages:
         if plan is None and self._messages:
             message, entries, ticket = self._messages[0]
             what = "the plan of this run is not among the deployed versions"
-            self._home.quarantine(message, bytes(entries.pop(0)), UnreadableRecord(what), ticket)
+            self._home.bury(message, bytes(entries.pop(0)), UnreadableRecord(what), ticket)
         self._work()
 
     def _reopened(self, record: RunReopened, found: Reopened | str) -> None:
@@ -105,7 +105,7 @@ class HeldMessages:
         raw = entries.pop(0)
         self._home.now_ms = time.time_ns() // 1_000_000
         if isinstance(found, str):
-            self._home.quarantine(message, bytes(raw), UnreadableRecord(found), ticket)
+            self._home.bury(message, bytes(raw), UnreadableRecord(found), ticket)
         else:
             open_again(self._home, record, raw, found, message.stream_seq, ticket)
         self._work()

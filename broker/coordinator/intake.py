@@ -270,7 +270,7 @@ class FlowIntake:
     def _bury(self, receipt: EventReceipt, error: JetfleetError) -> None:
         """Keep an event that no run can be made of with the dead letters, and only then let it go."""
         message = receipt.message
-        self._site.counters.quarantined += 1
+        self._site.counters.dead_letters += 1
         log.warning(
             "an event is put with the dead letters", subject=message.subject, seq=message.stream_seq, code=error.code, reason=str(error)
         )
@@ -322,8 +322,11 @@ class Intake:
         for flow in list(self._flows.values()):
             await flow.stop()
 
-    async def flows_changed(self) -> None:
-        """Follow the flows that are deployed now. Raises BrokerError if one of them cannot be: all others are, then."""
+    async def flows_changed(self, only: str | None = None) -> None:
+        """Follow the flows that are deployed now. Raises BrokerError if one of them cannot be: all others are, then.
+
+        `only`: the one that has changed. None: any of them may have.
+        """
         failed: BrokerError | None = None
         async with self._changing:
             deployed = set(self._site.flows.names())
@@ -331,7 +334,8 @@ class Intake:
                 self._flows[name] = FlowIntake(self._site, name)
             for name in set(self._flows) - deployed:
                 await self._flows.pop(name).stop()
-            for flow in self._flows.values():
+            changed = self._flows.values() if only is None else filter(None, [self._flows.get(only)])
+            for flow in list(changed):
                 try:
                     await flow.fit()
                 except BrokerError as error:

@@ -108,7 +108,7 @@ class Partition:
         try:
             entries = messages.split(message.data)
         except UnreadableRecord as error:
-            self.quarantine(message, message.data, error, ticket)
+            self.bury(message, message.data, error, ticket)
             entries = []
         self._held.add(message, entries, ticket)
 
@@ -126,11 +126,11 @@ class Partition:
         try:
             return self._take_record(decode_record(raw), raw, message.stream_seq, ticket)
         except UnreadableRecord as error:
-            self.quarantine(message, bytes(raw), error, ticket)
+            self.bury(message, bytes(raw), error, ticket)
         except Exception as error:  # a defect must not close the partition to all the others
             log.error("a record cannot be taken in: a defect of jetfleet", partition=self.number, seq=message.stream_seq, exc_info=error)
             defect = UnreadableRecord(f"a defect of jetfleet: {type(error).__name__}: {error}")
-            self.quarantine(message, bytes(raw), defect, ticket)
+            self.bury(message, bytes(raw), defect, ticket)
         return None
 
     def _take_record(self, record: rec.Record, raw: msgspec.Raw, seq: int, ticket: Ticket) -> HeldUpBy | None:
@@ -231,11 +231,11 @@ class Partition:
             elif type(effect) is WantSlot and not effect.activation:
                 self.queued.add(effect.run, run.plan.name)
 
-    def quarantine(self, message: Message, data: bytes, error: UnreadableRecord, ticket: Ticket) -> None:
+    def bury(self, message: Message, data: bytes, error: UnreadableRecord, ticket: Ticket) -> None:
         """Keep what cannot be read, and go on. In silence it has been kept before."""
         if message.stream_seq <= self.silent_until:
             return
-        self.counters.quarantined += 1
+        self.counters.dead_letters += 1
         where = f"partition {self.number}, sequence {message.stream_seq}"
         log.warning("a record cannot be taken in", partition=self.number, seq=message.stream_seq, reason=str(error))
         ticket.pending += 1

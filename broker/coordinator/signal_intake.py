@@ -163,7 +163,7 @@ class SignalIntake:
 
     def _bury(self, message: Message, code: str, reason: str) -> None:
         log.warning("a signal is put with the dead letters", subject=message.subject, seq=message.stream_seq, code=code, reason=reason)
-        self._site.counters.quarantined += 1
+        self._site.counters.dead_letters += 1
         now, where = time.time_ns() // 1_000_000, f"SIGNALS sequence {message.stream_seq}"
         letter = DeadLetter("signal", code, reason, message.subject, message.data, now, dict(message.headers), where)
         id = f"signal-{message.timestamp_ns}.{message.stream_seq}"

@@ -123,7 +123,7 @@ async def _bury_one(site: Site, message: StoredMessage, reason: UnknownTrigger) 
     site.outbox.dead(letter, lambda: _set(kept), id=f"stray-{message.time_ns}.{message.seq}")
     await kept
     await site.connection.streams.delete_message(subjects.EVENTS, message.seq)
-    site.counters.quarantined += 1
+    site.counters.dead_letters += 1
     log.warning("an event is put with the dead letters", subject=message.subject, seq=message.seq, code=reason.code, reason=str(reason))
 
 

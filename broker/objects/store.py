@@ -49,9 +49,10 @@ class ObjectStore:
         self._keys = keys or Keys()
         self._patience_s = patience_s
 
-    async def put(self, body: memoryview, *, run: str, key: str = "") -> str:
+    async def put(self, body: memoryview, *, run: str, key: str = "", sent: Callable[[int], None] = lambda count: None) -> str:
         """Store the bytes, encrypted where `key` names one, for as long as the run needs them. Their SHA-256 in hex; when this returns
-        they are stored. `body` must not change meanwhile.
+        they are stored. `body` must not change meanwhile. `sent` is told how many bytes left, also of a put that fails: none where they
+        are there already.
 
         Raises ObjectsFull, ObjectsUnavailable, KeyMissing, UsageError, and the client's BrokerErrors (Unknown: put it again).
         """
@@ -60,7 +61,7 @@ class ObjectStore:
         wanted = self._wanted(digest, len(body), key)
         patience = Patience(self._patience_s)
         await patience.insist(lambda: self._pins.add(run, digest))
-        while not await self._advance(object_name(digest, key), wanted, body, key, patience):
+        while not await self._advance(object_name(digest, key), wanted, body, key, patience, sent):
             pass
         return digest
 
@@ -113,7 +114,7 @@ class ObjectStore:
 
     # --- one step of a put
 
-    async def _advance(self, name: str, wanted: Meta, body: memoryview, key: str, patience: Patience) -> bool:
+    async def _advance(self, name: str, wanted: Meta, body: memoryview, key: str, patience: Patience, sent: Callable[[int], None]) -> bool:
         """Look what is there, and do what follows from it. Whether the object is whole now; if not, look again."""
         found = await patience.insist(lambda: self._metas.read(name))
         if found is None:
@@ -125,25 +126,28 @@ class ObjectStore:
             return False
         if found.meta.fate == "condemned":
             return await self._change(found, patience, fate="kept") and found.meta.content == "whole"
-        return found.meta.content == "whole" or await self._store(found, wanted, body, key, patience)
+        return found.meta.content == "whole" or await self._store(found, wanted, body, key, patience, sent)
 
-    async def _store(self, found: Found, wanted: Meta, body: memoryview, key: str, patience: Patience) -> bool:
+    async def _store(self, found: Found, wanted: Meta, body: memoryview, key: str, patience: Patience, sent: Callable[[int], None]) -> bool:
         """Store what is missing and say that it is whole. False: the object changed its state meanwhile."""
         meta, place = found.meta, place_of(found.name, found.meta)
         chunks = self._chunks_of(meta)
+        upload = Upload(chunks, place, meta, body, self._cipher(meta, key), patience)
         try:
             if meta.content == "broken":
                 numbers = list(range(meta.chunks))
             else:
                 numbers = await patience.insist(lambda: chunks.missing(place, meta.chunks))
             await patience.insist(lambda: chunks.check_room(min(len(numbers) * meta.chunk_bytes, meta.length)))
-            await Upload(chunks, place, meta, body, self._cipher(meta, key), patience).send(numbers)
+            await upload.send(numbers)
             return await self._change(found, patience, content="whole")
         except ObjectsFull:
             if meta.upload == wanted.upload:  # begun here: give back the room that a part takes, or two that wait for it wait for ever
                 with contextlib.suppress(BrokerError):
                     await delete(self._metas, found, self._chunks_of)
             raise
+        finally:
+            sent(upload.sent_bytes)
 
     async def _change(self, found: Found, patience: Patience, **changes: str) -> bool:
         return await patience.insist(lambda: self._metas.change(found, **changes))

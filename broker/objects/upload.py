@@ -16,11 +16,12 @@ from .patience import Patience
 
 
 class Upload:
-    """`body`: all bytes of the object, one byte per item. They must not change until it is over."""
+    """`body`: all bytes of the object, one byte per item. They must not change until it is over. `sent_bytes`: what was stored so far."""
 
     def __init__(self, chunks: Chunks, place: Place, meta: Meta, body: memoryview, cipher: Cipher | None, patience: Patience) -> None:
         self._chunks, self._place, self._meta, self._body, self._cipher = chunks, place, meta, body, cipher
         self._patience = patience
+        self.sent_bytes = 0
 
     async def send(self, numbers: Iterable[int]) -> None:
         """Store these chunks. Raises ObjectsFull, Unknown, ObjectsUnavailable; then some of them are stored."""
@@ -44,3 +45,4 @@ class Upload:
         if self._cipher is not None:
             data = await asyncio.to_thread(self._cipher.seal, n, data)
         await self._patience.insist(lambda: self._chunks.put(self._place, n, data))
+        self.sent_bytes += len(data)

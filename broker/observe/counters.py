@@ -43,14 +43,14 @@ class CoordinatorCounters:
     """
 
     __slots__ = (
-        "admission_closed", "effects_unacknowledged", "events_collected", "events_held", "events_taken", "open_runs", "quarantined",
+        "admission_closed", "effects_unacknowledged", "events_collected", "events_held", "events_taken", "open_runs", "dead_letters",
         "records_folded", "records_ignored", "runs_ended", "runs_started", "slots_held", "slots_waiting", "snapshot_age_s",
         "tasks_emitted", "timers_fired", "timers_set",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.events_taken = self.runs_started = self.records_folded = self.records_ignored = 0
-        self.tasks_emitted = self.timers_set = self.timers_fired = self.quarantined = 0
+        self.tasks_emitted = self.timers_set = self.timers_fired = self.dead_letters = 0
         self.runs_ended = dict.fromkeys(RUN_STATUSES, 0)
         self.open_runs: ByPartition = dict
         self.snapshot_age_s: ByPartition = dict

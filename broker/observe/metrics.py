@@ -66,7 +66,7 @@ COORDINATOR = (
     _counter("tasks_emitted", "Tasks given out, repetitions included.", lambda it: it.tasks_emitted),
     _counter("timers_set", "Timers set.", lambda it: it.timers_set),
     _counter("timers_fired", "Timers fired by this process.", lambda it: it.timers_fired),
-    _counter("quarantined", "Events and records put with the dead letters.", lambda it: it.quarantined),
+    _counter("dead_letters", "Events and records put with the dead letters.", lambda it: it.dead_letters),
     _gauge("open_runs", "Runs that are open.", lambda it: it.open_runs(), "partition"),
     _gauge("snapshot_age_seconds", "Since the partition's last snapshot.", lambda it: it.snapshot_age_s(), "partition"),
     _gauge("events_held", "Events in memory that wait for room.", lambda it: it.events_held(), "flow"),

@@ -44,6 +44,8 @@ from .storing import Storing
 
 PART_INLINE_MAX_BYTES = 4 << 10
 """Parts of large values that are handed on travel inline up to this size."""
+VIEWED = frozenset(("buffer", "numpy", "arrow"))
+"""Codecs whose values are the arena's memory, always. Of the others a reader gets a copy, in part at least."""
 NO_LIMIT = 1 << 62
 
 
@@ -194,9 +196,10 @@ class Plane:
         if ref.path:
             found = codec.pick(body, ref.meta, ref.path)
             return None if found is MISSING else self.resolve(found, raw=raw)
-        self.counters.handed_out += ref.length
         if raw and ref.codec == "bytes":
+            self.counters.handed_out += ref.length
             return body
+        self.counters.handed_out += ref.length if ref.codec in VIEWED else 0
         value = codec.decode(body, ref.meta)
         return self.resolve(value, raw=raw) if ref.nested else value
 

@@ -38,9 +38,10 @@ class Storing:
     async def upload(self, ref: Ref, run: str) -> str:
         """Put the body of a ref into the object store; its digest."""
         body = await asyncio.to_thread(partial(self._bodies.view, ref, verify=True))
-        digest = await self._objects.put(body, run=run, key=ref.key)
-        self._counters.uploaded += ref.length
-        return digest
+        return await self._objects.put(body, run=run, key=ref.key, sent=self._uploaded)
+
+    def _uploaded(self, sent_bytes: int) -> None:
+        self._counters.uploaded += sent_bytes
 
     @property
     def _objects(self) -> ObjectStore:

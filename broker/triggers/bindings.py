@@ -12,20 +12,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
-import structlog
-from pydantic import ValidationError
 
 from ...schemas.flow.definition import Block
-from ...schemas.flow.trigger_types import TRIGGER_TYPES, parse_params
 from ...schemas.flow.triggers.queue import QueueParams
 from ...schemas.messages import DISABLED, PAUSED
-from ...schemas.plan.plan import PlanTrigger
+from ...schemas.plan.plan import Plan, PlanTrigger
 from ..flows import Flows
+from ..trigger_params import params_of
 from .source import Spec
 
 PRIVATE = frozenset(("manual", "memory", "cron"))
 """Types whose triggers are addressed by flow and id, or look at the runs of one: each is a source of its own."""
-log = structlog.get_logger("jetfleet.triggers")
 
 
 @dataclass(slots=True)
@@ -40,14 +37,12 @@ class Binding:
 def bindings(flows: Flows, types: Collection[str], only: Collection[str] = ()) -> dict[str, Binding]:
     """The sources of these types that are wanted now, by what tells them apart. `only`: of these flows; none: of all."""
     found: dict[str, Binding] = {}
-    for flow, trigger in _enabled(flows, types, only):
-        state = flows.trigger_state(flow, trigger.id).state
+    for plan, trigger in _enabled(flows, types, only):
+        flow, state = plan.name, flows.trigger_state(plan.name, trigger.id).state
         if state == DISABLED:
             continue
-        try:
-            params = parse_params(TRIGGER_TYPES[trigger.type], trigger.params)
-        except ValidationError as error:  # deployed by another version, which took them
-            log.error("the params of a trigger are not valid here", flow=flow, trigger=trigger.id, reason=_reason(error))
+        params = params_of(plan, trigger)
+        if params is None:
             continue
         owner = [flow, trigger.id] if trigger.type in PRIVATE else []
         key = msgspec.json.encode([trigger.type, _shared(params, flow, trigger.id), owner]).decode()
@@ -59,20 +54,13 @@ def bindings(flows: Flows, types: Collection[str], only: Collection[str] = ()) -
     return found
 
 
-def _reason(error: ValidationError) -> str:
-    """Without the values, which may hold what nobody may see."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found)
-
-
 def _shared(params: Block, flow: str, trigger: str) -> Any:
     """What triggers of a type have in common that share a source: their params; of queue triggers the queue, or that it is none."""
     return params.queue(flow, trigger) if isinstance(params, QueueParams) else params.model_dump(mode="json")
 
 
-def _enabled(flows: Flows, types: Collection[str], only: Collection[str]) -> Iterator[tuple[str, PlanTrigger]]:
+def _enabled(flows: Flows, types: Collection[str], only: Collection[str]) -> Iterator[tuple[Plan, PlanTrigger]]:
     for flow in flows.names():
         plan = flows.current(flow) if not only or flow in only else None
-        for trigger in () if plan is None else plan.triggers:
-            if trigger.enabled and trigger.type in types:
-                yield flow, trigger
+        if plan is not None:
+            yield from ((plan, trigger) for trigger in plan.triggers if trigger.enabled and trigger.type in types)

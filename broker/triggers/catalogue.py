@@ -8,6 +8,7 @@ trigger of the type is served.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib.metadata import entry_points
 from typing import TypeAlias
 
@@ -28,11 +29,17 @@ ON_CALL = ("manual", "memory")
 
 def make(spec: Spec, site: Site) -> Source:
     """A new source. Raises SourceBroken if its type has no adapter here, or the adapter's library is missing."""
-    found = next(iter(entry_points(group=GROUP, name=spec.type)), None)
+    return _factory(spec.type)(spec, site)
+
+
+@cache
+def _factory(type: str) -> Factory:
+    """Looking for it takes milliseconds, and there may be thousands of triggers. What raises is not remembered."""
+    found = next(iter(entry_points(group=GROUP, name=type)), None)
     if found is None:
-        raise SourceBroken(f"no adapter for triggers of type {spec.type!r} is installed here")
+        raise SourceBroken(f"no adapter for triggers of type {type!r} is installed here")
     factory: Factory = found.load()
-    return factory(spec, site)
+    return factory
 
 
 def known(types: Iterable[str]) -> tuple[str, ...]:

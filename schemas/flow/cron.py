@@ -41,6 +41,7 @@ _NO_MATCH_YEARS = 200
 """The library gives up after fifty, which a year at the end of its range, 2099, is beyond."""
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _ANY_TIME = datetime(2024, 1, 1, tzinfo=UTC)
+_MALFORMED = (ValueError, KeyError, AttributeError, OverflowError)
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 
 
@@ -109,18 +110,12 @@ def check(schedule: str, seconds: Seconds = "first") -> None:
     fields = len(schedule.split())
     if not schedule.strip().startswith("@") and not 5 <= fields <= 7:
         raise ValueError(f"`{schedule}` has {fields} fields; a schedule has five, or six with the seconds {seconds}")
-    if not _is_readable(schedule, seconds):
-        raise ValueError(f"`{schedule}` is not a cron schedule: {_wrong(schedule, seconds)} is out of range or misspelt")
-    if Schedule(schedule, UTC, seconds).next(_ANY_TIME) is None:
-        raise ValueError(f"`{schedule}` never comes")
-
-
-def _is_readable(schedule: str, seconds: Seconds) -> bool:
     try:
-        Schedule(schedule, UTC, seconds).next(_ANY_TIME)
-    except (ValueError, KeyError, AttributeError, OverflowError):
-        return False
-    return True
+        found = Schedule(schedule, UTC, seconds).next(_ANY_TIME)
+    except _MALFORMED:
+        raise ValueError(f"`{schedule}` is not a cron schedule: {_wrong(schedule, seconds)} is out of range or misspelt") from None
+    if found is None:
+        raise ValueError(f"`{schedule}` never comes")
 
 
 def _wrong(schedule: str, seconds: Seconds) -> str:
@@ -129,7 +124,9 @@ def _wrong(schedule: str, seconds: Seconds) -> str:
     for place, field in enumerate(fields):
         alone = ["*"] * len(fields)
         alone[place] = field
-        if not _is_readable(" ".join(alone), seconds):
+        try:
+            Schedule(" ".join(alone), UTC, seconds).next(_ANY_TIME)
+        except _MALFORMED:
             return f"`{field}`"
     return "a field"
 

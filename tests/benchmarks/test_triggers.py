@@ -12,7 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_trigger_is_measured_beside_its_ceiling_and_leaves_nothing_behind(tmp_path):
     done = benchmark("--only", "memory", "--quick", "--json", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    figures = json.loads(done.stdout)["memory"]
+    by_adapter = json.loads(done.stdout)
+    assert list(by_adapter) == ["memory"]
+    figures = by_adapter["memory"]
     assert figures["events_per_s"] > 0 and figures["ceiling_per_s"] > 0 and figures["ratio"] > 0
     assert figures["p50_ms"] <= figures["p99_ms"]
     assert {"nats-server", "coordinator-1", "worker-1", "load"} <= set(figures["cpu_us_per_event"])

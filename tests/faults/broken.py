@@ -79,7 +79,7 @@ def a_client_says_refused_of_what_it_has_stored() -> Iterator[None]:
 
 @defect(plays.orders, "I8")
 def what_is_no_record_is_dropped() -> Iterator[None]:
-    with patched(partition.Partition, "quarantine", lambda whole: lambda self, message, data, error, ticket: None):
+    with patched(partition.Partition, "bury", lambda whole: lambda self, message, data, error, ticket: None):
         yield
 
 

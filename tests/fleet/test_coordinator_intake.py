@@ -176,7 +176,7 @@ def test_an_event_that_can_be_no_run_is_kept_with_the_reason(
             (letter,) = one.log.letters
             assert (letter.kind, letter.code, letter.subject) == ("event", code, subject)
             assert says in letter.reason and data.startswith(letter.data) and letter.headers["Nats-Msg-Id"] == "bad"
-            assert one.log.begun == {good} and one.coordinators[0].counters.quarantined == 1
+            assert one.log.begun == {good} and one.coordinators[0].counters.dead_letters == 1
 
     run(test())
 

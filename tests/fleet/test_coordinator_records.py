@@ -112,7 +112,7 @@ def test_what_cannot_be_decoded_is_kept_with_the_dead_and_the_others_go_on(fresh
             assert [letter.data for letter in one.log.letters] == [b"no batch at all", encode([77, id, 0, "of a newer kind"]), b"\x01"]
             assert {(letter.kind, letter.subject) for letter in one.log.letters} == {("record", subjects.wal(home))}
             assert all(f"partition {home}" in letter.where and letter.reason for letter in one.log.letters)
-            assert one.coordinators[0].counters.quarantined == 3
+            assert one.coordinators[0].counters.dead_letters == 3
             await one.leave(one.coordinators[0])
             await one.coordinator()
             await one.quiet()

@@ -176,7 +176,7 @@ def test_an_event_of_a_trigger_that_the_flow_does_not_have_becomes_a_dead_letter
             await one.log.until(lambda: len(one.log.letters) == 2, "dead letters")
             assert {(letter.code, letter.subject) for letter in one.log.letters} == {("UNKNOWN_TRIGGER", subject) for subject in typos}
             assert {"go" in letter.reason.partition(";")[2] for letter in one.log.letters} == {True}, "it says which ones there are"
-            await until(lambda: one.coordinators[0].counters.quarantined == 2, "events that were deleted")
+            await until(lambda: one.coordinators[0].counters.dead_letters == 2, "events that were deleted")
             streams = one.client.connection.streams
             assert await streams.subjects(subjects.EVENTS, "events.>") == {"events.orders.go": 1}, "a paused one's is not among them"
             await publish(one, "events.orders.new", "early")

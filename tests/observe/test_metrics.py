@@ -90,7 +90,9 @@ def test_a_worker_tells_what_became_of_the_bytes_of_large_values(tmp_path: Path)
     assert before == {}  # no arena was opened yet
     bytes_of = scraped(plane.counters)
     assert bytes_of["jetfleet_payload_written_bytes_total", ()] == 200_000 + (0 if passed_on == payload else 200_000)
-    assert bytes_of["jetfleet_payload_handed_out_bytes_total", ()] == 200_000
+    plane.decode(payload)
+    bytes_of = scraped(plane.counters)
+    assert bytes_of["jetfleet_payload_handed_out_bytes_total", ()] == 200_000, "`bytes` are a copy, the view before was none"
     arena = scraped(ArenaGauges(plane))
     assert arena["jetfleet_arena_limit_bytes", ()] == 64 << 20
     assert arena["jetfleet_arena_segments", ()] == len(list((tmp_path / "arena").glob("*.seg")))

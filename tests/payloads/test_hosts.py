@@ -53,9 +53,9 @@ async def host(url: str, folder: Path | None, *, answers: bool = True) -> AsyncI
         yield plane
 
 
-def test_a_value_is_uploaded_when_another_host_asks_for_it(nats_url: str, tmp_path: Path) -> None:
+def test_a_value_is_uploaded_when_another_host_asks_for_it(fresh_url: str, tmp_path: Path) -> None:
     async def body() -> None:
-        async with host(nats_url, tmp_path / "a") as here, host(nats_url, tmp_path / "b") as there:
+        async with host(fresh_url, tmp_path / "a") as here, host(fresh_url, tmp_path / "b") as there:
             payload = here.encode({"rows": ARRAY, "n": 1}, PRODUCER, RULES)
             value = await there.value(payload)
 
@@ -66,14 +66,30 @@ def test_a_value_is_uploaded_when_another_host_asks_for_it(nats_url: str, tmp_pa
     run(body())
 
 
-def test_a_value_is_fetched_once_however_many_ask_for_it(nats_url: str, tmp_path: Path) -> None:
+def test_a_value_is_fetched_once_however_many_ask_for_it(fresh_url: str, tmp_path: Path) -> None:
     async def body() -> None:
-        async with host(nats_url, tmp_path / "a") as here, host(nats_url, tmp_path / "b") as there:
+        async with host(fresh_url, tmp_path / "a") as here, host(fresh_url, tmp_path / "b") as there:
             payload = here.encode(ARRAY, PRODUCER, RULES)
             await asyncio.gather(*(there.here(refs_in(payload)) for _ in range(20)))
             await there.here(refs_in(payload))
 
             assert here.counters.uploaded == there.counters.downloaded == ARRAY.nbytes
+
+    run(body())
+
+
+def test_what_is_counted_as_moved_is_what_the_server_was_sent(fresh_url: str, tmp_path: Path) -> None:
+    async def body() -> None:
+        async with host(fresh_url, tmp_path / "a") as here, host(fresh_url, tmp_path / "b") as there:
+            async with await Connection.open(fresh_url, name="observer") as connection:
+                payloads = [here.encode(ARRAY, Producer(run), RULES) for run in ("one", "two")]
+                for payload in payloads:
+                    await there.value(payload)
+                info = await connection.streams.stream_info(subjects.OBJECTS)
+
+            assert info is not None and ARRAY.nbytes <= info["state"]["bytes"] < ARRAY.nbytes + 16_000
+            assert here.counters.uploaded == ARRAY.nbytes, "the same bytes of another run are there already"
+            assert there.counters.downloaded == 2 * ARRAY.nbytes
 
     run(body())
 

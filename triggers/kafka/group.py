@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import ssl
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -21,7 +22,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka import errors as kafka
 
-from ...broker.kafka import said
+from ...broker.kafka import kind_of, said
 from ...broker.triggers.source import SourceBroken, SourceFailed
 from ...schemas.flow.triggers.kafka import KafkaParams
 from .offsets import Offsets
@@ -50,6 +51,7 @@ BROKEN: tuple[type[Exception], ...] = (
     kafka.UnsupportedCodecError,
     kafka.UnsupportedSaslMechanismError,
     kafka.SaslAuthenticationFailed,
+    ssl.SSLCertVerificationError,
 )
 """Errors that last until somebody does something."""
 
@@ -178,7 +180,7 @@ class Group(ConsumerRebalanceListener):  # type: ignore[misc]
                 )
             self._heard_at = time.monotonic()  # others have all partitions, or are slow to share them
             return
-        raise SourceFailed(f"no answer from {', '.join(self._params.brokers)} for {SILENT_S:.0f} s{said()}")
+        raise SourceFailed(f"no answer from {', '.join(self._params.brokers)} for {SILENT_S:.0f} s{said(time.monotonic() - SILENT_S)}")
 
     # --- offsets
 
@@ -274,17 +276,13 @@ def _consumer(params: KafkaParams, options: dict[str, Any]) -> AIOKafkaConsumer:
 @contextlib.contextmanager
 def _told(params: KafkaParams) -> Iterator[None]:
     """Errors of the library as those of a source."""
+    began_s = time.monotonic()
     try:
         yield
-    except BROKEN as error:
-        raise SourceBroken(_reason(error, params)) from None
     except (kafka.KafkaError, OSError, ValueError) as error:  # ValueError: a batch that is damaged
-        raise SourceFailed(_reason(error, params)) from None
-
-
-def _reason(error: Exception, params: KafkaParams) -> str:
-    told = re.sub(r"\s+", " ", str(error)) or type(error).__name__
-    return f"Kafka at {', '.join(params.brokers)}: {told}{said()}"
+        told = re.sub(r"\s+", " ", str(error)) or type(error).__name__
+        reason = f"Kafka at {', '.join(params.brokers)}: {told}{said(began_s)}"
+        raise (SourceBroken if issubclass(kind_of(error, began_s), BROKEN) else SourceFailed)(reason) from None
 
 
 def _names(keys: Iterable[TopicPartition]) -> str:

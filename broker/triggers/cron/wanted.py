@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
-from ....schemas.flow.trigger_types import TRIGGER_TYPES, parse_params
 from ....schemas.flow.triggers.cron import CronParams
 from ....schemas.messages import DISABLED, PAUSED
 from ...flows import Flows
+from ...trigger_params import params_of
 
 CRON = "cron"
 
@@ -25,11 +23,7 @@ def wanted_params(flows: Flows, flow: str, trigger: str) -> CronParams | None:
     plan = flows.current(flow)
     if plan is None or not is_wanted(flows, flow, trigger):
         return None
-    raw = next(each.params for each in plan.triggers if each.id == trigger)
-    try:
-        found = parse_params(TRIGGER_TYPES[CRON], raw)
-    except ValidationError:
-        return None
+    found = params_of(plan, next(each for each in plan.triggers if each.id == trigger))
     return found if isinstance(found, CronParams) else None
 
 

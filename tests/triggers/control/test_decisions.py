@@ -6,11 +6,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from jetfleet.broker.api import NotEnded, UnknownFlow, UnknownTrigger
+from jetfleet.broker.trigger_params import params_of
 from jetfleet.schemas import subjects
 from jetfleet.schemas.errors import EventRejected, UsageError
+from jetfleet.schemas.flow.definition import Flow
 from jetfleet.schemas.payload import decode
+from jetfleet.schemas.plan.compiler import compile_flow
 from jetfleet.schemas.records import RunStarted
 
 from ...fleet.fleets import NODES, Fleet, fleet
@@ -122,3 +126,8 @@ def test_what_the_definition_switches_off_is_switched_on_there(fresh_url: str, t
             await client.disable_trigger("orders", "nothing")
 
     on_a_fleet(test, fresh_url, tmp_path)
+
+
+def test_the_params_of_a_version_are_read_once_and_not_with_every_change_of_any_flow() -> None:
+    plan = compile_flow(Flow.model_validate(yaml.safe_load(ALONE)))
+    assert params_of(plan, plan.triggers[0]) is params_of(plan, plan.triggers[0])

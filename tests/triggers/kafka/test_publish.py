@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from jetfleet.schemas.errors import UsageError
+from jetfleet.broker.kafka import INSTALL
+from jetfleet.schemas.errors import Permanent, UsageError
 from jetfleet.workers import Registry, node
 from jetfleet.workers.kafka_client import KafkaCluster, KafkaProducers
 from jetfleet.workers.providers import Services
 
 from ...fleet.running import run
 from ...nodes.bench import Bench
-from .mock_cluster import MESSAGE_TOO_LARGE, PRODUCE, TOPIC_AUTHORIZATION_FAILED, MockKafka
+from .conftest import REAL
+from .mock_cluster import MESSAGE_TOO_LARGE, OUT_OF_ORDER, PRODUCE, TOPIC_AUTHORIZATION_FAILED, MockKafka
+from .real_broker import RealKafka
 from .topics import Cluster, Topic
 
 NODE = "std::kafka_publish"
@@ -100,6 +104,52 @@ def test_what_the_broker_refuses_for_good_is_not_tried_again(mock_kafka: MockKaf
     assert (nowhere.type, nowhere.retryable) == ("kafka_partition", False)
 
 
+def test_what_no_broker_could_take_is_told_without_asking_one() -> None:
+    for wrong, type in (
+        ({"topic": "no topic"}, "kafka_refused"),
+        ({"topic": ".."}, "kafka_refused"),
+        ({"brokers": "127.0.0.1:kafka"}, "kafka_unusable"),
+    ):
+        error = Bench().error(NODE, "x", {"brokers": "127.0.0.1:1", "topic": "t", **wrong})
+        assert (error.type, error.retryable) == (type, False)
+    with pytest.raises(Permanent, match="a tombstone deletes its key"):
+        run(KafkaProducers().send(KafkaCluster(("127.0.0.1:1",)), "t", None))
+
+
+def test_a_producer_that_has_lost_its_place_is_replaced_by_one_that_writes(mock_kafka: MockKafka) -> None:
+    topic, bench = Topic(mock_kafka, 1), Bench()
+    mock_kafka.fail(PRODUCE, [OUT_OF_ORDER])
+    assert bench.output(NODE, "x", config(topic))["offset"] == 0
+
+
+@pytest.mark.parametrize("_", [REAL])
+def test_a_record_that_is_refused_spoils_none_that_comes_after_it(request: pytest.FixtureRequest, _: str) -> None:
+    async def test() -> None:
+        broker: RealKafka = request.getfixturevalue("real_kafka")
+        topic, client = Topic(broker, 1), KafkaProducers()
+        cluster = KafkaCluster((broker.brokers,))
+        try:
+            await client.send(cluster, topic.name, b"first")
+            with pytest.raises(Permanent) as refused:
+                await client.send(cluster, topic.name, b"x" * 2_000_000)
+            assert refused.value.type == "kafka_too_large" and "the client says" not in str(refused.value)
+            found = await asyncio.gather(*(client.send(cluster, topic.name, b"next") for _ in range(20)))
+        finally:
+            await client.close()
+        assert sorted(each.offset for each in found) == list(range(1, 21))
+
+    run(test())
+
+
+@pytest.mark.parametrize("_", [REAL])
+def test_a_wrong_password_is_not_tried_again(request: pytest.FixtureRequest, _: str) -> None:
+    broker: RealKafka = request.getfixturevalue("real_kafka")
+    security = {"protocol": "sasl_plaintext", "username": "shop", "secret": "kafka_shop"}
+    services = Services(environ={"JETFLEET_SECRET_KAFKA_SHOP": "a wrong one"})
+    error = Bench(services=services).error(NODE, "x", {"brokers": broker.guarded, "topic": "t", "security": security})
+    assert (error.type, error.retryable) == ("kafka_refused", False) and "Authentication failed" in error.message
+
+
 def test_a_broker_that_is_not_there_or_does_not_answer_is_worth_another_attempt() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
         address = f"127.0.0.1:{silent.getsockname()[1]}"
@@ -107,6 +157,12 @@ def test_a_broker_that_is_not_there_or_does_not_answer_is_worth_another_attempt(
         assert (late.type, late.retryable) == ("kafka_timeout", True) and address in late.message
     gone = Bench().error(NODE, "x", {"brokers": address, "topic": "t"})
     assert (gone.type, gone.retryable) == ("kafka_connection", True) and address in gone.message
+
+
+def test_a_library_that_is_not_installed_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiokafka", None)
+    error = Bench().error(NODE, "x", {"brokers": "127.0.0.1:1", "topic": "t"})
+    assert (error.type, error.retryable) == ("kafka_unusable", False) and INSTALL in error.message
 
 
 def test_a_secret_that_is_not_set_is_named() -> None:

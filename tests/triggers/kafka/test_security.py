@@ -46,6 +46,7 @@ def why(url: str, folder: Path, flow: dict[str, Any]) -> str:
         ({"security": SASL}, "export JETFLEET_SECRET_KAFKA_SHOP"),
         ({"security": {"protocol": "SSL", "ca_file": "nowhere.pem"}}, "nowhere.pem"),
         ({"decoder": "nowhere_at_all:decode"}, "nowhere_at_all"),
+        ({"brokers": "127.0.0.1:kafka"}, "127.0.0.1:kafka"),
     ],
 )
 def test_what_is_missing_is_named_with_what_to_do(
@@ -80,7 +81,7 @@ def test_a_user_with_the_right_password_reads_and_another_one_is_told(
     flow = topic.flow(brokers=broker.guarded, security=SASL)
     monkeypatch.setenv("JETFLEET_SECRET_KAFKA_SHOP", "a wrong one")
     error = why(fresh_url, tmp_path / "wrong", flow)
-    assert "uthentication" in error and real_broker.PASSWORD not in error
+    assert error.startswith("SOURCE_BROKEN") and "uthentication" in error and real_broker.PASSWORD not in error
     monkeypatch.setenv("JETFLEET_SECRET_KAFKA_SHOP", PASSWORD)
 
     async def test() -> None:
@@ -133,7 +134,7 @@ def test_brokers_are_known_by_their_authority_and_clients_by_their_certificate(
     monkeypatch.setenv("JETFLEET_SECRET_KAFKA_KEY", KEY_PASSWORD)
     topic = Topic(broker, 1)
     strangers = why(fresh_url, tmp_path / "wrong", topic.flow(brokers=broker.encrypted, security={"protocol": "SSL"}))
-    assert "CERTIFICATE_VERIFY_FAILED" in strangers
+    assert strangers.startswith("SOURCE_BROKEN") and "CERTIFICATE_VERIFY_FAILED" in strangers
 
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, workers=0) as one, Triggers(one.client, types=("kafka",), data=tmp_path):

@@ -36,7 +36,11 @@ TOLD_APART: list[tuple[bytes, int]] = [
 ]
 
 
-def test_what_two_readers_could_take_for_different_requests_is_refused(fresh_url: str, tmp_path: Path) -> None:
+def test_what_two_readers_could_take_for_different_requests_is_refused(
+    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "LINGER_S", 0.02)
+
     async def test() -> None:
         async with hooks(fresh_url, tmp_path, flow("f", t={})) as one:
             for sent, status in TOLD_APART:

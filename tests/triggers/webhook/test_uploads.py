@@ -18,7 +18,7 @@ from ...fleet.running import run
 from .calling import Headers, line, post, request
 from .hooks import flow, hooks
 
-LARGE_BYTES = 96 << 20
+LARGE_BYTES = 48 << 20
 KEY = b"k-123"
 MULTIPART = ("Content-Type", "multipart/form-data; boundary=edge")
 

@@ -30,7 +30,10 @@ ADAPTERS: Mapping[str, Callable[[], Adapter]] = {
 
 
 def measure(scale: float, only: Sequence[str] = ()) -> dict[str, Any]:
-    """By adapter; the server writes to disk before it acknowledges. `only`: these; none: all for which everything is installed. Raises BenchmarkFailed."""
+    """By adapter. `only`: these; none: all for which everything is installed. Raises BenchmarkFailed.
+
+    The server writes to disk before it acknowledges.
+    """
     for name in only:
         if name not in ADAPTERS:
             raise BenchmarkFailed(f"{name} is none of {', '.join(ADAPTERS)}")

@@ -1,6 +1,6 @@
-"""The params of deployed triggers, as this version understands them. They are asked for with every change of any flow and with every message
-that is sent, so each is read once.
+"""The params of deployed triggers, as this version understands them.
 
+They are asked for with every change of any flow and with every message that is sent, so each is read once.
 Does not: raise. What another version took and this one refuses is said in the log, once, without the values: nobody may see those.
 """
 

@@ -16,9 +16,7 @@ from jetfleet.triggers import Triggers, inject
 async def main(*url: str) -> None:
     async with await Client.connect(*url) as client, Triggers(client, types=("memory",)) as triggers:
         fate = await inject(triggers, "clicks", "page", {"page": "/home"}, key="click-1")  # on disk; the same key is the same run
-        if fate.refused:  # by flow: an event that does not fit its `inputs` has no run
-            raise fate.refused["clicks"]
-        result = await (await client.handle(fate.runs["clicks"])).result()
+        result = await (await client.handle(fate.run("clicks"))).result()  # raises why, if the flow refused the event
         print(result.status, result.output)
 
 

@@ -29,6 +29,7 @@ _decoder = msgspec.msgpack.Decoder(ext_hook=from_ext)
 _raw = msgspec.msgpack.Decoder(msgspec.Raw)
 
 NULL: Payload = _encoder.encode(None)
+PIECE_BYTES = 64 << 10
 
 _EXTENSIONS = (b"\xc7", b"\xc8", b"\xc9", b"\xd8")
 """With what an extension begins that is long enough to be a ref or a coded value."""
@@ -115,8 +116,7 @@ def find(payload: Payload, path: Sequence[str | int]) -> Payload | None:
     """
     if not path:
         return payload
-    unpacker = msgpack.Unpacker(max_buffer_size=max(len(payload), 1), strict_map_key=False)
-    unpacker.feed(payload)
+    unpacker = _walker(payload)
     try:
         for place, step in enumerate(path):
             start = unpacker.tell()
@@ -127,6 +127,27 @@ def find(payload: Payload, path: Sequence[str | int]) -> Payload | None:
         return payload[start : unpacker.tell()]
     except (ValueError, msgpack.exceptions.UnpackException) as error:
         raise UnreadablePayload(f"a payload of {len(payload)} bytes is not a readable value: {error}") from None
+
+
+def _walker(payload: Payload) -> msgpack.Unpacker:
+    """An unpacker at the beginning of the payload. Of a large one it takes pieces as it goes on: what stands behind the wanted is not read."""
+    limit = max(len(payload), 1)
+    if limit > PIECE_BYTES:
+        return msgpack.Unpacker(_Pieces(payload), read_size=PIECE_BYTES, max_buffer_size=limit, strict_map_key=False)
+    unpacker = msgpack.Unpacker(max_buffer_size=limit, strict_map_key=False)
+    unpacker.feed(payload)
+    return unpacker
+
+
+class _Pieces:
+    """Memory as a file that can only be read on."""
+
+    def __init__(self, data: Payload) -> None:
+        self._rest = memoryview(data)
+
+    def read(self, count: int) -> bytes:
+        piece, self._rest = self._rest[:count], self._rest[count:]
+        return bytes(piece)
 
 
 def _inside_extension(payload: Payload, path: tuple[str | int, ...]) -> Payload | None:

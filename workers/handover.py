@@ -198,7 +198,7 @@ class Handover:
             if not wait:
                 raise
         until_s = time.monotonic() + ROOM_WAIT_S
-        with self.plane.waiters:
+        with self.plane.waiters.waiting(self._task.run):
             while True:
                 time.sleep(ROOM_LOOK_S)
                 try:

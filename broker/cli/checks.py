@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from ...schemas.errors import JetfleetError
 from ...schemas.flow.node_types import Kind, node_type
 from ...schemas.subjects import FLEET, QUEUE_DEFAULT, SIGNALS, queue_stream
 from ..deployment import partitions_among
-from ..fleet.arenas import silent_hosts
+from ..fleet.arenas import room_wanted, silent_hosts
 from ..fleet.membership import COORDINATOR, READER, TRIGGER, WORKER
 from ..high_water import HighWater, file_name
 from ..server.folder import RESERVE_BYTES
@@ -181,6 +182,9 @@ def arenas(found: Checkup) -> Iterator[Finding]:
     for host in sorted({host for _, host in silent_hosts(found.of_role(WORKER))}):
         todo = "start a worker with its arena; else idempotent nodes are executed again, and other runs fail with payload_lost"
         yield Finding("arenas", "bad", f"values of host {host} are asked for, and none of its processes answers: {todo}")
+    for host, count in sorted(Counter(host for _, host in room_wanted(found.of_role(WORKER))).items()):
+        todo = "`jetfleet arena stats` there says which hold it, --arena-max gives it more"
+        yield Finding("arenas", "note", f"values of {count} {'run' if count == 1 else 'runs'} wait for room in the arena of {host}: {todo}")
     for host, full in sorted(shares.items()):
         if full > FULL_NOTE:
             todo = "who finds no room waits; `jetfleet arena stats` there says which runs hold it, --arena-max gives it more"

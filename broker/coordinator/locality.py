@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from ...schemas.errors import UnreadablePayload
 from ...schemas.payload import Payload, refs_in
 from ...schemas.ref import may_hold_ref
-from ..fleet.arenas import Served, arenas, silent_hosts
+from ..fleet.arenas import Served, arenas, room_wanted, silent_hosts
 from ..fleet.membership import WORKER, Membership
 from ..payloads.run_states import family
 
@@ -52,6 +52,10 @@ class Locality:
         """Hosts that have values of the run, or of others in its family, and do not answer those who ask for them."""
         asked = silent_hosts(self._membership.others(WORKER))
         return sorted({host for other, host in asked if family(other) == family(run)})
+
+    def full_hosts(self, run: str) -> list[str]:
+        """Hosts in whose arenas a value of the run waits for room."""
+        return sorted(host for waiting, host in room_wanted(self._membership.others(WORKER)) if waiting == run)
 
     def _workers(self) -> Served:
         now = time.monotonic()

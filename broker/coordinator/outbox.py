@@ -19,6 +19,7 @@ from .acknowledged import Ticket
 from .durations import BATCH_US, Durations
 from .few_at_a_time import FewAtATime
 from .patient import PatientPublisher
+from .pins import pin_for_letter
 
 TASKS_IN_FLIGHT, WAL_IN_FLIGHT = 4, 4
 ENTRIES_MAX = 512
@@ -126,6 +127,7 @@ class Outbox:
 
         `id`: the same one again within the server's memory is the same letter.
         """
+        pin_for_letter(self, letter)
         letter = fitting(letter, self._connection.max_payload)
         self.singles.publish(subjects.dead(letter.kind), messages.encode(letter), settled or _nobody, id=id)
 

@@ -1,4 +1,5 @@
-"""Pins of what leaves a run: objects that its output names, or an event that it emits, stay as long as its history.
+"""Pins of what leaves a run: objects that its output names, or an event that it emits, stay as long as its history; those of an event or
+record that is put with the dead letters, for LETTER_KEPT_MS.
 
 A run's own pins go when it is over, so these are published with the effects of its end: it is not over before they are stored. What
 an event names is pinned before the event is published. Values that lie in an arena alone are not kept by this.
@@ -6,18 +7,22 @@ an event names is pinned before the event is published. Values that lie in an ar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from ...schemas.errors import UnreadablePayload
-from ...schemas.payload import Payload, refs_in
+from ...schemas.messages import DeadLetter
+from ...schemas.payload import Payload, decode, may_hold_ref, refs_in
+from ...schemas.ref import Ref
 from ..objects.pins import pin_until
 from .acknowledged import Ticket
-from .open_run import OpenRun
 
 if TYPE_CHECKING:
+    from .open_run import OpenRun
     from .outbox import Outbox
 
-
+LETTER_KEPT_MS = 30 * 24 * 3_600_000
+"""Time for somebody to look after a dead letter. Its run has not begun: for who frees objects nobody needs them any more after hours."""
 FOREVER_MS = 1 << 53
 """A flow may keep its history for any number of days; no computer runs as long as this."""
 
@@ -47,6 +52,30 @@ def pin_for_run(outbox: Outbox, run: str, payload: Payload) -> None:
     for digest in sorted(digests):
         subject, body = pin_until(run, digest, 0)
         outbox.singles.publish(subject, body, _nobody)
+
+
+def pin_for_letter(outbox: Outbox, letter: DeadLetter) -> None:
+    """Keep the objects of a message that died, so that it can be sent again. They have pins of their own for hours yet."""
+    try:
+        refs = list(_refs(decode(letter.data))) if may_hold_ref(letter.data) else []
+    except UnreadablePayload:  # that may be what it died of
+        return
+    for ref in refs:
+        if not ref.digest:
+            continue
+        subject, body = pin_until(ref.run, ref.digest, letter.at + LETTER_KEPT_MS, ref.nested)
+        outbox.singles.publish(subject, body, _nobody)
+
+
+def _refs(value: Any) -> Iterator[Ref]:
+    """Those in a decoded message, and in payloads that stand in it as bytes: in a record, in a batch of events."""
+    if isinstance(value, Ref):
+        yield value
+    elif isinstance(value, bytes):
+        yield from refs_in(value)
+    elif isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _refs(item)
 
 
 def _nobody() -> None:

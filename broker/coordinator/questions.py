@@ -84,15 +84,17 @@ class Questions(Answering):
         run = self._partition.runs.get(id)
         found: RunView | Ended | None = self._partition.recent.get(id)
         if run is not None:
-            found = view(run, self._around.locality.silent_hosts(id))
+            locality = self._around.locality
+            found = view(run, locality.silent_hosts(id), locality.full_hosts(id))
         await message.respond(msgspec.msgpack.encode(None) if found is None else messages.encode(found))
 
 
-def view(run: OpenRun, silent_hosts: Sequence[str] = ()) -> RunView:
-    """The run as it is now. `silent_hosts`: those that have values of it and do not answer."""
+def view(run: OpenRun, silent_hosts: Sequence[str] = (), full_hosts: Sequence[str] = ()) -> RunView:
+    """The run as it is now. `silent_hosts`: those that have values of it and do not answer; `full_hosts`: where there is no room for one."""
     state = run.look()
     found = [(key, node.status, node.port, node.attempts) for key, node in nodes(state).items()]
-    blocked = [(each.node, each.reason, each.detail, each.due) for each in blocked_on(state)]
+    blocked: list[tuple[str, str, str, int | None]] = [("run", "room", f"in the arena of host {host}", None) for host in full_hosts]
+    blocked += [(each.node, each.reason, each.detail, each.due) for each in blocked_on(state)]
     blocked += [("run", "payload", f"of host {host}, from which nobody answers", None) for host in silent_hosts]
     return RunView(
         run=state.id, flow=state.plan.name, version=state.plan.version, digest=state.plan.digest,

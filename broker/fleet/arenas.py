@@ -30,6 +30,12 @@ def silent_hosts(members: Iterable[Member]) -> set[tuple[str, str]]:
     }
 
 
+def room_wanted(members: Iterable[Member]) -> set[tuple[str, str]]:
+    """Runs for whose values somebody waits for room, and the hosts in whose arenas."""
+    told = [(member.facts.get("waits_for_room"), member.facts.get("arena")) for member in members]
+    return {(run, host) for runs, host in told if isinstance(runs, list) and isinstance(host, str) for run in runs if isinstance(run, str)}
+
+
 def arenas(membership: Membership) -> Served:
     """The arenas that live workers announce. This process itself is not among them."""
     found: dict[str, list[tuple[Collection[Any], Collection[Any]]]] = {}

@@ -43,7 +43,7 @@ class CoordinatorCounters:
     """
 
     __slots__ = (
-        "admission_closed", "effects_unacknowledged", "events_collected", "events_held", "events_taken", "open_runs", "dead_letters",
+        "admission_closed", "dead_letters", "effects_unacknowledged", "events_collected", "events_held", "events_taken", "open_runs",
         "records_folded", "records_ignored", "runs_ended", "runs_started", "slots_held", "slots_waiting", "snapshot_age_s",
         "tasks_emitted", "timers_fired", "timers_set",
     )  # fmt: skip

@@ -115,7 +115,7 @@ class Bringing:
             return memoryview(memory).toreadonly()
         opened = partial(arena.stream, ref.codec, run=ref.run, activation=ref.activation, again=ref.again, room_bytes=ref.length)
         # With room for the whole body: none waits in the middle for what another one has that waits too.
-        writer = await when_room(self._waiters, opened)
+        writer = await when_room(self._waiters, ref.run, opened)
         try:
             await objects.get(digest, writer.write, key=ref.key)
         except BaseException:

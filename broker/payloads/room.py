@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from ...schemas.payload_errors import ArenaFull
@@ -22,27 +24,40 @@ ROOM_LOOK_S = 0.1
 
 
 class Waiters:
-    """A context for whoever waits, in any thread. `on_change` is called in that thread, without arguments, whenever `count` changed."""
+    """Who waits, in any thread, by run. `on_change` is called in that thread, without arguments, whenever `count` changed."""
 
     def __init__(self) -> None:
-        self.count = 0
         self.on_change: Callable[[], None] = lambda: None
+        self._by_run: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def __enter__(self) -> None:
-        self._add(1)
+    @property
+    def count(self) -> int:
+        return self._by_run.total()
 
-    def __exit__(self, *_: object) -> None:
-        self._add(-1)
-
-    def _add(self, change: int) -> None:
+    def runs(self) -> list[str]:
+        """Those that somebody waits for."""
         with self._lock:
-            self.count += change
+            return sorted(self._by_run)
+
+    @contextmanager
+    def waiting(self, run: str) -> Iterator[None]:
+        """For as long as somebody waits for room for a value of this run."""
+        self._add(run, 1)
+        try:
+            yield
+        finally:
+            self._add(run, -1)
+
+    def _add(self, run: str, change: int) -> None:
+        with self._lock:
+            self._by_run[run] += change
+            self._by_run = +self._by_run
         self.on_change()
 
 
-async def when_room(waiters: Waiters, write: Callable[[], Result]) -> Result:
-    """What `write` gives, called in a thread: reserving room in memory takes a third of a second per GiB.
+async def when_room(waiters: Waiters, run: str, write: Callable[[], Result]) -> Result:
+    """What `write` gives, called in a thread: reserving room in memory takes a third of a second per GiB. `run`: whose value it is.
 
     Raises what it raises; ArenaFull only after ROOM_WAIT_S.
     """
@@ -50,7 +65,7 @@ async def when_room(waiters: Waiters, write: Callable[[], Result]) -> Result:
         return await asyncio.to_thread(write)
     except ArenaFull:
         deadline_s = time.monotonic() + ROOM_WAIT_S
-    with waiters:
+    with waiters.waiting(run):
         while True:
             await asyncio.sleep(ROOM_LOOK_S)
             try:

@@ -74,7 +74,7 @@ class Storing:
             arena.write, ref.codec, encoded.parts, run=ref.run, meta=encoded.meta, count=encoded.count, activation=ref.activation,
             again=ref.again,
         )  # fmt: skip
-        again = await when_room(self._waiters, write)
+        again = await when_room(self._waiters, run, write)
         return again.replace(key=ref.key, nested=True, path=ref.path)
 
 

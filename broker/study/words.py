@@ -20,6 +20,8 @@ def in_words(blocked: Blocked, now_ms: int) -> str:
             return f"{node} is tried again in {left}: {detail}"
         case "payload":
             return f"{node} waits for a payload {detail}"
+        case "room":
+            return f"{node} waits for room {detail}"
         case "child":
             return f"{node} waits for the run {detail}"
         case "task":

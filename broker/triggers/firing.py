@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...schemas.errors import JetfleetError
+from ...schemas.errors import JetfleetError, UsageError
 
 
 @dataclass(slots=True, eq=False)
@@ -38,3 +38,11 @@ class Fate:
 
     runs: dict[str, str] = field(default_factory=dict)
     refused: dict[str, JetfleetError] = field(default_factory=dict)
+
+    def run(self, flow: str) -> str:
+        """The run of this flow. Raises why the flow refused it, UsageError if no trigger of the flow listens any more."""
+        if flow in self.refused:
+            raise self.refused[flow]
+        if flow not in self.runs:
+            raise UsageError(f"no trigger of flow {flow!r} got this firing: it was undeployed or disabled meanwhile")
+        return self.runs[flow]

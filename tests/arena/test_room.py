@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -262,6 +263,39 @@ def test_pages_that_were_written_before_are_used_again(arena: Arena, settings: A
     assert arena.counters.segments_reused == 19
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has mapped is read from /proc")
+def test_new_pages_are_written_through_the_file_and_those_of_before_through_a_mapping(arena: Arena, settings: ArenaSettings) -> None:
+    mapped = []
+    for run in ("first", "again"):
+        value = os.urandom(MIB // 2 + 7)
+        ref = arena.write("bytes", [value], run=run)
+        mapped.append(f"{ref.segment}.seg" in Path("/proc/self/maps").read_text())
+        assert arena.view(ref) == value
+        sweep(settings)
+
+    assert mapped == [False, True]
+    assert arena.counters.segments_reused == 1
+
+
+def test_a_value_that_is_changed_while_it_is_written_is_as_it_was_when_it_was_copied(arena: Arena, settings: ArenaSettings) -> None:
+    value, written = bytearray(4 * MIB), threading.Event()
+
+    def change() -> None:
+        while not written.is_set():
+            for place in range(0, len(value), 4096):
+                value[place] ^= 255
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        for turn in range(6):  # the first into a new segment, the others into one that is used again
+            arena.view(arena.write("buffer", [value], run=f"r{turn}"))  # or it raises: its bytes do not match their checksum
+            sweep(settings)
+    finally:
+        written.set()
+        changing.join()
+
+
 def test_threads_that_find_no_room_again_and_again_never_exceed_the_limit(arena: Arena, settings: ArenaSettings) -> None:
     def insist(number: int) -> None:
         for _ in range(150):
@@ -296,6 +330,19 @@ def test_nothing_is_written_into_a_segment_that_readers_would_refuse(arena: Aren
     ref = arena.write("bytes", [b"y" * 1_000], run="after")
 
     assert arena.view(ref) == b"y" * 1_000
+
+
+def test_a_segment_that_does_not_take_what_is_written_says_so_and_goes_on(arena: Arena) -> None:
+    arena.write("bytes", [b"before"], run="run-1")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(ArenaUnusable, match=r"cannot be written.*File too large"):
+            arena.write("bytes", [b"abc" * 10_000], run="run-1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert arena.view(arena.write("bytes", [b"abc" * 10_000], run="run-1")) == b"abc" * 10_000
 
 
 def test_a_file_that_may_not_become_so_large_leaves_nothing_behind(settings: ArenaSettings, open_arena: Opener) -> None:

@@ -119,6 +119,17 @@ def test_reading_one_item_reads_nothing_of_the_others() -> None:
     assert codec.pick(memoryview(body), encoded.meta, (1,)) == "wanted"
 
 
+def test_reading_one_field_of_a_large_map_reads_nothing_behind_it() -> None:
+    fields = {str(n): {"id": n, "text": "x" * 100} for n in range(5_000)}
+    body = bytearray(body_of(codec_named("msgpack").encode(fields)))
+    assert picked(fields, "4999", "id") == 4_999
+    assert picked(fields, "5000") is MISSING
+    body[200_000:] = b"\xc1" * len(body[200_000:])  # no msgpack: whoever looks at it fails
+    assert codec_named("msgpack").pick(memoryview(body), b"", ("3", "id")) == 3
+    with pytest.raises(PayloadCorrupt):
+        codec_named("msgpack").pick(memoryview(body), b"", ("4999", "id"))
+
+
 def test_models_dataclasses_and_sets_become_what_a_document_can_hold() -> None:
     orders = [Order(id="a", points=[Point(1, 2)]), {"deep": Order(id="b")}]
     assert there_and_back(orders) == [{"id": "a", "points": [{"x": 1, "y": 2}]}, {"deep": {"id": "b", "points": []}}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from jetfleet.broker.api import Client
 from jetfleet.broker.objects.janitor import Janitor
 from jetfleet.broker.objects.meta import Metas
 from jetfleet.broker.payloads import remote
-from jetfleet.broker.payloads.run_states import RunStates
-from jetfleet.schemas import subjects
+from jetfleet.broker.payloads.run_states import FORGOTTEN_AFTER_S, RunStates
+from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.errors import EventRejected, UnencodableValue
+from jetfleet.schemas.flow.definition import Payloads
+from jetfleet.schemas.messages import BatchedEvent
 from jetfleet.schemas.payload import refs_in
 from jetfleet.schemas.payload_errors import PayloadLost
 from jetfleet.schemas.records import RunStarted
@@ -119,6 +122,32 @@ def test_an_event_with_an_array_in_it_is_still_held_against_the_inputs(fresh_url
         with pytest.raises(EventRejected, match="note"):
             await one.client.send("take", {"rows": ARRAY, "note": 7})
         assert await Metas(one.client.connection).all() == []
+
+    with_fleet(fresh_url, tmp_path, body, TAKE)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_values_of_a_dead_letter_are_there_when_it_is_sent_again_days_later(fresh_url: str, tmp_path: Path, together: bool) -> None:
+    """Long after those of other runs that never began were given up."""
+
+    async def body(one: Fleet) -> None:
+        connection, passed_s = one.client.connection, [0.0]
+        event = await one.client.values.outgoing({"rows": ARRAY, "note": 7}, subjects.run_id("take", "k"), Payloads())
+        headers = {"Content-Type": "application/msgpack"} | ({"Jetfleet-Batch": "1"} if together else {})
+        data = messages.encode_all([BatchedEvent("k", event)]) if together else event
+        await connection.publisher.publish(subjects.event("take"), data, id="k", headers=headers)
+        await one.log.until(lambda: len(one.log.letters) == 1, "the letter: the event does not fit the inputs")
+        states = RunStates(connection, one.client.partitions, lambda: 1_000.0 + passed_s[0], lambda: time.time() + passed_s[0])
+        janitor = Janitor(connection, grace_s=0, clock=lambda: time.time() + passed_s[0])
+
+        async def later(*days: float) -> None:
+            for passed_s[0] in (day * 86_400.0 for day in days):
+                await janitor.sweep(states.over)
+
+        await later(0, 1, 7, 7.5)
+        assert len(await Metas(connection).all()) == 1
+        await later(31, 31.5, 31.5, 31.5)
+        assert await Metas(connection).all() == []
 
     with_fleet(fresh_url, tmp_path, body, TAKE)
 

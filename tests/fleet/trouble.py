@@ -30,13 +30,20 @@ async def restarted(server: BackgroundServer) -> None:
 @contextmanager
 def frozen(server: BackgroundServer) -> Iterator[None]:
     """The server neither answers nor hangs up."""
-    os.kill(server.pid, signal.SIGSTOP)
-    while not _stopped(server.pid):  # the signal is on its way; what the server does meanwhile it does
+    with stopped(server.pid):
+        yield
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """The process does nothing, and lets go of nothing that it holds."""
+    os.kill(pid, signal.SIGSTOP)
+    while not _stopped(pid):  # the signal is on its way; what the process does meanwhile it does
         time.sleep(0.001)
     try:
         yield
     finally:
-        os.kill(server.pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
 
 def _stopped(pid: int) -> bool:

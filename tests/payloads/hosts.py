@@ -9,12 +9,15 @@ Two workers of one host: give the second `arena=folder / "a" / "arena"`.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jetfleet.broker.engine import Blocked
+from jetfleet.broker.study.words import in_words
 from jetfleet.schemas.messages import Summary
 from jetfleet.schemas.payload import decode, refs_in
 from jetfleet.schemas.records import Completion
@@ -78,6 +81,17 @@ async def made(one: Fleet, run: str) -> Ref:
     """Wait until the producer's completion is on disk; the first ref to what it made."""
     await one.log.until(lambda: bool(completions(one, run, 0)), "the producer's completion", 30)
     return refs_in(completions(one, run, 0)[0].output)[0]
+
+
+async def why(one: Fleet, id: str, wanted: str) -> str:
+    """Wait until the run's owner says that it does not move for this reason; in the words of the commands."""
+    async with asyncio.timeout(14):
+        while True:
+            view = await one.client.look(id)
+            for node, reason, detail, due in view.blocked if view is not None else ():
+                if reason == wanted:
+                    return in_words(Blocked(node, reason, detail, due), 0)
+            await asyncio.sleep(0.05)
 
 
 def executions(one: Fleet, word: str, run: str | None = None) -> int:

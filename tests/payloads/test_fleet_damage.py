@@ -23,6 +23,7 @@ from jetfleet.schemas.ref import Ref
 
 from ..fleet.fleets import Fleet, fleet, flow
 from ..fleet.running import run
+from ..fleet.trouble import until
 from .bulk_nodes import PARTS, bulk, checksum
 from .hosts import MIB, deploy, executions, host, is_right, made, patched, produced_and_summed, segment_of, start
 
@@ -128,6 +129,28 @@ def test_damaged_values_are_made_again_or_fail_the_run(fresh_url: str, tmp_path:
                         assert sums(one, runs[list(runs)[place]]) == []
                 assert producer.alive and neighbour.alive
                 assert executions(one, "made") == 12
+
+    run(test(), 90)
+
+
+def test_a_file_that_is_cut_off_under_a_view_costs_a_worker_and_no_run(fresh_url: str, tmp_path: Path) -> None:
+    """Nobody can keep who looks at memory from dying when it is taken away. It counts as any death of a worker."""
+
+    async def test() -> None:
+        arena, gate = tmp_path / "a" / "arena", tmp_path / "gate"
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, produced_and_summed(end="bulk.hold"))
+            with host(fresh_url, tmp_path / "a", "a"), host(fresh_url, tmp_path / "b", "b", arena=arena) as reader:
+                id = await start(one, length=LARGE, seed=4, gate=str(gate))
+                ref = await made(one, id)
+                await until(lambda: executions(one, "held") == 1, "the node holds its view")
+                cut_off(segment_of(arena, ref), ref)
+                gate.touch()
+                await until(lambda: not reader.alive, "it is dead")
+                with host(fresh_url, tmp_path / "c", "b", arena=arena):
+                    (summary,) = await one.log.ended(id, deadline_s=40)
+            assert (summary.status, decode(summary.output)) == ("completed", checksum(bulk("float64", LARGE, 4))), summary.error
+            assert executions(one, "made") == 2
 
     run(test(), 90)
 

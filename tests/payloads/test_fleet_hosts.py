@@ -10,8 +10,6 @@ import pytest
 
 from jetfleet.broker.cli.checks import arenas
 from jetfleet.broker.cli.checkup import examine
-from jetfleet.broker.engine import Blocked
-from jetfleet.broker.study.words import in_words
 from jetfleet.schemas import subjects
 from jetfleet.schemas.payload import decode
 from jetfleet.schemas.records import Completion
@@ -21,7 +19,7 @@ from ..fleet.fleets import Fleet, fleet
 from ..fleet.running import run
 from ..fleet.trouble import restarted, until
 from .bulk_nodes import PARTS
-from .hosts import MIB, completions, deploy, executions, host, is_right, made, produced_and_summed, segments, start
+from .hosts import MIB, completions, deploy, executions, host, is_right, made, produced_and_summed, segments, start, why
 
 LENGTH = 3 * MIB
 SOON_ASKED_AGAIN = {"jetfleet.broker.payloads.remote.ANSWER_S": 0.5}
@@ -94,7 +92,7 @@ def test_while_a_host_does_not_answer_one_can_see_what_a_run_waits_for(fresh_url
                 ref = await made(one, id)
                 gone.kill()
             with host(fresh_url, tmp_path / "b", "b"):
-                said = await waits_for_payload(one, id)
+                said = await why(one, id, "payload")
                 assert said == f"run waits for a payload of host {ref.host}, from which nobody answers"
                 findings = [finding.says for finding in arenas(await examine(one.client, tmp_path)) if finding.grade == "bad"]
                 assert len(findings) == 1 and ref.host in findings[0] and "start a worker with its arena" in findings[0]
@@ -103,17 +101,6 @@ def test_while_a_host_does_not_answer_one_can_see_what_a_run_waits_for(fresh_url
             assert executions(one, "made") == 1
 
     run(test(), 60)
-
-
-async def waits_for_payload(one: Fleet, id: str) -> str:
-    """Wait until the run's owner says that it waits for a payload; in the words of the commands."""
-    async with asyncio.timeout(14):
-        while True:
-            view = await one.client.look(id)
-            for node, reason, detail, due in view.blocked if view is not None else ():
-                if reason == "payload":
-                    return in_words(Blocked(node, reason, detail, due), 0)
-            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("phase", ["upload", "download"])

@@ -19,7 +19,7 @@ from jetfleet.schemas.records import ChildEnded
 
 from ..fleet.fleets import Fleet, fleet, flow
 from ..fleet.running import run
-from ..fleet.trouble import until
+from ..fleet.trouble import stopped, until
 from .bulk_nodes import bulk, checksum
 from .hosts import MIB, deploy, executions, host, is_right, made, produced_and_summed, segment_of, segments, start
 
@@ -71,6 +71,21 @@ def test_a_reader_sees_right_bytes_to_the_end_though_its_run_was_cancelled_and_t
                 assert reader.alive
 
     run(test(), 100)
+
+
+def test_a_keeper_that_was_stopped_is_replaced_by_another_worker_of_its_host(fresh_url: str, tmp_path: Path) -> None:
+    soon = {"jetfleet.broker.arena.keeper_lock.STOPPED_AFTER_S": 1.0}
+
+    async def test() -> None:
+        arena = tmp_path / "a" / "arena"
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            await deploy(one, producing("passing"))
+            with host(fresh_url, tmp_path / "k", "none", arena=arena, options=SMALL) as keeper:
+                await until((arena / "keeper.lock").exists, "it is the keeper", 30)
+                with host(fresh_url, tmp_path / "a", "a", options=SMALL, constants=soon), stopped(keeper.pid):
+                    await freed(one, arena)
+
+    run(test(), 80)
 
 
 def test_a_parent_reads_what_its_child_made_long_after_the_child_has_ended(fresh_url: str, tmp_path: Path) -> None:

@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
+from jetfleet.broker.cli.checks import arenas
+from jetfleet.broker.cli.checkup import examine
+
 from ..fleet.fleets import Fleet, fleet
 from ..fleet.running import run
 from ..fleet.trouble import until
-from .hosts import MIB, deploy, executions, host, is_right, made, produced_and_summed, segments, start
+from .hosts import MIB, deploy, executions, host, is_right, made, produced_and_summed, segments, start, why
 
 LENGTH = 3 * MIB
 IMPATIENT = {"type": "bulk.make", "queue": "a", "timeout_ms": 3_000}
@@ -36,6 +39,10 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
 
 def impatient(name: str = "impatient") -> dict[str, Any]:
     return produced_and_summed(name) | {"nodes": {"make": IMPATIENT, "sum": {"type": "bulk.sum", "queue": "b"}}}
+
+
+def arena_id(arena: Path) -> str:
+    return (arena / "id").read_text().strip()
 
 
 def taken(arena: Path) -> int:
@@ -141,6 +148,10 @@ def test_who_waits_for_room_in_vain_for_a_cancelled_run_keeps_nobody_waiting(fre
                 await until(lambda: executions(one, "held") == 1, "the first has its room")
                 waiting = await start(one, length=9 * MIB)
                 await until(lambda: executions(one, "made", waiting) == 1, "the second wants more than is left")
+                said = await why(one, waiting, "room")
+                assert said == f"run waits for room in the arena of host {arena_id(tmp_path / 'a' / 'arena')}"
+                found = [finding.says for finding in arenas(await examine(one.client, tmp_path))]
+                assert any("values of 1 run wait for room" in says for says in found)
                 await one.client.cancel(waiting)
                 small = await start(one, length=MIB, key="small")
                 cancelled, completed = await one.log.ended(waiting, small, deadline_s=12)

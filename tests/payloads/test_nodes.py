@@ -258,6 +258,19 @@ def test_an_array_among_other_fields_arrives_with_them() -> None:
     assert run(flow("mix", "look")).output == {"sum": 100_000.0, "file": "z", "n": 1}
 
 
+def test_a_value_of_this_host_is_opened_once_and_no_folder_for_files_is_made_for_it() -> None:
+    seen: list[Any] = []
+
+    def look_at(runner: LocalRunner) -> None:
+        arena = runner.executor.plane.opened
+        assert arena is not None
+        seen.extend((arena.counters.views_given, (arena.settings.folder / "files").exists()))
+
+    run(flow("make.thread", "sum.thread"), look_at)
+
+    assert seen == [1, False]
+
+
 def test_nothing_is_left_behind_by_a_runner() -> None:
     folders: list[Path] = []
 

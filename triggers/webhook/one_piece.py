@@ -1,19 +1,8 @@
-"""Writing in one piece: uvicorn writes head and body of an answer one by one, and with asyncio's transports each is a call of the system.
-
-Those of uvloop put together by themselves what is written in one turn of the loop.
-"""
+"""Writing in one piece: uvicorn writes head and body of an answer one by one, and each costs the system as much as both together."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import cast
-
-
-def in_one_piece(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> asyncio.Transport:
-    """The transport, or one around it that does it."""
-    if type(loop).__module__.partition(".")[0] == "uvloop":
-        return transport
-    return cast(asyncio.Transport, InOnePiece(transport, loop))
 
 
 class InOnePiece:

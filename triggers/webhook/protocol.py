@@ -19,7 +19,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from .one_piece import in_one_piece
+from .one_piece import InOnePiece
 
 HEAD_MAX_BYTES = 32 * 1024
 HEADERS_MAX = 100
@@ -78,7 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._staying = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(in_one_piece(transport, self.loop))
+        super().connection_made(InOnePiece(transport, self.loop))  # type: ignore[arg-type]
         if len(self.connections) > self._bounds.connections_max:
             self._end(_BUSY)
             return

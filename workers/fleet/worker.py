@@ -50,6 +50,8 @@ ANYWHERE = ""
 GOODBYE_S = 2.0
 """For giving back and for what is still on its way to the log, after the deadline of `stop`."""
 FACTS_S = 1.0
+WAITERS_TOLD = 50
+"""Runs that wait for room in the arena: facts are small."""
 """How often what this worker says of itself is brought up to date."""
 EPOCH_RETRY_S = 0.25
 
@@ -316,6 +318,7 @@ class Worker:
             "arena": self.host or ANYWHERE,
             "arena_full": self.arena_gauges.told(),
             "silent_hosts": self._holders.silent(),
+            "waits_for_room": self.plane.waiters.runs()[:WAITERS_TOLD],
             "slots": self.settings.concurrency,
             "busy": min(self.processor.load, self.settings.concurrency),
             "in_work": len(self.processor.units),

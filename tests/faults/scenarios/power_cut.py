@@ -32,8 +32,13 @@ async def play(settings: Settings) -> Outcome:
 
 
 async def cut_power(one: World, disk: LoopDisk) -> None:
-    """Of the server's machine: nothing more reaches its disk, then everything on it is gone. After a while it comes up again."""
+    """Of the server's machine: at one stroke it computes nothing more, and nothing more reaches its disk. After a while it comes up again.
+
+    First the process, then the disk: a server that lives on when its disk has failed may still acknowledge the message that it failed on,
+    which a machine without power does not.
+    """
     one.struck("power_cut", SERVER)
+    one.children[SERVER].freeze()
     disk.lose_power()
     one.children[SERVER].kill()
     await asyncio.sleep(one.random.uniform(*DARK_S))

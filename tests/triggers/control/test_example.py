@@ -1,16 +1,24 @@
-"""The example of a program with a trigger of its own runs against a fleet, and the page about triggers shows it as it is."""
+"""The programs on the page about triggers are short, and run as they stand there: with a trigger of their own, and serving those of others."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
-from ...fleet.fleets import fleet
+import pytest
+
+from jetfleet.triggers.webhook.source import LISTEN
+
+from ...fleet.fleets import NODES, fleet
 from ...fleet.running import run
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "examples" / "embedded_trigger.py"
+SERVING, FIRING = re.findall(r"```python\n(import asyncio.*?)```", (ROOT / "docs" / "triggers.md").read_text(), re.DOTALL)
+LINES_MAX = 10
 
 
 def test_a_program_fires_its_own_trigger(fresh_url: str, tmp_path: Path) -> None:
@@ -28,8 +36,29 @@ def test_a_program_fires_its_own_trigger(fresh_url: str, tmp_path: Path) -> None
     run(test(), 40)
 
 
-def test_the_page_shows_it_as_it_is() -> None:
+@pytest.mark.parametrize("type", ["webhook", "cron", "filesystem", "queue", "manual", "memory"])
+def test_a_program_serves_triggers_of_any_type(type: str, fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LISTEN, "127.0.0.1:0")
+    params: dict[str, Any] = {"cron": {"schedule": "@daily"}, "filesystem": {"path": str(tmp_path)}}.get(type, {})
+    flow = {"name": "f", "triggers": [{"id": "t", "type": type, "params": params}], "nodes": {"seen": {"type": "f.echo"}}}
+    program = re.sub(r"types=\(.*?\)", f"types=({type!r},)", SERVING).replace("Client.connect()", f"Client.connect({fresh_url!r})")
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, coordinators=0, workers=0) as one:
+            await one.client.deploy(flow | {"edges": [{"from": "t", "to": "seen"}]}, nodes=[NODES])
+            child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=tmp_path)
+            try:
+                while [each.state for each in (await one.client.trigger("f", "t")).served.values()] != ["listening"]:
+                    await asyncio.sleep(0.1)
+            finally:
+                child.kill()
+                await child.wait()
+
+    run(test(), 40)
+
+
+def test_the_programs_are_short_and_the_page_shows_the_example_as_it_is() -> None:
     main = SCRIPT.read_text().partition("import sys\n\n")[2]
-    assert (
-        f"```python\nimport asyncio\n\n{main.replace('main(*sys.argv[1:])', 'main()')}```\n" in (ROOT / "docs" / "triggers.md").read_text()
-    )
+    assert f"import asyncio\n\n{main.replace('main(*sys.argv[1:])', 'main()')}" == FIRING
+    for program in (SERVING, FIRING):
+        assert len([line for line in program.splitlines() if line]) <= LINES_MAX

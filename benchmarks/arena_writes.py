@@ -3,7 +3,7 @@
 Writes and copies take turns in one process, so that both get the same machine. A copy goes into memory that has been touched before,
 and moves on through a buffer as large as a segment, as the arena's writes do: otherwise small copies would stay in the cache, and large
 ones not. In the steady state runs end and their segments are used again; the first write of a new arena gets pages that nobody had
-before.
+before, so it is compared with a plain copy into new memory as well.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,15 @@ async def measure(folder: Path, kind: str, size: int, scale: float) -> dict[str,
     """The figures of one kind and size, in arenas of its own below `folder`, which are gone afterwards."""
     value = numbers(size, 0) if kind == "float64" else numbers(size, 0).tobytes()
     copy = Copy(size)
-    first = [await _first(folder, value, size, copy) for _ in range(COLD_ROUNDS)]
+    first = [_first(folder, value, size, copy) for _ in range(COLD_ROUNDS)]
     rounds = min(max(int(MOVED_BYTES * scale) // size, ROUNDS_MIN), ROUNDS_MAX)
     write_s, copy_s = await _steady(folder, value, size, copy, rounds)
     return {
         "write_mb_s": round(size / statistics.median(write_s) / 1e6),
         "memcpy_mb_s": round(size / statistics.median(copy_s) / 1e6),
         "write_ratio": round(statistics.median(copied / written for written, copied in zip(write_s, copy_s, strict=True)), 3),
-        "first_write_ratio": round(statistics.median(first), 3),
+        "first_write_ratio": round(statistics.median(round.copy_s / round.write_s for round in first), 3),
+        "first_write_new_ratio": round(statistics.median(round.new_copy_s / round.write_s for round in first), 3),
     }
 
 
@@ -61,6 +63,9 @@ class Copy:
             self._at = 0
         self._target[self._at : self._at + self._size] = self._source
         self._at += self._size
+
+    def into_new_memory(self) -> None:
+        np.empty(self._size, np.uint8).data[:] = self._source
 
 
 class Writing:
@@ -95,13 +100,21 @@ async def _all(runs: set[str]) -> set[str]:
     return runs
 
 
-async def _first(folder: Path, value: Any, size: int, copy: Copy) -> float:
-    """A plain copy's share of the time that the first write of a new arena takes."""
+@dataclass(frozen=True, slots=True)
+class First:
+    """Seconds of the first write of a new arena, and of a plain copy, into memory that was touched before and into new one."""
+
+    write_s: float
+    copy_s: float
+    new_copy_s: float
+
+
+def _first(folder: Path, value: Any, size: int, copy: Copy) -> First:
     copy()
     with tempfile.TemporaryDirectory(dir=folder) as new:
         writing = Writing(Path(new) / "arena", value, size)
         try:
-            return _timed(copy) / _timed(writing)
+            return First(copy_s=_timed(copy), new_copy_s=_timed(copy.into_new_memory), write_s=_timed(writing))
         finally:
             writing.close()
 

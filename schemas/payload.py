@@ -130,7 +130,7 @@ def find(payload: Payload, path: Sequence[str | int]) -> Payload | None:
 
 
 def _walker(payload: Payload) -> msgpack.Unpacker:
-    """An unpacker at the beginning of the payload. Of a large one it takes pieces as it goes on: what stands behind the wanted is not read."""
+    """An unpacker at the beginning of the payload. Of a large one it takes piece by piece: what stands behind the wanted is not read."""
     limit = max(len(payload), 1)
     if limit > PIECE_BYTES:
         return msgpack.Unpacker(_Pieces(payload), read_size=PIECE_BYTES, max_buffer_size=limit, strict_map_key=False)

@@ -5,7 +5,7 @@ broken connection, is written once. Does not: recognise a record that an earlier
 node adds.
 
 It speaks in node errors: `kafka_connection` and `kafka_timeout` (retryable: nobody knows whether the record was written), `kafka_refused`,
-`kafka_too_large`, `kafka_partition`, `kafka_unusable` (the library, a file), `missing_secret`.
+`kafka_too_large`, `kafka_partition`, `kafka_value`, `kafka_unusable` (the library, a file, an address), `missing_secret`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..broker.kafka import KafkaUnusable, connection_options, kind_of, library, said
+from ..broker.kafka import INSTALL, KafkaUnusable, connection_options, kind_of, library, said
 from ..broker.secrets import SecretMissing
 from ..schemas.errors import NodeError, Permanent
 from ..schemas.flow.kafka import KafkaSecurity
@@ -140,14 +140,17 @@ class KafkaProducers:
             raise
 
     async def _started(self, cluster: KafkaCluster) -> AIOKafkaProducer:
-        aiokafka = library()
-        producer: AIOKafkaProducer = aiokafka.AIOKafkaProducer(
-            client_id="jetfleet",
-            enable_idempotence=True,
-            compression_type=cluster.compression,
-            max_request_size=RECORD_BYTES_MAX,
-            **connection_options(cluster.brokers, cluster.security, self._environ),
-        )
+        aiokafka, options = library(), connection_options(cluster.brokers, cluster.security, self._environ)
+        try:
+            producer: AIOKafkaProducer = aiokafka.AIOKafkaProducer(
+                client_id="jetfleet",
+                enable_idempotence=True,
+                compression_type=cluster.compression,
+                max_request_size=RECORD_BYTES_MAX,
+                **options,
+            )
+        except RuntimeError as error:  # a library of the compression is missing
+            raise KafkaUnusable(f"{error}: {INSTALL}") from None
         try:
             await producer.start()
         except BaseException:

@@ -1,7 +1,7 @@
 """Hosted values: what a client sends, with what is large in the arena of this host, where the workers beside it map it.
 
 Guarantees: a value lies in the arena under the run that it is for, before the event that refers to it is published. Until that run begins
-its owner does not know it, and what is of such a run is kept for an hour (`payloads/run_states`); if the event is never published it goes
+its owner does not know it, and what is of such a run is kept for hours (`payloads/run_states`); if the event is never published it goes
 then.
 Does not: free anything, or keep what must survive the host: a flow says so by its durability.
 """

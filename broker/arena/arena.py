@@ -61,6 +61,10 @@ class Arena:
         """Whether the folder still is where it was: somebody may have cleaned up."""
         return self._folder.is_there()
 
+    def must_be_writable(self) -> None:
+        """Raises ArenaUnusable where nothing can be written, as far as can be told before somebody does."""
+        self._folder.must_be_writable()
+
     def write(
         self,
         codec: str,

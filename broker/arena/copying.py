@@ -47,13 +47,12 @@ def copy_into(memory: memoryview, offset: int, parts: Sequence[memoryview], befo
     return crc
 
 
-def write_file(fd: int, offset: int, parts: Sequence[memoryview]) -> int:
-    """As `copy_into`, but through a block of our own into a file. Raises OSError."""
+def write_file(fd: int, offset: int, parts: Sequence[memoryview], crc: int = 0) -> int:
+    """As `copy_into`, but through a block of our own into a file; `crc` is that of what comes before. Raises OSError."""
     try:
         block = _spare.pop()
     except IndexError:
         block = memoryview(bytearray(BLOCK_BYTES))
-    crc = 0
     for part in parts:
         for start in range(0, len(part), BLOCK_BYTES):
             copy = block[: min(BLOCK_BYTES, len(part) - start)]

@@ -176,6 +176,11 @@ class Folder:
             return False
         return self.fd >= 0 and (there.st_dev, there.st_ino) == self._place
 
+    def must_be_writable(self) -> None:
+        """Raises ArenaUnusable where nothing can be put into it."""
+        if not os.access(".", os.W_OK, dir_fd=self.fd):
+            raise _unusable(self.path, "nothing can be written into it; is its file system mounted read-only, perhaps since an error?")
+
     def exists(self, name: str) -> bool:
         return self.inode(name) is not None
 

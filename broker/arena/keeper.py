@@ -70,7 +70,7 @@ class Keeper:
             return True
         folder = Folder.open(self._settings.folder, host=self._host)
         try:
-            if self._lock.take(folder):
+            if self._lock.take(folder, self._settings.max_bytes):
                 self._folder, self._index = folder, Index(folder)
                 return True
         finally:

@@ -17,9 +17,9 @@ from ...schemas.errors import UsageError
 from ...schemas.payload_errors import ArenaFull, ArenaUnusable
 from ...schemas.ref import Ref
 from .accounts import Accounts
-from .copying import as_bytes
+from .copying import as_bytes, write_file
 from .counters import ArenaCounters
-from .layout import ENTRY_HEADER_BYTES, HEADER_BLOCK_BYTES, LONGEST_TEXT_BYTES, NO_ENTRY, aligned, crc32
+from .layout import ENTRY_HEADER_BYTES, HEADER_BLOCK_BYTES, LONGEST_TEXT_BYTES, NO_ENTRY, aligned
 from .pool import Pool
 from .room import Room
 from .segment import Segment
@@ -174,8 +174,5 @@ class EntryWriter(io.RawIOBase):
         self._put(segment, memoryview(gathered))
 
     def _put(self, segment: Segment, part: memoryview) -> None:
-        self._crc = crc32(part, self._crc)
-        while part:
-            done = os.pwrite(segment.fd, part, self._offset + self._put_so_far)
-            self._put_so_far += done
-            part = part[done:]
+        self._crc = write_file(segment.fd, self._offset + self._put_so_far, [part], self._crc)
+        self._put_so_far += len(part)

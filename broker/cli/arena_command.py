@@ -14,20 +14,20 @@ import click
 
 from ...schemas.cli import FAILED
 from ..arena.check import check
-from ..arena.folder import FREE
 from ..arena.index import Index
 from ..arena.layout import Entry
 from ..credentials import Credentials
 from ..loop import run
 from .arena_collection import free
 from .arena_folder import arena_options, open_folder
+from .arena_segments import segment_rows
 from .arena_stats import arena_stats, show_stats
 from .options import credentials_option, form_option
 from .printing import as_json, moment, note, printable, show_rows
 from .sizes import size, size_text
 
 ENTRY_COLUMNS = ("ref", "run", "codec", "size", "written")
-SEGMENT_COLUMNS = ("segment", "state", "size", "entries", "held", "runs", "written")
+SEGMENT_COLUMNS = ("segment", "state", "size", "entries", "held", "pinned by", "open in", "written")
 
 
 @click.group("arena", short_help="Look after the arena of this host.")
@@ -52,12 +52,12 @@ def stats_command(arena: Path, max_bytes: int | None, form: str) -> None:
 @click.option("--segments", is_flag=True, help="Segments instead of entries.")
 @form_option
 def ls_command(arena: Path, held_by: str | None, segments: bool, form: str) -> None:
-    """List the entries, each with the ref by which `jetfleet payload` finds it."""
+    """List the entries, each with the ref by which `jetfleet payload` finds it; or the segments, and what keeps them from being freed."""
     with open_folder(arena) as folder:
         index = Index(folder)
         if segments:
             index.refresh()
-            show_rows(list(_segment_rows(index, held_by, form)), SEGMENT_COLUMNS, form, "no segments")
+            show_rows(list(segment_rows(index, held_by, form)), SEGMENT_COLUMNS, form, "no segments")
         else:
             found = ((name, entry) for name, entry in index.entries() if held_by in (None, entry.run))
             show_rows(list(_entry_rows(folder.host, found, form)), ENTRY_COLUMNS, form, "no entries")
@@ -110,21 +110,3 @@ def _entry_rows(host: str, entries: Iterable[tuple[str, Entry]], form: str) -> I
         else:
             size, written = size_text(entry.length), moment(entry.written_ms)
             yield {"ref": ref, "run": entry.run, "codec": entry.codec, "size": size, "written": written}
-
-
-def _segment_rows(index: Index, run: str | None, form: str) -> Iterator[dict[str, Any]]:
-    for name, summary in index.segments.items():
-        if run is not None and run not in summary.runs:
-            continue
-        entries, held = sum(share.entries for share in summary.runs.values()), sum(share.bytes for share in summary.runs.values())
-        yield _segment_row(name, "in use", summary.file.size_bytes, entries, held, len(summary.runs), summary.written_ms, form)
-    for file in index.free if run is None else ():
-        yield _segment_row(file.name, "spare" if file.state == FREE else "being made", file.size_bytes, 0, 0, 0, 0, form)
-
-
-def _segment_row(name: str, state: str, bytes: int, entries: int, held: int, runs: int, written_ms: int, form: str) -> dict[str, Any]:
-    if form == "json":
-        return {"segment": name, "state": state, "bytes": bytes, "entries": entries, "held_bytes": held, "runs": runs,
-                "written_at": written_ms or None}  # fmt: skip
-    return {"segment": name, "state": state, "size": size_text(bytes), "entries": entries, "held": size_text(held), "runs": runs,
-            "written": moment(written_ms)}  # fmt: skip

@@ -9,6 +9,7 @@ import click
 
 from ..arena.folder import FREE, KEEPER_LOCK, Folder
 from ..arena.index import Index
+from ..arena.keeper_lock import KeeperLock
 from ..arena.locks import share
 from ..arena.settings import ArenaSettings, limits
 from .printing import printable
@@ -18,13 +19,13 @@ TOP_RUNS = 5
 
 
 def arena_stats(folder: Folder, max_bytes: int | None) -> dict[str, Any]:
-    """`max_bytes`: the limit that its workers were given, None for the one that they choose themselves. Sizes in bytes."""
+    """`max_bytes`: the limit that its workers were given, None for the one that its keeper tells of or chooses itself. Sizes in bytes."""
     index = Index(folder)
     index.refresh()
     segments, spare = index.segments.values(), [file for file in index.free if file.state == FREE]
     shares = [share for summary in segments for share in summary.runs.values()]
     runs = sorted(index.runs().items(), key=lambda item: -item[1])
-    limit = limits(ArenaSettings(folder=folder.path, max_bytes=max_bytes), folder.fd, index.total_bytes)
+    limit = limits(ArenaSettings(folder=folder.path, max_bytes=max_bytes or KeeperLock.told_limit(folder)), folder.fd, index.total_bytes)
     return {
         "host": folder.host,
         "folder": str(folder.path),

@@ -27,7 +27,7 @@ from rich.text import Text
 from ...schemas.errors import UnreadablePayload
 from ...schemas.payload import Payload, decode
 from ..api.family import Member
-from ..engine import blocked_on
+from ..engine import Blocked, blocked_on
 from ..run_result import RunResult
 from ..study.anatomy import Instance, Part, anatomy
 from ..study.moving import move
@@ -52,18 +52,26 @@ Cells = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is known of a run: its fold, where its time went, the runs of its sub-flows. `full`: no instance is left out."""
+    """What is known of a run: its fold, where its time went, the runs of its sub-flows. `full`: no instance is left out. `outside`: what it
+    waits for that is in no record, as its owner says.
+    """
 
     result: RunResult
     phases: Mapping[str, Phases]
     family: Member | None
     now_ms: int
     full: bool = False
+    outside: Sequence[Blocked] = ()
     children: dict[str, list[Member]] = field(default_factory=dict)  # by the key of the node that started them
 
     def __post_init__(self) -> None:
         for child in self.family.children if self.family is not None else ():
             self.children.setdefault(child.node, []).append(child)
+
+    @property
+    def waits(self) -> list[Blocked]:
+        """Why it does not move."""
+        return [] if self.result.state is None else [*self.outside, *blocked_on(self.result.state)]
 
 
 def plain(shown: Shown) -> Iterator[str]:
@@ -101,7 +109,7 @@ def below(shown: Shown) -> Iterator[str]:
         return
     records = "1 record" if result.records == 1 else f"{result.records:,} records"
     yield f"run {result.run_id} {result.status} for {span(max(0, shown.now_ms - result.started_at))}, {records}"
-    waits = blocked_on(run)
+    waits = shown.waits
     for wait in waits[:WAITS_SHOWN]:
         yield f"waits: {printable(in_words(wait, shown.now_ms))}"
         way = move(run, wait)

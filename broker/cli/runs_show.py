@@ -14,7 +14,7 @@ from rich.live import Live
 from ...schemas.errors import JetfleetError
 from ..api import Client
 from ..api.family import Member
-from ..engine import blocked_on
+from ..engine import Blocked
 from ..run_result import RunResult
 from ..study.moving import move
 from ..study.phases import Phases, phases
@@ -71,7 +71,14 @@ async def _live(client: Client, run: str, full: bool) -> None:
 async def _shown(client: Client, run: str, full: bool) -> Shown:
     """Raises UnknownRun, ReaderAbsent, JournalGap, BrokerError."""
     found = await client.show(run)
-    return Shown(found, _phases(found), await _family(client, found), time.time_ns() // 1_000_000, full)
+    return Shown(found, _phases(found), await _family(client, found), time.time_ns() // 1_000_000, full, await _outside(client, found))
+
+
+async def _outside(client: Client, found: RunResult) -> list[Blocked]:
+    """What an open run waits for that is not in its records: its owner knows it from the workers."""
+    view = None if found.state is None or found.state.ended else await client.look(found.run_id)
+    blocked = () if view is None else (Blocked(*each) for each in view.blocked)
+    return [each for each in blocked if each.node == "run" and each.reason in ("room", "payload")]
 
 
 def _phases(found: RunResult) -> dict[str, Phases]:
@@ -96,8 +103,7 @@ def _as_value(shown: Shown) -> dict[str, Any]:
     for key, times in shown.phases.items():
         if key in value["nodes"]:
             value["nodes"][key] |= times.as_value()
-    run = shown.result.state
-    waits = [] if run is None else blocked_on(run)
+    run, waits = shown.result.state, shown.waits
     return {
         **value,
         "waits": [in_words(wait, shown.now_ms) for wait in waits],

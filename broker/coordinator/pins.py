@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...schemas.errors import UnreadablePayload
 from ...schemas.messages import DeadLetter
-from ...schemas.payload import Payload, decode, may_hold_ref, refs_in
-from ...schemas.ref import Ref
+from ...schemas.payload import Payload, decode, refs_in
+from ...schemas.ref import Ref, may_hold_ref
 from ..objects.pins import pin_until
 from .acknowledged import Ticket
 

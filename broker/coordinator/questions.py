@@ -90,7 +90,7 @@ class Questions(Answering):
 
 
 def view(run: OpenRun, silent_hosts: Sequence[str] = (), full_hosts: Sequence[str] = ()) -> RunView:
-    """The run as it is now. `silent_hosts`: those that have values of it and do not answer; `full_hosts`: where there is no room for one."""
+    """The run as it is now. `silent_hosts`: those that have values of it and do not answer; `full_hosts`: without room for one."""
     state = run.look()
     found = [(key, node.status, node.port, node.attempts) for key, node in nodes(state).items()]
     blocked: list[tuple[str, str, str, int | None]] = [("run", "room", f"in the arena of host {host}", None) for host in full_hosts]

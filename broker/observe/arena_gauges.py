@@ -42,6 +42,8 @@ class ArenaGauges:
     def told(self) -> float | str:
         """How full it is for others to know, in hundredths; if nobody can tell, why not."""
         try:
+            if self._plane.opened is not None:
+                self._plane.opened.must_be_writable()
             return round(self.full() or 0.0, 2)
         except ArenaUnusable as error:
             return str(error)

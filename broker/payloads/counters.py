@@ -8,7 +8,8 @@ from dataclasses import dataclass
 @dataclass(slots=True)
 class PlaneCounters:
     """`written`: into the arena. `handed_out`: of values that were given as views of the arena, without a copy. `passed_on`: of values
-    that a node returned as it had got them, and that were not written again. `uploaded`, `downloaded`: to and from the object store.
+    that a node returned as it had got them, and that were not written again. `uploaded`: sent to the object store, which is nothing for
+    bytes that are there already; `downloaded`: got from there.
     """
 
     written: int = 0

@@ -107,10 +107,8 @@ class Layout:
 
     def _is_leaf(self, value: Any) -> bool:
         """Whether a codec of its type takes the value; small texts and bytes are msgpack's own."""
-        if isinstance(value, str):
-            return len(value) > self._inline_max
         if isinstance(value, NATIVE):
-            return memoryview(value).nbytes > self._inline_max
+            return memoryview(value).nbytes > self._inline_max if not isinstance(value, str) else len(value) > self._inline_max
         return type(value) not in (Ref, Coded) and native(value) is MISSING and codec_for(value) is not None
 
     def _without_model(self, value: Any) -> Any:

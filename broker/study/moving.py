@@ -45,6 +45,10 @@ def move(run: Run, wait: Blocked) -> Move:
             return Move(
                 "whoever has the limit's slots gives one back", f"jetfleet limits show {shlex.quote(wait.detail.partition(', ')[0])}"
             )
+        case "room":
+            return Move("runs end that have values there; which ones, on that host", "jetfleet arena stats")
+        case "payload" if wait.node == "run":
+            return Move("a worker is started on that host, with its arena")
         case "payload":
             return Move("a worker makes the payload again")
     return Move(wait.detail or "nothing that is known")

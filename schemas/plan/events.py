@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import EventRejected, SeveralTriggers, UsageError
 from ..flow.problems import Problem
 from ..value_schema import UNREADABLE, flaw, misfits, one_line
-from .plan import Plan
+from .plan import Plan, PlanTrigger
 
 
 def check_inputs(inputs: Any) -> list[Problem]:
@@ -42,14 +42,15 @@ def choose_trigger(plan: Plan, trigger: str | None, disabled: Collection[str] = 
 
     Raises UsageError if it is not clear which one, there is no such trigger, or it is disabled.
     """
+    if trigger is not None:
+        found = plan.trigger(trigger)
+        if found is None:
+            raise UsageError(f"flow {plan.name!r} has no trigger {trigger!r}; it has: {', '.join(t.id for t in plan.triggers) or 'none'}")
+        if not found.enabled or trigger in disabled:
+            raise UsageError(f"trigger {trigger!r} of flow {plan.name!r} is disabled{_enabling(plan, found)}: it never fires")
+        return trigger
     enabled = [each.id for each in plan.triggers if each.enabled]
     running = [id for id in enabled if id not in disabled]
-    if trigger is not None:
-        if plan.trigger(trigger) is None:
-            raise UsageError(f"flow {plan.name!r} has no trigger {trigger!r}; it has: {', '.join(t.id for t in plan.triggers) or 'none'}")
-        if trigger not in running:
-            raise UsageError(f"trigger {trigger!r} of flow {plan.name!r} is disabled{_enabling(plan, trigger, enabled)}: it never fires")
-        return trigger
     if enabled and not running:
         todo = f"`jetfleet trigger enable {plan.name}` ends that"
         raise UsageError(f"all triggers of flow {plan.name!r} are disabled: {', '.join(enabled)}; {todo}")
@@ -58,6 +59,6 @@ def choose_trigger(plan: Plan, trigger: str | None, disabled: Collection[str] = 
     return running[0] if running else None
 
 
-def _enabling(plan: Plan, trigger: str, enabled: Collection[str]) -> str:
+def _enabling(plan: Plan, trigger: PlanTrigger) -> str:
     """How a trigger is switched on that somebody has switched off."""
-    return f" (`jetfleet trigger enable {plan.name} {trigger}` ends that)" if trigger in enabled else ""
+    return f" (`jetfleet trigger enable {plan.name} {trigger.id}` ends that)" if trigger.enabled else ""

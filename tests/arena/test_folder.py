@@ -14,6 +14,9 @@ from jetfleet.broker.arena import Arena, ArenaSettings
 from jetfleet.broker.arena.folder import Folder
 from jetfleet.schemas.payload_errors import ArenaUnusable
 
+from ..faults.machine.needs import Missing
+from ..faults.machine.small_disk import small_disk
+
 
 def test_everything_in_it_is_closed_to_others(arena: Arena) -> None:
     arena.write("bytes", [b"abc"], run="r")
@@ -108,6 +111,25 @@ def test_an_id_that_others_may_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "arena" / "id").chmod(0o644)
 
     assert "mode 0600" in refused(tmp_path / "arena")
+
+
+def test_a_file_system_that_may_not_be_written_can_be_read_and_says_so(tmp_path: Path) -> None:
+    try:
+        with small_disk(tmp_path / "disk", 16 << 20) as disk:
+            settings = ArenaSettings(disk.path / "arena")
+            before = Arena.open(settings)
+            ref = before.write("bytes", [b"abc"], run="r")
+            before.close()
+            disk.forbid_writing()
+
+            arena = Arena.open(settings)
+            assert arena.view(ref) == b"abc"
+            for use in (arena.must_be_writable, lambda: arena.write("bytes", [b"abc"], run="r")):
+                with pytest.raises(ArenaUnusable, match="read-only"):
+                    use()
+            arena.close()
+    except Missing as missing:
+        pytest.skip(str(missing))
 
 
 def test_a_folder_below_a_file_cannot_be_made(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy
 import pytest
 
 from jetfleet.broker.arena import Arena, ArenaSettings, accounts, locks
@@ -278,12 +279,11 @@ def test_new_pages_are_written_through_the_file_and_those_of_before_through_a_ma
 
 
 def test_a_value_that_is_changed_while_it_is_written_is_as_it_was_when_it_was_copied(arena: Arena, settings: ArenaSettings) -> None:
-    value, written = bytearray(4 * MIB), threading.Event()
+    value, written = numpy.zeros(4 * MIB, numpy.uint8), threading.Event()
 
     def change() -> None:
         while not written.is_set():
-            for place in range(0, len(value), 4096):
-                value[place] ^= 255
+            numpy.invert(value, out=value)  # lets other threads go on meanwhile
 
     changing = threading.Thread(target=change)
     changing.start()

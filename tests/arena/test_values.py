@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import pickle
 import tempfile
@@ -224,6 +225,30 @@ def test_many_threads_write_and_read_at_once(arena: Arena) -> None:
 
     assert not wrong
     assert arena.counters.entries_written == 480
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("streamed", [False, True])
+def test_memory_of_more_than_4_gib_is_written_at_once(tmp_path: Path, streamed: bool) -> None:
+    length, marks = (4 << 30) + 4099, [0, (2 << 30) - 1, (4 << 30) - 2, (4 << 30) + 4096]
+    with open(tmp_path / "sparse", "w+b") as file:
+        file.truncate(length)
+        for mark in marks:
+            os.pwrite(file.fileno(), b"abc", mark)
+        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    arena = Arena.open(ArenaSettings(tmp_path / "arena", max_bytes=12 << 30, run_max_bytes=12 << 30))
+    if streamed:
+        with arena.stream("bytes", run="r") as writer:
+            writer.write(memory)
+            ref = writer.finish()
+    else:
+        ref = arena.write("bytes", [memory], run="r")
+
+    arena.verify(ref)
+    view = arena.view(ref, verify=False)
+    assert len(view) == length
+    assert all(view[mark - 1 if mark else 0 : mark + 4] == memory[mark - 1 if mark else 0 : mark + 4] for mark in marks)
+    arena.close()
 
 
 @pytest.mark.soak

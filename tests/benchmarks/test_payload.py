@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CASE = {
-    "bytes", "kind", "write_mb_s", "memcpy_mb_s", "write_ratio", "first_write_ratio", "handovers", "handover_ms", "handover_extra_ms",
-    "consumer_extra_rss_bytes", "consumer_mapped_bytes", "consumer_peak_rss_bytes",
+    "bytes", "kind", "write_mb_s", "memcpy_mb_s", "write_ratio", "first_write_ratio", "first_write_new_ratio",
+    "handovers", "handover_ms", "handover_extra_ms", "consumer_extra_rss_bytes", "consumer_mapped_bytes", "consumer_peak_rss_bytes",
 }  # fmt: skip
 MIB = 1 << 20
 

@@ -85,6 +85,25 @@ def test_the_folder_may_be_named_itself(cli: Cli, refs: list[Ref], tmp_path: Pat
     assert cli("arena", "ls", "--segments", "--arena", str(tmp_path / "arena"), "-o", "json").rows[0]["entries"] == 3
 
 
+def test_what_keeps_a_segment_from_being_freed_is_seen(cli: Cli, refs: list[Ref], tmp_path: Path) -> None:
+    arena = Arena.open(ArenaSettings(tmp_path / "arena"))
+    view = arena.view(refs[0])
+    [row] = cli("arena", "ls", "--segments", "-o", "json").rows
+    assert row["pinned_by"] == [{"run": "a-1", "entries": 1, "bytes": 11_000}, {"run": "b-2", "entries": 2, "bytes": 5_001}]
+    assert row["pids"] == ([os.getpid()] if sys.platform == "linux" else [])
+    assert "a-1 and 1 more" in cli("arena", "ls", "--segments").out
+    del view
+    assert cli("arena", "ls", "--segments", "-o", "json").rows[0]["pids"] == []
+    arena.close()
+
+
+def test_the_limit_is_the_one_that_the_keeper_was_given(cli: Cli, refs: list[Ref], tmp_path: Path) -> None:
+    keeper = Keeper(ArenaSettings(tmp_path / "arena", max_bytes=64 << 20))
+    assert keeper.acquire()
+    assert cli("arena", "stats", "-o", "json").rows[0]["limit_bytes"] == 64 << 20
+    keeper.release()
+
+
 @pytest.mark.parametrize("command", [("stats",), ("ls",), ("verify",), ("gc",)])
 def test_where_there_is_no_arena_none_is_made(cli: Cli, tmp_path: Path, command: tuple[str, ...]) -> None:
     said = cli("arena", *command)

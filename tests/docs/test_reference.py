@@ -54,11 +54,15 @@ def test_the_keys_of_a_node_are_those_of_its_config(name: str) -> None:
 
 
 def codes(file: Path) -> Iterator[str]:
-    """The problem codes that a module reports."""
-    for call in ast.walk(ast.parse(file.read_text())):
-        if isinstance(call, ast.Call) and getattr(call.func, "id", getattr(call.func, "attr", "")) in REPORTERS:
-            texts = [part.value for argument in call.args for part in ast.walk(argument) if isinstance(part, ast.Constant)]
-            yield from (text for text in texts if isinstance(text, str) and CODE.fullmatch(text))
+    """The problem codes that a module reports, or yields, with what there is to say, to who does."""
+    for found in ast.walk(ast.parse(file.read_text())):
+        told: list[ast.expr] = []
+        if isinstance(found, ast.Call) and getattr(found.func, "id", getattr(found.func, "attr", "")) in REPORTERS:
+            told = found.args
+        elif isinstance(found, ast.Yield) and isinstance(found.value, ast.Tuple):
+            told = found.value.elts[:1]
+        texts = [part.value for each in told for part in ast.walk(each) if isinstance(part, ast.Constant)]
+        yield from (text for text in texts if isinstance(text, str) and CODE.fullmatch(text))
 
 
 def test_every_problem_code_is_explained_and_no_other() -> None:

@@ -17,7 +17,7 @@ from jetfleet.broker.api import Client
 from jetfleet.broker.objects.janitor import Janitor
 from jetfleet.broker.objects.meta import Metas
 from jetfleet.broker.payloads import remote
-from jetfleet.broker.payloads.run_states import FORGOTTEN_AFTER_S, RunStates
+from jetfleet.broker.payloads.run_states import RunStates
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.errors import EventRejected, UnencodableValue
 from jetfleet.schemas.flow.definition import Payloads

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -39,6 +40,11 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
 
 def impatient(name: str = "impatient") -> dict[str, Any]:
     return produced_and_summed(name) | {"nodes": {"make": IMPATIENT, "sum": {"type": "bulk.sum", "queue": "b"}}}
+
+
+def jetfleet(*words: str) -> str:
+    """What a command prints."""
+    return subprocess.run([sys.executable, "-m", "jetfleet.schemas", *words], capture_output=True, text=True, check=True).stdout
 
 
 def arena_id(arena: Path) -> str:
@@ -150,6 +156,8 @@ def test_who_waits_for_room_in_vain_for_a_cancelled_run_keeps_nobody_waiting(fre
                 await until(lambda: executions(one, "made", waiting) == 1, "the second wants more than is left")
                 said = await why(one, waiting, "room")
                 assert said == f"run waits for room in the arena of host {arena_id(tmp_path / 'a' / 'arena')}"
+                shown = await asyncio.to_thread(jetfleet, "runs", "show", waiting, "--nats", fresh_url)
+                assert f"waits: {said}" in shown and "jetfleet arena stats" in shown
                 found = [finding.says for finding in arenas(await examine(one.client, tmp_path))]
                 assert any("values of 1 run wait for room" in says for says in found)
                 await one.client.cancel(waiting)

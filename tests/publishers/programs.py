@@ -63,6 +63,8 @@ class Publisher:
         return subprocess.run(words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=PUBLISH_S)
 
 
+_NPM_INSTALL = f"npm install --no-audit --no-fund --fetch-retries=0 {_OR_MISSING}"
+
 WITH_A_SOCKET = (
     Program("bash", "socket", "bash", ["bash", "publish.sh"]),
     Program("C", "socket", "cc", ["{}/publish"], ["cc -Wall -Wextra -Werror -o publish publish.c"]),
@@ -88,16 +90,15 @@ WITH_A_LIBRARY = (
         [f"mvn -q dependency:copy-dependencies {_OR_MISSING}", "javac -Xlint:all,-try -Werror -cp 'target/dependency/*' -d out Publish.java"],
         source="Publish.java", soak=True,
     ),
-    Program(
-        "Node.js", "node", "npm", ["node", "publish.mjs"], [f"npm install --no-audit --no-fund --fetch-retries=0 {_OR_MISSING}"],
-        source="publish.mjs",
-    ),
+    Program("Node.js", "node", "npm", ["node", "publish.mjs"], [_NPM_INSTALL], source="publish.mjs"),
     Program("Python", "python", "python3", [sys.executable, "publish.py"], source="publish.py"),
     Program(
         "Rust", "rust", "cargo", ["{}/target/debug/publish"], [f"cargo fetch {_OR_MISSING}", "RUSTFLAGS='-D warnings' cargo build"],
         source="src/main.rs", soak=True,
     ),
 )  # fmt: skip
+
+LARGE = (Program("Node.js", "node", "npm", ["node", "large.mjs"], [_NPM_INSTALL]),)
 
 
 def each(programs: Sequence[Program]) -> list[object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ from ..fleet.running import run
 from ..security.certificates import Authority
 from ..security.servers import PASSWORD, secured
 from ..triggers.queue.places import listening, run_of
-from .programs import OFFLINE, PUBLISHERS, WITH_A_LIBRARY, WITH_A_SOCKET, Program, Publisher, each
+from .programs import LARGE, OFFLINE, PUBLISHERS, WITH_A_LIBRARY, WITH_A_SOCKET, Program, Publisher, each
 
 EVENT = '{"text": "grüße"}'
 LINES_MAX = 30
@@ -110,6 +111,22 @@ def _trust_store(authority: Authority) -> Path:
     certificate = pkcs12.PKCS12Certificate(x509.load_pem_x509_certificate(authority.file.read_bytes()), b"authority")
     store.write_bytes(pkcs12.serialize_java_truststore([certificate], BestAvailableEncryption(PASSWORD.encode())))
     return store
+
+
+@pytest.mark.parametrize("program", each(LARGE))
+def test_a_large_message_is_sent_and_the_large_output_of_its_run_read(fresh_url: str, tmp_path: Path, program: Program) -> None:
+    """Several chunks, the last one a short one."""
+    publisher, sent = program.ready(tmp_path), random.Random(5).randbytes((3 << 20) + 8)
+    (tmp_path / "sent").write_bytes(sent)
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.deploy(listening("bills", {"name": "bills"}))
+            words = [*publisher.command, fresh_url, "queue.bills", "bills/in", "4711", str(tmp_path / "sent")]
+            done = await asyncio.to_thread(subprocess.run, words, cwd=publisher.folder, capture_output=True, timeout=60)
+            assert (done.returncode, done.stdout) == (0, sent), done.stderr.decode()
+
+    run(test(), 100)
 
 
 @pytest.mark.parametrize("program", each(WITH_A_SOCKET[:1]))

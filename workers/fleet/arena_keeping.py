@@ -22,15 +22,18 @@ ROUND_S = 1.0
 
 async def keep(settings: ArenaSettings, host: str, states: RunStates) -> None:
     """Keep the arena with this id for as long as this is not cancelled."""
-    keeper = Keeper(settings, host)
+    keeper, failed = Keeper(settings, host), ""
     try:
         while True:
             await asyncio.sleep(ROUND_S)
             try:
                 if keeper.acquire():
                     await keeper.sweep(states.over)
+                failed = ""
             except (PayloadError, BrokerError, OSError) as error:
-                _log.warning("a round of the arena's keeper failed", arena=str(settings.folder), error=str(error))
+                if str(error) != failed:  # said once: a round is a second
+                    failed = str(error)
+                    _log.warning("rounds of the arena's keeper fail, and free nothing", arena=str(settings.folder), error=failed)
             except Exception:  # whatever it is, an arena that nobody keeps fills up
                 _log.exception("a defect of jetfleet: a round of the arena's keeper failed", arena=str(settings.folder))
     finally:

@@ -187,6 +187,7 @@ class Worker:
         """The arena of this host, and the ways to other hosts. Raises ArenaUnusable, UsageError, BrokerError."""
         arena = self.plane.arena
         assert arena is not None
+        arena.must_be_writable()
         self.host = arena.host
         loop = asyncio.get_running_loop()
         self.plane.waiters.on_change = lambda: _tell(loop, self._room_changed)

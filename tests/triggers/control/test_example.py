@@ -36,19 +36,26 @@ def test_a_program_fires_its_own_trigger(fresh_url: str, tmp_path: Path) -> None
     run(test(), 40)
 
 
-@pytest.mark.parametrize("type", ["webhook", "cron", "filesystem", "queue", "manual", "memory"])
-def test_a_program_serves_triggers_of_any_type(type: str, fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_serves_triggers_of_any_type(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LISTEN, "127.0.0.1:0")
-    params: dict[str, Any] = {"cron": {"schedule": "@daily"}, "filesystem": {"path": str(tmp_path)}}.get(type, {})
-    flow = {"name": "f", "triggers": [{"id": "t", "type": type, "params": params}], "nodes": {"seen": {"type": "f.echo"}}}
-    program = re.sub(r"types=\(.*?\)", f"types=({type!r},)", SERVING).replace("Client.connect()", f"Client.connect({fresh_url!r})")
+    types = ("webhook", "cron", "filesystem", "queue", "manual", "memory")
+    params: dict[str, Any] = {"cron": {"schedule": "@daily"}, "filesystem": {"path": str(tmp_path)}}
+    flow = {
+        "name": "f",
+        "triggers": [{"id": type, "type": type, "params": params.get(type, {})} for type in types],
+        "nodes": {"seen": {"type": "f.echo"}},
+        "edges": [{"from": type, "to": "seen"} for type in types],
+    }
+    program = re.sub(r"types=\(.*?\)", f"types={types}", SERVING).replace("Client.connect()", f"Client.connect({fresh_url!r})")
 
     async def test() -> None:
         async with fleet(fresh_url, tmp_path, coordinators=0, workers=0) as one:
-            await one.client.deploy(flow | {"edges": [{"from": "t", "to": "seen"}]}, nodes=[NODES])
+            await one.client.deploy(flow, nodes=[NODES])
             child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=tmp_path)
             try:
-                while [each.state for each in (await one.client.trigger("f", "t")).served.values()] != ["listening"]:
+                while [each.state for view in await one.client.triggers("f") for each in view.served.values()] != ["listening"] * len(
+                    types
+                ):
                     await asyncio.sleep(0.1)
             finally:
                 child.kill()

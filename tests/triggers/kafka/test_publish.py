@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, codec
 
 from jetfleet.broker.kafka import INSTALL
 from jetfleet.schemas.errors import Permanent, UsageError
@@ -160,9 +161,13 @@ def test_a_broker_that_is_not_there_or_does_not_answer_is_worth_another_attempt(
 
 
 def test_a_library_that_is_not_installed_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "aiokafka", None)
-    error = Bench().error(NODE, "x", {"brokers": "127.0.0.1:1", "topic": "t"})
-    assert (error.type, error.retryable) == ("kafka_unusable", False) and INSTALL in error.message
+    for compression, missing in (
+        ("zstd", partial(monkeypatch.setattr, codec, "cramjam")),
+        (None, partial(monkeypatch.setitem, sys.modules, "aiokafka")),
+    ):
+        missing(None)
+        error = Bench().error(NODE, "x", {"brokers": "127.0.0.1:1", "topic": "t", "compression": compression})
+        assert (error.type, error.retryable) == ("kafka_unusable", False) and INSTALL in error.message
 
 
 def test_a_secret_that_is_not_set_is_named() -> None:

@@ -179,7 +179,7 @@ class Folder:
     def must_be_writable(self) -> None:
         """Raises ArenaUnusable where nothing can be put into it."""
         if not os.access(".", os.W_OK, dir_fd=self.fd):
-            raise _unusable(self.path, "nothing can be written into it; is its file system mounted read-only, perhaps since an error?")
+            raise _unusable(self.path, "nothing can be written into it: its file system may be mounted read-only")
 
     def exists(self, name: str) -> bool:
         return self.inode(name) is not None

@@ -7,6 +7,7 @@ but under the segment's own lock.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -34,8 +35,9 @@ class KeeperLock:
         fd = folder.open_lock(KEEPER_LOCK)
         if own(fd) and os.fstat(fd).st_ino == folder.inode(KEEPER_LOCK):
             self._fd = fd
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{max_bytes or ''}\n".encode(), 0)
+            with contextlib.suppress(OSError):  # on a full disk a keeper is needed most, and only people ask for the limit
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, f"{max_bytes or ''}\n".encode(), 0)
             return True
         try:
             if self._is_stopped(os.fstat(fd)) and os.fstat(fd).st_ino == folder.inode(KEEPER_LOCK):
@@ -50,7 +52,8 @@ class KeeperLock:
 
     def show(self) -> None:
         """The holder is at work."""
-        os.utime(self._fd)
+        with contextlib.suppress(OSError):  # who is taken for stopped is replaced, and that is harmless
+            os.utime(self._fd)
 
     def let_go(self) -> None:
         """Nothing happens if it is not held."""

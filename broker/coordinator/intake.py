@@ -49,6 +49,8 @@ HELD_EVERY_S = 0.6
 dead coordinator had taken come to another one when it is over."""
 PAUSED_S, PAUSED_MAX_S = 1, 30
 """After so long an event comes again that was under way when its trigger was paused, each time after twice as long."""
+NO_PLACE_S = 0.25
+"""The same for one that was taken by a coordinator that has no partition any more. It asks for no events then, so others get it."""
 PART_S = 5.0
 """For the events that are to wait to be stored without the others of their message."""
 AGAIN_S = 1.0
@@ -75,7 +77,7 @@ class Site(Protocol):
 class EventReceipt:
     """Acknowledges an event's message when everything that came of it is on disk. What was refused or cut off comes again."""
 
-    __slots__ = ("_intake", "events", "failed", "left", "message", "paused")
+    __slots__ = ("_intake", "events", "failed", "left", "message", "paused", "soon")
 
     def __init__(self, intake: FlowIntake, message: Message) -> None:
         self._intake = intake
@@ -84,7 +86,9 @@ class EventReceipt:
         self.failed = False
         self.events = 0
         self.paused: list[str] = []
-        """Keys of its events that are to wait, because somebody has paused their trigger."""
+        """Keys of its events that are to wait, because somebody has paused their trigger or nothing can be started here."""
+        self.soon = False
+        """Whether they wait for no decision, but for a coordinator that has a place for them."""
 
     def settled(self, count: int, error: BrokerError | None) -> None:
         self.left -= count
@@ -144,7 +148,7 @@ class FlowIntake:
     def done(self, receipt: EventReceipt) -> None:
         self._inside.pop(receipt, None)
         if receipt.paused and (receipt.failed or len(receipt.paused) == receipt.events):
-            self._spawn(_later(receipt.message))
+            self._spawn(_later(receipt.message, receipt.soon))
         elif receipt.paused:
             self._spawn(self._part(receipt))
         elif not receipt.failed:
@@ -153,7 +157,7 @@ class FlowIntake:
     async def hold(self) -> None:
         """Tell the server that the messages in memory are being worked on. Without a partition nobody works on what waits: others may."""
         if self._waiting and not self._site.admission.has_place:
-            self._give_back()
+            self._give_back(soon=True)
         for receipt in list(self._inside):
             await receipt.message.in_progress()
 
@@ -219,10 +223,11 @@ class FlowIntake:
             receipt.settled(1, None)
         return state is None
 
-    def _give_back(self) -> None:
-        """Let the events in memory wait on the server: somebody has paused the flow, or drains it, or no run can be started here."""
+    def _give_back(self, soon: bool = False) -> None:
+        """Let the events in memory wait on the server: somebody has paused the flow, or drains it; `soon`: or no run can be started here."""
         waiting, self._waiting = self._waiting, deque()
         for receipt, event in waiting:
+            receipt.soon = soon
             receipt.paused.append(event.key)
             receipt.settled(1, None)
 
@@ -233,7 +238,7 @@ class FlowIntake:
             data, headers = only(message, receipt.paused)
             await self._site.connection.publisher.publish(message.subject, data, headers=headers, deadline_s=PART_S)
         except BrokerError:
-            await _later(message)
+            await _later(message, receipt.soon)
         else:
             await self._let_go(message)
 
@@ -293,8 +298,8 @@ class FlowIntake:
         self._known = {"", *triggers}
 
 
-async def _later(message: Message) -> None:
-    await message.nak(min(PAUSED_S << min(message.delivered - 1, 10), PAUSED_MAX_S))
+async def _later(message: Message, soon: bool) -> None:
+    await message.nak(NO_PLACE_S if soon else min(PAUSED_S << min(message.delivered - 1, 10), PAUSED_MAX_S))
 
 
 class Intake:

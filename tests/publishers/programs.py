@@ -69,7 +69,7 @@ WITH_A_SOCKET = (
     Program("bash", "socket", "bash", ["bash", "publish.sh"]),
     Program("C", "socket", "cc", ["{}/publish"], ["cc -Wall -Wextra -Werror -o publish publish.c"]),
     Program("Go", "socket", "go", ["go", "run", "publish.go"]),
-    Program("Java", "socket", "java", ["java", "Publish.java"]),
+    Program("Java", "socket", "javac", ["java", "-cp", "out", "Publish"], ["javac -Xlint:all -Werror -d out Publish.java"]),
     Program("Node.js", "socket", "node", ["node", "publish.js"]),
     Program("Python", "socket", "python3", [sys.executable, "publish.py"]),
     Program("Rust", "socket", "rustc", ["{}/publish"], ["rustc -D warnings -o publish publish.rs"]),
@@ -86,7 +86,7 @@ WITH_A_LIBRARY = (
         source="publish.go", soak=True,
     ),
     Program(
-        "Java", "java", "mvn", ["java", "-cp", "target/dependency/*", "Publish.java"],
+        "Java", "java", "mvn", ["java", "-cp", "target/dependency/*:out", "Publish"],
         [f"mvn -q dependency:copy-dependencies {_OR_MISSING}", "javac -Xlint:all,-try -Werror -cp 'target/dependency/*' -d out Publish.java"],
         source="Publish.java", soak=True,
     ),

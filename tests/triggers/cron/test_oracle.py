@@ -147,7 +147,12 @@ def ten_years(schedule: str, zone: str) -> int:
     if len(list(islice(within_ten_years(schedule), WHOLE + 1))) <= WHOLE:
         return agree(schedule, zone, FIRST, LAST, WHOLE + 100)
     starts = (FIRST + n * (LAST - FIRST) / STRETCHES for n in range(STRETCHES))
-    return sum(agree(schedule, zone, start.replace(microsecond=0), LAST, STRETCH) for start in starts)
+    return sum(stretch(schedule, zone, start.replace(microsecond=0)) for start in starts)
+
+
+def stretch(schedule: str, zone: str, start: datetime) -> int:
+    *_, last = islice(ours(schedule, zone, start), STRETCH)
+    return agree(schedule, zone, start, min(last, LAST), STRETCH)
 
 
 def changing(schedule: str, zone: str) -> int:

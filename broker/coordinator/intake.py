@@ -224,7 +224,7 @@ class FlowIntake:
         return state is None
 
     def _give_back(self, soon: bool = False) -> None:
-        """Let the events in memory wait on the server: somebody has paused the flow, or drains it; `soon`: or no run can be started here."""
+        """Let the events in memory wait on the server: somebody has paused the flow, or drains it; `soon`: no run can be started here."""
         waiting, self._waiting = self._waiting, deque()
         for receipt, event in waiting:
             receipt.soon = soon

@@ -43,17 +43,18 @@ def library() -> Any:
 
 
 class _LastWords(logging.Handler):
-    """What a logger said last, when, and of what kind the error was that it told of."""
+    """What a logger said last, and when. `kept_from`: by host and port, when a client was kept from a broker, and by what kind of error."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.text, self.at_s = "", -math.inf
-        self.kind: type[BaseException] | None = None
+        self.kept_from: dict[tuple[object, object], tuple[float, type[BaseException]]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         self.text, self.at_s = " ".join(record.getMessage().split()), time.monotonic()
-        told = record.args if isinstance(record.args, tuple) else ()
-        self.kind = next((type(each) for each in told if isinstance(each, BaseException)), None)
+        match record.args:
+            case (host, port, BaseException() as error):
+                self.kept_from[host, port] = self.at_s, type(error)
 
 
 _last = _LastWords()
@@ -64,13 +65,17 @@ def said(since_s: float) -> str:
     return f" (the client says: {_last.text[:300]})" if _last.text and _last.at_s >= since_s else ""
 
 
-def kind_of(error: Exception, since_s: float) -> type[BaseException]:
-    """What an error of the library is: where it could not connect, that which kept it from it, which only its log tells."""
+def kind_of(error: Exception, brokers: Sequence[str], since_s: float) -> type[BaseException]:
+    """What an error of the library is: where it could not connect, that which kept it from these brokers, which only its log tells. Other
+    clients of this process may be kept from theirs by something else."""
+    from aiokafka.conn import collect_hosts
     from aiokafka.errors import KafkaConnectionError
 
-    if isinstance(error, KafkaConnectionError) and _last.kind is not None and _last.at_s >= since_s:
-        return _last.kind
-    return type(error)
+    if not isinstance(error, KafkaConnectionError):
+        return type(error)
+    told = [_last.kept_from.get((host, port), (-math.inf, type(error))) for host, port, _ in collect_hosts(list(brokers))]
+    at_s, kind = max(told, key=lambda each: each[0])
+    return kind if at_s >= since_s else type(error)
 
 
 def connection_options(brokers: Sequence[str], security: KafkaSecurity, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:

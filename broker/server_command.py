@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
+from ..schemas.sizes import size_text
 from . import loop
 from .cli.permissions_command import permissions_command
-from .cli.sizes import size, size_text
+from .cli.sizes import size
 from .observe import logs
 from .server import EmbeddedServer, ServerSettings
 from .server.binary import find_binary

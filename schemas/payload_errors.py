@@ -6,7 +6,7 @@
     ├── ArenaFull          there is no room now; it may be tried again
     ├── ObjectsFull        the object store has no room now; it may be tried again
     ├── ObjectsUnavailable the store outside of NATS that the chunks lie in does not take or give them
-    ├── RunTooLarge        the run has all that one run may have
+    ├── RunTooLarge        the run has all that one run may have, or one value is larger than the arena
     ├── ArenaUnusable      the arena's folder cannot be trusted or used
     ├── UnknownCodec       nobody here can read or write such a value, and what to install
     └── KeyMissing         the key that a value is encrypted with is not in this process's environment

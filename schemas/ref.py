@@ -189,6 +189,8 @@ def from_ext(type: int, data: memoryview) -> Any:
         fields = _ref.decode(data)
         if not (_WORD.fullmatch(fields.host) and _WORD.fullmatch(fields.digest)):
             raise msgspec.ValidationError("a ref names a host or a digest that cannot be one")
+        if not (fields.host or fields.digest):
+            raise msgspec.ValidationError("a ref names neither a host nor a digest")
         return Ref(*msgspec.structs.astuple(fields))
     if type == CODED_TYPE:
         return Coded(*_coded.decode(data))

@@ -20,7 +20,7 @@ from ..broker.arena.settings import ArenaSettings
 from ..broker.arena.stream import EntryWriter
 from ..broker.codecs.registry import nbytes
 from ..broker.payloads.bodies import Key
-from ..broker.payloads.layout import is_long, small_payload
+from ..broker.payloads.layout import LONG_LIST, small_payload
 from ..broker.payloads.plane import Plane
 from ..broker.payloads.producer import Producer
 from ..broker.payloads.room import ROOM_LOOK_S, ROOM_WAIT_S
@@ -41,6 +41,7 @@ HEAVY_BYTES = 1 << 20
 """Encoding more than this takes longer than the event loop should stand still."""
 
 
+_CONTAINERS = frozenset((dict, list, tuple))
 _LIGHT = frozenset((int, float, bool, type(None), dict, list))
 READ_IN_PLACE = frozenset(("bytes", "buffer", "numpy", "arrow", "image"))
 """Codecs whose values are views of the arena, whatever their size."""
@@ -164,8 +165,10 @@ class Handover:
 
     def is_heavy(self, value: Any) -> bool:
         """Whether giving this would keep the event loop standing still."""
+        if _has_many(value):
+            return True
         parts = value.values() if isinstance(value, dict) else (value,)
-        return any(map(is_long, parts)) or sum(nbytes(part) or 0 for part in parts if type(part) not in _LIGHT) > HEAVY_BYTES
+        return any(map(_has_many, parts)) or sum(nbytes(part) or 0 for part in parts if type(part) not in _LIGHT) > HEAVY_BYTES
 
     def opened(self, wait: bool = True, codec: str = "bytes") -> EntryWriter:
         """A new entry to write into."""
@@ -206,3 +209,8 @@ class Handover:
                 except ArenaFull:
                     if time.monotonic() >= min(until_s, self._give_up_at_s):
                         raise
+
+
+def _has_many(value: Any) -> bool:
+    """Whether it is a list or map so long that nobody should go through it on the event loop."""
+    return type(value) in _CONTAINERS and len(value) > LONG_LIST

@@ -120,7 +120,7 @@ class KafkaProducers:
             kind = "missing_secret" if isinstance(error, SecretMissing) else "kafka_unusable"
             raise Permanent(f"{where}: {error}", type=kind) from None
         except (RuntimeError, OSError) as error:  # KafkaError is a RuntimeError
-            raise _told(error, where, began_s) from None
+            raise _told(error, cluster, where, began_s) from None
         return Written(written.topic, written.partition, written.offset, written.timestamp)
 
     async def close(self) -> None:
@@ -197,12 +197,12 @@ def _lost_place() -> tuple[type[Exception], ...]:
     return kafka.ProducerClosed, kafka.ProducerFenced, kafka.OutOfOrderSequenceNumber, kafka.UnknownProducerId
 
 
-def _told(error: Exception, where: str, since_s: float) -> NodeError:
+def _told(error: Exception, cluster: KafkaCluster, where: str, since_s: float) -> NodeError:
     """The library's error as one of a node."""
     from aiokafka import errors as kafka
 
     told = f"{where}: {' '.join(str(error).split()) or type(error).__name__}{said(since_s)}"
-    kind = kind_of(error, since_s)
+    kind = kind_of(error, cluster.brokers, since_s)
     if issubclass(kind, (kafka.MessageSizeTooLargeError, kafka.RecordListTooLargeError)):
         return Permanent(told, type="kafka_too_large")
     refused = (

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from ...schemas.payload_errors import RunTooLarge
+from ...schemas.sizes import size_text
 from .folder import Folder
 from .index import Index
 
@@ -44,7 +45,8 @@ class Accounts:
                 has = self._of(run)
             if has + length > self.run_max_bytes:
                 raise RunTooLarge(
-                    f"run {run or '(none)'} has {has} bytes in the arena and wants {length} more; one run may have {self.run_max_bytes}. "
+                    f"run {run or '(none)'} has {size_text(has)} in the arena and wants {size_text(length)} more; "
+                    f"one run may have {size_text(self.run_max_bytes)}. "
                     "Give it more with --arena-run-max, or let its nodes hand on less at once"
                 )
             self._writing[run] = self._writing.get(run, 0) + length

@@ -97,7 +97,7 @@ class Arena:
     ) -> EntryWriter:
         """An entry that is written piece by piece. `room_bytes`: no write up to there finds the arena full; 0: its length is not known.
 
-        Raises ArenaFull, ArenaUnusable, UnencodableValue.
+        Raises ArenaFull, RunTooLarge, ArenaUnusable, UnencodableValue.
         """
         ref = blank(self.host, codec, run, activation, again)
         try:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from ...schemas.sizes import size_text
 from .folder import LIVE, Folder, SegmentFile
 from .layout import HEADER_BLOCK_BYTES, Entry
 from .walk import SegmentWalk
@@ -100,7 +101,7 @@ class Index:
         top = (self._of_runs + Counter(besides or {})).most_common(count)
         if not top:
             return "No run has a value in it."
-        return "Most is held by " + ", ".join(f"run {run or '(none)'} ({held} bytes)" for run, held in top) + "."
+        return "Most is held by " + ", ".join(f"run {run or '(none)'} ({size_text(held)})" for run, held in top) + "."
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
         """All entries with their segments' names, read afresh."""

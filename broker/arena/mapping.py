@@ -23,12 +23,13 @@ class Mapping(mmap.mmap):
     """All bytes of a segment, read-only. `refs`: of the bodies that were handed out, by offset and length."""
 
     refs: dict[tuple[int, int], Ref]
+    _brought_in: set[tuple[int, int]]
 
     @classmethod
     def of(cls, fd: int) -> Mapping:
         """Raises OSError or ValueError if the file cannot be mapped."""
         mapping = cls(fd, 0, access=mmap.ACCESS_READ)
-        mapping.refs = {}
+        mapping.refs, mapping._brought_in = {}, set()
         return mapping
 
     @cached_property
@@ -37,6 +38,11 @@ class Mapping(mmap.mmap):
         return address_of(self)[0]
 
     def bytes_at(self, offset: int, length: int) -> bytes:
+        """Of headers. Raises OSError, as `bring_in`, when it is asked for them first."""
+        pages = offset // mmap.PAGESIZE, (offset + length) // mmap.PAGESIZE
+        if pages not in self._brought_in:
+            self.bring_in(offset, length)
+            self._brought_in.add(pages)
         return self[offset : offset + length]
 
     def bring_in(self, offset: int, length: int) -> None:

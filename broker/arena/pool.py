@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from ...schemas.payload_errors import ArenaFull
+from ...schemas.payload_errors import ArenaFull, RunTooLarge
 from .counters import ArenaCounters
 from .folder import FREE, LIVE, Folder
 from .layout import HEADER_BLOCK_BYTES, aligned
@@ -41,7 +41,7 @@ class Pool:
         self._lock = threading.Lock()
 
     def take(self, needed: int) -> Segment:
-        """A segment, begun, with room for `needed` bytes. Raises ArenaFull, ArenaUnusable."""
+        """A segment, begun, with room for `needed` bytes. Raises ArenaFull, RunTooLarge, ArenaUnusable."""
         while self._left:
             self.give_back(self._left.popleft())
         while True:
@@ -140,7 +140,7 @@ class Pool:
             name = f"{self._writer}-{self._made_so_far}"
         try:
             fd = self._room.reserve(name, size)
-        except ArenaFull:
+        except (ArenaFull, RunTooLarge):
             # There is no room for a usual one. Perhaps for one that is large enough for this entry, but not one for each small entry.
             least = max(aligned(needed + HEADER_BLOCK_BYTES, HEADER_BLOCK_BYTES), aligned(size // _SIZE_STEPS, HEADER_BLOCK_BYTES))
             if least >= size:

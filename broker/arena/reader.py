@@ -85,20 +85,30 @@ class Reader:
         return None
 
     def _body(self, ref: Ref) -> memoryview:
-        with self._lock:
-            mapping = self._mappings.get(ref.segment)
-            if mapping is None or not _fits(mapping, ref):
-                with self._opened(ref) as fd:
-                    status = os.fstat(fd)
-                    # Nothing is touched in a mapping that is not there: memory behind a file's end, or in a hole, kills the process.
-                    if may_have_holes(status) or status.st_size < max(HEADER_BLOCK_BYTES, ref.offset + ref.length):
-                        _check(ref, lambda offset, length: os.pread(fd, length, offset), status.st_size)
-                        if has_hole(fd, ref.offset, ref.length):
-                            return _read_body(ref, fd)
-                    mapping = self._mapped(ref, fd)
-            _check(ref, mapping.bytes_at, mapping.size())
-            mapping.refs[ref.offset, ref.length] = ref
+        try:
+            with self._lock:
+                mapping = self._mappings.get(ref.segment)
+                if mapping is None or not _fits(mapping, ref):
+                    opened = self._opened_body(ref)
+                    if isinstance(opened, memoryview):
+                        return opened
+                    mapping = opened
+                _check(ref, mapping.bytes_at, mapping.size())
+                mapping.refs[ref.offset, ref.length] = ref
+        except OSError as error:
+            raise _unreadable(ref, error) from None
         return memoryview(mapping)[ref.offset : ref.offset + ref.length]
+
+    def _opened_body(self, ref: Ref) -> Mapping | memoryview:
+        """Its segment, mapped; where that would be dangerous, a copy of the body."""
+        with self._opened(ref) as fd:
+            status = os.fstat(fd)
+            # Nothing is touched in a mapping that is not there: memory behind a file's end, or in a hole, kills the process.
+            if may_have_holes(status) or status.st_size < max(HEADER_BLOCK_BYTES, ref.offset + ref.length):
+                _check(ref, lambda offset, length: os.pread(fd, length, offset), status.st_size)
+                if has_hole(fd, ref.offset, ref.length):
+                    return _read_body(ref, fd)
+            return self._mapped(ref, fd)
 
     def _mapped(self, ref: Ref, fd: int) -> Mapping:
         try:

@@ -16,7 +16,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from ...schemas.payload_errors import ArenaFull, ArenaUnusable
+from ...schemas.payload_errors import ArenaFull, ArenaUnusable, RunTooLarge
+from ...schemas.sizes import size_text
 from .folder import FREE, NEW, NO_SPACE, ROOM_LOCK, ROOM_WANTED, Folder, SegmentFile, unwritable
 from .locks import owned, waiting_for
 
@@ -35,7 +36,11 @@ class Room:
         self.max_bytes = max_bytes
 
     def reserve(self, name: str, size: int) -> int:
-        """A new file `<name>.new` of `size` bytes that are really there, and its descriptor. Raises ArenaFull, ArenaUnusable."""
+        """A new file `<name>.new` of `size` bytes that are really there, and its descriptor.
+
+        Raises ArenaFull, RunTooLarge if it is larger than the whole arena may be, ArenaUnusable.
+        """
+        self._must_fit(size)
         with waiting_for(self._folder, ROOM_LOCK):
             self._make_room(size)
             fd = self._created(name + NEW, size)
@@ -48,7 +53,8 @@ class Room:
         return fd
 
     def enlarge(self, fd: int, old: int, new: int) -> None:
-        """Makes a segment larger that the caller is in. Raises ArenaFull, ArenaUnusable; then its size is what it was."""
+        """Makes a segment larger that the caller is in. Raises as `reserve`; then its size is what it was."""
+        self._must_fit(new)
         with waiting_for(self._folder, ROOM_LOCK):
             self._make_room(new - old)
             self._allocate(fd, old, new - old)
@@ -77,14 +83,23 @@ class Room:
         except OSError as error:
             raise self.refused(error, length) from None
 
+    def _must_fit(self, size: int) -> None:
+        """Waiting for room would not help."""
+        if size > self.max_bytes:
+            raise RunTooLarge(
+                f"one value alone does not fit into the arena {self._folder.path}: it has come to {size_text(size)} with what stands "
+                f"around it, and {size_text(self.max_bytes)} is the arena's limit. "
+                "Give it more with --arena-max (and --arena-run-max), or let the node hand on less at once"
+            )
+
     def _make_room(self, size: int) -> None:
         files = self._folder.segments()
         missing = sum(file.size_bytes for file in files) + size - self.max_bytes
         if missing > 0 and self._drop_free(missing) < missing:
             ask_for_room(self._folder)
             raise ArenaFull(
-                f"the arena {self._folder.path} has no room for {size} bytes more: {self.max_bytes} is its limit. {self._holders()} "
-                "It is freed when runs have ended; more room: --arena-max"
+                f"the arena {self._folder.path} has no room for {size_text(size)} more: {size_text(self.max_bytes)} is its limit. "
+                f"{self._holders()} It is freed when runs have ended; more room: --arena-max"
             )
 
     def _drop_free(self, missing: int) -> int:
@@ -102,8 +117,8 @@ class Room:
         if error.errno in NO_SPACE:
             ask_for_room(self._folder)
             return ArenaFull(
-                f"the file system of the arena {self._folder.path} has no room for {size} bytes more ({error.strerror}). {self._holders()} "
-                "Free space on it, or use another folder: --arena DIR"
+                f"the file system of the arena {self._folder.path} has no room for {size_text(size)} more ({error.strerror}). "
+                f"{self._holders()} Free space on it, or use another folder: --arena DIR"
             )
         return unwritable(self._folder.path, error)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...schemas.errors import UsageError
-from ...schemas.payload_errors import ArenaFull, ArenaUnusable
+from ...schemas.payload_errors import ArenaFull, ArenaUnusable, RunTooLarge
 from ...schemas.ref import Ref
 from .accounts import Accounts
 from .copying import as_bytes, write_file
@@ -146,11 +146,13 @@ class EntryWriter(io.RawIOBase):
         grow = self._enlarge if self._start == HEADER_BLOCK_BYTES else self._move
         try:
             return grow(segment, end + growth)
-        except ArenaFull:
+        except (ArenaFull, RunTooLarge):
             return grow(segment, end)
 
     def _enlarge(self, segment: Segment, end: int) -> Segment:
         size = self._pool.size_for(end)
+        if size > self._room.max_bytes:  # steps leave room for the next entry; here is none for that
+            size = aligned(end, HEADER_BLOCK_BYTES)
         self._room.enlarge(segment.fd, segment.size_bytes, size)
         segment.enlarged(size)
         self._counters.segments_enlarged += 1

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from ...schemas.cli import FAILED
+from ...schemas.sizes import size_text
 from ..arena.check import check
 from ..arena.index import Index
 from ..arena.layout import Entry
@@ -24,7 +25,7 @@ from .arena_segments import segment_rows
 from .arena_stats import arena_stats, show_stats
 from .options import credentials_option, form_option
 from .printing import as_json, moment, note, printable, show_rows
-from .sizes import size, size_text
+from .sizes import size
 
 ENTRY_COLUMNS = ("ref", "run", "codec", "size", "written")
 SEGMENT_COLUMNS = ("segment", "state", "size", "entries", "held", "pinned by", "open in", "written")

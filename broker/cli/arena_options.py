@@ -15,8 +15,9 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from ...schemas.sizes import size_text
 from ..arena.settings import ArenaSettings
-from .sizes import size, size_text
+from .sizes import size
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 KEEP_S_DEFAULT = 60.0

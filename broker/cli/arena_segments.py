@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ...schemas.sizes import size_text
 from ..arena.folder import FREE, SegmentFile
 from ..arena.index import Index, SegmentSummary
 from ..arena.locks import holders
 from .printing import moment
-from .sizes import size_text
 
 
 def segment_rows(index: Index, run: str | None, form: str) -> Iterator[dict[str, Any]]:

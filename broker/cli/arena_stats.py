@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
+from ...schemas.sizes import size_text
 from ..arena.folder import FREE, KEEPER_LOCK, Folder
 from ..arena.index import Index
 from ..arena.keeper_lock import KeeperLock
 from ..arena.locks import share
 from ..arena.settings import ArenaSettings, limits
 from .printing import printable
-from .sizes import size_text
 
 TOP_RUNS = 5
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from ...schemas.errors import JetfleetError
 from ...schemas.flow.node_types import Kind, node_type
+from ...schemas.sizes import size_text
 from ...schemas.subjects import FLEET, QUEUE_DEFAULT, SIGNALS, queue_stream
 from ..deployment import partitions_among
 from ..fleet.arenas import room_wanted, silent_hosts
@@ -17,7 +18,6 @@ from ..server.folder import RESERVE_BYTES
 from ..topology import streams
 from .checkup import Checkup
 from .finding import Finding, Grade
-from .sizes import size_text
 from .trigger_checks import triggers
 
 SKEW_MAX_S = 1.0

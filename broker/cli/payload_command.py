@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from ...schemas.sizes import size_text
 from ..credentials import Credentials
 from ..loop import run
 from .arena_folder import arena_options
@@ -18,7 +19,6 @@ from .payload_finder import Finder
 from .payload_place import Place, parse_place
 from .payload_rendering import show_value
 from .printing import note
-from .sizes import size_text
 
 place_argument = click.argument("place", metavar="REF|RUN:NODE[.PATH]")
 

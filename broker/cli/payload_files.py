@@ -52,7 +52,7 @@ def _writer(value: Any, file: Path) -> Write:
 @contextmanager
 def _whole(file: Path) -> Iterator[BinaryIO]:
     """A file to write into, which takes its name when the block is through. Raises UsageError for what must not be replaced."""
-    if file.exists() and not file.is_file():  # a device or a pipe: taking its name would remove it
+    if str(file) == "-" or (file.exists() and not file.is_file()):  # a device or a pipe: taking its name would remove it
         raise UsageError(f"{file} is no file; `jetfleet payload cat` prints a value, also into a pipe")
     file = file.resolve()  # a link stays one
     part = file.with_name(f".{file.name}.{os.getpid()}.part")

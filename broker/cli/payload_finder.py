@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 OUTPUT, TRIGGER = "output", "trigger"
 _NESTING = ("msgpack", "list")
 """Codecs of values that may have refs in them."""
-_PLAIN = ("msgpack", "text", "bytes")
+_PLAIN = ("msgpack", "text", "bytes", "buffer", "file", "image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ async def _fetched(fetch: Callable[[Any], Awaitable[Any]], named: Any, place: Pl
     if value is None and isinstance(named, Ref) and named.path:
         around = await fetch(named.whole.at(named.path[:-1]))
         if codec_name(type(around)) in _PLAIN and get(around, named.path[-1:]) is MISSING:
-            raise UsageError(f"there is nothing at {path_text(named.path)} in {named.whole}, which {place} leads to")
+            raise UsageError(f"there is nothing at `{path_text(named.path)}` in {named.whole}, which {place} leads to")
     return value
 
 
@@ -118,7 +119,7 @@ def _at(result: RunResult, place: OutputPlace) -> Any:
     path = path_in(place.inside[len(name) :], str(place))
     found = get(decode(payload), path)
     if found is MISSING:
-        raise UsageError(f"there is nothing at {path_text(path)} in the output of {name} of run {result.run_id}")
+        raise UsageError(f"there is nothing at `{path_text(path)}` in the output of {name} of run {result.run_id}")
     return found
 
 
@@ -127,12 +128,25 @@ def _payload(result: RunResult, place: OutputPlace) -> tuple[str, Payload]:
     outputs = {key: view.output for key, view in result.nodes().items()} | {OUTPUT: result.payload, TRIGGER: _event(result)}
     fitting = [key for key in outputs if re.match(re.escape(key) + r"(?=[.\[]|$)", place.inside)]
     if not fitting:
-        raise UsageError(f"run {result.run_id} has no {place.inside!r}; it has: {', '.join(outputs)}")
+        raise UsageError(f"run {result.run_id} has no {place.inside!r}; it has: {', '.join(_shortened(outputs))}")
     name = max(fitting, key=len)
     payload = outputs[name]
     if payload is None or (name == OUTPUT and not result.completed):
-        raise UsageError(f"{name} of run {result.run_id} has no output" + (f": the run {result.status}" if name == OUTPUT else ""))
+        raise UsageError(
+            f"{_who(name, result)} has no output; `jetfleet runs show {result.run_id}` says how far it is, and which nodes have one"
+        )
     return name, payload
+
+
+def _who(name: str, result: RunResult) -> str:
+    return f"run {result.run_id}, which is {result.status}," if name == OUTPUT else f"{name} of run {result.run_id}"
+
+
+def _shortened(keys: Iterable[str]) -> Iterator[str]:
+    """Keys as a person reads them: of the thousand items of a split the first and the last."""
+    for _, group in groupby(keys, key=lambda key: key.partition("[")[0]):
+        first, *others = group
+        yield first if not others else f"{first} … {others[-1]}" if len(others) > 1 else f"{first}, {others[0]}"
 
 
 def _event(result: RunResult) -> Payload | None:

@@ -26,6 +26,7 @@ from rich.text import Text
 
 from ...schemas.errors import UnreadablePayload
 from ...schemas.payload import Payload, decode
+from ...schemas.sizes import size_text
 from ..api.family import Member
 from ..engine import Blocked, blocked_on
 from ..run_result import RunResult
@@ -36,7 +37,6 @@ from ..study.words import in_words, span
 from .outcome import end_lines
 from .printing import STYLES, as_text, printable
 from .shown import is_described
-from .sizes import size_text
 
 INSTANCES_SHOWN = 3
 VALUE_MAX = 120

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ...schemas.codec import encode_record
+from ...schemas.sizes import size_text
 from ..api import Client
 from ..read_model.errors import JournalGap
 from ..run_result import RunResult
@@ -19,7 +20,6 @@ from .journal_lines import record_value, time_of_day
 from .options import form_option, with_client
 from .printing import as_json, as_text, printable
 from .runs_command import run_argument, runs_command
-from .sizes import size_text
 
 LOOK_S = 0.25
 """How often it is looked whether there are more records."""

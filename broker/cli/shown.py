@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ...schemas.errors import JetfleetError
 from ...schemas.ref import Coded, Ref
+from ...schemas.sizes import size_text
 from ..codecs.registry import codec_name, nbytes
-from .sizes import size_text
 
 Describe: TypeAlias = Callable[["Description"], Any]
 _IN_JSON = frozenset(("", "msgpack", "text", "bytes"))

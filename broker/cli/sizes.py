@@ -17,11 +17,3 @@ def size(context: click.Context, option: click.Parameter, text: str | None) -> i
     if found is None:
         raise click.BadParameter(f"{text!r} is no size; say 10GB, 512MiB, or a number of bytes")
     return int(float(found[1]) * _UNITS[found[2] or "B"])
-
-
-def size_text(bytes: int) -> str:
-    """To read: in the largest binary unit of which there is at least one."""
-    for unit, factor in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if bytes >= factor:
-            return f"{bytes / factor:.1f} {unit}"
-    return f"{bytes} bytes"

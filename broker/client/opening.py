@@ -174,4 +174,5 @@ def _no_leader(shown: str) -> str:
 
 def _unreachable(shown: str, error: BaseException | None) -> str:
     reason = f" ({str(error) or type(error).__name__})" if error is not None else ""
-    return f"no server answers at {shown}{reason}: start one with `jetfleet server`, or give its address with --nats"
+    hint = "start one with `jetfleet server`, or give its address (--nats, in Python `Client.connect(url)`)"
+    return f"no server answers at {shown}{reason}: {hint}"

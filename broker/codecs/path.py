@@ -12,7 +12,6 @@ import contextlib
 import mmap
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,23 @@ from .codec import META_BYTES_MAX, Encoded
 from .opened import OpenedFile
 
 
-@dataclass(frozen=True, slots=True)
 class FileView:
     """A file's bytes, where they lie. `name` is that of the file, without folders; it is safe to use in a folder of one's own."""
 
-    name: str
-    body: memoryview
+    # No dataclass: msgpack's encoder writes those as maps, without asking for their codec, and a small file would be a file no more.
+    __slots__ = ("body", "name")
+
+    def __init__(self, name: str, body: memoryview) -> None:
+        self.name, self.body = name, body
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FileView) and (self.name, self.body) == (other.name, other.body)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return f"FileView({self.name!r}, {self.nbytes} bytes)"
 
     @property
     def nbytes(self) -> int:

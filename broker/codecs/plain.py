@@ -28,7 +28,7 @@ def plain_form(value: Any) -> Any:
         if form is not None:
             return form(value)
     raise NotImplementedError(
-        f"a value of type {type(value).__module__}.{type(value).__qualname__} has no form as bytes; "
+        f"a value of class {type(value).__qualname__} has no form as bytes; "
         "return a map, a dataclass, a pydantic model, bytes, an array or a table"
     )
 

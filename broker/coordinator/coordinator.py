@@ -92,6 +92,7 @@ class Coordinator:
         self._stopping = False
         self._with_room: set[str] = set()
         self._seen: dict[int, tuple[int, int]] = {}
+        self._cuts = 0
 
     async def start(self) -> None:
         """Take part in the fleet. Raises JetfleetError if the servers are not fit for it."""
@@ -321,6 +322,7 @@ class Coordinator:
 
     def _disconnected(self) -> None:
         self._seen.clear()
+        self._cuts += 1
         self.outbox.hold_tasks()
 
     async def _reconnected(self) -> None:
@@ -329,23 +331,26 @@ class Coordinator:
 
     async def _check_epoch(self) -> None:
         while not self._stopping:
+            cuts = self._cuts
             try:
                 if self._high_water is not None:
                     await self._high_water.check(self.connection, self.partitions)
                 self._epoch = await ensure_memory(self.connection, self._deployed)
+                if cuts != self._cuts:
+                    continue  # the server that said so may be gone by now
                 self.outbox.begin_epoch(self._epoch)
                 for owner in list(self.owners.values()):
                     await owner.tasks_lost(self._epoch)
                     await asyncio.sleep(0)  # of all partitions in one go it would cost heartbeats
                 return
-            except BrokerError as error:
-                log.warning("the server's memory cannot be checked yet", reason=str(error))
-                await asyncio.sleep(RETRY_S / 4)
             except WalWentBack as error:
                 log.critical("the server has lost what it had acknowledged; this coordinator stops", reason=str(error))
                 if not self.failed.done():
                     self.failed.set_result(error)
                 return
+            except JetfleetError as error:  # not only the client's: until this works no task leaves
+                log.warning("the server's memory cannot be checked yet", reason=str(error))
+                await asyncio.sleep(RETRY_S / 4)
 
     async def _flow_changed(self, name: str) -> None:
         while not self._stopping:

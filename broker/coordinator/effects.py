@@ -24,7 +24,7 @@ from ..engine.claims import waits_for_slot
 from .acknowledged import Ticket
 from .approval_notices import announce
 from .open_run import OpenRun
-from .pins import pin_for_others
+from .pins import pin_for_others, pin_for_retry
 
 if TYPE_CHECKING:
     from .partition import Partition
@@ -224,6 +224,7 @@ def _finish_run(home: Partition, run: OpenRun, effect: fx.FinishRun, ticket: Tic
     )  # fmt: skip
     home.outbox.part(state.plan.name, run.cut(summary), ticket)
     pin_for_others(home.outbox, run, effect.output, ticket)
+    pin_for_retry(home.outbox, state, effect.status)
     home.archiving.add(state.id, ticket)
     if state.parent is not None:
         parent, activation = state.parent

@@ -1,5 +1,5 @@
 """Pins of what leaves a run: objects that its output names, or an event that it emits, stay as long as its history; those of an event or
-record that is put with the dead letters, for LETTER_KEPT_MS.
+record that is put with the dead letters, for LETTER_KEPT_MS; all that a failed run has stored, for FAILED_KEPT_MS, if its flow stores all.
 
 A run's own pins go when it is over, so these are published with the effects of its end: it is not over before they are stored. What
 an event names is pinned before the event is published. Values that lie in an arena alone are not kept by this.
@@ -14,15 +14,18 @@ from ...schemas.errors import UnreadablePayload
 from ...schemas.messages import DeadLetter
 from ...schemas.payload import Payload, decode, refs_in
 from ...schemas.ref import Ref, may_hold_ref
-from ..objects.pins import pin_until
+from ..objects.pins import pin_of_failure, pin_of_letter, pin_until
 from .acknowledged import Ticket
 
 if TYPE_CHECKING:
+    from ..engine import Run
     from .open_run import OpenRun
     from .outbox import Outbox
 
 LETTER_KEPT_MS = 30 * 24 * 3_600_000
 """Time for somebody to look after a dead letter. Its run has not begun: for who frees objects nobody needs them any more after hours."""
+FAILED_KEPT_MS = 3 * 24 * 3_600_000
+"""Time for somebody to try a failed run again: what fails on a Friday evening is looked at on Monday."""
 FOREVER_MS = 1 << 53
 """A flow may keep its history for any number of days; no computer runs as long as this."""
 
@@ -41,6 +44,20 @@ def pin_for_others(outbox: Outbox, run: OpenRun, payload: Payload, ticket: Ticke
     for digest in sorted({ref.digest for ref in refs}):
         subject, body = pin_until(state.id, digest, until_ms, digest in nested)
         outbox.pin(subject, body, ticket)
+
+
+def pin_for_retry(outbox: Outbox, state: Run, status: str) -> None:
+    """Keep what a failed run has stored; no longer, once it has ended otherwise after a retry.
+
+    Nothing waits for it: in a full store it finds room only when the runs that fail there are over.
+    """
+    if state.plan.payloads.durability != "object-store":
+        return
+    if status == "failed":
+        kept_ms = min(FAILED_KEPT_MS, state.plan.history.keep_ms)
+        outbox.singles.publish(*pin_of_failure(state.id, state.updated_at + kept_ms), _nobody)
+    elif state.life > 1:
+        outbox.singles.publish(*pin_of_failure(state.id, 0), _nobody)
 
 
 def pin_for_run(outbox: Outbox, run: str, payload: Payload) -> None:
@@ -63,7 +80,7 @@ def pin_for_letter(outbox: Outbox, letter: DeadLetter) -> None:
     for ref in refs:
         if not ref.digest:
             continue
-        subject, body = pin_until(ref.run, ref.digest, letter.at + LETTER_KEPT_MS, ref.nested)
+        subject, body = pin_of_letter(ref.run, ref.digest, letter.at + LETTER_KEPT_MS, ref.nested)
         outbox.singles.publish(subject, body, _nobody)
 
 

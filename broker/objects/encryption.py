@@ -16,6 +16,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import platform
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -54,7 +55,10 @@ class Keys:
         variable = VARIABLE + name.upper().replace("-", "_")
         text = self._environment.get(variable)
         if not text:
-            raise KeyMissing(f"the key {name!r} is not here: set {variable} to 32 bytes in base64 (`openssl rand -base64 32`)")
+            raise KeyMissing(
+                f"the key {name!r} is not in the environment of this process on host {platform.node()}: set {variable} to it, "
+                "32 bytes in base64, on all workers and for whoever reads; a new one: `openssl rand -base64 32`"
+            )
         try:
             secret = base64.b64decode(text.strip(), validate=True)
         except (binascii.Error, ValueError):

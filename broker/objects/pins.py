@@ -43,6 +43,16 @@ def pin_until(run: str, digest: str, until_ms: int, nested: bool = False) -> tup
     return subjects.object_pin(run, digest), msgspec.msgpack.encode(Pin(run, until_ms, nested))
 
 
+def pin_of_letter(run: str, digest: str, until_ms: int, nested: bool = False) -> tuple[str, bytes]:
+    """As `pin_until`, for a dead letter that names the run's object: beside the run's own pin, which may stay longer, or go sooner."""
+    return subjects.object_pin(f"{run} letter", digest), msgspec.msgpack.encode(Pin(run, until_ms, nested))
+
+
+def pin_of_failure(run: str, until_ms: int) -> tuple[str, bytes]:
+    """As `pin_until`, of no object: it keeps what the run's family has pinned, for who tries a failed run again. 0: no longer."""
+    return pin_until(run, "failed", until_ms, nested=True)
+
+
 class Pins:
     """All pins of a deployment. Every method may raise the client's BrokerErrors."""
 

@@ -7,6 +7,7 @@ sequence: chunks that were stored since then, by somebody who stores the object 
 from __future__ import annotations
 
 from ...schemas import subjects
+from ...schemas.sizes import size_text
 from ..client import Connection, Message, NotFound, Refused, StreamFull
 from .chunks import MIB, Place
 
@@ -36,7 +37,9 @@ class StreamChunks:
             raise NotFound(f"there is no stream {subjects.OBJECTS}; deploy the topology", status=404)
         limit, used = int(info["config"]["max_bytes"]), int(info["state"]["bytes"])
         if limit > 0 and used + size_bytes > limit - min(RESERVE_BYTES, limit // 16):
-            raise StreamFull(f"{size_bytes} bytes more have no room in stream {subjects.OBJECTS}, which has {used} of {limit}")
+            raise StreamFull(
+                f"{size_text(size_bytes)} more have no room in stream {subjects.OBJECTS}, which has {size_text(used)} of {size_text(limit)}"
+            )
 
     async def put(self, place: Place, n: int, data: bytes) -> None:
         await self._connection.publisher.publish(subjects.object_chunk(place.name, n), data)

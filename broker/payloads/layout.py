@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ...schemas.errors import UnencodableValue
-from ...schemas.payload import Payload, encode
+from ...schemas.payload import Payload, encode, list_header
 from ...schemas.ref import Coded, Ref, may_hold_extension, to_ext
 from ...schemas.values import MISSING
 from ..codecs.codec import Codec, Encoded
@@ -30,12 +30,18 @@ Write: TypeAlias = Callable[[Codec, Encoded, bool], Ref]
 NATIVE = (str, bytes, bytearray, memoryview)
 """What msgpack has a form of its own for, whatever its size."""
 _SIZED = frozenset(NATIVE)
+_PLAIN = frozenset((int, float, bool, type(None), dict, list, tuple))
+"""What has no codec of its own. Looking a type up takes longer than encoding such a value."""
 LONG_LIST = 1_000
+SMALLEST_REF_BYTES = len(encode(Ref("", 0, 0)))
+"""No real one is as small."""
 
 
 def small_payload(value: Any, inline_max_bytes: int) -> Payload | None:
     """The payload of a value that has nothing to be taken out: nearly all are like that. None: it needs a Layout."""
     if type(value) is dict:
+        if 2 * len(value) > inline_max_bytes:  # `_has_too_many`: a call would be a tenth of what is done here
+            return None
         for item in value.values():
             if (type(item) in _SIZED and len(item) > inline_max_bytes) or is_long(item):
                 return None
@@ -51,6 +57,11 @@ def small_payload(value: Any, inline_max_bytes: int) -> Payload | None:
 def is_long(value: Any) -> bool:
     """Whether it is a list so long that encoding it in one call would hold up all other threads."""
     return type(value) in (list, tuple) and len(value) > LONG_LIST
+
+
+def _has_too_many(map: Mapping[Any, Any], inline_max_bytes: int) -> bool:
+    """Whether it is too large whatever is in it: keys and values have a byte each at least. Looking at each of a million takes seconds."""
+    return 2 * len(map) > inline_max_bytes
 
 
 class Layout:
@@ -98,7 +109,7 @@ class Layout:
             return self._encoder.encode(self._leaf(value))
         map = _as_map(value)
         encoded = None
-        if map is None or not any(is_long(item) or self._is_leaf(item) for item in map.values()):
+        if map is None or _has_too_many(map, self._inline_max) or not any(is_long(item) or self._is_leaf(item) for item in map.values()):
             encoded = self._encoder.encode(value)
             if len(encoded) <= self._inline_max:
                 return encoded
@@ -107,6 +118,8 @@ class Layout:
 
     def _is_leaf(self, value: Any) -> bool:
         """Whether a codec of its type takes the value; small texts and bytes are msgpack's own."""
+        if type(value) in _PLAIN:
+            return False
         if isinstance(value, NATIVE):
             return memoryview(value).nbytes > self._inline_max if not isinstance(value, str) else len(value) > self._inline_max
         return type(value) not in (Ref, Coded) and native(value) is MISSING and codec_for(value) is not None
@@ -155,15 +168,23 @@ class Layout:
 
     def _slimmed(self, map: Mapping[Any, Any]) -> Payload | None:
         """The map with its largest values taken out until it is small enough; None if its many small values alone are too much."""
+        if _has_too_many(map, self._inline_max):
+            return None
         map = {key: self._without_model(item) for key, item in map.items()}
         parts = {key: self._list(item) if is_long(item) else self._encoder.encode(self._leaf(item) if self._is_leaf(item) else item)
                  for key, item in map.items()}  # fmt: skip
-        total = sum(len(part) + len(self._encoder.encode(key)) for key, part in parts.items())
+        keys_bytes = len(self._encoder.encode(list(map))) - len(list_header(len(map)))
+        # Seen before anything is written: at best each part becomes a ref.
+        if keys_bytes + sum(min(len(part), SMALLEST_REF_BYTES) for part in parts.values()) > self._inline_max:
+            return None
+        total = keys_bytes + sum(len(part) for part in parts.values())
         largest = sorted(parts, key=lambda key: len(parts[key]))
         while total > self._inline_max:
             key = largest.pop() if largest else None
-            smaller = b"" if key is None else self._taken_out(map[key], parts[key])
-            if key is None or len(smaller) >= len(parts[key]):
+            if key is None or len(parts[key]) <= SMALLEST_REF_BYTES:
+                return None
+            smaller = self._taken_out(map[key], parts[key])
+            if len(smaller) >= len(parts[key]):
                 return None
             total += len(smaller) - len(parts[key])
             parts[key] = smaller

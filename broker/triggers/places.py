@@ -36,7 +36,7 @@ def next_times(type: str, params: Any, count: int, after: datetime | None = None
 
 def _webhook(params: Any) -> str:
     host = params.host
-    methods = ",".join(str(method) for method in params.methods)
+    methods = "|".join(str(method) for method in params.methods)
     return f"{methods} http://{f'[{host}]' if ':' in host else host}:{params.port}{params.path}"
 
 

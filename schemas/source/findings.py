@@ -132,6 +132,23 @@ def _wrong_type(words: str) -> Callable[[_Finding, type[Block]], Problem]:
     return tell
 
 
+def _no_text(finding: _Finding, model: type[Block]) -> Problem:
+    problem = _wrong_type("text")(finding, model)
+    words, hint = _measure(shape.pattern(model, finding.path))
+    if not words or finding.value is None:
+        return problem
+    return Problem(problem.code, problem.message.replace("must be text", f"must be {words}", 1), problem.path, hint)
+
+
+def _measure(pattern: str) -> tuple[str, str]:
+    """What a text of this pattern measures, and how it is written; nothing of a pattern that is another's."""
+    if "ms|s|m|h|d" in pattern:
+        return "a duration", "write a number and ms, s, m, h or d: `30d`"
+    if "KiB" in pattern:
+        return "a size", "write a whole number and B, KiB or MiB: `64KiB`"
+    return "", ""
+
+
 def _union(finding: _Finding, model: type[Block]) -> Problem:
     return _wrong_type(shape.words(shape.expected(model, finding.path)))(finding, model)
 
@@ -153,12 +170,10 @@ def _no_choice(finding: _Finding, model: type[Block]) -> Problem:
 def _pattern(finding: _Finding, model: type[Block]) -> Problem:
     if finding.value == "":
         return _too_short(finding, model)
-    if "ms|s|m|h|d" in finding.context["pattern"]:
-        return Problem("INVALID_VALUE", f"`{finding.value}` is not a duration", finding.path, "write a number and ms, s, m, h or d: `30d`")
-    if "KiB" in finding.context["pattern"]:
-        value = _cut(str(finding.value))
-        return Problem("INVALID_VALUE", f"`{value}` is not a size", finding.path, "write a whole number and B, KiB or MiB: `64KiB`")
-    message = f"`{_cut(str(finding.value))}` is not a valid name"
+    value, (words, hint) = _cut(str(finding.value)), _measure(finding.context["pattern"])
+    if words:
+        return Problem("INVALID_VALUE", f"`{value}` is not {words}", finding.path, hint)
+    message = f"`{value}` is not a valid name"
     return Problem("INVALID_VALUE", message, finding.path, "a name has letters, digits, `_` and `-`, and begins with a letter or `_`")
 
 
@@ -195,7 +210,7 @@ def _anything_else(finding: _Finding, model: type[Block]) -> Problem:
 _TELLERS: Mapping[str, Callable[[_Finding, type[Block]], Problem]] = {
     "missing": _missing,
     "extra_forbidden": _unknown_key,
-    "string_type": _wrong_type("text"),
+    "string_type": _no_text,
     "int_type": _wrong_type("a whole number"),
     "float_type": _wrong_type("a number"),
     "bool_type": _wrong_type("true or false"),

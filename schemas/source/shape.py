@@ -56,6 +56,13 @@ def is_required(root: Any, path: Path) -> bool:
     return any(entry is not None and entry[1].is_required() for entry in found)
 
 
+def pattern(root: Any, path: Path) -> str:
+    """What a text at `path` has to match; "" where it may be any."""
+    found = [field_of(block, str(path[-1])) for block in blocks(expected(root, path[:-1]))] if path else []
+    kinds = [kind for entry in found if entry is not None for kind in (*entry[1].metadata, *_metadata(entry[1].annotation))]
+    return next((kind.pattern for kind in kinds if isinstance(getattr(kind, "pattern", None), str)), "")
+
+
 def words(annotation: Any) -> str:
     """What is expected, in words: `text`, `a list or a mapping`, `one of all, any or a mapping`."""
     parts: dict[str, None] = {}
@@ -80,6 +87,14 @@ def _options(annotation: Any) -> Iterator[Any]:
             yield from _options(member)
     else:
         yield annotation
+
+
+def _metadata(annotation: Any) -> Iterator[Any]:
+    """What stands beside the types, in the members of a union too."""
+    if get_origin(annotation) is Annotated:
+        yield from annotation.__metadata__
+    for member in get_args(annotation):
+        yield from _metadata(member)
 
 
 def _child(option: Any, part: str | int) -> Any:

@@ -23,6 +23,13 @@ def flip(file: Path, offset: int) -> None:
         os.pwrite(opened.fileno(), bytes([byte[0] ^ 4]), offset)
 
 
+def forget_pages(file: Path) -> None:
+    """What was written is on the disk, and not in memory any more."""
+    with open(file, "rb") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def fill(file: Path) -> None:
     """Write zeros until the file system is full."""
     fd = os.open(file, os.O_WRONLY | os.O_CREAT)

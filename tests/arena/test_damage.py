@@ -21,7 +21,7 @@ from jetfleet.schemas.ref import Ref
 
 from ..faults.machine.loop_disk import loop_disk
 from ..faults.machine.needs import Missing
-from .places import fill, flip, segment_file
+from .places import fill, flip, forget_pages, segment_file
 
 VALUE = bytes(range(256)) * 1024
 Spoil = Callable[[Arena, Ref, Path], None]
@@ -289,6 +289,25 @@ def test_a_disk_that_fails_is_a_typed_error_for_all_who_use_it(tmp_path: Path) -
             with pytest.raises(UsageError, match="given up"):
                 stream.finish()
             arena.close()
+    except Missing as missing:
+        pytest.skip(str(missing))
+
+
+def test_a_disk_whose_blocks_cannot_be_read_any_more_kills_nobody(tmp_path: Path) -> None:
+    try:
+        with loop_disk(tmp_path, 64 << 20) as disk:
+            settings = ArenaSettings(disk.path / "arena", max_bytes=8 << 20, segment_bytes=1 << 20)
+            writer = Arena.open(settings)
+            refs = [writer.write("bytes", [VALUE], run="r") for _ in range(2)]
+            file = segment_file(writer, refs[0])
+            writer.close()
+            reader = Arena.open(settings)
+            forget_pages(file)
+            disk.fail_beyond(64 << 10)
+            for ref in refs:  # headers are looked at first, by whoever opens a value
+                with pytest.raises(PayloadCorrupt, match="cannot be read"):
+                    reader.view(ref, verify=False)
+            reader.close()
     except Missing as missing:
         pytest.skip(str(missing))
 

@@ -107,7 +107,7 @@ def test_a_run_above_its_limit_is_refused(settings: ArenaSettings, open_arena: O
     arena = open_arena(replace(settings, run_max_bytes=3 * MIB))
     kept = arena.write("bytes", [bytes(2 * MIB)], run="greedy")
 
-    with pytest.raises(RunTooLarge, match=r"greedy.*2097152.*--arena-run-max"):
+    with pytest.raises(RunTooLarge, match=r"greedy has 2.0 MiB .*--arena-run-max"):
         arena.write("bytes", [bytes(2 * MIB)], run="greedy")
     arena.write("bytes", [bytes(2 * MIB)], run="modest")
     assert arena.view(kept) == bytes(2 * MIB)
@@ -116,6 +116,18 @@ def test_a_run_above_its_limit_is_refused(settings: ArenaSettings, open_arena: O
 def test_a_value_that_never_fits_is_too_large_and_not_waited_for(arena: Arena) -> None:
     with pytest.raises(RunTooLarge):
         arena.write("bytes", [bytes(17 * MIB)], run="r")
+
+
+def test_a_stream_that_the_whole_arena_has_no_room_for_is_too_large_and_not_waited_for(settings: ArenaSettings, open_arena: Opener) -> None:
+    arena = open_arena(replace(settings, run_max_bytes=settings.max_bytes))
+    with pytest.raises(RunTooLarge, match="--arena-max"):
+        arena.stream("bytes", run="r", room_bytes=17 * MIB)
+    with arena.stream("bytes", run="r") as writer:
+        with pytest.raises(RunTooLarge, match="--arena-max"):
+            for _ in range(17):
+                writer.write(bytes(MIB))
+        assert writer.length == 15 * MIB, "all that has room beside the headers"
+        assert arena.view(writer.finish()) == bytes(15 * MIB)
 
 
 def test_a_runs_limit_counts_what_other_processes_wrote(settings: ArenaSettings, open_arena: Opener) -> None:

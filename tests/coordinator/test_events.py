@@ -20,6 +20,7 @@ from jetfleet.schemas.messages import BatchedEvent, encode_all
 from jetfleet.schemas.payload import NULL, decode, encode
 from jetfleet.schemas.plan.compiler import compile_flow
 from jetfleet.schemas.plan.plan import Plan
+from jetfleet.schemas.ref import Ref
 from jetfleet.schemas.subjects import run_id
 
 
@@ -109,6 +110,7 @@ def test_what_is_neither_is_refused_with_its_type_in_the_reason(type: str) -> No
         only(b"\xa1\x61n\x01", {"Content-Type": type})
 
 
+NOWHERE = encode({"rows": Ref("bytes", 3, 0)})
 BROKEN_REF = msgpack.packb({"rows": msgpack.ExtType(1, b"no ref")})
 
 
@@ -123,6 +125,7 @@ def test_a_ref_that_nobody_can_read_is_refused(headers: dict[str, str]) -> None:
     [
         b"",
         encode_all([BatchedEvent("k", BROKEN_REF)]),
+        encode_all([BatchedEvent("k", NOWHERE)]),
         b"\xc1",
         b"{}",
         msgspec.msgpack.encode([1]),

@@ -16,6 +16,7 @@ import pytest
 from jetfleet.broker.api import Client
 from jetfleet.broker.objects.janitor import Janitor
 from jetfleet.broker.objects.meta import Metas
+from jetfleet.broker.objects.pins import pin_of_letter, pin_until
 from jetfleet.broker.payloads import remote
 from jetfleet.broker.payloads.run_states import RunStates
 from jetfleet.schemas import messages, subjects
@@ -150,6 +151,28 @@ def test_the_values_of_a_dead_letter_are_there_when_it_is_sent_again_days_later(
         assert await Metas(connection).all() == []
 
     with_fleet(fresh_url, tmp_path, body, TAKE)
+
+
+def test_a_dead_letter_changes_nothing_about_how_long_a_run_keeps_the_value_that_it_names(fresh_url: str, tmp_path: Path) -> None:
+    async def body(one: Fleet) -> None:
+        streams = one.client.connection.streams
+        made = (await (await one.client.start("array")).result(fetch=False)).output
+        event = await one.client.values.outgoing({"rows": made, "note": 7}, subjects.run_id("take", "k"), Payloads())
+        (ref,) = refs_in(event)
+        kept, body = pin_until(ref.run, ref.digest, 1 << 50)  # as the run does for what it hands on, where its history is long
+        await one.client.connection.publisher.publish(kept, body)
+        await one.client.connection.publisher.publish(
+            subjects.event("take"), event, id="k", headers={"Content-Type": "application/msgpack"}
+        )
+        await one.log.until(lambda: len(one.log.letters) == 1, "the letter: the event does not fit the inputs")
+        of_letter, _ = pin_of_letter(ref.run, ref.digest, 0)
+        async with asyncio.timeout(15):
+            while await streams.last(subjects.OBJECTS, of_letter) is None:
+                await asyncio.sleep(0.01)
+        stored = await streams.last(subjects.OBJECTS, kept)
+        assert stored is not None and stored.data == body
+
+    with_fleet(fresh_url, tmp_path, body, TAKE, ARRAYS)
 
 
 def test_what_nobody_can_encode_is_refused(fresh_url: str, tmp_path: Path) -> None:

@@ -6,6 +6,10 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from jetfleet.broker.client import Connection
+from jetfleet.broker.deployment import Deployed, ensure_memory
 from jetfleet.schemas import messages, subjects
 from jetfleet.schemas.messages import Task, decode, split
 from jetfleet.schemas.records import Completion, SignalReceived
@@ -50,6 +54,50 @@ def test_tasks_that_nobody_had_taken_are_given_out_again_when_the_server_lost_th
             await one.worker()
             assert {summary.status for summary in await one.log.ended(*runs)} == {"completed"}
             assert all(len(one.log.journal(id)) == 4 for id in runs)
+
+    run(test())
+
+
+def test_tasks_wait_until_a_server_that_lost_them_has_room_for_them_again(server_factory: ServerFactory, tmp_path: Path) -> None:
+    async def test() -> None:
+        server = server_factory(memory_bytes=600 << 20)
+        async with fleet(server.url, tmp_path, workers=0) as one:
+            await one.deploy(chain("orders"))
+            runs = await asyncio.gather(*one.ids("orders", 5))
+            await one.log.until(lambda: one.log.begun == set(runs), "all runs to begin")
+            await one.quiet()
+            streams, (coordinator,) = one.client.connection.streams, one.coordinators
+            await streams.delete_stream(subjects.TASKS)
+            await streams.create_stream({"name": "OTHERS", "subjects": ["others"], "storage": "memory", "max_bytes": 500 << 20})
+            coordinator._disconnected()
+            looks = asyncio.create_task(coordinator._check_epoch())
+            await asyncio.wait([looks], timeout=0.5)  # who gives up does so at the first look
+            assert not looks.done() and "lost its memory" in coordinator.outbox.blocked_by
+            await streams.delete_stream("OTHERS")
+            await looks
+            await one.worker()
+            assert {summary.status for summary in await one.log.ended(*runs)} == {"completed"}
+
+    run(test())
+
+
+def test_what_a_server_said_before_the_next_cut_lets_no_task_go(fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path, workers=0) as one:
+            (coordinator,), held = one.coordinators, []
+
+            async def cut_meanwhile(connection: Connection, found: Deployed) -> str:
+                epoch = await ensure_memory(connection, found)
+                held.append(coordinator.outbox.blocked_by)
+                if len(held) == 1:
+                    coordinator._disconnected()
+                return epoch
+
+            monkeypatch.setattr("jetfleet.broker.coordinator.coordinator.ensure_memory", cut_meanwhile)
+            coordinator._disconnected()
+            await coordinator._check_epoch()
+            assert ["lost its memory" in each for each in held] == [True, True]
+            assert not coordinator.outbox.blocked_by
 
     run(test())
 

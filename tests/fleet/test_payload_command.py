@@ -51,6 +51,18 @@ edges:
   - {from: go, to: image}
   - {from: go, to: small}
 """
+REPEATED = """
+name: repeated
+triggers: [{id: go, type: manual}]
+nodes:
+  each: {type: std::split, config: {field: $, mode: parallel}}
+  one: {type: std::set, config: {values: {a: 1}}}
+  stop: {type: std::raise, config: {type: stopped, message: enough}}
+edges:
+  - {from: go, to: each}
+  - {from: each.item, to: one}
+  - {from: each.done, to: stop}
+"""
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundFleet]
     arena = ("--arena-max", str(64 << 20), "--arena-keep", "3600")
     with BackgroundFleet(FleetSettings(data=folder / "data", port=0, partitions=2, nodes=(NODES,), log_level="error", arena=arena)) as one:
         one.do(one.fleet.client.deploy(folder / "make.yaml", nodes=[NODES]))
+        one.do(one.fleet.client.deploy(REPEATED))
         yield one
 
 
@@ -237,8 +250,9 @@ def test_what_is_no_file_is_not_replaced_by_one_and_a_link_stays_a_link(tmp_path
     pipe, link = tmp_path / "pipe", tmp_path / "link"
     os.mkfifo(pipe)
     link.symlink_to(tmp_path / "file")
-    with pytest.raises(UsageError, match="no file"):
-        save_value("text", pipe)
+    for no_file in (pipe, Path("-")):
+        with pytest.raises(UsageError, match="no file; `jetfleet payload cat`"):
+            save_value("text", no_file)
     assert pipe.is_fifo()
     save_value("text", link)
     assert link.is_symlink()
@@ -261,9 +275,11 @@ def test_a_file_that_was_there_stays_where_the_value_has_no_such_form(cli: Cli, 
     [
         ("nothing", 2, "no place of a payload"),
         ("{run}:nobody", 2, "has no 'nobody'; it has: array, table"),
-        ("{run}:table.nothing", 2, "nothing at nothing"),
-        ("{run}:list[40000]", 2, "nothing at [40000]"),
-        ("{run}:list[1].x", 2, "nothing at [1].x"),
+        ("{run}:table.nothing", 2, "nothing at `nothing`"),
+        ("{run}:list[40000]", 2, "nothing at `[40000]`"),
+        ("{run}:list[1].x", 2, "nothing at `[1].x`"),
+        ("{run}:image.width", 2, "nothing at `width`"),
+        ("{run}:blob[3]", 2, "nothing at `[3]`"),
         ("no-such-run:array", 1, "UNKNOWN_RUN"),
         ("ref:elsewhere-1234/w-1/1/4096", 1, "PAYLOAD_ELSEWHERE"),
         ("ref:abcdef0123", 1, "PAYLOAD_LOST"),
@@ -274,6 +290,12 @@ def test_what_is_not_there_is_said_with_what_to_try(cli: Cli, made: str, place: 
     arena = ref_of(cli, made, "blob").partition("/")[0]
     said = cli("payload", "cat", place.format(run=made, arena=arena))
     assert (said.code, says in said.err) == (code, True), said.err
+
+
+def test_of_the_many_items_of_a_split_the_first_and_the_last_are_named(cli: Cli, whole: BackgroundFleet) -> None:
+    ended = whole.do(whole.fleet.client.run("repeated", list(range(50))))
+    assert "it has: each, one[0] … one[49], stop, output, trigger" in cli("payload", "cat", f"{ended.run_id}:nobody").err
+    assert f"run {ended.run_id}, which is failed, has no output; `jetfleet runs show" in cli("payload", "cat", f"{ended.run_id}:output").err
 
 
 # --- arena

@@ -6,8 +6,10 @@ import asyncio
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
 from jetfleet.schemas.effects import Dispatch
@@ -46,6 +48,23 @@ def test_an_async_function_runs_in_the_event_loop(bench: Bench) -> None:
         return value * 2
 
     assert bench.output("test.double", 21) == 42
+
+
+@pytest.mark.parametrize("around", [lambda many: many, lambda many: {"rows": many}])
+def test_a_long_map_that_an_async_function_returns_is_encoded_beside_the_loop(bench: Bench, around: Any) -> None:
+    encoded_in: set[threading.Thread] = set()
+
+    class Address(IPv4Address):
+        def __str__(self) -> str:
+            encoded_in.add(threading.current_thread())
+            return super().__str__()
+
+    @node("test.many", registry=bench.registry)
+    async def many(value: Any) -> Any:
+        return around({str(n): Address(n) for n in range(2_000)})
+
+    bench.output("test.many")
+    assert encoded_in and threading.main_thread() not in encoded_in
 
 
 def test_a_plain_function_runs_in_a_thread(bench: Bench) -> None:

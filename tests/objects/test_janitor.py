@@ -13,7 +13,7 @@ from jetfleet.broker.objects.chunks import Place
 from jetfleet.broker.objects.deletion import delete, finish
 from jetfleet.broker.objects.janitor import Janitor
 from jetfleet.broker.objects.meta import Found, Metas
-from jetfleet.broker.objects.pins import pin_until
+from jetfleet.broker.objects.pins import pin_of_failure, pin_until
 from jetfleet.broker.objects.store import ObjectStore
 from jetfleet.broker.objects.stream_chunks import StreamChunks
 from jetfleet.schemas import subjects
@@ -116,6 +116,20 @@ def test_what_a_kept_object_may_lead_to_stays_as_long_whichever_run_of_the_famil
             ended = over("a", "a.child", "b")
             assert (await Janitor(connection, grace_s=0, clock=lambda: 9.999).sweep(ended)).pins == 1
             assert (await Janitor(connection, grace_s=0, clock=lambda: 10).sweep(ended)).pins == 2
+
+    run(test())
+
+
+def test_a_failure_keeps_what_its_family_has_stored_until_some_time_or_another_end(server: BackgroundServer) -> None:
+    async def test() -> None:
+        async with deployed(server) as connection:
+            store, ended = ObjectStore(connection), over("a", "a.child", "b")
+            for name in ("a", "a.child", "b"):
+                await store.put(memoryview(name.encode()), run=name)
+            await connection.publisher.publish(*pin_of_failure("a", 10_000))
+            assert (await Janitor(connection, grace_s=0, clock=lambda: 9.999).sweep(ended)).pins == 1, "that of b"
+            await connection.publisher.publish(*pin_of_failure("a", 0))
+            assert (await Janitor(connection, grace_s=0, clock=lambda: 9.999).sweep(ended)).pins == 3
 
     run(test())
 

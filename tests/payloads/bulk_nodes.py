@@ -93,6 +93,14 @@ def sum_up(value: dict[str, Any], context: Context) -> dict[str, Any]:
     return {"sum": total, "bytes": memoryview(value["data"]).nbytes, "pid": os.getpid()}
 
 
+@node("bulk.sum_or_fail")
+def sum_or_fail(value: dict[str, Any], context: Context) -> dict[str, Any]:
+    """Fails until somebody has mended what the event names."""
+    if not Path(value["event"]["mended"]).exists():
+        raise ValueError("broken yet")
+    return sum_up(value, context)
+
+
 @node("bulk.sum_parts")
 def sum_parts(value: dict[str, Any], context: Context) -> list[int]:
     note("summed", value["event"], context)

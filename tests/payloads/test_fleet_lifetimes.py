@@ -17,6 +17,7 @@ from jetfleet.schemas import subjects
 from jetfleet.schemas.payload_errors import PayloadLost
 from jetfleet.schemas.records import ChildEnded
 
+from ..faults.life import reading
 from ..fleet.fleets import Fleet, fleet, flow
 from ..fleet.running import run
 from ..fleet.trouble import stopped, until
@@ -149,6 +150,28 @@ def test_what_an_event_names_is_there_for_who_gets_it_after_the_run_that_emitted
             assert is_right(summary, OWN_SEGMENT, seed=3)
 
     run(test(), 80)
+
+
+def test_a_failed_run_whose_values_are_stored_can_be_tried_again_when_all_its_hosts_are_gone(fresh_url: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        stored = {"payloads": {"durability": "object-store"}, "outputs": {"sum": "${sum.sum}"}}
+        async with fleet(fresh_url, tmp_path, workers=0) as one, reading(one, tmp_path):
+            await deploy(one, produced_and_summed("failing", "bulk.make_once", "bulk.sum_or_fail", **stored))
+            with host(fresh_url, tmp_path / "a", "a", "b", options=SMALL):
+                id = await start(one, "failing", length=OWN_SEGMENT, seed=4, mended=str(tmp_path / "mended"))
+                assert [summary.status for summary in await one.log.ended(id, deadline_s=30)] == ["failed"]
+                await until(lambda: not segments_in_use(tmp_path / "a" / "arena"), "the keeper has freed all of it", 30)
+            assert await objects_left(one), "for who tries it again"
+            (tmp_path / "mended").touch()
+            with host(fresh_url, tmp_path / "b", "a", "b", options=SMALL):
+                result = await (await one.client.retry(id)).result(30)
+            assert (result.status, result.output["sum"]) == ("completed", checksum(bulk("float64", OWN_SEGMENT, 4)))
+            assert executions(one, "made") == 1
+            async with asyncio.timeout(20):
+                while await objects_left(one):
+                    await asyncio.sleep(0.05)
+
+    run(test(), 100)
 
 
 def segments_in_use(arena: Path) -> list[Path]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections import Counter
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field, field_serializer
 
 from jetfleet.broker.arena.settings import ArenaSettings
+from jetfleet.broker.codecs.path import FileView
 from jetfleet.broker.payloads.plane import Plane
 from jetfleet.broker.payloads.producer import Producer
 from jetfleet.schemas.errors import UnencodableValue
@@ -42,6 +45,16 @@ def test_a_small_value_stays_and_needs_no_arena(plane: Plane, tmp_path: Path) ->
 
     assert document == value == {"id": 7, "lines": [1, 2.5, None, "x", b"y"]}
     assert not (tmp_path / "arena").exists()
+
+
+def test_a_small_file_stays_a_file_wherever_it_came_from(plane: Plane, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("hello")
+    document, from_a_node = there_and_back(plane, {"doc": tmp_path / "note.txt"})
+    assert isinstance(document["doc"], Coded)
+    uploaded = FileView("note.txt", memoryview(b"hello"))
+    assert from_a_node["doc"] == uploaded
+    assert there_and_back(plane, {"doc": uploaded})[0] == document
+    assert there_and_back(plane, uploaded)[0] == document["doc"]
 
 
 @pytest.mark.parametrize("value", [b"x" * 5_000, "ä" * 5_000, list(range(5_000)), {str(i): i for i in range(5_000)}])
@@ -87,6 +100,28 @@ def test_many_small_fields_that_are_too_much_together_are_taken_out_as_one(plane
     assert isinstance(document["inner"], Ref)
     assert document["id"] == 1
     assert back["inner"]["key1999"] == 1_999
+
+
+def test_a_map_of_very_many_small_values_is_written_once_and_encoded_twice_at_most(plane: Plane) -> None:
+    encoded: Counter[str] = Counter()
+
+    class Address(IPv4Address):
+        def __str__(self) -> str:
+            encoded[text := super().__str__()] += 1
+            return text
+
+    document, back = there_and_back(plane, {"large": "x" * 900, **{f"n{i}": Address(i) for i in range(2_000)}})
+
+    assert back["n7"] == "0.0.0.7"
+    assert plane.counters.written == document.length, "nothing was taken out of it first"
+    assert max(encoded.values()) <= 2
+
+
+def test_what_would_not_get_small_enough_with_all_taken_out_is_written_as_one(plane: Plane) -> None:
+    document, back = there_and_back(plane, value := {"large": "x" * 900, **{f"n{i}": "y" * 40 for i in range(80)}})
+
+    assert isinstance(document, Ref) and back == value
+    assert plane.counters.written == document.length, "nothing was taken out of it first"
 
 
 def test_a_list_knows_how_many_items_it_has_and_gives_a_single_one(plane: Plane) -> None:

@@ -166,6 +166,7 @@ def test_a_retried_run_survives_the_death_of_its_owner_and_a_take_over_from_a_sn
             assert {(await handle.result(20)).status for handle in handles} == {"completed"}
             counts = Counter(executed(log))
             assert counts["n0"] == counts["n2"] == 4
+            await one.log.until(lambda: all(RunReopened in map(type, one.log.journal(id)) for id in runs), "the history is read")
             for id in runs:
                 assert len(one.log.of(id, RunReopened)) == 1
                 assert [type(record) for record in one.log.journal(id)].count(RunReopened) == 1

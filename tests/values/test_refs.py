@@ -119,6 +119,13 @@ def test_a_ref_that_would_lead_to_other_subjects_is_no_readable_value(changes: d
         payloads.refs_in(forged)
 
 
+def test_a_ref_that_leads_nowhere_is_no_readable_value() -> None:
+    nowhere = encode({"rows": REF.replace(host="", digest="")})
+    with pytest.raises(UnreadablePayload, match="neither a host nor a digest"):
+        decode(nowhere)
+    assert not payloads.is_readable(nowhere)
+
+
 def test_a_ref_with_a_very_long_meta_is_seen_without_decoding() -> None:
     ref = REF.replace(meta=bytes(0xFFFF))
     assert may_hold_ref(encode([ref])) and payloads.refs_in(encode([ref])) == [ref]

@@ -41,7 +41,7 @@ trigger_command.add_command(serve_command)
 trigger_command.add_command(fire_command)
 
 
-@trigger_command.command("list")
+@trigger_command.command("list", short_help="List triggers, who serves them, and what is wrong.")
 @click.argument("flow", required=False)
 @form_option
 @with_client
@@ -51,7 +51,7 @@ async def list_command(client: Client, flow: str | None, form: str) -> None:
     show_rows(rows, COLUMNS, form, "no deployed flow has a trigger" if flow is None else f"flow {flow} has no trigger")
 
 
-@trigger_command.command("show")
+@trigger_command.command("show", short_help="Show a trigger with all that is known of it.")
 @click.argument("flow")
 @click.argument("trigger")
 @form_option
@@ -88,7 +88,7 @@ async def resume_command(client: Client, flow: str, trigger: str | None, reason:
     await _decide(client, client.resume_trigger, flow, trigger, reason)
 
 
-@trigger_command.command("disable")
+@trigger_command.command("disable", short_help="Let a trigger be as if it were not there.")
 @click.argument("flow")
 @click.argument("trigger", required=False)
 @reason_option

@@ -18,6 +18,8 @@ from pathlib import PurePath
 from typing import Any
 
 _NUMBERED = 100
+_USUAL_BYTES = 255
+"""Of a name, where the file system does not say how long it may be."""
 _NOREPLACE = 1
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 """This file system, or a filter of system calls, does not know such a rename. If it is something else, the plain way tells what."""
@@ -25,7 +27,8 @@ _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 def move(name: str, folder: int, target: int) -> None:
     """Folders by their descriptors. Raises OSError; FileNotFoundError if the file is not there."""
-    for free in _names(name, os.fpathconf(target, "PC_NAME_MAX")):
+    most_bytes = os.fpathconf(target, "PC_NAME_MAX")
+    for free in _names(name, most_bytes if most_bytes > 0 else _USUAL_BYTES):
         with contextlib.suppress(FileExistsError):
             if not _renamed(name, folder, free, target):
                 _claim_and_rename(name, folder, free, target)
@@ -40,7 +43,7 @@ def _names(name: str, most_bytes: int) -> Iterator[str]:
     if len(os.fsencode(ending)) > most_bytes // 2:
         stem, ending = name, ""
     for suffix in (*(f".{number}" for number in range(1, _NUMBERED)), f".{secrets.token_hex(8)}"):
-        while len(os.fsencode(f"{stem}{suffix}{ending}")) > most_bytes:
+        while stem and len(os.fsencode(f"{stem}{suffix}{ending}")) > most_bytes:
             stem = stem[:-1]
         yield f"{stem}{suffix}{ending}"
 

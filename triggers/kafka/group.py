@@ -282,7 +282,7 @@ def _told(params: KafkaParams) -> Iterator[None]:
     except (kafka.KafkaError, OSError, ValueError) as error:  # ValueError: a batch that is damaged
         told = re.sub(r"\s+", " ", str(error)) or type(error).__name__
         reason = f"Kafka at {', '.join(params.brokers)}: {told}{said(began_s)}"
-        raise (SourceBroken if issubclass(kind_of(error, began_s), BROKEN) else SourceFailed)(reason) from None
+        raise (SourceBroken if issubclass(kind_of(error, params.brokers, began_s), BROKEN) else SourceFailed)(reason) from None
 
 
 def _names(keys: Iterable[TopicPartition]) -> str:

@@ -271,9 +271,8 @@ def _fault_of(version: str, url: bytes, headers: list[tuple[bytes, bytes]]) -> F
         return _CODED if b"transfer-encoding" in names else None
     if names.count(b"host") != 1:
         return _NO_HOST
-    if b"transfer-encoding" in names and dict(headers)[b"transfer-encoding"].lower() != b"chunked":
-        return _CODED
-    return None
+    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    return None if codings in ([], [b"chunked"]) else _CODED
 
 
 def _written(fault: Fault) -> bytes:

@@ -50,9 +50,9 @@ ANYWHERE = ""
 GOODBYE_S = 2.0
 """For giving back and for what is still on its way to the log, after the deadline of `stop`."""
 FACTS_S = 1.0
+"""How often what this worker says of itself is brought up to date."""
 WAITERS_TOLD = 50
 """Runs that wait for room in the arena: facts are small."""
-"""How often what this worker says of itself is brought up to date."""
 EPOCH_RETRY_S = 0.25
 
 

@@ -12,8 +12,9 @@ int main(int argc, char **argv) {
     if (argc != 5) return fprintf(stderr, "usage: publish SERVER FLOW|SUBJECT KEY JSON\n"), 2;
     const char *user = getenv("NATS_USER"), *ca = getenv("NATS_CA"), *prefix = getenv("NATS_INBOX_PREFIX");
     char subject[256], id[256];
-    snprintf(subject, sizeof subject, "%s%s", strchr(argv[2], '.') ? "" : "events.", argv[2]);
-    snprintf(id, sizeof id, "%s-%s", argv[2], argv[3]);
+    int name = snprintf(subject, sizeof subject, "%s%s", strchr(argv[2], '.') ? "" : "events.", argv[2]);
+    int key = snprintf(id, sizeof id, "%s-%s", argv[2], argv[3]);
+    if (name >= (int)sizeof subject || key >= (int)sizeof id) return fprintf(stderr, "not published: too long a name or key\n"), 1;
     natsOptions *options = NULL;
     natsConnection *connection = NULL;
     jsCtx *js = NULL;

@@ -58,6 +58,10 @@ class LoopDisk:
         finally:
             os.close(descriptor)
 
+    def fail_beyond(self, bytes: int) -> None:
+        """From there on nothing can be read any more that is not in memory."""
+        os.truncate(self._image, bytes)
+
     def restore(self) -> None:
         """Everybody who had files there must have been killed."""
         self._unmount()

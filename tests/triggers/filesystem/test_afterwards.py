@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,18 @@ def test_of_a_name_as_long_as_the_system_allows_the_end_gives_way_to_the_number(
             assert (done / name).read_text() == "0"
 
     run(test())
+
+
+def test_a_file_system_that_does_not_say_how_long_a_name_may_be_gets_a_usual_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "a.csv").touch()
+    monkeypatch.setattr("os.fpathconf", lambda folder, name: -1)
+    folder, done = (os.open(path, os.O_RDONLY) for path in (tmp_path, tmp_path / "done"))
+    move.move("a.csv", folder, done)
+    assert sorted(os.listdir(done)) == ["a.1.csv", "a.csv"]
+    os.close(folder)
+    os.close(done)
 
 
 def test_what_was_in_a_folder_below_is_moved_into_one_of_that_name(tmp_path: Path) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import sys
+import time
 from functools import partial
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, codec
+from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
 
-from jetfleet.broker.kafka import INSTALL
+from jetfleet.broker.kafka import INSTALL, kind_of, library
 from jetfleet.schemas.errors import Permanent, UsageError
 from jetfleet.workers import Registry, node
 from jetfleet.workers.kafka_client import KafkaCluster, KafkaProducers
@@ -149,6 +152,15 @@ def test_a_wrong_password_is_not_tried_again(request: pytest.FixtureRequest, _: 
     services = Services(environ={"JETFLEET_SECRET_KAFKA_SHOP": "a wrong one"})
     error = Bench(services=services).error(NODE, "x", {"brokers": broker.guarded, "topic": "t", "security": security})
     assert (error.type, error.retryable) == ("kafka_refused", False) and "Authentication failed" in error.message
+
+
+def test_what_keeps_another_client_from_its_brokers_is_not_taken_for_the_reason_here() -> None:
+    began_s, error = time.monotonic(), KafkaConnectionError("Unable to bootstrap")
+    library()
+    logging.getLogger("aiokafka").error('Unable connect to "%s:%s": %s', "guarded", 9092, SaslAuthenticationFailed("no"))
+    assert kind_of(error, ["gone:9092"], began_s) is KafkaConnectionError
+    assert kind_of(error, ["gone:9092", "guarded"], began_s) is SaslAuthenticationFailed
+    assert kind_of(error, ["guarded"], time.monotonic() + 1) is KafkaConnectionError
 
 
 def test_a_broker_that_is_not_there_or_does_not_answer_is_worth_another_attempt() -> None:

@@ -77,7 +77,7 @@ def test_the_index_reads_on_where_it_stopped(arena: Arena, folder: Folder) -> No
         assert index.runs() == {"r": number * len(BODY)}
     assert [(entry.run, entry.codec, entry.length) for _, entry in index.entries()] == [("r", "bytes", len(BODY))] * 3
     assert (index.bytes_of("r"), index.bytes_of("unknown")) == (3 * len(BODY), 0)
-    assert "run r (9000 bytes)" in index.largest()
+    assert "run r (8.8 KiB)" in index.largest()
 
 
 def test_a_walk_sees_what_is_written_while_it_reads(arena: Arena, folder: Folder) -> None:

@@ -49,11 +49,9 @@ class UnknownRun(JetfleetError):
 
     code = "UNKNOWN_RUN"
 
-    def __init__(self, run: str, there: Sequence[str] = ()) -> None:
-        super().__init__(
-            f"there is no run {run!r}{nearest(run, there, 0.8)}; `jetfleet runs list` shows those there are "
-            "(one that began just now may take a moment)"
-        )
+    def __init__(self, run: str, there: Sequence[str] = (), why: str = "") -> None:
+        hint = why or "`jetfleet runs list` shows those there are (one that began just now may take a moment)"
+        super().__init__(f"there is no run {run!r}{'' if why else nearest(run, there, 0.8)}; {hint}")
 
 
 class AmbiguousRun(JetfleetError):

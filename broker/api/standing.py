@@ -18,6 +18,7 @@ from ..read_model.fields import ENDED
 from ..read_model.journal import ask_owner
 from ..read_model.views import LIMIT_MAX
 from .errors import AlreadyPaused, AmbiguousRun, NotPaused, RunEnded, RunEnding, UnknownRun
+from .unstarted import why_not_begun
 
 FOR_OPEN_ONES = frozenset(("cancel", "kill", "pause", "resume", "signal"))
 """Verbs that say nothing to a run that has ended."""
@@ -88,4 +89,4 @@ async def full_id(connection: Connection, text: str, partitions: int) -> str:
         if len(page.rows) > 1:
             raise AmbiguousRun(text, sorted(row.id for row in page.rows))
     lately = await questions.runs(connection, limit=BEGUN_LATELY)
-    raise UnknownRun(text, [row.id for row in lately.rows])
+    raise UnknownRun(text, [row.id for row in lately.rows], await why_not_begun(connection, text))

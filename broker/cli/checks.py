@@ -10,6 +10,7 @@ from ...schemas.errors import JetfleetError
 from ...schemas.flow.node_types import Kind, node_type
 from ...schemas.sizes import size_text
 from ...schemas.subjects import FLEET, QUEUE_DEFAULT, SIGNALS, queue_stream
+from ..api.unstarted import REASONS
 from ..deployment import partitions_among
 from ..fleet.arenas import room_wanted, silent_hosts
 from ..fleet.membership import COORDINATOR, READER, TRIGGER, WORKER
@@ -217,6 +218,9 @@ def flows(found: Checkup) -> Iterator[Finding]:
             yield Finding("flows", "bad", f"{name} {version.version} cannot be read here; deploy it again with this version of jetfleet")
     for name in filter(registry.is_held, names):
         yield Finding("flows", "note", held_flow(found, name))
+    for name, (_, reason) in sorted(found.unstarted.items()):
+        failed = f"; `jetfleet runs list 'flow = {name} and status = failed'` shows why" if reason == "breaker" else ""
+        yield Finding("flows", "note", f"{name} starts no runs at the moment: {REASONS[reason]}{failed}")
 
 
 def held_flow(found: Checkup, name: str) -> str:
@@ -241,7 +245,7 @@ def limits(found: Checkup) -> Iterator[Finding]:
 
 def backlog(found: Checkup) -> Iterator[Finding]:
     events = {flow: wait for flow, wait in found.backlog.flows.items() if wait.count}
-    count = sum(wait.count for wait in events.values())
+    count = sum(wait.count for wait in events.values()) + sum(held for held, _ in found.unstarted.values())
     old = [flow for flow, wait in events.items() if wait.oldest_s is not None and wait.oldest_s > OLD_S]
     if old:
         yield Finding("backlog", "note", f"{count:,} messages of events wait, some of {', '.join(sorted(old))} for more than a minute")

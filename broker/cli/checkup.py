@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from ...schemas.payload_errors import ArenaUnusable
 from ..accept_loss import consumers_ahead
 from ..api import Client, TriggerView
 from ..api.letters import waiting_events
+from ..api.unstarted import unstarted
 from ..client import BrokerError
 from ..deployment import Deployed, deployed
 from ..fleet.roll_call import Present, roll_call, server_time_ns
@@ -67,6 +69,11 @@ class Checkup:
     def may_serve(self, view: TriggerView) -> bool:
         """Whether somebody serves triggers of this type and flow, and has more of them than it tells of."""
         return any(each.facts.get(UNTOLD) and serves(each.facts, view.flow, view.type) for each in (at.member for at in self.members))
+
+    @property
+    def unstarted(self) -> Mapping[str, tuple[int, str]]:
+        """By flow, how many events coordinators hold in memory, and why none begins."""
+        return unstarted(present.member for present in self.members)
 
     def of_role(self, role: str) -> list[Member]:
         return [present.member for present in self.members if present.member.role == role]

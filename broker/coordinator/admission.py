@@ -11,8 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import structlog
+
 from ...schemas.plan.plan import Plan
 from .breaker import Breaker
+
+log = structlog.get_logger("jetfleet.coordinator")
 
 
 class Admission:
@@ -49,6 +53,10 @@ class Admission:
             return "breaker"
         return "" if self.room(plan) > 0 else "max_concurrent_executions"
 
+    def open_breakers(self) -> list[str]:
+        """Flows of which too many runs failed of late."""
+        return [flow for flow, breaker in self._breakers.items() if breaker.opened_at is not None]
+
     def started(self, plan: Plan, run: str, here: bool) -> None:
         """A run is about to start. `here`: in a partition of this process, where it will be counted once it has begun."""
         if here:
@@ -62,8 +70,11 @@ class Admission:
             coming.discard(run)
 
     def ended(self, plan: Plan, status: str) -> None:
-        # The version may be an old one: the breaker is the current one's.
-        (self._breakers.get(plan.name) or self._breaker(plan)).ended(status == "failed", _now_ms())
+        breaker = self._breakers.get(plan.name) or self._breaker(plan)  # the version may be an old one: the breaker is the current one's
+        was_open = breaker.opened_at is not None
+        breaker.ended(status == "failed", _now_ms())
+        if was_open != (breaker.opened_at is not None):
+            _say(plan.name, breaker)
 
     def forget_coming(self) -> None:
         """Partitions were lost: runs on their way to them will begin elsewhere."""
@@ -78,6 +89,17 @@ class Admission:
         ):
             breaker = self._breakers[plan.name] = Breaker(settings.circuit_breaker_threshold, settings.circuit_breaker_window_ms)
         return breaker
+
+
+def _say(flow: str, breaker: Breaker) -> None:
+    """Events that wait for a breaker look like a fleet that is stuck, to whoever does not look at its metrics."""
+    if breaker.opened_at is None:
+        log.info("a circuit breaker is closed again: runs of the flow start as usual", flow=flow)
+    else:
+        log.warning(
+            "a circuit breaker has opened: too many runs of the flow failed, its events wait", flow=flow,
+            threshold=breaker.threshold, window_ms=breaker.window_ms,
+        )  # fmt: skip
 
 
 def _now_ms() -> int:

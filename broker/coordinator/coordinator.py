@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ from .triggers import CoordinatorTriggers
 
 RETRY_S = 1.0
 FACTS_S = 0.5
+UNSTARTED_TOLD = 100
+"""Flows: a heartbeat stays small."""
 LET_GO_S = 10.0
 """How long an orderly stop may take before what is left is simply dropped."""
 
@@ -231,7 +233,15 @@ class Coordinator:
             "closed": self.ready,
             "blocked": self.outbox.blocked_by,
             "held": self.intake.held(),
+            "unstarted": self._unstarted(),
         } | self.triggers.facts()
+
+    def _unstarted(self) -> dict[str, tuple[int, str]]:
+        """Of some flows that start no runs, unless somebody decided so: how many of their events are in memory here, and why they wait."""
+        waiting = {name: count for name, count in self.intake.waiting().items() if count}
+        flows = islice(dict.fromkeys([*self.admission.open_breakers(), *waiting]), UNSTARTED_TOLD)
+        plans = [plan for plan in map(self.flows.current, flows) if plan is not None]
+        return {plan.name: (waiting.get(plan.name, 0), reason) for plan in plans if (reason := self.admission.closed_by(plan))}
 
     def _note_positions(self) -> None:
         """What was seen a round ago, while the server was there all the time: it shows messages a moment before they are on its disk."""

@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -36,6 +37,7 @@ except ImportError as error:
 HERE = Path(__file__).parent
 FLOW, NODES = HERE / "trips.yaml", HERE / "nodes.py"
 RUN_S = 300
+METRICS_S = 30
 MIB = 1 << 20
 
 
@@ -104,8 +106,16 @@ class Workers:
 
 
 def metrics(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        return str(answer.read().decode())
+    """Those of a worker, which may be starting still: where there is little to do the others have done it by then."""
+    ends_at = time.monotonic() + METRICS_S
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+                return str(answer.read().decode())
+        except urllib.error.URLError:
+            if time.monotonic() > ends_at:
+                raise
+            time.sleep(0.1)
 
 
 def free_port() -> int:

@@ -40,7 +40,7 @@ def test_nothing_is_pickled_unless_it_is_allowed(monkeypatch: pytest.MonkeyPatch
     for setting in (None, "", "1", "deny"):
         monkeypatch.delenv("JETFLEET_PICKLE", raising=False) if setting is None else monkeypatch.setenv("JETFLEET_PICKLE", setting)
         assert codec_for(Model(1)) is None
-        with pytest.raises(UnencodableValue, match=r"test_pickles\.Model"):
+        with pytest.raises(UnencodableValue, match="of class Model has no form as bytes"):
             to_coded(Model(1))
 
 

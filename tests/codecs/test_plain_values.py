@@ -196,7 +196,7 @@ def test_a_value_that_has_no_bytes_is_refused_with_its_type() -> None:
     for value in (object(), {"deep": [lambda: 1]}, 1j, 2**70):
         with pytest.raises(UnencodableValue):
             codec_named("msgpack").encode(value)
-    with pytest.raises(UnencodableValue, match=r"builtins\.object"):
+    with pytest.raises(UnencodableValue, match="of class object has no form as bytes"):
         codec_named("list").encode([object()])
 
 

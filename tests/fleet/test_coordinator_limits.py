@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from jetfleet.broker.api.unstarted import why_not_begun
+from jetfleet.broker.cli import checks
+from jetfleet.broker.cli.checkup import examine
 from jetfleet.broker.client import Connection, StreamFull
 from jetfleet.broker.coordinator import breaker
 from jetfleet.broker.coordinator.breaker import Breaker
@@ -102,6 +105,27 @@ def test_a_flow_whose_runs_fail_starts_no_more_for_a_while_and_then_again(
             assert one.coordinators[0].counters.admission_closed() == {}
 
     run(test())
+
+
+def test_who_asks_for_a_run_that_an_open_breaker_holds_back_is_told_so(
+    fresh_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "MINIMUM_RUNS", 5)
+
+    async def test() -> None:
+        async with fleet(fresh_url, tmp_path) as one:
+            await one.deploy(chain("orders", "f.picky", settings={"circuit_breaker_threshold": 0.5}))
+            await one.log.ended(*await asyncio.gather(*one.ids("orders", 5, {"fails": 1})))
+            waiting = await one.client.send("orders", {"n": 1})
+            while not (why := await why_not_begun(one.client.connection, waiting)):
+                await asyncio.sleep(0.05)
+            assert why == "events of flow 'orders' wait to become runs: its circuit breaker is open, for too many of its last runs failed"
+            checkup = await examine(one.client, tmp_path)
+            assert set(checkup.unstarted) == {"orders"}
+            assert any("orders starts no runs at the moment" in finding.says for finding in checks.flows(checkup))
+            assert await why_not_begun(one.client.connection, "payment-1") == ""
+
+    run(test(), 20)
 
 
 def test_a_half_open_breaker_tries_again_when_nobody_hears_of_the_run_that_it_tried() -> None:

@@ -170,7 +170,8 @@ class Leases:
     async def _claim_all(self, others: Iterable[str], wanted: int) -> None:
         available = [partition for partition in range(self.partitions) if self._is_available(partition)]
         claims = to_claim(self._membership.id, others, self.partitions, available, wanted)
-        await asyncio.gather(*(self._claim(partition) for partition in claims))
+        # By what was available just now: a lease that the tail tells of before the claim leaves may name a living owner.
+        await asyncio.gather(*[self._claim(partition, *self._lease(partition), self._membership.period) for partition in claims])
 
     def _is_available(self, partition: int) -> bool:
         if partition in self._held or partition in self._losing or self._paused.get(partition, 0.0) > time.monotonic():
@@ -178,9 +179,8 @@ class Leases:
         owner = self._lease(partition)[0].owner
         return owner in ("", self._membership.id) or self._membership.gone(owner)
 
-    async def _claim(self, partition: int) -> None:
-        before, seq = self._lease(partition)
-        period = self._membership.period  # not a later one: who is stopped in between may have lost it again
+    async def _claim(self, partition: int, before: Lease, seq: int, period: int) -> None:
+        """Claim it if its lease is still `before`. `period`: that of trust when that was seen; who is stopped since may have lost it again."""
         lease = Lease(self._membership.id, int(time.time() * 1000), before.generation + 1)
         try:
             stored = await self._write(partition, lease, seq)

@@ -156,6 +156,23 @@ def test_all_that_start_at_once_end_up_with_an_even_share(server: BackgroundServ
     run(test())
 
 
+def test_a_lease_that_somebody_else_got_after_it_was_found_free_is_left_alone(server: BackgroundServer) -> None:
+    async def test() -> None:
+        peers: list[Coordinator] = []
+        async with Coordinator(server.url, PARTITIONS, peers) as first, Coordinator(server.url, PARTITIONS, peers) as second:
+            await shared([first, second], [4, 4])
+            partition = first.leases.held()[0]
+            told = second.leases._known.pop(partition)  # the tail has not told it yet
+            claiming = asyncio.create_task(second.leases._claim_all([], 1))
+            await asyncio.sleep(0)  # it has decided, and nothing has left
+            second.leases._known[partition] = told
+            await claiming
+            assert first.leases.holds(partition) and not second.leases.holds(partition)
+            await shared([first, second], [4, 4])
+
+    run(test())
+
+
 def test_a_lease_that_names_another_is_lost(server: BackgroundServer) -> None:
     async def test() -> None:
         async with Coordinator(server.url, PARTITIONS, beat_ms=200) as only:

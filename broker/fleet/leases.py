@@ -180,7 +180,7 @@ class Leases:
         return owner in ("", self._membership.id) or self._membership.gone(owner)
 
     async def _claim(self, partition: int, before: Lease, seq: int, period: int) -> None:
-        """Claim it if its lease is still `before`. `period`: that of trust when that was seen; who is stopped since may have lost it again."""
+        """Claim it if its lease is still `before`. `period`: that of trust when that was seen: who is stopped since may have lost it."""
         lease = Lease(self._membership.id, int(time.time() * 1000), before.generation + 1)
         try:
             stored = await self._write(partition, lease, seq)

@@ -49,10 +49,10 @@ async def _case(workers: Pair, size: int, runs: int, small_ms: float) -> dict[st
     on_demand_ms, uploaded_ms, through_s, read_s = [], [], [], []
     for _ in range(runs):
         on_demand_ms.append(await workers.hand_over("payload_fetched", size) - small_ms)
-        raw = await _raw(workers.fleet, size)
+        uploaded_ms.append(await workers.hand_over("payload_uploaded", size) - small_ms)
+        raw = await _raw(workers.fleet, size)  # last: the server is busy with what it leaves for a while
         through_s.append(raw["through_s"])
         read_s.append(raw["read_s"])
-        uploaded_ms.append(await workers.hand_over("payload_uploaded", size) - small_ms)
     on_demand, uploaded = (size / statistics.median(times) / 1e3 for times in (on_demand_ms, uploaded_ms))
     raw_through, raw_read = (size / statistics.median(times) / 1e6 for times in (through_s, read_s))
     return {

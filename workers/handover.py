@@ -154,14 +154,10 @@ class Handover:
 
     async def streamed(self, chunks: AsyncIterator[memoryview], threads: Threads) -> Ref:
         """The ref of everything that the chunks hold, written as they come. Raises as `give`."""
-        writer = self.plane.stream(self.producer)
-        try:
+        with self.plane.stream(self.producer) as writer:
             async for chunk in chunks:
                 await threads.run(partial(self._with_room, partial(writer.write, chunk), True))
             return self.plane.finished(writer, self.rules)
-        except BaseException:
-            writer.abort()
-            raise
 
     def is_heavy(self, value: Any) -> bool:
         """Whether giving this would keep the event loop standing still."""

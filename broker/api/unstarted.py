@@ -14,7 +14,7 @@ from ..client import Connection
 from ..fleet.membership import COORDINATOR
 from ..fleet.roll_call import roll_call
 
-FACT = "unstarted"
+UNSTARTED = "unstarted"
 """In a coordinator's facts: by flow, how many events it holds in memory, and why it starts none of them."""
 REASONS = {
     "breaker": "its circuit breaker is open, for too many of its last runs failed",
@@ -26,7 +26,7 @@ def unstarted(members: Iterable[Member]) -> Mapping[str, tuple[int, str]]:
     """By flow, how many events all coordinators together hold in memory, and why none begins."""
     found: dict[str, tuple[int, str]] = {}
     for member in members:
-        facts = member.facts.get(FACT)
+        facts = member.facts.get(UNSTARTED)
         if member.role != COORDINATOR or not isinstance(facts, dict):
             continue
         for flow, told in facts.items():

@@ -24,6 +24,7 @@ from ...schemas import subjects
 from ...schemas.errors import JetfleetError
 from ...schemas.plan.plan import Plan
 from ...schemas.records import RunReopened
+from ..api.unstarted import UNSTARTED
 from ..client import BrokerError, Connection
 from ..deployment import ensure, ensure_memory
 from ..engine.gate import Gate
@@ -233,7 +234,7 @@ class Coordinator:
             "closed": self.ready,
             "blocked": self.outbox.blocked_by,
             "held": self.intake.held(),
-            "unstarted": self._unstarted(),
+            UNSTARTED: self._unstarted(),
         } | self.triggers.facts()
 
     def _unstarted(self) -> dict[str, tuple[int, str]]:

@@ -43,9 +43,9 @@ def small_payload(value: Any, inline_max_bytes: int) -> Payload | None:
         if 2 * len(value) > inline_max_bytes:  # `_has_too_many`: a call would be a tenth of what is done here
             return None
         for item in value.values():
-            if (type(item) in _SIZED and len(item) > inline_max_bytes) or is_long(item):
+            if (type(item) in _SIZED and len(item) > inline_max_bytes) or _is_long(item):
                 return None
-    elif (type(value) in _SIZED and len(value) > inline_max_bytes) or is_long(value):
+    elif (type(value) in _SIZED and len(value) > inline_max_bytes) or _is_long(value):
         return None
     try:
         encoded = encode(value)
@@ -54,7 +54,7 @@ def small_payload(value: Any, inline_max_bytes: int) -> Payload | None:
     return encoded if len(encoded) <= inline_max_bytes else None
 
 
-def is_long(value: Any) -> bool:
+def _is_long(value: Any) -> bool:
     """Whether it is a list so long that encoding it in one call would hold up all other threads."""
     return type(value) in (list, tuple) and len(value) > LONG_LIST
 
@@ -103,13 +103,13 @@ class Layout:
 
     def _smallest(self, value: Any) -> Payload:
         value = self._without_model(value)
-        if is_long(value):
+        if _is_long(value):
             return self._list(value)
         if self._is_leaf(value):
             return self._encoder.encode(self._leaf(value))
         map = _as_map(value)
         encoded = None
-        if map is None or _has_too_many(map, self._inline_max) or not any(is_long(item) or self._is_leaf(item) for item in map.values()):
+        if map is None or _has_too_many(map, self._inline_max) or not any(_is_long(item) or self._is_leaf(item) for item in map.values()):
             encoded = self._encoder.encode(value)
             if len(encoded) <= self._inline_max:
                 return encoded
@@ -171,7 +171,7 @@ class Layout:
         if _has_too_many(map, self._inline_max):
             return None
         map = {key: self._without_model(item) for key, item in map.items()}
-        parts = {key: self._list(item) if is_long(item) else self._encoder.encode(self._leaf(item) if self._is_leaf(item) else item)
+        parts = {key: self._list(item) if _is_long(item) else self._encoder.encode(self._leaf(item) if self._is_leaf(item) else item)
                  for key, item in map.items()}  # fmt: skip
         keys_bytes = len(self._encoder.encode(list(map))) - len(list_header(len(map)))
         # Seen before anything is written: at best each part becomes a ref.
